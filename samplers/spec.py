@@ -1,0 +1,68 @@
+"""What a sample is to show: the values that the plan hands to pipelines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSpec:
+    """What one sample is to show; a function of (configuration, index, replacement).
+
+    Attributes:
+        index: number of the sample in the run, from 0.
+        split: the split that the sample's identity belongs to.
+        position: number of the sample in its split's own numbering, from 0.
+        replacement: 0 for the first spec of the sample, r for its r-th replacement.
+        stratum: the cell that the index was given and that each replacement keeps, for people to
+            read: category or active AUs.
+        aus: requested AU vector, 12 intensities.
+        emotion: category, or None where the prior has none.
+        identity_id: name of the identity, the same for all samples that show it.
+        identity: slot → value.
+        identity_seed: seed of what the slots leave open about the identity.
+        prompt: text for the pipeline.
+        negative_prompt: what the image must not show.
+    """
+
+    index: int
+    split: str
+    position: int
+    replacement: int
+    stratum: str
+    aus: tuple[float, ...]
+    emotion: str | None
+    identity_id: str
+    identity: Mapping[str, str]
+    identity_seed: int
+    prompt: str
+    negative_prompt: str
+
+    @property
+    def sample_id(self) -> str:
+        """Name of the sample in the dataset; the same for its replacements."""
+        return f"sample-{self.index:08d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a spec; attempts of a spec differ in their noise alone.
+
+    Attributes:
+        spec: what to show.
+        number: 0 for the first attempt.
+        seed: seed of the noise [0, 2^63).
+    """
+
+    spec: SampleSpec
+    number: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shard:
+    """A range of one split's own numbering: the unit of work, of commit, and of resumption."""
+
+    split: str
+    number: int
+    start: int
+    stop: int

@@ -1,0 +1,41 @@
+"""The configuration of a run: one YAML file, checked, immutable."""
+
+from synthgen.config.expressions import (
+    AURate,
+    EmotionsConfig,
+    ExpressionsConfig,
+    IndependentConfig,
+    IntensityRange,
+)
+from synthgen.config.identities import IdentitiesConfig, PromptIdentitiesConfig
+from synthgen.config.loading import dump_config, load_config, parse_config
+from synthgen.config.output import OutputConfig
+from synthgen.config.pipeline import (
+    FineFaceConfig,
+    FineFaceWeights,
+    PipelineConfig,
+    ProceduralConfig,
+)
+from synthgen.config.run import RunConfig
+from synthgen.config.verify import PolicyConfig, VerifyConfig
+
+__all__ = [
+    "AURate",
+    "EmotionsConfig",
+    "ExpressionsConfig",
+    "FineFaceConfig",
+    "FineFaceWeights",
+    "IdentitiesConfig",
+    "IndependentConfig",
+    "IntensityRange",
+    "OutputConfig",
+    "PipelineConfig",
+    "PolicyConfig",
+    "ProceduralConfig",
+    "PromptIdentitiesConfig",
+    "RunConfig",
+    "VerifyConfig",
+    "dump_config",
+    "load_config",
+    "parse_config",
+]

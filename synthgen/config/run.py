@@ -1,0 +1,41 @@
+"""The whole configuration of a run."""
+
+from pydantic import Field
+
+from synthgen.config.base import Section
+from synthgen.config.cluster import ClusterConfig
+from synthgen.config.expressions import ExpressionsConfig
+from synthgen.config.identities import IdentitiesConfig
+from synthgen.config.output import OutputConfig
+from synthgen.config.pipeline import PipelineConfig
+from synthgen.config.verify import VerifyConfig
+
+
+class RunConfig(Section):
+    """A run of synthgen: the dataset is a function of this alone."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=96,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Name of the dataset: letters, digits, '.', '_' and '-'.",
+    )
+    seed: int = Field(ge=0, lt=2**63, description="Seed of everything that is drawn [0, 2^63).")
+    samples: int = Field(
+        ge=1, le=10**9, description="Accepted samples asked for; can be raised later."
+    )
+    output: OutputConfig = Field(description="Where the dataset goes, and how it is cut.")
+    expressions: ExpressionsConfig = Field(description="The prior over AU vectors.")
+    identities: IdentitiesConfig = Field(description="Who is shown.")
+    pipeline: PipelineConfig = Field(description="What turns a spec into an image.")
+    verify: VerifyConfig = Field(default=VerifyConfig(), description="What is measured and kept.")
+    cluster: ClusterConfig = Field(default=ClusterConfig(), description="On what the run runs.")
+
+    def identity(self) -> dict[str, object]:
+        """Return the part of the configuration that the data is a function of.
+
+        That is every key but `output.path`, `cluster` and `samples` (a run can be extended).
+        """
+        keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
+        del keys["output"]["path"]
+        return keys

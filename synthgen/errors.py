@@ -1,0 +1,33 @@
+"""Errors that a user can mend.
+
+Each carries one sentence: what is wrong, where, the value, what is allowed. The command line prints
+it and ends with exit code 2; any other exception is a defect and keeps its traceback.
+"""
+
+
+class SynthgenError(Exception):
+    """The root of every error that a user can mend."""
+
+
+class ConfigError(SynthgenError):
+    """The configuration asks for something that does not exist or cannot be."""
+
+
+class ActionUnitError(SynthgenError, ValueError):
+    """An AU name or an AU value that is not allowed."""
+
+
+class WeightsError(SynthgenError):
+    """A weight file is missing, is of the wrong format, or must not be loaded."""
+
+
+class OutputError(SynthgenError):
+    """The output is not ours, cannot be written, or holds another dataset."""
+
+
+class DatasetError(SynthgenError):
+    """A dataset that was written is incomplete or corrupt."""
+
+
+class MissingDependencyError(SynthgenError, ImportError):
+    """An optional package is needed; the text holds its install line."""

@@ -1,0 +1,93 @@
+"""The rows of a dataset, and their Arrow and Hugging Face schema."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One sample of the dataset.
+
+    Attributes:
+        sample_id: name of the sample, unique in the dataset.
+        image: encoded image file.
+        aus: requested AU vector, 12 intensities.
+        aus_measured: what the verifier found, 12 intensities [0–5]; None where no face was found.
+        active_error: mean |requested − measured| over the AUs asked for; None where none was.
+        inactive_max: largest measured intensity of the others; None where there are none.
+        accepted: whether the image keeps the policy.
+        attempt: number of the attempt that made the image, from 0.
+        replacement: number of the spec among the sample's specs, from 0.
+        emotion: category, or None where the prior has none.
+        identity_id: name of the identity.
+        identity: slot → value.
+        prompt: text that the pipeline was given.
+        negative_prompt: what the image was not to show.
+        seed: seed of the image's noise [0, 2^63).
+        pipeline: name of the pipeline.
+        verifier: name of the verifier.
+    """
+
+    sample_id: str
+    image: bytes
+    aus: tuple[float, ...]
+    aus_measured: tuple[float, ...] | None
+    active_error: float | None
+    inactive_max: float | None
+    accepted: bool
+    attempt: int
+    replacement: int
+    emotion: str | None
+    identity_id: str
+    identity: Mapping[str, str]
+    prompt: str
+    negative_prompt: str
+    seed: int
+    pipeline: str
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """One attempt that was not kept, with its reason; without its image.
+
+    Attributes:
+        reason: `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance` or `error`.
+        detail: the reason in words, with values.
+
+    The other fields are those of `Row`.
+    """
+
+    sample_id: str
+    reason: str
+    detail: str
+    aus: tuple[float, ...]
+    aus_measured: tuple[float, ...] | None
+    active_error: float | None
+    inactive_max: float | None
+    attempt: int
+    replacement: int
+    emotion: str | None
+    identity_id: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    pipeline: str
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSchema:
+    """What the columns depend on.
+
+    Attributes:
+        categories: emotion categories in ClassLabel order; empty where the prior has none, and
+            then there is no column `emotion`.
+        slots: names of the identity slots; empty where there are none, and then there is no
+            column `identity`.
+        image_format: `png`, `jpeg` or `webp`.
+    """
+
+    categories: tuple[str, ...]
+    slots: tuple[str, ...]
+    image_format: str
