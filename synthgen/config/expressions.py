@@ -35,7 +35,8 @@ class _Expressions(Section):
     def _check_range(self, where: str, intensity: IntensityRange) -> None:
         if (outside := intensity.outside()) and not self.allow_out_of_range:
             raise ValueError(
-                f"{where} {outside[0]:g} is outside [0, 5]; set allow_out_of_range: true to allow it"
+                f"{where} {outside[0]:g} is outside [0, 5]; "
+                "set allow_out_of_range: true to allow it"
             )
 
 
@@ -45,7 +46,7 @@ class EmotionsConfig(_Expressions):
     prior: Literal["emotions"]
     categories: list[str] | dict[str, float] = Field(
         min_length=1,
-        description="Emotion categories in equal shares, or a mapping from category to weight (above 0).",
+        description="Emotion categories in equal shares, or a mapping to weights above 0.",
     )
     intensity: IntensityRange = Field(
         default=IntensityRange(), description="Range of the intensity of each active AU."

@@ -17,7 +17,7 @@ class PromptIdentitiesConfig(Section):
     )
     slots: dict[str, list[str] | dict[str, float]] = Field(
         default={},
-        description="Values of each slot in equal shares, or a mapping from value to weight (above 0).",
+        description="Values of each slot in equal shares, or a mapping to weights above 0.",
     )
     negative_prompt: str = Field("", description="What the image must not show.")
     expressions_per_identity: int = Field(
