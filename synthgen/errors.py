@@ -31,3 +31,7 @@ class DatasetError(SynthgenError):
 
 class MissingDependencyError(SynthgenError, ImportError):
     """An optional package is needed; the text holds its install line."""
+
+
+class RunError(SynthgenError):
+    """A run ended before its dataset was whole; what is committed stays. Exit code 3."""

@@ -1,0 +1,195 @@
+"""One shard from its specs to its committed file; knows no Ray."""
+
+import contextlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from PIL.Image import Image
+
+from cluster.rounds import Outcome, ShardRounds
+from cluster.rows import encode_image, make_reject, make_row
+from pipelines.interfaces import ImageSource, Verifier
+from pipelines.policy import Verdict, judge
+from samplers.plan import Plan
+from samplers.spec import Attempt, Shard
+from synthgen.config import RunConfig
+from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
+from synthgen.errors import RunError, SynthgenError
+from synthgen.schema import DatasetSchema
+
+_AHEAD = 2
+"""Batches painted but not yet judged, at most: a slow verifier must not fill the memory."""
+
+
+class Worker:
+    """A loaded pipeline and verifier, working shards.
+
+    `work` may run in several threads at once: painting and measuring are done by one thread at a
+    time, so that the accelerator goes on with the next shard while this one is judged and written.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        plan: Plan,
+        source: ImageSource,
+        verifier: Verifier,
+        storage: Storage,
+    ) -> None:
+        self._config = config
+        self._plan = plan
+        self._source = source
+        self._verifier = verifier
+        self._storage = storage
+        self._schema = DatasetSchema(plan.categories, plan.slots, config.output.image_format)
+        self._painting = threading.Lock()
+        self._measuring = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let every shard in work end at its next batch, uncommitted."""
+        self._stopped = True
+
+    def fingerprint(self) -> dict[str, dict]:
+        """Return what the data is a function of besides the configuration."""
+        return {
+            "pipeline": self._source.fingerprint(),
+            "verifier": self._verifier.fingerprint(),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images were `accepted` and `judged` so far, failed shards included."""
+        return dict(self._counts)
+
+    def work(self, shard: Shard, isolate: bool = False) -> ShardMarker:
+        """Make a shard whole and commit it.
+
+        Args:
+            shard: the samples to make.
+            isolate: record a sample whose image raises as a reject with reason `error`, and go
+                on, instead of raising.
+
+        Raises:
+            RunError: if a sample is exhausted under `on_exhausted: fail`.
+            Exception: whatever the pipeline or the verifier raises, unless `isolate`.
+        """
+        seconds: Counter[str] = Counter()
+        rounds = ShardRounds(self._plan, shard, self._config.verify)
+        while attempts := rounds.attempts():
+            batches = _batches(attempts, self._config.pipeline.batch_size)
+            make = self._isolated_round if isolate else self._overlapped_round
+            for outcomes in make(batches, seconds):
+                rounds.record(outcomes)
+        result = ShardResult(
+            split=shard.split,
+            number=shard.number,
+            start=shard.start,
+            stop=shard.stop,
+            rows=rounds.rows,
+            rejects=sorted(rounds.rejects, key=_reject_order),
+            errors=rounds.errors,
+            missing=sorted(rounds.missing),
+            seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        )
+        return commit_shard(self._storage, self._schema, result)
+
+    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+        """Paint at most a batch of attempts, padded to the batch size: bits hold for one shape."""
+        size = self._config.pipeline.batch_size
+        padded = [*attempts, *[attempts[-1]] * (size - len(attempts))]
+        if self._stopped:
+            raise RunError("the run was stopped")
+        with self._painting:
+            return self._source.paint(padded)[: len(attempts)]
+
+    def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
+        """Measure at most a batch of images, and accept or reject each."""
+        return self._judge(attempts, images, Counter())
+
+    def _overlapped_round(
+        self, batches: Iterable[list[Attempt]], seconds: Counter[str]
+    ) -> Iterator[list[Outcome]]:
+        """Judge batch b while batch b + 1 is painted."""
+        waiting: deque[Future[list[Outcome]]] = deque()
+        with ThreadPoolExecutor(1, "judge") as judging:
+            for batch in batches:
+                with _timed(seconds, "paint"):
+                    images = self.paint(batch)
+                waiting.append(judging.submit(self._judge, batch, images, seconds))
+                if len(waiting) == _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _isolated_round(
+        self, batches: Iterable[list[Attempt]], seconds: Counter[str]
+    ) -> Iterator[list[Outcome]]:
+        for batch in batches:
+            yield self._isolated(batch, seconds)
+
+    def _isolated(self, batch: list[Attempt], seconds: Counter[str]) -> list[Outcome]:
+        """Make a batch; if it raises, make its samples one by one, in the same batch shape."""
+        try:
+            return self._judge(batch, self.paint(batch), seconds)
+        except SynthgenError:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                return [self._failed(batch[0], error)]
+        return [self._isolated([attempt], seconds)[0] for attempt in batch]
+
+    def _judge(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], seconds: Counter[str]
+    ) -> list[Outcome]:
+        size = self._config.pipeline.batch_size
+        padded = [*images, *[images[-1]] * (size - len(images))]
+        with self._measuring, _timed(seconds, "measure"):
+            found = self._verifier.measure(padded)
+        with _timed(seconds, "encode"):
+            outcomes = [
+                self._outcome(attempt, image, aus, int(faces))
+                for attempt, image, aus, faces in zip(
+                    attempts, images, found.aus, found.faces, strict=False
+                )
+            ]
+        self._counts["judged"] += len(outcomes)
+        self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
+        return outcomes
+
+    def _outcome(self, attempt: Attempt, image: Image, aus: np.ndarray, faces: int) -> Outcome:
+        measured = tuple(float(value) for value in aus) if faces else None
+        verdict = judge(attempt.spec.aus, aus, faces, self._config.verify.policy)
+        made_by = (self._source.name, self._verifier.name)
+        row = None
+        if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
+            encoded = encode_image(image, self._config.output.image_format)
+            row = make_row(attempt, encoded, measured, verdict, made_by)
+        reject = None if verdict.accepted else make_reject(attempt, measured, verdict, made_by)
+        return Outcome(attempt, row, reject, verdict.distance)
+
+    def _failed(self, attempt: Attempt, error: Exception) -> Outcome:
+        verdict = Verdict.error(f"{type(error).__name__}: {error}")
+        made_by = (self._source.name, self._verifier.name)
+        reject = make_reject(attempt, None, verdict, made_by)
+        return Outcome(attempt, None, reject, verdict.distance)
+
+
+def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
+    for start in range(0, len(attempts), size):
+        yield list(attempts[start : start + size])
+
+
+def _reject_order(reject: object) -> tuple[str, int, int]:
+    return (reject.sample_id, reject.replacement, reject.attempt)  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _timed(seconds: Counter[str], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] += time.perf_counter() - started  # type: ignore[assignment]
