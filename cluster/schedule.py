@@ -28,7 +28,7 @@ class Schedule:
     """
 
     def __init__(self, shards: Iterable[Shard], max_failures: int) -> None:
-        self._fresh = iter(shards)
+        self._fresh = deque(shards)
         self._again: deque[Task] = deque()
         self._failures: Counter[Shard] = Counter()
         self._max_failures = max_failures
@@ -37,8 +37,11 @@ class Schedule:
         """Return the next task, or None where none is left to hand out at present."""
         if self._again:
             return self._again.popleft()
-        shard = next(self._fresh, None)
-        return None if shard is None else Task(shard, isolate=False)
+        return Task(self._fresh.popleft(), isolate=False) if self._fresh else None
+
+    def unfinished(self) -> bool:
+        """Return whether any task is waiting to be handed out."""
+        return bool(self._again or self._fresh)
 
     def failed(self, task: Task, error: BaseException) -> None:
         """Put a failed task back.

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -19,7 +19,10 @@ from samplers.spec import Attempt, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.errors import RunError, SynthgenError
-from synthgen.schema import DatasetSchema
+from synthgen.schema import DatasetSchema, Reject
+
+Seconds = defaultdict[str, float]
+"""Seconds spent in each stage."""
 
 _AHEAD = 2
 """Batches painted but not yet judged, at most: a slow verifier must not fill the memory."""
@@ -78,7 +81,7 @@ class Worker:
             RunError: if a sample is exhausted under `on_exhausted: fail`.
             Exception: whatever the pipeline or the verifier raises, unless `isolate`.
         """
-        seconds: Counter[str] = Counter()
+        seconds: Seconds = defaultdict(float)
         rounds = ShardRounds(self._plan, shard, self._config.verify)
         while attempts := rounds.attempts():
             batches = _batches(attempts, self._config.pipeline.batch_size)
@@ -109,10 +112,10 @@ class Worker:
 
     def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
         """Measure at most a batch of images, and accept or reject each."""
-        return self._judge(attempts, images, Counter())
+        return self._judge(attempts, images, defaultdict(float))
 
     def _overlapped_round(
-        self, batches: Iterable[list[Attempt]], seconds: Counter[str]
+        self, batches: Iterable[list[Attempt]], seconds: Seconds
     ) -> Iterator[list[Outcome]]:
         """Judge batch b while batch b + 1 is painted."""
         waiting: deque[Future[list[Outcome]]] = deque()
@@ -127,12 +130,12 @@ class Worker:
                 yield waiting.popleft().result()
 
     def _isolated_round(
-        self, batches: Iterable[list[Attempt]], seconds: Counter[str]
+        self, batches: Iterable[list[Attempt]], seconds: Seconds
     ) -> Iterator[list[Outcome]]:
         for batch in batches:
             yield self._isolated(batch, seconds)
 
-    def _isolated(self, batch: list[Attempt], seconds: Counter[str]) -> list[Outcome]:
+    def _isolated(self, batch: list[Attempt], seconds: Seconds) -> list[Outcome]:
         """Make a batch; if it raises, make its samples one by one, in the same batch shape."""
         try:
             return self._judge(batch, self.paint(batch), seconds)
@@ -144,7 +147,7 @@ class Worker:
         return [self._isolated([attempt], seconds)[0] for attempt in batch]
 
     def _judge(
-        self, attempts: Sequence[Attempt], images: Sequence[Image], seconds: Counter[str]
+        self, attempts: Sequence[Attempt], images: Sequence[Image], seconds: Seconds
     ) -> list[Outcome]:
         size = self._config.pipeline.batch_size
         padded = [*images, *[images[-1]] * (size - len(images))]
@@ -157,8 +160,9 @@ class Worker:
                     attempts, images, found.aus, found.faces, strict=False
                 )
             ]
-        self._counts["judged"] += len(outcomes)
-        self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
+        with self._measuring:
+            self._counts["judged"] += len(outcomes)
+            self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
         return outcomes
 
     def _outcome(self, attempt: Attempt, image: Image, aus: np.ndarray, faces: int) -> Outcome:
@@ -184,12 +188,12 @@ def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
         yield list(attempts[start : start + size])
 
 
-def _reject_order(reject: object) -> tuple[str, int, int]:
-    return (reject.sample_id, reject.replacement, reject.attempt)  # type: ignore[attr-defined]
+def _reject_order(reject: Reject) -> tuple[str, int, int]:
+    return (reject.sample_id, reject.replacement, reject.attempt)
 
 
 @contextlib.contextmanager
-def _timed(seconds: Counter[str], stage: str) -> Iterator[None]:
+def _timed(seconds: Seconds, stage: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
-    seconds[stage] += time.perf_counter() - started  # type: ignore[assignment]
+    seconds[stage] += time.perf_counter() - started

@@ -1,0 +1,38 @@
+# `make quickstart` generates the example dataset, `make test` runs the test suite.
+# Both make .venv first. PYTHON picks the interpreter, TORCH_INDEX a PyTorch index:
+#   make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: quickstart test lint install install-dev
+
+quickstart: install
+	$(BIN)/synthgen generate examples/quickstart.yaml
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(INDEX) -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt tests/oracle-requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(INDEX) -c constraints.txt -e ".[alignment,dev]"
+	$(PIP) install --quiet --no-deps -r tests/oracle-requirements.txt
+	touch $@ $(VENV)/.installed

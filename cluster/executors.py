@@ -1,0 +1,95 @@
+"""What the driver asks of an executor, and the executor without Ray."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from cluster.loading import load_worker
+from cluster.schedule import Schedule, Task
+from synthgen.config import RunConfig
+from synthgen.dataset import ShardMarker
+from synthgen.errors import SynthgenError
+
+OnCommit = Callable[[ShardMarker], None]
+"""Called with the marker of each shard that was committed."""
+
+OnTick = Callable[[dict[str, int]], None]
+"""Called about once a second with the images `judged` and `accepted` so far."""
+
+IN_FLIGHT = 2
+"""Shards in flight a worker: painting goes on while the shard before is judged and written."""
+
+
+class Executor(Protocol):
+    """Works the shards of a schedule; a context manager that leaves nothing running."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Load what the data is a function of besides the configuration, and return it."""
+        ...
+
+    def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
+        """Work every shard.
+
+        Raises:
+            SynthgenError: if the run cannot go on; committed shards stay.
+        """
+        ...
+
+
+class InlineExecutor:
+    """Works the shards in this process."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._worker = load_worker(config)
+        self._running: dict[Future[ShardMarker], Task] = {}
+        self._pool = ThreadPoolExecutor(IN_FLIGHT, "shard")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._worker.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return the fingerprints of the worker's pipeline and verifier."""
+        return self._worker.fingerprint()
+
+    def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
+        """Work every shard; see `Executor.run`."""
+        while self._hand_out(schedule):
+            done, _ = wait(self._running, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                self._settle(future, schedule, on_commit)
+            on_tick(self._worker.counts())
+
+    def _hand_out(self, schedule: Schedule) -> bool:
+        while len(self._running) < IN_FLIGHT and (task := schedule.next()):
+            future = self._pool.submit(self._worker.work, task.shard, task.isolate)
+            self._running[future] = task
+        return bool(self._running)
+
+    def _settle(self, future: Future[ShardMarker], schedule: Schedule, on_commit: OnCommit) -> None:
+        task = self._running.pop(future)
+        error = future.exception()
+        if error is None:
+            on_commit(future.result())
+        elif isinstance(error, Exception) and not isinstance(error, SynthgenError):
+            schedule.failed(task, error)
+        else:
+            raise error
