@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from synthgen.config.base import Section
 from synthgen.config.run import RunConfig
 from synthgen.errors import ConfigError, SynthgenError
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -34,6 +37,26 @@ def parse_config(data: object, where: str = "configuration") -> RunConfig:
         return RunConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_sentence(error)}") from error
+
+
+def load_section(
+    path: str | Path, section: type[AnySection], overrides: Sequence[str] = ()
+) -> AnySection:
+    """Read a configuration file of another kind than a run's, such as a training's.
+
+    Args:
+        path: the YAML file.
+        section: what it must hold.
+        overrides: as for `load_config`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    data = _apply(_read_mapping(Path(path)), overrides)
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_sentence(error)}") from error
 
 
 def dump_config(config: RunConfig) -> str:
