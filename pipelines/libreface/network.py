@@ -34,10 +34,11 @@ DETECTED_AUS = (
 )  # fmt: skip
 """AUs of the detection head, in its order (those of BP4D)."""
 
-_HIDDEN = 128
-_DROPOUT = 0.1
 MIN_INPUT_SIZE = 32
 MAX_INPUT_SIZE = 1024
+
+_HIDDEN = 128
+_DROPOUT = 0.1
 _PICKLED = (".pt", ".pth", ".ckpt")
 
 

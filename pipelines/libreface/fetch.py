@@ -1,0 +1,68 @@
+"""Fetch LibreFace's published weights, and say where they are kept."""
+
+import os
+from pathlib import Path
+
+from pipelines.libreface.network import load_network
+from synthgen.errors import SynthgenError, WeightsError
+
+LICENCE = "USC research licence: educational, research and non-profit use only"
+
+_FILE_ID = "1CbnBr8OBt8Wb73sL1ENcrtrWAFWSSRv0"
+_URL = f"https://drive.google.com/uc?id={_FILE_ID}"
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched weights: `SYNTHGEN_CACHE`, or `~/.cache/synthgen`."""
+    return Path(os.environ.get("SYNTHGEN_CACHE") or Path.home() / ".cache" / "synthgen")
+
+
+def libreface_file(cache: Path | None = None) -> Path:
+    """Return where LibreFace's weights are kept, whether they are there or not."""
+    return (cache or cache_folder()) / "libreface" / "combined_resnet.pt"
+
+
+def fetch_libreface(cache: Path | None = None) -> Path:
+    """Fetch LibreFace's weights, unless they are there, and check that they load strictly.
+
+    A file appears under its name only when it is whole and fits the network.
+
+    Args:
+        cache: folder of fetched weights; None: `cache_folder()`.
+
+    Returns:
+        The weight file.
+
+    Raises:
+        WeightsError: if it cannot be fetched, or what came is not LibreFace's network.
+    """
+    file = libreface_file(cache)
+    if not file.exists():
+        print(f"LibreFace's weights: {LICENCE}")
+        partial = file.with_name(f".{os.getpid()}-{file.name}")
+        try:
+            _download(partial, file)
+            load_network(partial)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
+    load_network(file)
+    return file
+
+
+def _download(partial: Path, file: Path) -> None:
+    import gdown
+
+    reason = "nothing came"
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        gdown.download(id=_FILE_ID, output=str(partial), quiet=False)
+    except SynthgenError:
+        raise
+    except Exception as error:
+        reason = type(error).__name__
+    if not partial.is_file():
+        raise WeightsError(
+            f"cannot fetch LibreFace's weights from {_URL} ({reason}); "
+            f"fetch that file by hand and put it at {file}"
+        )

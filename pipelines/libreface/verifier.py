@@ -1,0 +1,169 @@
+"""Measure the AUs of images with a network of LibreFace's kind."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from pipelines.checkpoints import file_sha256
+from pipelines.interfaces import Measurement
+from pipelines.libreface.alignment import Aligner, CenteredAligner
+from pipelines.libreface.facemesh import MediaPipeAligner
+from pipelines.libreface.fetch import LICENCE, libreface_file
+from pipelines.libreface.network import LibreFaceNetwork, find_weight_file, load_network
+from pipelines.libreface.preprocessing import face_pixels, resized_side
+from synthgen.action_units import AU_COUNT
+from synthgen.errors import ConfigError, WeightsError
+
+MINI_FILE = Path(__file__).parents[1] / "mini" / "au_network.safetensors"
+
+AlignerName = Literal["centered", "mediapipe"]
+
+_MAX_BATCH = 64
+_PACKAGES = ("torch", "numpy")
+_BLACK = Image.new("RGB", (1, 1))
+
+
+class LibreFaceVerifier:
+    """Measures the largest face of each image.
+
+    A measurement is a function of its image and of the number of images in the call: an image
+    without a face keeps its place in the network's batch (a black crop), and a call of more than 64
+    images is cut into batches of 64, the last one filled up with black crops.
+
+    Args:
+        network: the network, on the device and in the number format that it is to work in.
+        aligner: what finds the face.
+        name: name of the verifier in the dataset.
+        weights: weight file → sha256.
+        licences: weight file → licence.
+    """
+
+    def __init__(
+        self,
+        network: LibreFaceNetwork,
+        aligner: Aligner,
+        name: str,
+        weights: Mapping[str, str],
+        licences: Mapping[str, str],
+    ) -> None:
+        self.name = name
+        self.aligner = aligner
+        self._network = network.eval().requires_grad_(False)
+        self._weights = dict(weights)
+        self._licences = dict(licences)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path = "mini",
+        aligner: AlignerName | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "LibreFaceVerifier":
+        """Load a verifier.
+
+        Args:
+            weights: `mini` (drawn and mini faces), `libreface` (photographs; fetched before), or a
+                file or folder in LibreFace's or our own format.
+            aligner: `centered` or `mediapipe`; None: `centered` for the mini weights, else
+                `mediapipe`.
+            device: device of the network.
+            dtype: number format of the network.
+
+        Raises:
+            WeightsError: if the weights are missing or do not fit.
+            ConfigError: if there is no such aligner or device.
+            MissingDependencyError: if the aligner's package is not installed.
+        """
+        file, name, licence = _resolve(weights)
+        network = _place(load_network(file), device, dtype)
+        chosen = aligner or ("centered" if weights == "mini" else "mediapipe")
+        return cls(
+            network,
+            _aligner(chosen, network.input_size),
+            name,
+            weights={file.name: file_sha256(file)},
+            licences={file.name: licence},
+        )
+
+    def measure(self, images: Sequence[Image.Image]) -> Measurement:
+        """Measure RGB images of any size; an image without a face gives NaN and 0 faces."""
+        found = [self.aligner.align(_rgb(image)) for image in images]
+        faces = np.array([alignment.faces for alignment in found], dtype=np.int64)
+        aus = self._intensities([alignment.crop or _BLACK for alignment in found])
+        aus[faces == 0] = np.nan
+        return Measurement(aus=aus, faces=faces)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the measurements are a function of."""
+        packages = sorted({*_PACKAGES, *self.aligner.packages})
+        return {
+            "weights": dict(self._weights),
+            "licences": dict(self._licences),
+            "versions": {package: version(package) for package in packages},
+        }
+
+    def _intensities(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
+        if len(crops) <= _MAX_BATCH:
+            return self._forward(crops)
+        padded = [*crops, *[_BLACK] * (-len(crops) % _MAX_BATCH)]
+        starts = range(0, len(padded), _MAX_BATCH)
+        parts = [self._forward(padded[start : start + _MAX_BATCH]) for start in starts]
+        return np.concatenate(parts)[: len(crops)]
+
+    @torch.inference_mode()
+    def _forward(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
+        if not crops:
+            return np.empty((0, AU_COUNT), np.float32)
+        like = next(self._network.parameters())
+        pixels = face_pixels(crops, self._network.input_size).to(like.device, like.dtype)
+        aus: Tensor = self._network(pixels)
+        return aus.float().cpu().numpy()
+
+
+def _resolve(weights: str | Path) -> tuple[Path, str, str]:
+    if weights == "mini":
+        if not MINI_FILE.is_file():
+            raise WeightsError(
+                f"mini AU network {MINI_FILE} is missing; `synthgen train au-net` makes it"
+            )
+        return MINI_FILE, "libreface-mini", "Apache-2.0"
+    if weights == "libreface":
+        file = libreface_file()
+        if not file.is_file():
+            raise WeightsError(
+                f"LibreFace's weights {file} are missing; fetch them with "
+                "`synthgen weights fetch CONFIG`, or put them there"
+            )
+        return file, "libreface", LICENCE
+    file = find_weight_file(weights)
+    return file, f"libreface-{file.stem}", "not stated"
+
+
+def _aligner(name: str, input_size: int) -> Aligner:
+    if name == "centered":
+        return CenteredAligner(side=resized_side(input_size))
+    if name == "mediapipe":
+        return MediaPipeAligner()
+    raise ConfigError(f"unknown aligner {name!r}; those that exist: centered, mediapipe")
+
+
+def _place(
+    network: LibreFaceNetwork, device: str | torch.device, dtype: torch.dtype
+) -> LibreFaceNetwork:
+    try:
+        return network.to(device, dtype)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {str(device)!r} cannot be used: {reason}") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
