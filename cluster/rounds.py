@@ -19,12 +19,14 @@ class Outcome:
 
     Attributes:
         attempt: the attempt.
+        measured: what the verifier found, 12 intensities; None where there was no face.
         row: the row that it would make; None where no image could be made or kept.
         reject: why it was not accepted; None where it was.
         distance: how far the image is from keeping the policy; ∞ where that is not known.
     """
 
     attempt: Attempt
+    measured: tuple[float, ...] | None
     row: Row | None
     reject: Reject | None
     distance: float

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from PIL.Image import Image
 
+from cluster.records import dataset_schema
 from cluster.rounds import Outcome, ShardRounds
 from cluster.rows import encode_image, make_reject, make_row
 from pipelines.interfaces import ImageSource, Verifier
@@ -19,7 +20,7 @@ from samplers.spec import Attempt, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.errors import RunError, SynthgenError
-from synthgen.schema import DatasetSchema, Reject
+from synthgen.schema import Reject
 
 Seconds = defaultdict[str, float]
 """Seconds spent in each stage."""
@@ -48,7 +49,7 @@ class Worker:
         self._source = source
         self._verifier = verifier
         self._storage = storage
-        self._schema = DatasetSchema(plan.categories, plan.slots, config.output.image_format)
+        self._schema = dataset_schema(config, plan)
         self._painting = threading.Lock()
         self._measuring = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -174,13 +175,13 @@ class Worker:
             encoded = encode_image(image, self._config.output.image_format)
             row = make_row(attempt, encoded, measured, verdict, made_by)
         reject = None if verdict.accepted else make_reject(attempt, measured, verdict, made_by)
-        return Outcome(attempt, row, reject, verdict.distance)
+        return Outcome(attempt, measured, row, reject, verdict.distance)
 
     def _failed(self, attempt: Attempt, error: Exception) -> Outcome:
         verdict = Verdict.error(f"{type(error).__name__}: {error}")
         made_by = (self._source.name, self._verifier.name)
         reject = make_reject(attempt, None, verdict, made_by)
-        return Outcome(attempt, None, reject, verdict.distance)
+        return Outcome(attempt, None, None, reject, verdict.distance)
 
 
 def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:

@@ -1,0 +1,107 @@
+"""The run: what is there already, what is left to do, and the card at the end."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.executors import Executor, InlineExecutor
+from cluster.progress import Progress
+from cluster.records import make_record
+from cluster.schedule import Schedule
+from pipelines.loading import check_pipeline
+from samplers.plan import build_plan
+from samplers.spec import Shard
+from synthgen.config import RunConfig, dump_config
+from synthgen.dataset import (
+    ShardMarker,
+    Storage,
+    check_output,
+    open_run,
+    read_markers,
+    write_card,
+)
+
+ExecutorName = Literal["ray", "inline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run left behind.
+
+    Attributes:
+        rows: samples in the dataset.
+        missing: samples that were dropped.
+        errors: samples whose image could not be made; more than 0 means exit code 3.
+        attempts: images made for them, over all runs.
+        rejected: reason → rejected images.
+    """
+
+    rows: int
+    missing: int
+    errors: int
+    attempts: int
+    rejected: Mapping[str, int]
+
+
+def generate(config: RunConfig, executor: ExecutorName = "ray", overwrite: bool = False) -> Summary:
+    """Make a dataset whole: begin it, continue it, or extend it.
+
+    Args:
+        config: the configuration; the dataset is a function of it.
+        executor: `ray`, or `inline` for this process.
+        overwrite: delete what an earlier run wrote and begin anew.
+
+    Raises:
+        ConfigError: if the configuration asks for what cannot be.
+        OutputError: if the output is not ours, or holds another dataset.
+        WeightsError: if weights are missing or do not fit.
+        RunError: if the run ended before the dataset was whole.
+    """
+    plan = build_plan(config)
+    check_pipeline(config)
+    storage = Storage(config.output.path)
+    if not overwrite:
+        check_output(storage, config.identity(), config.samples)
+    with _start(config, executor) as running:
+        record = make_record(config, plan, running.fingerprint())
+        shards = list(plan.shards())
+        finished = open_run(storage, record, dump_config(config), shards, overwrite=overwrite)
+        _work(config, running, shards, [read_markers(storage)[key] for key in finished])
+    write_card(storage)
+    return summarise(read_markers(storage).values())
+
+
+def summarise(markers: Iterable[ShardMarker]) -> Summary:
+    """Add up the markers of a dataset."""
+    markers = list(markers)
+    rejected: Counter[str] = Counter()
+    for marker in markers:
+        rejected.update(marker.rejected)
+    return Summary(
+        rows=sum(marker.rows for marker in markers),
+        missing=sum(len(marker.missing) for marker in markers),
+        errors=sum(marker.errors for marker in markers),
+        attempts=sum(marker.attempts for marker in markers),
+        rejected=dict(rejected),
+    )
+
+
+def _start(config: RunConfig, executor: ExecutorName) -> Executor:
+    if executor == "inline":
+        return InlineExecutor(config)
+    from cluster.actors import RayExecutor
+
+    return RayExecutor(config)
+
+
+def _work(
+    config: RunConfig, executor: Executor, shards: list[Shard], finished: list[ShardMarker]
+) -> None:
+    done = {marker.key for marker in finished}
+    todo = [shard for shard in shards if (shard.split, shard.number) not in done]
+    kept = sum(marker.rows for marker in finished)
+    with Progress(config.samples, len(shards)) as progress:
+        progress.start(kept, len(done))
+        schedule = Schedule(todo, config.cluster.max_failures)
+        executor.run(schedule, progress.committed, progress.tick)

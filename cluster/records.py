@@ -1,0 +1,61 @@
+"""The record of a run: of what its data is a function, and with what it was made."""
+
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from samplers.plan import Plan
+from synthgen import __version__
+from synthgen.config import RunConfig
+from synthgen.dataset import RunRecord
+from synthgen.schema import DatasetSchema
+
+_COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
+"""Packages on whose version every run's bytes depend; a pipeline's own are in its fingerprint."""
+
+
+def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -> RunRecord:
+    """Build the record of a run from its configuration and its worker's fingerprint."""
+    parts = (fingerprint["pipeline"], fingerprint["verifier"])
+    versions = {name: metadata.version(name) for name in _COMPUTING}
+    return RunRecord(
+        identity={
+            "configuration": config.identity(),
+            "weights": _merged(parts, "weights"),
+            "versions": dict(sorted((versions | _merged(parts, "versions")).items())),
+        },
+        samples=config.samples,
+        schema=dataset_schema(config, plan),
+        synthgen_version=__version__,
+        git_revision=git_revision(),
+        licences=_merged(parts, "licences"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:
+    """Return what the columns of a run's dataset depend on."""
+    return DatasetSchema(plan.categories, plan.slots, config.output.image_format)
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout that this code runs from; None outside of one."""
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    return _git("rev-parse", "HEAD") if tracked else None
+
+
+def _merged(parts: tuple[Mapping[str, Any], ...], key: str) -> dict[str, str]:
+    return {name: value for part in parts for name, value in part[key].items()}
+
+
+def _git(*arguments: str) -> str | None:
+    folder = str(Path(__file__).parent)
+    command = ["git", "-C", folder, *arguments]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()

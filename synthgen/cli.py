@@ -1,0 +1,204 @@
+"""The command line. Each command is a few lines; what it needs is imported inside it."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from synthgen.errors import RunError, SynthgenError
+
+app = typer.Typer(
+    name="synthgen",
+    help="Synthetic facial-expression datasets from FACS Action Units.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+train_app = typer.Typer(help="Train the embedded models.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+app.add_typer(train_app, name="train")
+
+Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: pipeline.batch_size=8", metavar="KEY=VALUE"),
+]
+Dataset = Annotated[str, typer.Argument(help="Folder or URL of a dataset.", metavar="DATASET")]
+
+
+class Executor(StrEnum):
+    """Where shards are worked."""
+
+    ray = "ray"
+    inline = "inline"
+
+
+def main() -> None:
+    """Run a command; an error that the user can mend becomes one line and an exit code."""
+    try:
+        app()
+    except RunError as error:
+        _fail(f"error: {error}", 3)
+    except SynthgenError as error:
+        _fail(f"error: {error}", 2)
+
+
+@app.command()
+def generate(
+    config: Config,
+    overrides: Overrides = None,
+    executor: Annotated[
+        Executor, typer.Option(help="Ray actors, or this process alone.")
+    ] = Executor.ray,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete what an earlier run wrote, begin anew.")
+    ] = False,
+) -> None:
+    """Generate a dataset, or continue or extend it."""
+    from cluster.driver import generate as run
+    from synthgen.config import load_config
+    from synthgen.report.run_summary import describe_run
+
+    loaded = load_config(config, overrides or ())
+    try:
+        summary = run(loaded, executor.value, overwrite)
+    except KeyboardInterrupt:
+        _fail("stopped; whole shards stay, the same command continues", 130)
+    typer.echo(describe_run(loaded, summary))
+    if summary.errors:
+        raise typer.Exit(3)
+
+
+@app.command()
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    first: Annotated[int, typer.Option("-n", "--first", min=0, help="Specs to print.")] = 5,
+) -> None:
+    """Print the first specs and the expected AU and category frequencies; makes nothing."""
+    from samplers.plan import build_plan
+    from samplers.summary import summarise
+    from synthgen.config import load_config
+
+    typer.echo(summarise(build_plan(load_config(config, overrides or ())), first).text())
+
+
+@app.command()
+def preview(
+    config: Config,
+    overrides: Overrides = None,
+    number: Annotated[int, typer.Option("-n", min=1, max=400, help="Images to make.")] = 16,
+    to: Annotated[Path, typer.Option("--to", "-o", help="PNG file to write.")] = Path(
+        "preview.png"
+    ),
+) -> None:
+    """Write a sheet of first attempts with requested and measured AUs."""
+    from synthgen.config import load_config
+    from synthgen.report.preview import write_preview
+
+    accepted = write_preview(load_config(config, overrides or ()), number, to)
+    typer.echo(f"{to}: {number} first attempts, {accepted} of them accepted")
+
+
+@app.command()
+def image(
+    prompt: Annotated[str, typer.Argument(help="What to show.", metavar="PROMPT")],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Image file to write.")],
+    aus: Annotated[
+        list[str] | None,
+        typer.Option("--au", help="Intensity of an AU: AU12=5", metavar="AU=INTENSITY"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration whose pipeline paints; without one, a drawn portrait."),
+    ] = None,
+    overrides: Overrides = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and the identity.")] = 0,
+) -> None:
+    """Make one picture."""
+    from synthgen.report.single import write_image
+
+    write_image(prompt, aus or [], to, config, overrides or (), seed)
+    typer.echo(str(to))
+
+
+@app.command()
+def inspect(dataset: Dataset) -> None:
+    """Summarise a dataset and verify it: checksums, missing, duplicate and half shards."""
+    from synthgen.dataset import inspect_dataset
+
+    found = inspect_dataset(dataset)
+    typer.echo(found.text())
+    if found.problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def reproduce(
+    dataset: Dataset,
+    sample_id: Annotated[str, typer.Argument(help="As in column sample_id.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="PNG file for both images, side by side.")
+    ] = None,
+) -> None:
+    """Make one sample again from the stored configuration and compare it."""
+    from synthgen.report.reproduction import reproduce as make_again
+
+    found = make_again(dataset, sample_id, to)
+    typer.echo(found.text())
+    if not found.same:
+        raise typer.Exit(3)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="quickstart or sd21.", metavar="NAME")],
+    to: Annotated[Path | None, typer.Option("--to", "-o", help="File to write.")] = None,
+) -> None:
+    """Write an example configuration."""
+    from synthgen.report.examples import write_example
+
+    typer.echo(f"{write_example(name, to)} written; run: synthgen generate {to or name + '.yaml'}")
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON schema of a configuration, with descriptions, units and ranges."""
+    import json
+
+    from synthgen.config import RunConfig
+
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@weights_app.command()
+def fetch(config: Config, overrides: Overrides = None) -> None:
+    """Fetch the published weights that a configuration names, so that runs need no network."""
+    from pipelines.weights import fetch_weights
+    from synthgen.config import load_config
+
+    for path in fetch_weights(load_config(config, overrides or ())):
+        typer.echo(str(path))
+
+
+@train_app.command("au-net")
+def train_au_net(
+    config: Annotated[Path, typer.Argument(help="Training configuration.", metavar="CONFIG")],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Folder for weights and checkpoints.")],
+) -> None:
+    """Train the AU network of the embedded verifier on procedural faces; resumes by itself."""
+    from pipelines.training.au_network import train_au_network
+
+    typer.echo(str(train_au_network(config, to)))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

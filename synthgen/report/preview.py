@@ -1,0 +1,64 @@
+"""A sheet of first attempts, before a long run."""
+
+from itertools import islice
+from pathlib import Path
+
+from PIL.Image import Image
+
+from cluster.loading import load_worker
+from cluster.rounds import Outcome
+from samplers.plan import Plan, build_plan
+from samplers.spec import Attempt
+from synthgen.action_units import describe
+from synthgen.config import RunConfig
+from synthgen.dataset import make_sheet
+from synthgen.errors import OutputError
+
+
+def write_preview(config: RunConfig, number: int, to: Path) -> int:
+    """Paint and measure the first attempt of the first samples, and write them as one sheet.
+
+    The images are those that a run begins with, to the bit.
+
+    Returns:
+        How many of them the policy accepts.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    plan = build_plan(config)
+    number = min(number, config.samples)
+    worker = load_worker(config)
+    cells: list[tuple[Image, list[str]]] = []
+    accepted = 0
+    for batch in _batches(plan, number, config.pipeline.batch_size):
+        images = worker.paint(batch)
+        outcomes = worker.judge(batch, images)
+        accepted += sum(outcome.reject is None for outcome in outcomes)
+        cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]
+    try:
+        make_sheet(cells).save(to, format="PNG")
+    except OSError as error:
+        raise OutputError(f"cannot write {to}: {error.strerror}") from error
+    return accepted
+
+
+def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
+    attempts = (plan.attempt(plan.sample(index), 0) for index in range(number))
+    return list(iter(lambda: list(islice(attempts, size)), []))
+
+
+def _legend(outcome: Outcome) -> list[str]:
+    spec = outcome.attempt.spec
+    measured = outcome.measured
+    return [
+        f"{spec.emotion or spec.stratum} · {spec.identity_id}",
+        f"asked {describe(spec.aus)}",
+        "found " + ("no face" if measured is None else describe(_visible(measured))),
+        "accepted" if outcome.reject is None else outcome.reject.detail,
+    ]
+
+
+def _visible(measured: tuple[float, ...]) -> tuple[float, ...]:
+    """Leave out what a coder would not score: less than half an intensity."""
+    return tuple(value if value >= 0.5 else 0.0 for value in measured)

@@ -1,0 +1,22 @@
+"""What a run left behind, in a few lines."""
+
+from cluster.driver import Summary
+from synthgen.config import RunConfig
+
+
+def describe_run(config: RunConfig, summary: Summary) -> str:
+    """Say where the dataset is, what it holds, and how to load it."""
+    path = config.output.path
+    lines = [
+        f"{path}: {summary.rows} samples from {summary.attempts} images "
+        f"({summary.rows / max(summary.attempts, 1):.0%} kept)"
+    ]
+    if summary.rejected:
+        reasons = sorted(summary.rejected.items(), key=lambda item: (-item[1], item[0]))
+        lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+    if summary.missing:
+        lines.append(f"missing: {summary.missing} samples found no accepted image")
+    if summary.errors:
+        lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
+    lines.append(f'load it: datasets.load_dataset("{path}")')
+    return "\n".join(lines)
