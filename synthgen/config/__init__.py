@@ -8,7 +8,13 @@ from synthgen.config.expressions import (
     IntensityRange,
 )
 from synthgen.config.identities import IdentitiesConfig, PromptIdentitiesConfig
-from synthgen.config.loading import dump_config, load_config, parse_config
+from synthgen.config.loading import (
+    dump_config,
+    load_config,
+    load_expressions,
+    parse_config,
+    parse_expressions,
+)
 from synthgen.config.output import OutputConfig
 from synthgen.config.pipeline import (
     FineFaceConfig,
@@ -37,5 +43,7 @@ __all__ = [
     "VerifyConfig",
     "dump_config",
     "load_config",
+    "load_expressions",
     "parse_config",
+    "parse_expressions",
 ]

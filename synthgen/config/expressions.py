@@ -11,8 +11,8 @@ from synthgen.config.base import Section
 class IntensityRange(Section):
     """A range of AU intensities; values are drawn uniformly from it."""
 
-    low: float = Field(2.0, description="Lowest intensity of an active AU, in [0, 5].")
-    high: float = Field(5.0, description="Highest intensity of an active AU, in [0, 5].")
+    low: float = Field(default=2.0, description="Lowest intensity of an active AU, in [0, 5].")
+    high: float = Field(default=5.0, description="Highest intensity of an active AU, in [0, 5].")
 
     @model_validator(mode="after")
     def _in_order(self) -> "IntensityRange":
@@ -29,7 +29,8 @@ class IntensityRange(Section):
 
 class _Expressions(Section):
     allow_out_of_range: bool = Field(
-        False, description="Allow intensities outside [0, 5], to which FineFace answers too."
+        default=False,
+        description="Allow intensities outside [0, 5], to which FineFace answers too.",
     )
 
     def _check_range(self, where: str, intensity: IntensityRange) -> None:
@@ -52,10 +53,11 @@ class EmotionsConfig(_Expressions):
         default=IntensityRange(), description="Range of the intensity of each active AU."
     )
     variants: bool = Field(
-        True, description="Add the variant AUs of a category as often as its subjects showed them."
+        default=True,
+        description="Add the variant AUs of a category as often as its subjects showed them.",
     )
     allow_ambiguous: bool = Field(
-        False,
+        default=False,
         description="Allow two categories whose prototypes are the same on the 12 AUs.",
     )
 

@@ -19,9 +19,11 @@ class PromptIdentitiesConfig(Section):
         default={},
         description="Values of each slot in equal shares, or a mapping to weights above 0.",
     )
-    negative_prompt: str = Field("", description="What the image must not show.")
+    negative_prompt: str = Field(default="", description="What the image must not show.")
     expressions_per_identity: int = Field(
-        1, ge=1, description="Samples that show the same identity, each with its own expression."
+        default=1,
+        ge=1,
+        description="Samples that show the same identity, each with its own expression.",
     )
 
     @field_validator("slots")

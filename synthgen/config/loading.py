@@ -1,17 +1,22 @@
 """Read a configuration: YAML, overrides, one-sentence errors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
+from synthgen.config.expressions import ExpressionsConfig
+from synthgen.config.messages import first_sentence
 from synthgen.config.run import RunConfig
-from synthgen.errors import ConfigError, SynthgenError
+from synthgen.config.yaml_text import read_yaml
+from synthgen.errors import ConfigError
 
 AnySection = TypeVar("AnySection", bound=Section)
+_T = TypeVar("_T")
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -33,10 +38,7 @@ def parse_config(data: object, where: str = "configuration") -> RunConfig:
     Raises:
         ConfigError: with one sentence on the first key that is not allowed.
     """
-    try:
-        return RunConfig.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_sentence(error)}") from error
+    return _validate(partial(RunConfig.model_validate, strict=True), data, where)
 
 
 def load_section(
@@ -53,10 +55,26 @@ def load_section(
         ConfigError: as `load_config`.
     """
     data = _apply(_read_mapping(Path(path)), overrides)
-    try:
-        return section.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {_first_sentence(error)}") from error
+    return _validate(section.model_validate, data, str(path))
+
+
+def load_expressions(path: str | Path) -> ExpressionsConfig:
+    """Read a file that holds the section `expressions` alone.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    return parse_expressions(_read_mapping(Path(path)), where=str(path))
+
+
+def parse_expressions(data: object, where: str = "expressions") -> ExpressionsConfig:
+    """Turn a mapping into the section `expressions`.
+
+    Raises:
+        ConfigError: as `parse_config`.
+    """
+    adapter = TypeAdapter(ExpressionsConfig)
+    return _validate(partial(adapter.validate_python, strict=True), data, where)
 
 
 def dump_config(config: RunConfig) -> str:
@@ -66,7 +84,7 @@ def dump_config(config: RunConfig) -> str:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     except yaml.YAMLError as error:
@@ -82,7 +100,7 @@ def _apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
         if not separator or not key:
             raise ConfigError(f"--set {override!r} must look like pipeline.batch_size=8")
         try:
-            _put(data, key.split("."), yaml.safe_load(text))
+            _put(data, key.split("."), read_yaml(text))
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {override!r}: the value is not YAML") from error
     return data
@@ -98,15 +116,8 @@ def _put(data: dict[str, Any], keys: Sequence[str], value: object) -> None:
     data[last] = value
 
 
-def _first_sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    cause = first.get("ctx", {}).get("error")
-    where = ".".join(str(part) for part in first["loc"])
-    if isinstance(cause, SynthgenError | ValueError):
-        return f"{where}: {cause}"
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where}"
-    if first["type"] == "missing":
-        return f"key {where} is missing"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where}: {message}, got {first['input']!r}"
+def _validate(validate: Callable[[object], _T], data: object, where: str) -> _T:
+    try:
+        return validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {first_sentence(error, data)}") from error

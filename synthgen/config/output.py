@@ -20,13 +20,14 @@ class OutputConfig(Section):
         min_length=1, description="Folder or fsspec URL of the dataset; not part of its identity."
     )
     shard_size: int = Field(
-        500,
+        default=500,
         ge=1,
         le=100_000,
         description="Samples a shard [1, 100000]: unit of work and of commit.",
     )
     image_format: Literal["png", "jpeg", "webp"] = Field(
-        "png", description="Encoding of the images; jpeg and webp are written at quality 95."
+        default="png",
+        description="Encoding of the images; jpeg and webp are written at quality 95.",
     )
     splits: dict[str, float] = Field(
         default=DEFAULT_SPLITS,

@@ -9,10 +9,16 @@ from synthgen.config.base import Section
 
 class _Pipeline(Section):
     batch_size: int = Field(
-        16, ge=1, le=4096, description="Images made at once; part of the identity of the data."
+        default=16,
+        ge=1,
+        le=4096,
+        description="Images made at once; part of the identity of the data.",
     )
     threads: int = Field(
-        1, ge=1, le=1024, description="CPU threads of a worker; CPU kernels change bits with it."
+        default=1,
+        ge=1,
+        le=1024,
+        description="CPU threads of a worker; CPU kernels change bits with it.",
     )
 
 
@@ -20,9 +26,11 @@ class ProceduralConfig(_Pipeline):
     """Drawn portraits: no model, a few milliseconds each."""
 
     name: Literal["procedural"]
-    size: int = Field(128, ge=64, le=1024, description="Width and height of an image [pixels].")
+    size: int = Field(
+        default=128, ge=64, le=1024, description="Width and height of an image [pixels]."
+    )
     au_noise: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=5,
         description="Standard deviation [intensity] of what is drawn around what was asked for.",
@@ -33,11 +41,14 @@ class FineFaceWeights(Section):
     """Published weights: Hub ids or folders."""
 
     base: str = Field(description="Stable Diffusion 1.x or 2.x base: Hub id or folder.")
-    revision: str | None = Field(None, description="Revision of the base on the Hub.")
+    revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
     fineface: str = Field(description="FineFace files (text variant): Hub id or folder.")
-    vae: str | None = Field(None, description="VAE instead of the base's own: Hub id or folder.")
+    vae: str | None = Field(
+        default=None, description="VAE instead of the base's own: Hub id or folder."
+    )
     lora_scale: float = Field(
-        1.0, description="Scale at which the FineFace LoRA is fused; 1.0 is what loaders apply."
+        default=1.0,
+        description="Scale at which the FineFace LoRA is fused; 1.0 is what loaders apply.",
     )
 
 
@@ -47,15 +58,18 @@ class FineFaceConfig(_Pipeline):
     name: Literal["fineface"]
     weights: FineFaceWeights = Field(description="Where the weights come from.")
     scheduler: Literal["dpmpp", "ddim", "base"] = Field(
-        "dpmpp", description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with."
+        default="dpmpp",
+        description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
     )
-    num_inference_steps: int = Field(25, ge=1, le=1000, description="Denoising steps.")
-    guidance_scale: float = Field(7.5, ge=0, description="Guidance scale; at most 1 means none.")
-    au_scale: float = Field(1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
-    height: int | None = Field(None, ge=8, multiple_of=8, description="Height [pixels].")
-    width: int | None = Field(None, ge=8, multiple_of=8, description="Width [pixels].")
+    num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(
+        default=7.5, ge=0, description="Guidance scale; at most 1 means none."
+    )
+    au_scale: float = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
+    height: int | None = Field(default=None, ge=8, multiple_of=8, description="Height [pixels].")
+    width: int | None = Field(default=None, ge=8, multiple_of=8, description="Width [pixels].")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Number format of the weights and of the computation."
+        default="float32", description="Number format of the weights and of the computation."
     )
 
 

@@ -1,0 +1,117 @@
+"""Identity source `prompts`: a template with slots; an identity is a tuple of their values."""
+
+from dataclasses import dataclass
+from math import prod
+
+from samplers.identities.tuples import (
+    TABLE_LIMIT,
+    FeistelOrder,
+    TableOrder,
+    is_weighted,
+    weighted_order,
+)
+from samplers.randomness import derive_seed
+from synthgen.config import PromptIdentitiesConfig
+from synthgen.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is shown.
+
+    Attributes:
+        identity_id: name, unique in the dataset.
+        values: slot → value.
+        seed: seed of what the slots leave open [0, 2^63).
+        prompt: the template filled with the values, runs of blanks collapsed.
+    """
+
+    identity_id: str
+    values: dict[str, str]
+    seed: int
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PromptIdentities:
+    """The identities of a run; each shows another tuple of slot values.
+
+    Attributes:
+        run_seed: seed of the run.
+        template: prompt with slots in braces.
+        slots: slot → its values.
+        order: which tuple each identity takes.
+        count: number of identities of the run.
+    """
+
+    run_seed: int
+    template: str
+    slots: dict[str, tuple[str, ...]]
+    order: TableOrder | FeistelOrder
+    count: int
+
+    @classmethod
+    def from_config(
+        cls, config: PromptIdentitiesConfig, seed: int, samples: int
+    ) -> "PromptIdentities":
+        """Build the identities that a number of samples shows.
+
+        Raises:
+            ConfigError: if the template yields too few tuples, or weighted ones too many.
+        """
+        # Sorted by value, so that the order of a mapping in the file decides nothing.
+        weighted = {
+            name: dict(sorted(values.items())) for name, values in config.weighted_slots().items()
+        }
+        weights = [list(values.values()) for values in weighted.values()]
+        count = -(-samples // config.expressions_per_identity)
+        tuples = prod(len(slot) for slot in weights)
+        _refuse_too_few(tuples, count, samples, config.expressions_per_identity)
+        return cls(
+            run_seed=seed,
+            template=config.template,
+            slots={name: tuple(values) for name, values in weighted.items()},
+            order=_choose_order(seed, weights, tuples, count),
+            count=count,
+        )
+
+    def identity(self, number: int) -> Identity:
+        """Return the identity of a number in [0, count)."""
+        values = self._values(self.order.tuple_number(number))
+        return Identity(
+            identity_id=f"id-{number:08d}",
+            values=values,
+            seed=derive_seed(self.run_seed, "identities/seed", number),
+            prompt=" ".join(self.template.format(**values).split()),
+        )
+
+    def _values(self, tuple_number: int) -> dict[str, str]:
+        """Read the digits of a tuple's number; the last slot's is the lowest."""
+        values = {}
+        for name in reversed(self.slots):
+            tuple_number, digit = divmod(tuple_number, len(self.slots[name]))
+            values[name] = self.slots[name][digit]
+        return {name: values[name] for name in self.slots}
+
+
+def _choose_order(
+    seed: int, weights: list[list[float]], tuples: int, count: int
+) -> TableOrder | FeistelOrder:
+    if tuples <= TABLE_LIMIT:
+        return weighted_order(seed, weights, count)
+    if is_weighted(weights):
+        raise ConfigError(
+            f"identities.slots: the slots yield {tuples} tuples of values; with weights at most "
+            f"{TABLE_LIMIT} are possible, so leave values or the weights out"
+        )
+    return FeistelOrder(seed, tuples)
+
+
+def _refuse_too_few(tuples: int, identities: int, samples: int, group: int) -> None:
+    if tuples < identities:
+        raise ConfigError(
+            f"identities.template: its slots yield {tuples} different tuple"
+            f"{'' if tuples == 1 else 's'} of values, but samples: {samples} with "
+            f"expressions_per_identity: {group} ask for {identities} identities; "
+            "add values or slots, or raise expressions_per_identity"
+        )

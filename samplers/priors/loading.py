@@ -1,0 +1,35 @@
+"""From a configuration's section `expressions` to its prior."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from samplers.priors.emotions import EmotionsPrior
+from samplers.priors.independent import IndependentPrior
+from samplers.priors.prior import Prior
+from synthgen.config import EmotionsConfig, ExpressionsConfig, load_expressions, parse_expressions
+
+
+def load_prior(source: str | Path | Mapping[str, Any]) -> Prior:
+    """Read a prior.
+
+    Args:
+        source: the section `expressions` of a configuration, as a mapping or as a YAML file.
+
+    Raises:
+        ConfigError: if the file cannot be read, or says what is not allowed.
+    """
+    if isinstance(source, Mapping):
+        return build_prior(parse_expressions(dict(source)))
+    return build_prior(load_expressions(source))
+
+
+def build_prior(config: ExpressionsConfig) -> Prior:
+    """Build the prior of a checked section.
+
+    Raises:
+        ConfigError: if a category is unknown, cannot be shown, or is ambiguous.
+    """
+    if isinstance(config, EmotionsConfig):
+        return EmotionsPrior.from_config(config)
+    return IndependentPrior.from_config(config)
