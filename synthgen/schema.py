@@ -12,7 +12,8 @@ class Row:
         sample_id: name of the sample, unique in the dataset.
         image: encoded image file.
         aus: requested AU vector, 12 intensities.
-        aus_measured: what the verifier found, 12 intensities [0–5]; None where no face was found.
+        aus_measured: what the verifier found, 12 intensities [0–5]; None where no face was found,
+            which is stored as 12 nulls.
         active_error: mean |requested − measured| over the AUs asked for; None where none was.
         inactive_max: largest measured intensity of the others; None where there are none.
         accepted: whether the image keeps the policy.

@@ -1,1 +1,38 @@
-"""dataset."""
+"""The dataset on disk: shards, markers, the record of the run, the card, inspection."""
+
+from synthgen.dataset.card import render_card, write_card
+from synthgen.dataset.inspection import Inspection, inspect_dataset
+from synthgen.dataset.inspection_text import describe_inspection
+from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.markers import FileStamp, ShardMarker, read_markers
+from synthgen.dataset.opening import ShardRange, open_run
+from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
+from synthgen.dataset.sheet import contact_sheet, encode_png
+from synthgen.dataset.statistics import AUStatistics, Statistics, read_statistics
+from synthgen.dataset.storage import Storage
+
+__all__ = [
+    "AUStatistics",
+    "FileStamp",
+    "Inspection",
+    "RunRecord",
+    "ShardKey",
+    "ShardMarker",
+    "ShardRange",
+    "ShardResult",
+    "Statistics",
+    "Storage",
+    "commit_shard",
+    "contact_sheet",
+    "describe_inspection",
+    "encode_png",
+    "inspect_dataset",
+    "open_run",
+    "read_markers",
+    "read_record",
+    "read_statistics",
+    "render_card",
+    "verify_shard",
+    "write_card",
+]

@@ -1,0 +1,152 @@
+"""The text of a dataset card, below its YAML header."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from synthgen.dataset import layout
+from synthgen.dataset.run_record import RunRecord
+from synthgen.dataset.statistics import Statistics
+
+_MISSING_SHOWN = 20
+
+
+def body(record: RunRecord, config_yaml: str, statistics: Statistics, *, picture: bool) -> str:
+    """Write the sections of a card as Markdown."""
+    sections = [
+        _introduction(record, picture),
+        _loading(statistics),
+        _contents(statistics),
+        _action_units(statistics),
+        _verification(statistics),
+        _origin(record),
+        f"## Configuration\n\n```yaml\n{config_yaml.strip()}\n```",
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _introduction(record: RunRecord, picture: bool) -> str:
+    pipeline = record.configuration.get("pipeline", {}).get("name", "unknown")
+    verifier = record.configuration.get("verify", {}).get("verifier", "unknown")
+    lines = [
+        f"# {record.configuration.get('name', 'synthgen dataset')}",
+        "",
+        "Synthetic faces with the FACS Action Units that they were asked to show and those that "
+        "were measured in them. No picture shows a real person.",
+        "",
+        f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt, "
+        f"measured by the verifier `{verifier}`, and kept or rejected by the policy of the "
+        "configuration below. An AU vector is 12 intensities from 0 (absent) to 5 (maximum).",
+    ]
+    if picture:
+        lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
+    return "\n".join(lines)
+
+
+def _loading(statistics: Statistics) -> str:
+    rejects = 'rejects = load_dataset("path/of/this/folder", "rejects")    # attempts not kept'
+    if not sum(statistics.rejects.values()):
+        rejects = '# the configuration "rejects" has no rows: no attempt was rejected'
+    return "\n".join(
+        [
+            "## Loading",
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            "",
+            'dataset = load_dataset("path/of/this/folder")',
+            rejects,
+            "```",
+            "",
+            "`aus` holds the requested intensities, `aus_measured` those that were found (12 nulls "
+            "where no face was), both in the order of the table of Action Units below.",
+        ]
+    )
+
+
+def _contents(statistics: Statistics) -> str:
+    splits = list(statistics.rows)
+    rows = [
+        [split, statistics.rows[split], statistics.identities[split], statistics.rejects[split]]
+        for split in splits
+    ]
+    parts = ["## Contents", _table(["split", "samples", "identities", "rejected attempts"], rows)]
+    if statistics.categories:
+        rows = [
+            [name, *(counts[split] for split in splits), sum(counts.values())]
+            for name, counts in statistics.categories.items()
+        ]
+        parts.append(_table(["emotion", *splits, "all"], rows))
+    return "\n\n".join(parts)
+
+
+def _action_units(statistics: Statistics) -> str:
+    total = statistics.total or 1
+    rows = [
+        [
+            au.name,
+            f"{100 * au.requested / total:.1f} %",
+            *(_number(value) for value in (au.mean_requested, au.mean_measured, au.mean_elsewhere)),
+        ]
+        for au in statistics.aus
+    ]
+    head = ["AU", "asked for in", "mean asked for", "mean found there", "mean found elsewhere"]
+    return f"## Action Units\n\n{_table(head, rows)}"
+
+
+def _verification(statistics: Statistics) -> str:
+    lines = [
+        "## Verification",
+        "",
+        f"{statistics.attempts} images were made for {statistics.total} samples; "
+        f"{statistics.accepted} kept the policy ({_percent(statistics.acceptance)}).",
+    ]
+    reasons = {**statistics.rejected, **({"error": statistics.errors} if statistics.errors else {})}
+    if reasons:
+        lines += ["", _table(["reason", "rejected attempts"], reasons.items())]
+    if kept := statistics.total - statistics.accepted:
+        lines += ["", f"{kept} samples miss the policy and were kept with `accepted` = false."]
+    if statistics.missing:
+        shown = ", ".join(statistics.missing[:_MISSING_SHOWN])
+        more = len(statistics.missing) - _MISSING_SHOWN
+        lines += ["", f"{len(statistics.missing)} samples are missing, since no attempt was kept: "]
+        lines[-1] += shown + (f" and {more} more." if more > 0 else ".")
+    return "\n".join(lines)
+
+
+def _origin(record: RunRecord) -> str:
+    revision = f" (revision {record.git_revision})" if record.git_revision else ""
+    parts = ["## Origin", f"Made with synthgen {record.synthgen_version}{revision}."]
+    for title, key in (("weights", "weights"), ("package", "versions")):
+        if rows := list(_flatten(record.identity.get(key, {}))):
+            what = "sha256" if key == "weights" else "version"
+            parts.append(_table([title, what], rows))
+    if record.licences:
+        parts.append(_table(["licence of", "licence"], sorted(record.licences.items())))
+    return "\n\n".join(parts)
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _flatten(child, f"{prefix} {key}".strip())
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
+
+
+def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -1,0 +1,52 @@
+"""An inspection in words, for a terminal."""
+
+import math
+
+from synthgen.dataset.inspection import Inspection
+from synthgen.dataset.statistics import Statistics
+
+
+def describe_inspection(inspection: Inspection) -> str:
+    """Write what an inspection found, a fact a line; problems come last."""
+    statistics = inspection.statistics
+    lines = [
+        f"{inspection.name or 'dataset'} in {inspection.url}",
+        f"samples: {statistics.total} of {inspection.samples} in {inspection.shards} shards",
+        *_splits(statistics),
+        f"acceptance: {_acceptance(statistics)}",
+    ]
+    if statistics.rejected or statistics.errors:
+        lines.append(f"rejected attempts: {_reasons(statistics)}")
+    if statistics.missing:
+        lines.append(f"missing samples: {len(statistics.missing)}")
+    if statistics.categories:
+        lines.append(f"emotions: {_categories(statistics)}")
+    if not inspection.problems:
+        return "\n".join([*lines, "no problems: all checksums agree"])
+    return "\n".join([*lines, "problems:", *(f"  {problem}" for problem in inspection.problems)])
+
+
+def _splits(statistics: Statistics) -> list[str]:
+    return [
+        f"  {split}: {rows} samples of {statistics.identities[split]} identities"
+        for split, rows in statistics.rows.items()
+    ]
+
+
+def _acceptance(statistics: Statistics) -> str:
+    share = statistics.acceptance
+    percent = "–" if math.isnan(share) else f"{100 * share:.1f} %"
+    return f"{percent} ({statistics.accepted} accepted of {statistics.attempts} attempts)"
+
+
+def _reasons(statistics: Statistics) -> str:
+    reasons = dict(statistics.rejected)
+    if statistics.errors:
+        reasons["error"] = statistics.errors
+    return ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+
+
+def _categories(statistics: Statistics) -> str:
+    return ", ".join(
+        f"{name} {sum(counts.values())}" for name, counts in statistics.categories.items()
+    )

@@ -1,0 +1,81 @@
+"""Names of the files of a dataset, relative to its folder.
+
+Shard names carry no total, so that a finished run can be extended.
+"""
+
+import re
+
+ShardKey = tuple[str, int]
+"""Split and number of a shard."""
+
+CARD = "README.md"
+PICTURE = "assets/samples.png"
+CONFIG = ".synthgen/config.yaml"
+RUN = ".synthgen/run.json"
+
+DATA = "data"
+REJECTS = "rejects"
+MARKERS = ".synthgen/shards"
+
+FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
+"""Every folder that may hold a file of ours; the first is the dataset's own."""
+
+_SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
+_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN})
+_TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
+
+
+def data_file(split: str, number: int) -> str:
+    """Return the name of a shard's rows."""
+    return _shard_file(DATA, split, number)
+
+
+def reject_file(split: str, number: int) -> str:
+    """Return the name of a shard's rejected attempts."""
+    return _shard_file(REJECTS, split, number)
+
+
+def marker_file(split: str, number: int) -> str:
+    """Return the name of the marker that says that a shard is whole."""
+    return _shard_file(MARKERS, split, number)
+
+
+def shard_of(name: str) -> ShardKey | None:
+    """Return the shard that a data, rejects or marker file belongs to; None for other names."""
+    folder, _, file = name.rpartition("/")
+    match = re.fullmatch(r"(\w+)-(\d{5,})\.(\w+)", file)
+    if match is None or _SUFFIXES.get(folder) != match[3]:
+        return None
+    key = match[1], int(match[2])
+    return key if _shard_file(folder, *key) == name else None
+
+
+def temporary_file(name: str, token: str) -> str:
+    """Return the name under which a file is written until it is whole.
+
+    Args:
+        name: the final name.
+        token: 16 hexadecimal digits.
+    """
+    folder, slash, file = name.rpartition("/")
+    return f"{folder}{slash}.tmp-{token}-{file}"
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file is what a crash left of the writing of one of our files."""
+    folder, slash, file = name.rpartition("/")
+    match = _TEMPORARY.fullmatch(file)
+    return match is not None and _is_final(f"{folder}{slash}{match['name']}")
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a run of synthgen may have written a file of this name."""
+    return _is_final(name) or is_temporary(name)
+
+
+def _is_final(name: str) -> bool:
+    return name in _SINGLE_FILES or shard_of(name) is not None
+
+
+def _shard_file(folder: str, split: str, number: int) -> str:
+    return f"{folder}/{split}-{number:05d}.{_SUFFIXES[folder]}"

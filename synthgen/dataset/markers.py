@@ -1,0 +1,150 @@
+"""The marker of a shard: written last, so that a shard without it is not finished."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from synthgen.dataset import layout
+from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What a file must be.
+
+    Attributes:
+        sha256: hexadecimal SHA-256 of the file.
+        bytes: its size.
+    """
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardMarker:
+    """What a finished shard holds and how it came about.
+
+    Attributes:
+        split: split of the shard.
+        number: number of the shard in its split, from 0.
+        start: first sample of the shard in the split's own numbering.
+        stop: the sample after the last.
+        rows: rows of the data file.
+        attempts: images that were asked for.
+        accepted: rows that keep the policy.
+        rejected: reason → attempts that missed the policy.
+        errors: attempts that ended in an error.
+        missing: sample ids that have no row.
+        seconds: stage → wall time [s].
+        files: name → stamp of the data file and of the rejects file.
+    """
+
+    split: str
+    number: int
+    start: int
+    stop: int
+    rows: int
+    attempts: int
+    accepted: int
+    rejected: Mapping[str, int]
+    errors: int
+    missing: tuple[str, ...]
+    seconds: Mapping[str, float]
+    files: Mapping[str, FileStamp]
+
+    @property
+    def key(self) -> ShardKey:
+        """Split and number."""
+        return self.split, self.number
+
+    @property
+    def rejects(self) -> int:
+        """Rows of the rejects file: attempts that missed the policy or ended in an error."""
+        return sum(self.rejected.values()) + self.errors
+
+    @property
+    def name(self) -> str:
+        """Name of the marker's own file."""
+        return layout.marker_file(self.split, self.number)
+
+    def to_json(self) -> bytes:
+        """Write the marker for people and programs to read."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def parse_marker(name: str, data: bytes) -> ShardMarker:
+    """Read a marker.
+
+    Args:
+        name: name of its file, which must agree with what it says.
+        data: the file.
+
+    Raises:
+        DatasetError: if the file is not a whole marker of that shard.
+    """
+    try:
+        marker = _from_mapping(json.loads(data))
+        _check(name, marker)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        cause = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise DatasetError(f"marker {name} is corrupt ({cause}); {mend(name)}") from error
+    return marker
+
+
+def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
+    """Read all markers of a dataset, in order of split and number.
+
+    Raises:
+        DatasetError: if a marker is corrupt.
+    """
+    names = [name for name in storage.names(layout.MARKERS) if layout.shard_of(name)]
+    markers = [parse_marker(name, storage.read(name)) for name in names]
+    return {marker.key: marker for marker in sorted(markers, key=lambda marker: marker.key)}
+
+
+def mend(marker_name: str) -> str:
+    """Say how a shard is made again."""
+    return f"delete {marker_name} to have its shard made again, or start anew with --overwrite"
+
+
+def _from_mapping(data: dict[str, Any]) -> ShardMarker:
+    return ShardMarker(
+        split=str(data["split"]),
+        number=_count(data, "number"),
+        start=_count(data, "start"),
+        stop=_count(data, "stop"),
+        rows=_count(data, "rows"),
+        attempts=_count(data, "attempts"),
+        accepted=_count(data, "accepted"),
+        rejected={reason: _count(data["rejected"], reason) for reason in data["rejected"]},
+        errors=_count(data, "errors"),
+        missing=tuple(str(sample) for sample in data["missing"]),
+        seconds={stage: float(value) for stage, value in data["seconds"].items()},
+        files={
+            name: FileStamp(str(stamp["sha256"]), _count(stamp, "bytes"))
+            for name, stamp in data["files"].items()
+        },
+    )
+
+
+def _count(data: Mapping[str, Any], key: str) -> int:
+    value = data[key]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{key} is {value!r}; it must be a whole number from 0")
+    return value
+
+
+def _check(name: str, marker: ShardMarker) -> None:
+    if marker.name != name:
+        raise ValueError(f"it says that it is {marker.name}")
+    if marker.rows + len(marker.missing) != marker.stop - marker.start:
+        raise ValueError(
+            f"{marker.rows} rows and {len(marker.missing)} missing samples do not fill "
+            f"{marker.start} to {marker.stop}"
+        )
+    if set(marker.files) != {layout.data_file(*marker.key), layout.reject_file(*marker.key)}:
+        raise ValueError(f"its files are {', '.join(marker.files) or 'none'}")

@@ -1,0 +1,165 @@
+"""Begin a run, or continue it, without touching what is not ours."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from synthgen.dataset import layout
+from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.markers import ShardMarker, mend, read_markers
+from synthgen.dataset.run_record import RunRecord, differences, read_record
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError, OutputError
+
+_SHOWN_DIFFERENCES = 5
+
+
+class ShardRange(Protocol):
+    """A shard of the plan: samples start to stop of a split's own numbering."""
+
+    @property
+    def split(self) -> str:
+        """Split of the shard."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """Number of the shard in its split."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """First sample."""
+        ...
+
+    @property
+    def stop(self) -> int:
+        """The sample after the last."""
+        ...
+
+
+def open_run(
+    storage: Storage,
+    record: RunRecord,
+    config_yaml: str,
+    planned: Iterable[ShardRange],
+    *,
+    overwrite: bool = False,
+) -> frozenset[ShardKey]:
+    """Make a folder ready for a run and tell which shards are finished already.
+
+    An empty folder becomes a dataset; a dataset of ours with the same identity is continued, with
+    as many samples or more; any other folder is refused and stays as it is. A shard that has grown
+    since, because more samples are asked for, does not count as finished.
+
+    Args:
+        storage: the output folder.
+        record: the run that is to be made there.
+        config_yaml: the resolved configuration, to be stored with the data.
+        planned: all shards of the run.
+        overwrite: delete the files of our own dataset that lies there, and only those.
+
+    Raises:
+        OutputError: if the folder holds something else, a dataset of another identity or one of
+            more samples, or cannot be written.
+        DatasetError: if what is finished there is corrupt.
+    """
+    if not storage.exists(layout.RUN):
+        _refuse_foreign(storage)
+        finished, kept = frozenset(), record
+    elif overwrite:
+        _clear(storage)
+        finished, kept = frozenset(), record
+    else:
+        old = read_record(storage)
+        _refuse_other(storage, old, record)
+        finished = _finished_shards(storage, planned)
+        kept = replace(old, samples=record.samples)
+    _remove_leftovers(storage)
+    # The record comes first: it is what makes the folder ours should the next step fail.
+    _write_if_new(storage, layout.RUN, kept.to_json())
+    _write_if_new(storage, layout.CONFIG, config_yaml.encode())
+    return finished
+
+
+def _refuse_foreign(storage: Storage) -> None:
+    inside = storage.names(".synthgen")
+    others = [name for name in storage.entries() if name != ".synthgen"]
+    others += [name for name in inside if not layout.is_temporary(name)]
+    if others:
+        raise OutputError(
+            f"{storage.url} holds files that are not a synthgen dataset (such as {others[0]}); "
+            "choose another output.path"
+        )
+
+
+def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
+    if changed := differences(old.identity, new.identity):
+        more = len(changed) - _SHOWN_DIFFERENCES
+        shown = "; ".join(changed[:_SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        raise OutputError(
+            f"{storage.url} holds a dataset that was made otherwise ({shown}); choose another "
+            "output.path, or start anew with --overwrite"
+        )
+    if new.samples < old.samples:
+        raise OutputError(
+            f"{storage.url} holds a run of {old.samples} samples and samples is {new.samples}; a "
+            "run can be extended but not cut: raise samples, or start anew with --overwrite"
+        )
+
+
+def _finished_shards(storage: Storage, planned: Iterable[ShardRange]) -> frozenset[ShardKey]:
+    markers = read_markers(storage)
+    _check_sizes(storage, markers.values())
+    stops: dict[ShardKey, int] = {}
+    for shard in planned:
+        key = shard.split, shard.number
+        if marker := markers.get(key):
+            stops[key] = shard.stop
+            if marker.start != shard.start or marker.stop > shard.stop:
+                plan = f"the plan says {shard.start} to {shard.stop}"
+                raise DatasetError(f"{_range(marker)}; {plan}; {mend(marker.name)}")
+    for key, marker in markers.items():
+        if key not in stops:
+            raise DatasetError(f"{_range(marker)}; the plan has no such shard; {mend(marker.name)}")
+    return frozenset(key for key, stop in stops.items() if markers[key].stop == stop)
+
+
+def _range(marker: ShardMarker) -> str:
+    return f"marker {marker.name} says samples {marker.start} to {marker.stop}"
+
+
+def _check_sizes(storage: Storage, markers: Iterable[ShardMarker]) -> None:
+    sizes: Mapping[str, int] = storage.sizes(layout.DATA) | storage.sizes(layout.REJECTS)
+    for marker in markers:
+        for name, stamp in marker.files.items():
+            if name not in sizes:
+                raise DatasetError(f"shard file {name} is missing; {mend(marker.name)}")
+            if sizes[name] != stamp.bytes:
+                raise DatasetError(
+                    f"shard file {name} has {sizes[name]} bytes and its marker says {stamp.bytes}; "
+                    f"{mend(marker.name)}"
+                )
+
+
+def _clear(storage: Storage) -> None:
+    """Delete our files but the record, which keeps the folder ours until it is replaced.
+
+    Markers go first, so that no shard counts as finished without its files.
+    """
+    for folder in (layout.MARKERS, *layout.FOLDERS):
+        for name in storage.names(folder):
+            if layout.is_ours(name) and name != layout.RUN:
+                storage.delete(name)
+
+
+def _remove_leftovers(storage: Storage) -> None:
+    for folder in layout.FOLDERS:
+        for name in storage.names(folder):
+            if layout.is_temporary(name):
+                storage.delete(name)
+
+
+def _write_if_new(storage: Storage, name: str, data: bytes) -> None:
+    if not storage.exists(name) or storage.read(name) != data:
+        storage.write(name, data)

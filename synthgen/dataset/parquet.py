@@ -1,0 +1,94 @@
+"""Rows as Parquet bytes: equal rows give equal bytes."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthgen.action_units import AU_COUNT
+from synthgen.dataset.features import (
+    Feature,
+    arrow_schema,
+    data_features,
+    leaf_columns,
+    reject_features,
+)
+from synthgen.schema import DatasetSchema, Reject, Row
+
+ROWS_PER_GROUP = 250
+BYTES_PER_GROUP = 100_000_000
+"""Bounds of a row group: small enough to stream, large enough to read at speed."""
+
+# Arrow (to 25) writes a null of a fixed-length list into Parquet but cannot read it back:
+# https://github.com/apache/arrow/issues/35692. Twelve nulls in its place are read everywhere.
+_NO_MEASUREMENT = (None,) * AU_COUNT
+
+_IMAGE_BYTES = "image.bytes"
+
+
+def encode_rows(schema: DatasetSchema, rows: Sequence[Row]) -> bytes:
+    """Encode the rows of a shard."""
+    features = data_features(schema)
+    groups = _groups(rows, lambda row: len(row.image))
+    return _encode(features, ([_row_values(schema, row) for row in group] for group in groups))
+
+
+def encode_rejects(schema: DatasetSchema, rejects: Sequence[Reject]) -> bytes:
+    """Encode the rejected attempts of a shard."""
+    features = reject_features(schema)
+    groups = _groups(rejects, lambda _: 0)
+    return _encode(features, ([_values(schema, row) for row in group] for group in groups))
+
+
+def _groups(rows: Sequence[Any], weigh: Callable[[Any], int]) -> Iterator[Sequence[Any]]:
+    """Cut rows into row groups that keep both bounds; a heavier row stands alone."""
+    start, weight = 0, 0
+    for position, row in enumerate(rows):
+        weight += weigh(row)
+        full = position - start == ROWS_PER_GROUP or weight > BYTES_PER_GROUP
+        if full and position > start:
+            yield rows[start:position]
+            start, weight = position, weigh(row)
+    if start < len(rows):
+        yield rows[start:]
+
+
+def _encode(features: Mapping[str, Feature], groups: Iterator[list[dict[str, Any]]]) -> bytes:
+    schema = arrow_schema(features)
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, schema, **_writer_options(features)) as writer:
+        for group in groups:
+            table = pa.Table.from_pylist(group, schema=schema)
+            writer.write_table(table, row_group_size=len(group))
+    return buffer.getvalue()
+
+
+def _writer_options(features: Mapping[str, Feature]) -> dict[str, Any]:
+    """Compress and index every column but the images, which are compressed already."""
+    leaves = leaf_columns(features)
+    plain = [leaf for leaf in leaves if leaf != _IMAGE_BYTES]
+    return {
+        "compression": {leaf: "zstd" if leaf in plain else "none" for leaf in leaves},
+        "use_dictionary": plain,
+        "write_statistics": plain,
+        "write_page_index": True,
+        "use_content_defined_chunking": True,
+    }
+
+
+def _row_values(schema: DatasetSchema, row: Row) -> dict[str, Any]:
+    values = _values(schema, row)
+    values["image"] = {"bytes": row.image, "path": f"{row.sample_id}.{schema.image_format}"}
+    values["identity"] = {slot: row.identity[slot] for slot in schema.slots}
+    return values
+
+
+def _values(schema: DatasetSchema, row: Row | Reject) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in row.__slots__}
+    if row.aus_measured is None:
+        values["aus_measured"] = _NO_MEASUREMENT
+    if schema.categories and row.emotion is not None:
+        values["emotion"] = schema.categories.index(row.emotion)
+    return values

@@ -1,0 +1,107 @@
+"""`run.json`: of what the data is a function, and with what it was made."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from synthgen.dataset import layout
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
+from synthgen.schema import DatasetSchema
+
+_CONFIGURATION = "configuration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as it is stored with its data.
+
+    Attributes:
+        identity: identity of the data, nested JSON values: `configuration` (that of
+            `RunConfig.identity`), `weights` (file → sha256), `versions` (package → version). It
+            alone decides whether a run may continue.
+        samples: samples asked for.
+        schema: what the columns depend on.
+        synthgen_version: version of synthgen.
+        git_revision: revision of its checkout, or None outside of one.
+        licences: weights → licence.
+        created: when the run was begun, ISO 8601.
+    """
+
+    identity: Mapping[str, Any]
+    samples: int
+    schema: DatasetSchema
+    synthgen_version: str
+    git_revision: str | None = None
+    licences: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """The configuration's part of the identity."""
+        return self.identity.get(_CONFIGURATION, {})
+
+    def to_json(self) -> bytes:
+        """Write the record for people and programs to read."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def parse_record(data: bytes) -> RunRecord:
+    """Read a record.
+
+    Raises:
+        DatasetError: if it is not a whole record.
+    """
+    try:
+        values = json.loads(data)
+        schema = values.pop("schema")
+        return RunRecord(
+            **{**values, "identity": dict(values["identity"]), "samples": int(values["samples"])},
+            schema=DatasetSchema(
+                categories=tuple(schema["categories"]),
+                slots=tuple(schema["slots"]),
+                image_format=schema["image_format"],
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        cause = " ".join(str(error).split())
+        raise DatasetError(
+            f"{layout.RUN} is corrupt ({cause}); restore it, or start anew with --overwrite"
+        ) from error
+
+
+def read_record(storage: Storage) -> RunRecord:
+    """Read the record of a dataset.
+
+    Raises:
+        DatasetError: if there is no dataset of ours, or its record is corrupt.
+    """
+    if not storage.exists(layout.RUN):
+        raise DatasetError(f"there is no synthgen dataset in {storage.url}: no {layout.RUN}")
+    return parse_record(storage.read(layout.RUN))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """List the keys in which two identities differ, as `pipeline.batch_size: 16 → 8`."""
+    before, after = dict(_flatten(old)), dict(_flatten(new))
+    keys = dict.fromkeys([*before, *after])
+    return [
+        f"{key.removeprefix(_CONFIGURATION + '.')}: {_show(before, key)} → {_show(after, key)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted key and JSON text of each value; an empty mapping is a value."""
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from _flatten(child, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, json.dumps(value, ensure_ascii=False)
+
+
+def _show(values: Mapping[str, str], key: str) -> str:
+    text = values.get(key, "nothing")
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,123 @@
+"""Commit shards: data, then rejects, then the marker."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthgen.dataset import layout
+from synthgen.dataset.markers import FileStamp, ShardMarker
+from synthgen.dataset.parquet import encode_rejects, encode_rows
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
+from synthgen.schema import DatasetSchema, Reject, Row
+
+ERROR = "error"
+"""Reason of a rejected attempt that made no image because of an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardResult:
+    """What the work on a shard gave.
+
+    Attributes:
+        split: split of the shard.
+        number: number of the shard in its split, from 0.
+        start: first sample of the shard in the split's own numbering.
+        stop: the sample after the last.
+        rows: the samples that have an image, in the split's order.
+        rejects: the attempts that were not kept.
+        attempts: images that were asked for, errors included.
+        missing: ids of the samples that have no row; with the rows they fill start to stop.
+        seconds: stage → wall time [s].
+    """
+
+    split: str
+    number: int
+    start: int
+    stop: int
+    rows: Sequence[Row]
+    rejects: Sequence[Reject]
+    attempts: int
+    missing: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids = {row.sample_id for row in self.rows} | set(self.missing)
+        if not len(ids) == len(self.rows) + len(self.missing) == self.stop - self.start:
+            raise ValueError(
+                f"shard {self.split}-{self.number:05d} of {self.stop - self.start} samples has "
+                f"{len(self.rows)} rows and {len(self.missing)} missing, {len(ids)} ids in all"
+            )
+
+
+def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -> ShardMarker:
+    """Write the files of a shard, the marker last; a shard that exists is replaced.
+
+    The data and rejects files are a function of the rows; the marker also holds timings.
+
+    Raises:
+        OutputError: if a file cannot be written; the shard then counts as unfinished.
+    """
+    key = result.split, result.number
+    files = {
+        layout.data_file(*key): encode_rows(schema, result.rows),
+        layout.reject_file(*key): encode_rejects(schema, result.rejects),
+    }
+    marker = _marker(result, files)
+    storage.delete(marker.name)
+    for name, data in files.items():
+        storage.write(name, data)
+    storage.write(marker.name, marker.to_json())
+    return marker
+
+
+def verify_shard(storage: Storage, marker: ShardMarker) -> list[str]:
+    """Compare the files of a finished shard with its marker.
+
+    Returns:
+        One sentence for each file that is missing, of another content, or has other rows.
+    """
+    problems = []
+    for name, stamp in marker.files.items():
+        try:
+            rows = marker.rows if name == layout.data_file(*marker.key) else marker.rejects
+            problems += _verify_file(storage, name, stamp, rows)
+        except DatasetError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> list[str]:
+    if (found := storage.sha256(name)) != stamp.sha256:
+        return [f"{name} has sha256 {found[:12]}…; its marker says {stamp.sha256[:12]}…"]
+    with storage.open(name) as file:
+        try:
+            found_rows = pq.read_metadata(file).num_rows
+        except pa.ArrowException as error:
+            return [f"{name} is not Parquet: {error}"]
+    return [] if found_rows == rows else [f"{name} has {found_rows} rows; its marker says {rows}"]
+
+
+def _marker(result: ShardResult, files: Mapping[str, bytes]) -> ShardMarker:
+    reasons = Counter(reject.reason for reject in result.rejects)
+    return ShardMarker(
+        split=result.split,
+        number=result.number,
+        start=result.start,
+        stop=result.stop,
+        rows=len(result.rows),
+        attempts=result.attempts,
+        accepted=sum(row.accepted for row in result.rows),
+        rejected={reason: reasons[reason] for reason in sorted(reasons) if reason != ERROR},
+        errors=reasons[ERROR],
+        missing=result.missing,
+        seconds=dict(result.seconds),
+        files={
+            name: FileStamp(hashlib.sha256(data).hexdigest(), len(data))
+            for name, data in files.items()
+        },
+    )

@@ -1,0 +1,183 @@
+"""What a dataset holds, counted from its markers and from its columns other than the images."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from synthgen.action_units import AU_COUNT, AUS
+from synthgen.dataset import layout
+from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class AUStatistics:
+    """How one AU was asked for and found.
+
+    Attributes:
+        name: name of the AU.
+        requested: rows that ask for it.
+        mean_requested: mean requested intensity in these rows; NaN where there are none.
+        mean_measured: mean measured intensity in these rows; NaN where none is measured.
+        mean_elsewhere: mean measured intensity in the other rows; NaN where none is measured.
+    """
+
+    name: str
+    requested: int
+    mean_requested: float
+    mean_measured: float
+    mean_elsewhere: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Counts over a dataset.
+
+    Attributes:
+        rows: split → rows.
+        rejects: split → rejected attempts, errors included.
+        categories: category → split → rows; empty where the prior has no categories.
+        identities: split → identities.
+        aus: one for each AU, in order.
+        attempts: images that were asked for.
+        accepted: rows that keep the policy.
+        rejected: reason → attempts that missed the policy.
+        errors: attempts that ended in an error.
+        missing: ids of the samples that have no row.
+    """
+
+    rows: Mapping[str, int]
+    rejects: Mapping[str, int]
+    categories: Mapping[str, Mapping[str, int]]
+    identities: Mapping[str, int]
+    aus: tuple[AUStatistics, ...]
+    attempts: int
+    accepted: int
+    rejected: Mapping[str, int]
+    errors: int
+    missing: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Rows of all splits."""
+        return sum(self.rows.values())
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the attempts that gave an accepted row; NaN without attempts."""
+        return self.accepted / self.attempts if self.attempts else float("nan")
+
+
+def read_statistics(storage: Storage) -> Statistics:
+    """Count what a dataset holds.
+
+    Raises:
+        DatasetError: if there is no dataset, or a marker or data file is corrupt.
+    """
+    return count(storage, read_record(storage), read_markers(storage).values())
+
+
+def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -> Statistics:
+    """Count what some shards hold, with the splits in the order of the configuration.
+
+    Raises:
+        DatasetError: if a data file is missing or corrupt.
+    """
+    schema, markers = record.schema, _in_order_of_splits(record, markers)
+    splits = dict.fromkeys(marker.split for marker in markers)
+    categories = {name: dict.fromkeys(splits, 0) for name in schema.categories}
+    identities: dict[str, set[str]] = {split: set() for split in splits}
+    sums = _AUSums()
+    columns = ["aus", "aus_measured", "identity_id", *(["emotion"] if schema.categories else [])]
+    for marker in markers:
+        for batch in read_columns(storage, layout.data_file(*marker.key), columns):
+            sums.add(batch)
+            identities[marker.split].update(batch.column("identity_id").to_pylist())
+            if schema.categories:
+                for label, number in Counter(batch.column("emotion").to_pylist()).items():
+                    categories[schema.categories[label]][marker.split] += number
+    return Statistics(
+        rows=_total({marker.split: marker.rows} for marker in markers),
+        rejects=_total({marker.split: marker.rejects} for marker in markers),
+        categories=categories,
+        identities={split: len(found) for split, found in identities.items()},
+        aus=sums.statistics(),
+        attempts=sum(marker.attempts for marker in markers),
+        accepted=sum(marker.accepted for marker in markers),
+        rejected=dict(sorted(_total(marker.rejected for marker in markers).items())),
+        errors=sum(marker.errors for marker in markers),
+        missing=tuple(sample for marker in markers for sample in marker.missing),
+    )
+
+
+def read_columns(storage: Storage, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield batches of some columns of a Parquet file.
+
+    Raises:
+        DatasetError: if the file is missing, is not Parquet, or lacks a column.
+    """
+    with storage.open(name) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            if lacking := set(columns) - set(parquet.schema_arrow.names):
+                raise DatasetError(f"{name} has no column {', '.join(sorted(lacking))}")
+            yield from parquet.iter_batches(columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise DatasetError(f"{name} is not readable Parquet: {error}") from error
+
+
+class _AUSums:
+    """Sums over rows, for each AU: rows, intensities asked for, and intensities found."""
+
+    def __init__(self) -> None:
+        self._requested = np.zeros((2, AU_COUNT))
+        self._measured = np.zeros((2, AU_COUNT))
+        self._elsewhere = np.zeros((2, AU_COUNT))
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        requested, measured = _matrix(batch.column("aus")), _matrix(batch.column("aus_measured"))
+        active, seen = requested != 0, ~np.isnan(measured)
+        self._requested += _count_and_sum(requested, active)
+        self._measured += _count_and_sum(measured, active & seen)
+        self._elsewhere += _count_and_sum(measured, ~active & seen)
+
+    def statistics(self) -> tuple[AUStatistics, ...]:
+        means = [_mean(sums) for sums in (self._requested, self._measured, self._elsewhere)]
+        return tuple(
+            AUStatistics(name, int(self._requested[0, i]), *(float(mean[i]) for mean in means))
+            for i, name in enumerate(AUS)
+        )
+
+
+def _matrix(column: pa.Array) -> np.ndarray:
+    """Return [rows, 12] float64, NaN where there is null."""
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return values.astype(np.float64).reshape(-1, AU_COUNT)
+
+
+def _count_and_sum(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return np.stack([mask.sum(axis=0), np.where(mask, values, 0.0).sum(axis=0)])
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    numbers, totals = sums
+    return np.divide(totals, numbers, out=np.full(AU_COUNT, np.nan), where=numbers > 0)
+
+
+def _in_order_of_splits(record: RunRecord, markers: Iterable[ShardMarker]) -> list[ShardMarker]:
+    order = list(record.configuration.get("output", {}).get("splits", ()))
+    known = {split: position for position, split in enumerate(order)}
+    return sorted(markers, key=lambda marker: (known.get(marker.split, len(known)), marker.key))
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total)
