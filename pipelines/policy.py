@@ -1,0 +1,166 @@
+"""Accept or reject an image by the AUs that were measured in it, with a reason.
+
+An AU is *active* where the request, clipped to [0, 5], is above 0. Four bounds are judged, in this
+order: an AU with a tolerance of its own must lie within it; an AU asked for at 1 or more must be
+there at all (`min_active`); the mean error over the active AUs must keep `max_active_error`; no
+inactive AU may exceed `max_inactive`. An AU with an entry in `per_au_tolerance` is judged by that
+entry alone, or not at all where it is null.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.config import PolicyConfig
+
+Reason = Literal["no_face", "au_tolerance", "missing_au", "active_error", "inactive", "error"]
+"""What an image missed; `error`: making or measuring it failed."""
+
+ASKED_FOR = 1.0
+"""From this request on, an AU must be measured at `min_active` at least [intensity]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy says about one image.
+
+    Attributes:
+        accepted: whether the image keeps every bound.
+        reason: the first bound that it missed, or None.
+        detail: one sentence with the AU and the values, or "" where it is accepted.
+        active_error: mean |requested − measured| over all active AUs [intensity]; None where none
+            is active or there is no face.
+        inactive_max: largest measured intensity among the inactive AUs; None where none is
+            inactive or there is no face.
+        distance: by how much the bounds are missed, summed over them [intensity]; 0 where the image
+            is accepted, infinite where there is no face or no image.
+    """
+
+    accepted: bool
+    reason: Reason | None
+    detail: str
+    active_error: float | None
+    inactive_max: float | None
+    distance: float
+
+    @classmethod
+    def unmeasured(cls, reason: Literal["no_face", "error"], detail: str) -> "Verdict":
+        """Return the rejection of an image in which nothing was measured."""
+        return cls(False, reason, detail, None, None, math.inf)
+
+    @classmethod
+    def error(cls, detail: str) -> "Verdict":
+        """Return the verdict on an attempt that failed before it could be judged."""
+        return cls.unmeasured("error", detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    reason: Reason
+    detail: str
+    excess: float
+
+
+def judge(
+    requested: Sequence[float] | Float[np.ndarray, "12"],
+    measured: Sequence[float] | Float[np.ndarray, "12"],
+    faces: int,
+    policy: PolicyConfig,
+) -> Verdict:
+    """Judge one image.
+
+    Args:
+        requested: AUs asked for [intensity]; clipped to [0, 5] before they are compared.
+        measured: AUs found [0–5]; anything where there is no face.
+        faces: number of faces found; 0 is rejected, of several the measured one counts.
+        policy: the bounds.
+    """
+    if faces == 0 or not np.isfinite(measured).all():
+        return Verdict.unmeasured("no_face", "no face was found")
+    asked = np.clip(np.asarray(requested, np.float64), MIN_INTENSITY, MAX_INTENSITY)
+    found = np.asarray(measured, np.float64)
+    misses = [
+        *_tolerance_misses(asked, found, policy),
+        *_missing(asked, found, policy),
+        *_active_misses(asked, found, policy),
+        *_inactive_misses(asked, found, policy),
+    ]
+    active = asked > 0
+    return Verdict(
+        accepted=not misses,
+        reason=misses[0].reason if misses else None,
+        detail=misses[0].detail if misses else "",
+        active_error=float(np.abs(asked - found)[active].mean()) if active.any() else None,
+        inactive_max=float(found[~active].max()) if not active.all() else None,
+        distance=sum(miss.excess for miss in misses),
+    )
+
+
+def _tolerance_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+    return [
+        _Miss(
+            "au_tolerance",
+            f"{name} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"the tolerance is {tolerance:g}",
+            abs(asked[i] - found[i]) - tolerance,
+        )
+        for i, name in enumerate(AUS)
+        if (tolerance := policy.per_au_tolerance.get(name)) is not None
+        and abs(asked[i] - found[i]) > tolerance
+    ]
+
+
+def _missing(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+    least = policy.min_active
+    if least is None:
+        return []
+    return [
+        _Miss(
+            "missing_au",
+            f"{AUS[i]} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"the least allowed is {least:g}",
+            least - found[i],
+        )
+        for i in np.flatnonzero(_bounded(policy) & (asked >= ASKED_FOR) & (found < least))
+    ]
+
+
+def _active_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+    judged = _bounded(policy) & (asked > 0)
+    if not judged.any():
+        return []
+    errors = np.where(judged, np.abs(asked - found), 0.0)
+    mean = errors.sum() / judged.sum()
+    if mean <= policy.max_active_error:
+        return []
+    worst = int(errors.argmax())
+    detail = (
+        f"the mean error of the AUs asked for is {mean:.2f}, at most {policy.max_active_error:g} "
+        f"is allowed; {AUS[worst]} is worst: {found[worst]:.2f} where {asked[worst]:.2f} was "
+        "asked for"
+    )
+    return [_Miss("active_error", detail, mean - policy.max_active_error)]
+
+
+def _inactive_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+    judged = _bounded(policy) & (asked <= 0)
+    if not judged.any():
+        return []
+    largest = int(np.where(judged, found, -np.inf).argmax())
+    excess = found[largest] - policy.max_inactive
+    if excess <= 0:
+        return []
+    detail = (
+        f"{AUS[largest]} is {found[largest]:.2f} without being asked for; "
+        f"at most {policy.max_inactive:g} is allowed"
+    )
+    return [_Miss("inactive", detail, excess)]
+
+
+def _bounded(policy: PolicyConfig) -> Bool[np.ndarray, "12"]:
+    return np.array([name not in policy.per_au_tolerance for name in AUS])
