@@ -52,7 +52,7 @@ class ShardRounds:
         self._rows: dict[int, Row] = {}
         self.rejects: list[Reject] = []
         self.missing: list[str] = []
-        self.errors = 0
+        self.attempted = 0
 
     @property
     def rows(self) -> list[Row]:
@@ -72,10 +72,10 @@ class ShardRounds:
         """
         for outcome in outcomes:
             sample = self._open[outcome.attempt.spec.position]
+            self.attempted += 1
             if outcome.reject is None:
                 self._close(sample, outcome.row)
             elif outcome.reject.reason == "error":
-                self.errors += 1
                 self.rejects.append(outcome.reject)
                 self._close(sample, None)
             else:

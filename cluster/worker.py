@@ -96,8 +96,8 @@ class Worker:
             stop=shard.stop,
             rows=rounds.rows,
             rejects=sorted(rounds.rejects, key=_reject_order),
-            errors=rounds.errors,
-            missing=sorted(rounds.missing),
+            attempts=rounds.attempted,
+            missing=tuple(sorted(rounds.missing)),
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
         )
         return commit_shard(self._storage, self._schema, result)

@@ -80,10 +80,10 @@ def plan(
 ) -> None:
     """Print the first specs and the expected AU and category frequencies; makes nothing."""
     from samplers.plan import build_plan
-    from samplers.summary import summarise
+    from samplers.summary import render, summarise
     from synthgen.config import load_config
 
-    typer.echo(summarise(build_plan(load_config(config, overrides or ())), first).text())
+    typer.echo(render(summarise(build_plan(load_config(config, overrides or ())), first)))
 
 
 @app.command()
@@ -128,10 +128,10 @@ def image(
 @app.command()
 def inspect(dataset: Dataset) -> None:
     """Summarise a dataset and verify it: checksums, missing, duplicate and half shards."""
-    from synthgen.dataset import inspect_dataset
+    from synthgen.dataset import describe_inspection, inspect_dataset
 
     found = inspect_dataset(dataset)
-    typer.echo(found.text())
+    typer.echo(describe_inspection(found))
     if found.problems:
         raise typer.Exit(2)
 

@@ -1,5 +1,6 @@
 """A sheet of first attempts, before a long run."""
 
+import math
 from itertools import islice
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt
 from synthgen.action_units import describe
 from synthgen.config import RunConfig
-from synthgen.dataset import make_sheet
+from synthgen.dataset import contact_sheet, encode_png
 from synthgen.errors import OutputError
+
+_SIDE = 220
+"""Side of a picture on the sheet [pixels]: wide enough for the words below it."""
 
 
 def write_preview(config: RunConfig, number: int, to: Path) -> int:
@@ -29,15 +33,17 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
     plan = build_plan(config)
     number = min(number, config.samples)
     worker = load_worker(config)
-    cells: list[tuple[Image, list[str]]] = []
+    cells: list[tuple[Image, str]] = []
     accepted = 0
     for batch in _batches(plan, number, config.pipeline.batch_size):
         images = worker.paint(batch)
         outcomes = worker.judge(batch, images)
         accepted += sum(outcome.reject is None for outcome in outcomes)
         cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]
+    pictures, legends = zip(*cells, strict=True)
+    columns = math.ceil(math.sqrt(number))
     try:
-        make_sheet(cells).save(to, format="PNG")
+        to.write_bytes(encode_png(contact_sheet(pictures, legends, columns=columns, size=_SIDE)))
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error
     return accepted
@@ -48,15 +54,16 @@ def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
     return list(iter(lambda: list(islice(attempts, size)), []))
 
 
-def _legend(outcome: Outcome) -> list[str]:
+def _legend(outcome: Outcome) -> str:
     spec = outcome.attempt.spec
     measured = outcome.measured
-    return [
+    lines = [
         f"{spec.emotion or spec.stratum} · {spec.identity_id}",
         f"asked {describe(spec.aus)}",
         "found " + ("no face" if measured is None else describe(_visible(measured))),
         "accepted" if outcome.reject is None else outcome.reject.detail,
     ]
+    return "\n".join(lines)
 
 
 def _visible(measured: tuple[float, ...]) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from cluster.loading import load_worker
 from cluster.rows import encode_image
 from samplers.plan import build_plan
 from synthgen.config import RunConfig, parse_config
-from synthgen.dataset import CONFIG_FILE, Storage, find_sample
+from synthgen.dataset import Storage, find_sample, layout
 from synthgen.errors import DatasetError, OutputError
 
 
@@ -76,11 +76,11 @@ def stored_config(storage: Storage, dataset: str) -> RunConfig:
     Raises:
         DatasetError: if there is none.
     """
-    if not storage.exists(CONFIG_FILE):
-        raise DatasetError(f"{dataset} is not a synthgen dataset: it has no {CONFIG_FILE}")
-    data = yaml.safe_load(storage.read(CONFIG_FILE))
+    if not storage.exists(layout.CONFIG):
+        raise DatasetError(f"{dataset} is not a synthgen dataset: it has no {layout.CONFIG}")
+    data = yaml.safe_load(storage.read(layout.CONFIG))
     data["output"]["path"] = dataset
-    return parse_config(data, where=f"{dataset}/{CONFIG_FILE}")
+    return parse_config(data, where=f"{dataset}/{layout.CONFIG}")
 
 
 def _write_pair(stored: Image.Image, again: Image.Image, to: Path) -> None:
