@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+
+from cluster.driver import generate
+from pipelines.procedural.source import ProceduralSource
+from synthgen.dataset import Storage, inspect_dataset, read_markers
+from synthgen.errors import OutputError
+
+
+def test_a_run_gives_what_was_asked_for(make_config, tmp_path):
+    config = make_config()
+    summary = generate(config, "inline")
+    assert summary.rows == 40
+    assert summary.rejected
+    assert summary.attempts == 40 + sum(summary.rejected.values())
+    dataset = load_dataset(config.output.path, cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in dataset.items()} == {"train": 20, "test": 20}
+    assert not set(dataset["train"]["identity_id"]) & set(dataset["test"]["identity_id"])
+    rejects = load_dataset(config.output.path, "rejects", cache_dir=str(tmp_path / "cache"))
+    assert sum(len(rows) for rows in rejects.values()) == sum(summary.rejected.values())
+    assert inspect_dataset(config.output.path).problems == ()
+
+
+def test_running_again_changes_nothing(make_config, digests):
+    config = make_config()
+    first = generate(config, "inline")
+    stamps = {path: path.stat().st_mtime_ns for path in Path(config.output.path).glob("data/*")}
+    assert generate(config, "inline") == first
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_an_extended_run_equals_a_long_one_and_keeps_the_first_rows(make_config, digests):
+    short = make_config("short", samples=20)
+    generate(short, "inline")
+    before = load_rows(short)
+    longer = make_config("short", samples=40)
+    generate(longer, "inline")
+    fresh = make_config("fresh", samples=40)
+    generate(fresh, "inline")
+    assert digests(longer) == digests(fresh)
+    after = load_rows(longer)
+    assert {key: after[key] for key in before} == before
+
+
+def load_rows(config):
+    import pyarrow.parquet as pq
+
+    tables = (pq.read_table(path) for path in Path(config.output.path).glob("data/*"))
+    return {row["sample_id"]: row for table in tables for row in table.to_pylist()}
+
+
+def test_a_lost_shard_is_made_again_to_the_bit(make_config, digests):
+    config = make_config()
+    generate(config, "inline")
+    before = digests(config)
+    folder = Path(config.output.path)
+    (folder / ".synthgen/shards/test-00001.json").unlink()
+    (folder / "data/test-00001.parquet").unlink()
+    generate(config, "inline")
+    assert digests(config) == before
+
+
+def test_the_batch_size_is_part_of_the_identity_and_the_difference_is_shown(make_config, digests):
+    config = make_config()
+    generate(config, "inline")
+    before = digests(config)
+    with pytest.raises(OutputError) as error:
+        generate(make_config(pipeline={"batch_size": 6}), "inline")
+    assert str(error.value) == (
+        f"{config.output.path} holds a dataset that was made otherwise "
+        "(pipeline.batch_size: 5 → 6); choose another output.path, or start anew with --overwrite"
+    )
+    assert digests(config) == before
+
+
+def test_overwrite_begins_anew_and_leaves_foreign_files(make_config, digests):
+    config = make_config()
+    generate(config, "inline")
+    foreign = Path(config.output.path) / "data" / "notes.txt"
+    foreign.write_text("mine")
+    other = make_config(samples=12, pipeline={"batch_size": 6})
+    assert generate(other, "inline", overwrite=True).rows == 12
+    assert foreign.read_text() == "mine"
+    assert len(digests(other)) == 5
+
+
+class Poisoned(ProceduralSource):
+    """The real source with one sample that always raises."""
+
+    def paint(self, attempts):
+        if any(attempt.spec.index == 7 for attempt in attempts):
+            raise ValueError("sample 7 is poison")
+        return super().paint(attempts)
+
+
+def test_a_poison_sample_becomes_a_reject_and_the_rest_is_as_without_it(
+    make_config, monkeypatch
+):
+    clean = make_config("clean")
+    generate(clean, "inline")
+    poisoned = make_config("poisoned", cluster={"max_failures": 1})
+    monkeypatch.setattr("pipelines.procedural.source.ProceduralSource", Poisoned)
+    summary = generate(poisoned, "inline")
+    assert (summary.rows, summary.errors, summary.missing) == (39, 1, 1)
+    rows = load_rows(clean)
+    del rows["sample-00000007"]
+    assert load_rows(poisoned) == rows
+    markers = read_markers(Storage(poisoned.output.path)).values()
+    assert [marker.missing for marker in markers if marker.missing] == [("sample-00000007",)]
+    rejects = load_dataset(poisoned.output.path, "rejects", cache_dir=poisoned.output.path + ".c")
+    (error,) = [row for rows in rejects.values() for row in rows if row["reason"] == "error"]
+    assert (error["sample_id"], error["detail"]) == (
+        "sample-00000007",
+        "ValueError: sample 7 is poison",
+    )
+
+
+def test_the_record_says_what_the_data_is_a_function_of(make_config):
+    config = make_config()
+    generate(config, "inline")
+    record = json.loads((Path(config.output.path) / ".synthgen/run.json").read_text())
+    assert set(record["identity"]) == {"configuration", "weights", "versions"}
+    assert record["identity"]["configuration"] == config.identity()
+    assert {"torch", "numpy", "pillow", "skia-python"} <= set(record["identity"]["versions"])
+    assert any(len(digest) == 64 for digest in record["identity"]["weights"].values())
+
+
+def test_a_foreign_folder_is_refused_before_anything_is_loaded(make_config):
+    config = make_config(verify={"weights": "/nowhere/weights.safetensors"})
+    folder = Path(config.output.path)
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError) as error:
+        generate(config, "inline")
+    assert str(error.value) == (
+        f"{folder} holds files that are not a synthgen dataset (such as thesis.txt); "
+        "choose another output.path"
+    )
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
