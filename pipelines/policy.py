@@ -97,7 +97,7 @@ def judge(
         detail=misses[0].detail if misses else "",
         active_error=float(np.abs(asked - found)[active].mean()) if active.any() else None,
         inactive_max=float(found[~active].max()) if not active.all() else None,
-        distance=sum(miss.excess for miss in misses),
+        distance=float(sum(miss.excess for miss in misses)),
     )
 
 
