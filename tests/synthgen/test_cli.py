@@ -1,0 +1,233 @@
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+QUICKSTART = REPOSITORY / "examples" / "quickstart.yaml"
+COMMAND = [sys.executable, "-m", "synthgen.cli"]
+
+
+def run(*arguments, cwd=None):
+    """Run a command as a user would; return exit code, standard output, standard error."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def small(out, *more):
+    settings = [f"output.path={out}", "samples=48", "output.shard_size=12", *more]
+    return [QUICKSTART, *(part for setting in settings for part in ("--set", setting))]
+
+
+def digests(folder):
+    files = sorted([*folder.glob("data/*"), *folder.glob("rejects/*")])
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "out"
+    code, output, _ = run("generate", *small(out), "--executor", "inline")
+    assert code == 0
+    return out, output
+
+
+def test_help_lists_every_command_and_loads_neither_torch_nor_ray():
+    code, output, _ = run("--help")
+    assert code == 0
+    for command in ("generate", "plan", "preview", "image", "inspect", "reproduce", "init"):
+        assert f" {command} " in output
+    script = "import sys, synthgen.cli; print({'torch', 'ray', 'diffusers'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+def test_every_command_is_in_the_readme():
+    readme = (REPOSITORY / "README.md").read_text()
+    _, output, _ = run("--help")
+    commands = re.findall(r"│ ([a-z-]+)  ", output.split("Commands")[1])
+    for command in commands:
+        assert f"synthgen {command}" in readme, command
+
+
+def test_generate_says_where_the_dataset_is_and_how_to_load_it(dataset):
+    out, output = dataset
+    lines = output.splitlines()
+    assert re.fullmatch(rf"{out}: 48 samples from \d+ images \(\d+% kept\)", lines[0])
+    assert lines[-1] == f'load it: datasets.load_dataset("{out}")'
+
+
+def test_inspect_finds_nothing_wrong_and_then_a_flipped_byte(dataset, tmp_path):
+    out, _ = dataset
+    code, output, _ = run("inspect", out)
+    assert code == 0
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", out, copy], check=True)
+    shard = copy / "data" / "train-00001.parquet"
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 1
+    shard.write_bytes(content)
+    code, output, _ = run("inspect", copy)
+    assert code == 2
+    assert "data/train-00001.parquet has sha256" in output
+
+
+def test_reproduce_makes_the_same_bytes(dataset, tmp_path):
+    out, _ = dataset
+    pair = tmp_path / "pair.png"
+    code, output, _ = run("reproduce", out, "sample-00000013", "-o", pair)
+    assert (code, output) == (0, "sample-00000013: the same image, byte by byte\n")
+    assert pair.read_bytes().startswith(b"\x89PNG")
+
+
+def test_reproduce_of_an_unknown_sample(dataset):
+    out, _ = dataset
+    assert run("reproduce", out, "sample-9") == (2, "", f"error: {out} has no sample 'sample-9'\n")
+
+
+def test_preview_writes_a_sheet_of_first_attempts(tmp_path):
+    sheet = tmp_path / "sheet.png"
+    code, output, _ = run("preview", QUICKSTART, "-n", 4, "-o", sheet)
+    assert code == 0
+    assert re.fullmatch(rf"{sheet}: 4 first attempts, [0-4] of them accepted\n", output)
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_image_draws_a_portrait_and_refuses_an_unknown_au(tmp_path):
+    file = tmp_path / "x.png"
+    assert run("image", "an old man", "--au", "AU12=5", "-o", file)[0] == 0
+    assert file.read_bytes().startswith(b"\x89PNG")
+    code, _, error = run("image", "an old man", "--au", "AU7=5", "-o", tmp_path / "y.png")
+    assert (code, error) == (
+        2,
+        "error: unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
+        "AU15, AU17, AU20, AU25, AU26\n",
+    )
+    assert not (tmp_path / "y.png").exists()
+
+
+def test_plan_prints_the_first_specs_without_torch():
+    script = (
+        "import sys; sys.argv = ['synthgen', 'plan', sys.argv[1]]\n"
+        "from synthgen.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "print({'torch', 'ray', 'diffusers'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(QUICKSTART)], capture_output=True, text=True
+    )
+    assert "sample-00000000" in done.stdout
+    assert done.stdout.endswith("set()\n")
+
+
+def test_init_writes_an_example_that_is_a_configuration(tmp_path):
+    code, output, _ = run("init", "quickstart", cwd=tmp_path)
+    assert (code, output) == (
+        0,
+        "quickstart.yaml written; run: synthgen generate quickstart.yaml\n",
+    )
+    assert yaml.safe_load((tmp_path / "quickstart.yaml").read_text())["samples"] == 240
+    assert run("init", "quickstart", cwd=tmp_path)[0::2] == (
+        2,
+        "error: quickstart.yaml is there already; choose another file with --to\n",
+    )
+    assert run("init", "sd3", cwd=tmp_path)[0::2] == (
+        2,
+        "error: no example 'sd3'; those that exist: quickstart, sd21\n",
+    )
+
+
+def test_config_schema_describes_every_field():
+    code, output, _ = run("config-schema")
+    assert code == 0
+    schema = json.loads(output)
+    sections = [schema, *schema["$defs"].values()]
+    fields = [(name, field) for part in sections for name, field in part["properties"].items()]
+    undescribed = [name for name, field in fields if not field.get("description")]
+    assert set(undescribed) <= {"prior", "name", "source"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["samples=-1"], "samples: input should be greater than or equal to 1, got -1"),
+        (["pipeline.bath=1"], "unknown key pipeline.bath"),
+        (
+            ["samples=3000"],
+            "identities.template gives 300 tuples of slot values and 500 identities are asked for "
+            "(3000 samples, 6 expressions each); add slot values, raise "
+            "identities.expressions_per_identity or lower samples",
+        ),
+        (
+            ["expressions.categories=[happy, joy]"],
+            "expressions.categories: unknown category 'joy'; those that exist: neutral, happy, ",
+        ),
+        (
+            ["identities.slots.hair=[black, purple]"],
+            "identities.slots.hair: the procedural faces know no word of 'purple'",
+        ),
+    ],
+)
+def test_bad_configurations_end_with_one_sentence_and_nothing_written(tmp_path, overrides, message):
+    settings = [f"output.path={tmp_path / 'out'}", *overrides]
+    options = [part for setting in settings for part in ("--set", setting)]
+    code, output, error = run("generate", QUICKSTART, *options, "--executor", "inline")
+    assert (code, output) == (2, "")
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_output_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    code, _, error = run("generate", *small(file / "out"), "--executor", "inline")
+    assert code == 2
+    assert error.splitlines()[-1].startswith("error: cannot write")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_killed_driver_is_continued_to_the_same_bytes(dataset, tmp_path, executor):
+    out = tmp_path / "out"
+    arguments = [*COMMAND, "generate", *map(str, small(out)), "--executor", executor]
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, start_new_session=True)
+    markers = out / ".synthgen" / "shards"
+    deadline = time.monotonic() + 90
+    while not list(markers.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    committed = len(list(markers.glob("*.json")))
+    assert committed > 0
+    assert run("generate", *small(out), "--executor", executor)[0] == 0
+    assert digests(out) == digests(dataset[0])
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_continues(dataset, tmp_path):
+    out = tmp_path / "out"
+    arguments = [*COMMAND, "generate", *map(str, small(out)), "--executor", "inline"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    markers = out / ".synthgen" / "shards"
+    deadline = time.monotonic() + 90
+    while not list(markers.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    if process.returncode != 0:  # it may have been done before the signal came
+        assert process.returncode == 130
+        assert error.splitlines()[-1] == "stopped; whole shards stay, the same command continues"
+        assert "Traceback" not in error
+    assert run("generate", *small(out), "--executor", "inline")[0] == 0
+    assert digests(out) == digests(dataset[0])
