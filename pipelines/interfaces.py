@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from PIL.Image import Image
 from samplers.spec import Attempt
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """Paints attempts: one RGB image for each, in order.
 
@@ -46,6 +47,7 @@ class Measurement:
     faces: Int[np.ndarray, " batch"]
 
 
+@runtime_checkable
 class Verifier(Protocol):
     """Measures the AUs of images."""
 

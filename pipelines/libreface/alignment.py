@@ -1,7 +1,7 @@
 """Find the face that is to be measured, and cut it out the way the network learnt it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL.Image import Image, Resampling
@@ -24,6 +24,7 @@ class Alignment:
     crop: Image | None
 
 
+@runtime_checkable
 class Aligner(Protocol):
     """Cuts out the largest face of an image."""
 

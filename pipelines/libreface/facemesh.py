@@ -18,9 +18,9 @@ MAX_FACES = 8
 _MIN_CONFIDENCE = 0.5
 
 # Points of FaceMesh's contours. The eye on the right of the image is the person's left one.
-_EYE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
-_EYE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
-_LIPS = (
+EYE_RIGHT = (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398)
+EYE_LEFT = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173)
+LIPS = (
     *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
     *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
 )
@@ -54,9 +54,9 @@ def landmark_square(points: Float[np.ndarray, "2 landmarks"]) -> FaceSquare:
     Args:
         points: x and y of each landmark of FaceMesh, in its order [pixels].
     """
-    lips = points[:, _LIPS]
+    lips = points[:, LIPS]
     mouth = (lips[:, lips[0].argmin()] + lips[:, lips[0].argmax()]) / 2
-    return face_square(points[:, _EYE_LEFT].mean(axis=1), points[:, _EYE_RIGHT].mean(axis=1), mouth)
+    return face_square(points[:, EYE_LEFT].mean(axis=1), points[:, EYE_RIGHT].mean(axis=1), mouth)
 
 
 def _points(landmarks: Sequence[Any], size: tuple[int, int]) -> Float[np.ndarray, "2 landmarks"]:
