@@ -4,6 +4,7 @@ from synthgen.dataset.card import render_card, write_card
 from synthgen.dataset.inspection import Inspection, inspect_dataset
 from synthgen.dataset.inspection_text import describe_inspection
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.lookup import find_sample
 from synthgen.dataset.markers import FileStamp, ShardMarker, read_markers
 from synthgen.dataset.opening import ShardRange, open_run
 from synthgen.dataset.run_record import RunRecord, read_record
@@ -27,6 +28,7 @@ __all__ = [
     "contact_sheet",
     "describe_inspection",
     "encode_png",
+    "find_sample",
     "inspect_dataset",
     "open_run",
     "read_markers",

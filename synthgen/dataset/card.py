@@ -12,9 +12,10 @@ from synthgen.dataset import layout
 from synthgen.dataset.card_text import body
 from synthgen.dataset.features import card_features, data_features, reject_features
 from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.sheet import contact_sheet, encode_png
-from synthgen.dataset.statistics import Statistics, count, read_columns
+from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
 
 _PICTURES = 12
@@ -112,8 +113,8 @@ def _picture(storage: Storage, markers: list[ShardMarker]) -> bytes | None:
     if not filled:
         return None
     name = layout.data_file(*filled[0][1])
-    batches = read_columns(storage, name, ["image", "aus", "aus_measured"])
-    rows = next(iter(batches)).slice(0, _PICTURES).to_pylist()
+    columns = ["image", "aus", "aus_measured"]
+    rows = next(read_columns(storage, name, columns, batch_rows=_PICTURES)).to_pylist()
     images = [Image.open(io.BytesIO(row["image"]["bytes"])) for row in rows]
     captions = [f"asked {describe(row['aus'])}\n{_found(row['aus_measured'])}" for row in rows]
     return encode_png(contact_sheet(images, captions))

@@ -33,7 +33,7 @@ def _introduction(record: RunRecord, picture: bool) -> str:
         f"# {record.configuration.get('name', 'synthgen dataset')}",
         "",
         "Synthetic faces with the FACS Action Units that they were asked to show and those that "
-        "were measured in them. No picture shows a real person.",
+        "were measured in them.",
         "",
         f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt, "
         f"measured by the verifier `{verifier}`, and kept or rejected by the policy of the "

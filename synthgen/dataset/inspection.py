@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import ShardMarker, parse_marker
+from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import verify_shard
-from synthgen.dataset.statistics import Statistics, count, read_columns
+from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 

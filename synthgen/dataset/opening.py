@@ -83,7 +83,7 @@ def open_run(
 
 
 def _refuse_foreign(storage: Storage) -> None:
-    inside = storage.names(".synthgen")
+    inside = storage.entries(".synthgen")
     others = [name for name in storage.entries() if name != ".synthgen"]
     others += [name for name in inside if not layout.is_temporary(name)]
     if others:

@@ -1,4 +1,4 @@
-"""Rows as Parquet bytes: equal rows give equal bytes."""
+"""Rows as Parquet bytes, equal for equal rows, and columns read back."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +15,8 @@ from synthgen.dataset.features import (
     leaf_columns,
     reject_features,
 )
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
 from synthgen.schema import DatasetSchema, Reject, Row
 
 ROWS_PER_GROUP = 250
@@ -40,6 +42,29 @@ def encode_rejects(schema: DatasetSchema, rejects: Sequence[Reject]) -> bytes:
     features = reject_features(schema)
     groups = _groups(rejects, lambda _: 0)
     return _encode(features, ([_values(schema, row) for row in group] for group in groups))
+
+
+def read_columns(
+    storage: Storage,
+    name: str,
+    columns: Sequence[str] | None = None,
+    *,
+    batch_rows: int = 65_536,
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches of at most `batch_rows` rows of a Parquet file: some columns, or all.
+
+    Raises:
+        DatasetError: if the file is missing, is not Parquet, or lacks a column.
+    """
+    with storage.open(name) as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            if lacking := set(columns or ()) - set(parquet.schema_arrow.names):
+                raise DatasetError(f"{name} has no column {', '.join(sorted(lacking))}")
+            yield from parquet.iter_batches(batch_rows, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            cause = " ".join(str(error).split())
+            raise DatasetError(f"{name} is not readable Parquet: {cause}") from error
 
 
 def _groups(rows: Sequence[Any], weigh: Callable[[Any], int]) -> Iterator[Sequence[Any]]:

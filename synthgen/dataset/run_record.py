@@ -86,11 +86,22 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """List the keys in which two identities differ, as `pipeline.batch_size: 16 → 8`."""
     before, after = dict(_flatten(old)), dict(_flatten(new))
     keys = dict.fromkeys([*before, *after])
-    return [
+    changed = [
         f"{key.removeprefix(_CONFIGURATION + '.')}: {_show(before, key)} → {_show(after, key)}"
         for key in keys
         if before.get(key) != after.get(key)
     ]
+    return changed + list(_reordered(old.get(_CONFIGURATION, {}), new.get(_CONFIGURATION, {})))
+
+
+def _reordered(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the mappings of equal keys in another order: draws go by the order of values."""
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return
+    if set(old) == set(new) and list(old) != list(new):
+        yield f"order of {prefix}: {', '.join(old)} → {', '.join(new)}"
+    for key in old:
+        yield from _reordered(old[key], new.get(key), f"{prefix}.{key}".removeprefix("."))
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -98,7 +98,7 @@ def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> li
         try:
             found_rows = pq.read_metadata(file).num_rows
         except pa.ArrowException as error:
-            return [f"{name} is not Parquet: {error}"]
+            return [f"{name} is not Parquet: {' '.join(str(error).split())}"]
     return [] if found_rows == rows else [f"{name} has {found_rows} rows; its marker says {rows}"]
 
 

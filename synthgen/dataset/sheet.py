@@ -22,7 +22,7 @@ def contact_sheet(
 
     Args:
         images: the pictures; each is fitted into a square.
-        captions: one for each picture; lines are parted by newlines.
+        captions: one for each picture, wrapped to its width; newlines begin a new line.
         columns: pictures in a row, at least 1.
         size: side of a square [pixels].
 
@@ -30,19 +30,19 @@ def contact_sheet(
         An RGB image on white.
     """
     columns = max(1, min(columns, len(images)))
-    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    font = ImageFont.load_default(_TEXT_SIZE)
+    texts = [_wrap(caption, font, size) for caption in captions]
+    lines = max((len(text) for text in texts), default=0)
     width, height = size + _MARGIN, size + lines * _LINE + _MARGIN
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * width + _MARGIN, rows * height + _MARGIN), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(_TEXT_SIZE)
-    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    for number, (image, text) in enumerate(zip(images, texts, strict=True)):
         left = _MARGIN + number % columns * width
         top = _MARGIN + number // columns * height
         sheet.paste(_fit(image, size), (left, top))
-        for line, text in enumerate(caption.split("\n")):
-            where = left, top + size + line * _LINE
-            draw.text(where, _shorten(text, font, size), fill=_INK, font=font)
+        for line, words in enumerate(text):
+            draw.text((left, top + size + line * _LINE), words, fill=_INK, font=font)
     return sheet
 
 
@@ -62,9 +62,18 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def _shorten(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1]
-    return f"{text}…"
+def _wrap(
+    caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> list[str]:
+    """Break a caption between words into lines of at most `width` pixels."""
+    lines = []
+    for paragraph in caption.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}" if line else word
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines

@@ -1,19 +1,18 @@
 """What a dataset holds, counted from its markers and from its columns other than the images."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import layout
 from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.storage import Storage
-from synthgen.errors import DatasetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +88,25 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     Raises:
         DatasetError: if a data file is missing or corrupt.
     """
-    schema, markers = record.schema, _in_order_of_splits(record, markers)
-    splits = dict.fromkeys(marker.split for marker in markers)
-    categories = {name: dict.fromkeys(splits, 0) for name in schema.categories}
-    identities: dict[str, set[str]] = {split: set() for split in splits}
+    markers = _in_order_of_splits(record, markers)
+    categories = record.schema.categories
+    columns = ["aus", "aus_measured", "identity_id", *(["emotion"] if categories else [])]
     sums = _AUSums()
-    columns = ["aus", "aus_measured", "identity_id", *(["emotion"] if schema.categories else [])]
+    labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
+    identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
     for marker in markers:
         for batch in read_columns(storage, layout.data_file(*marker.key), columns):
             sums.add(batch)
             identities[marker.split].update(batch.column("identity_id").to_pylist())
-            if schema.categories:
-                for label, number in Counter(batch.column("emotion").to_pylist()).items():
-                    categories[schema.categories[label]][marker.split] += number
+            if categories:
+                labels[marker.split].update(batch.column("emotion").to_pylist())
     return Statistics(
         rows=_total({marker.split: marker.rows} for marker in markers),
         rejects=_total({marker.split: marker.rejects} for marker in markers),
-        categories=categories,
+        categories={
+            name: {split: found[label] for split, found in labels.items()}
+            for label, name in enumerate(categories)
+        },
         identities={split: len(found) for split, found in identities.items()},
         aus=sums.statistics(),
         attempts=sum(marker.attempts for marker in markers),
@@ -114,22 +115,6 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         errors=sum(marker.errors for marker in markers),
         missing=tuple(sample for marker in markers for sample in marker.missing),
     )
-
-
-def read_columns(storage: Storage, name: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield batches of some columns of a Parquet file.
-
-    Raises:
-        DatasetError: if the file is missing, is not Parquet, or lacks a column.
-    """
-    with storage.open(name) as file:
-        try:
-            parquet = pq.ParquetFile(file)
-            if lacking := set(columns) - set(parquet.schema_arrow.names):
-                raise DatasetError(f"{name} has no column {', '.join(sorted(lacking))}")
-            yield from parquet.iter_batches(columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise DatasetError(f"{name} is not readable Parquet: {error}") from error
 
 
 class _AUSums:

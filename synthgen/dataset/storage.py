@@ -95,15 +95,16 @@ class Storage:
             if info["type"] == "file"
         }
 
-    def entries(self) -> list[str]:
-        """Return the names of the files and folders in the folder, without what lies deeper.
+    def entries(self, folder: str = "") -> list[str]:
+        """Return what lies in a folder itself, folders included, in order of names.
 
         Raises:
             OutputError: if the folder is a file or cannot be listed.
         """
         if self._filesystem.isfile(self._root):
             raise OutputError(f"{self.url} is a file; choose a folder for output.path")
-        return sorted(self._entries(""))
+        prefix = f"{folder}/" if folder else ""
+        return [f"{prefix}{entry}" for entry in sorted(self._entries(folder))]
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of a file as hexadecimal digits.
@@ -153,8 +154,12 @@ class Storage:
             raise OutputError(f"cannot {verb} {name} in {self.url}: {_cause(error)}") from error
 
     def _put(self, path: str, data: bytes) -> None:
-        self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._filesystem.pipe_file(path, data)
+        """Put a file whole, as object stores do; they need no folders, other systems may."""
+        try:
+            self._filesystem.pipe_file(path, data)
+        except FileNotFoundError:
+            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._filesystem.pipe_file(path, data)
 
     def _put_locally(self, path: str, data: bytes) -> None:
         final = Path(path)
