@@ -1,1 +1,6 @@
-"""fineface."""
+"""FineFace (arXiv 2407.20175): Stable Diffusion steered by Action Units."""
+
+from pipelines.fineface.adapter import AUAdapter
+from pipelines.fineface.pipeline import FineFacePipeline
+
+__all__ = ["AUAdapter", "FineFacePipeline"]

@@ -1,0 +1,187 @@
+"""The AU adapter: every weight of FineFace that Stable Diffusion lacks, as one component.
+
+With one AU token the softmax of Attn(Q, K_AU, V_AU) runs over one key, so the AU branch of Eq. 5 is
+λ_AU·V_AU: one vector per cross-attention layer and sample, the same at each position and denoising
+step. K_AU has no effect and is kept for the published file format alone.
+"""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from typing import Any
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.attention_processor import Attention
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from synthgen.action_units import AU_COUNT
+from synthgen.errors import WeightsError
+
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class AUAdapter(ModelMixin, ConfigMixin):
+    """AU encoder, AU projections, and the LoRA that is fused into the UNet.
+
+    The names in its `state_dict` are those of the published files: `au_encoder.weight`,
+    `<layer>.processor.au_to_v.weight`, `unet.<layer>.lora_A.weight`. The LoRA is a record of what
+    was fused, so that it can be taken out again and written to a file; `forward` ignores it.
+
+    Args:
+        layers: path of each cross-attention layer in the UNet → its inner width.
+        cross_attention_dim: width of the text embeddings, to which the AU token is padded.
+        hidden_size: outputs h of the encoder's linear layer; 12 + h ≤ `cross_attention_dim`.
+        lora_layers: path of each linear layer with LoRA → (inputs, outputs); empty: no LoRA.
+        lora_rank: rank of the LoRA; 0 without one.
+        lora_scale: scale at which the LoRA is fused into the UNet beside this adapter.
+
+    Raises:
+        WeightsError: if the AU token is wider than the text embeddings.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        layers: Mapping[str, int],
+        cross_attention_dim: int = 1024,
+        hidden_size: int = 64,
+        lora_layers: Mapping[str, Any] | None = None,
+        lora_rank: int = 0,
+        lora_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if AU_COUNT + hidden_size > cross_attention_dim:
+            raise WeightsError(
+                f"the AU token is {AU_COUNT} + {hidden_size} wide; "
+                f"the text embeddings of this UNet hold {cross_attention_dim}"
+            )
+        self.au_encoder = nn.Linear(AU_COUNT, hidden_size)
+        for path, width in layers.items():
+            for name in ("au_to_k", "au_to_v"):
+                projection = nn.Linear(cross_attention_dim, width, bias=False)
+                _place(self, f"{path}.processor.{name}", projection)
+        for path, (inputs, outputs) in (lora_layers or {}).items():
+            _place(self, f"unet.{path}.lora_A", nn.Linear(inputs, lora_rank, bias=False))
+            _place(self, f"unet.{path}.lora_B", nn.Linear(lora_rank, outputs, bias=False))
+
+    @classmethod
+    def for_unet(
+        cls, unet: nn.Module, hidden_size: int, lora_rank: int = 0, lora_scale: float = 1.0
+    ) -> "AUAdapter":
+        """Make an untrained adapter that fits a UNet.
+
+        Args:
+            unet: UNet of Stable Diffusion 1.x or 2.x.
+            hidden_size: outputs of the encoder's linear layer.
+            lora_rank: rank of the LoRA on every attention layer; 0: none.
+            lora_scale: scale at which the LoRA is to be fused.
+
+        Raises:
+            WeightsError: if the UNet has no cross-attention layer, or the AU token is too wide.
+        """
+        attentions = dict(_attentions(unet))
+        cross = {path: layer for path, layer in attentions.items() if path.endswith(".attn2")}
+        if not cross:
+            raise WeightsError(f"{type(unet).__name__} has no cross-attention layer for AUs")
+        widths = {layer.cross_attention_dim for layer in cross.values()}
+        if len(widths) > 1:
+            raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; FineFace has one")
+        return cls(
+            layers={path: layer.inner_dim for path, layer in cross.items()},
+            cross_attention_dim=widths.pop(),
+            hidden_size=hidden_size,
+            lora_layers=_lora_layers(attentions) if lora_rank else None,
+            lora_rank=lora_rank,
+            lora_scale=lora_scale,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str] | None, **kwargs: Any
+    ) -> Any:
+        """Load a saved adapter, as `ModelMixin.from_pretrained` does, but strictly.
+
+        Raises:
+            WeightsError: if the file lacks a tensor of the adapter or holds another one.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(
+            pretrained_model_name_or_path, output_loading_info=True, **kwargs
+        )
+        adapter, info = loaded
+        for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+            if info[what]:
+                raise WeightsError(
+                    f"AU adapter {pretrained_model_name_or_path} does not fit its config.json; "
+                    f"{what.replace('_', ' ')}: {', '.join(map(str, sorted(info[what])[:5]))}"
+                )
+        return (adapter, info) if wants_info else adapter
+
+    def encode(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch width"]:
+        """Return the AU token y = [x, Wx + b, 0…0] (FineFace's linear encoder).
+
+        Args:
+            aus: AU intensities; [0–5], or beyond.
+        """
+        token = torch.cat([aus, self.au_encoder(aus)], dim=-1)  # [batch, 12 + h]
+        return nn.functional.pad(token, (0, self.config["cross_attention_dim"] - token.shape[-1]))
+
+    def forward(self, aus: Float[Tensor, "batch 12"]) -> dict[str, Tensor]:
+        """Return V_AU of each cross-attention layer.
+
+        Args:
+            aus: AU intensities; [0–5], or beyond.
+
+        Returns:
+            Path of the layer → [batch, 1, inner width of the layer].
+        """
+        token = self.encode(aus).unsqueeze(1)  # [batch, 1, width]
+        return {
+            path: self.get_submodule(f"{path}.processor.au_to_v")(token)
+            for path in self.config["layers"]
+        }
+
+    def lora_state(self) -> dict[str, Tensor]:
+        """Return the LoRA's tensors by their published names; empty without a LoRA."""
+        return {name: value for name, value in self.state_dict().items() if _is_lora(name)}
+
+    def encoder_state(self) -> dict[str, Tensor]:
+        """Return the AU encoder's tensors by their published names."""
+        return {k: v for k, v in self.state_dict().items() if k.startswith("au_encoder.")}
+
+    def attention_state(self) -> dict[str, Tensor]:
+        """Return the AU projections' tensors by their published names."""
+        return {k: v for k, v in self.state_dict().items() if ".processor.au_to_" in k}
+
+
+def _is_lora(name: str) -> bool:
+    return name.startswith("unet.")
+
+
+def _attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
+    for path, module in unet.named_modules():
+        if isinstance(module, Attention) and path.endswith((".attn1", ".attn2")):
+            yield path, module
+
+
+def _lora_layers(attentions: Mapping[str, Attention]) -> dict[str, tuple[int, int]]:
+    layers = {}
+    for path, attention in attentions.items():
+        for target in LORA_TARGETS:
+            linear = attention.get_submodule(target)
+            layers[f"{path}.{target}"] = (linear.in_features, linear.out_features)
+    return layers
+
+
+def _place(root: nn.Module, path: str, module: nn.Module) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        if parent not in dict(root.named_children()):
+            root.add_module(parent, nn.Module())
+        root = root.get_submodule(parent)
+    root.add_module(name, module)

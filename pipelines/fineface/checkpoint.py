@@ -1,0 +1,95 @@
+"""The files in which FineFace is published, read strictly and written."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipelines.checkpoints import check_tensors, read_pickled_tensors, read_safetensors
+from pipelines.fineface.adapter import AUAdapter
+
+ATTENTION_FILE = "attn_processors.ckpt"
+ENCODER_FILE = "au_encoder.ckpt"
+LORA_FILE = "pytorch_lora_weights.safetensors"
+
+
+def file_names(weight_prefix: str, lora_scale: float) -> list[str]:
+    """Return the names of the files that must be there.
+
+    Args:
+        weight_prefix: `""` for the text variant, `"sd15_"` for the FaceID variant. Only the text
+            variant comes with a LoRA; another prefix may have one.
+        lora_scale: scale of the LoRA; at 0 its file is not read.
+    """
+    names = [ATTENTION_FILE, ENCODER_FILE]
+    if lora_scale and not weight_prefix:
+        names.append(LORA_FILE)
+    return [weight_prefix + name for name in names]
+
+
+def read_au_adapter(
+    folder: Path, unet: nn.Module, weight_prefix: str, lora_scale: float
+) -> AUAdapter:
+    """Read published files into an adapter that fits a UNet.
+
+    Args:
+        folder: holds the files; each `.ckpt` may be a `.safetensors` file of the same names.
+        unet: the UNet that the adapter is for.
+        weight_prefix: start of the file names.
+        lora_scale: scale at which the LoRA is to be fused; at 0 its file is not read.
+
+    Returns:
+        The adapter, float32, on the CPU.
+
+    Raises:
+        WeightsError: if a file is missing, holds code, or lacks tensors, holds others or some of
+            another shape than the UNet asks for.
+    """
+    attention, attention_path = _read(folder, weight_prefix + ATTENTION_FILE)
+    encoder, encoder_path = _read(folder, weight_prefix + ENCODER_FILE)
+    lora_path = folder / (weight_prefix + LORA_FILE)
+    wants_lora = bool(lora_scale) and (not weight_prefix or lora_path.is_file())
+    lora = read_safetensors(lora_path)[0] if wants_lora else {}
+    rank = _lora_rank(lora) if wants_lora else 0
+    adapter = AUAdapter.for_unet(unet, _rows(encoder, "au_encoder.weight"), rank, lora_scale)
+    tensors = {
+        **check_tensors(attention, adapter.attention_state(), str(attention_path)),
+        **check_tensors(encoder, adapter.encoder_state(), str(encoder_path)),
+        **check_tensors(lora, adapter.lora_state(), str(lora_path)),
+    }
+    adapter.load_state_dict(tensors)
+    return adapter.eval()
+
+
+def write_au_adapter(adapter: AUAdapter, folder: Path, weight_prefix: str) -> None:
+    """Write an adapter as published: two `.ckpt` files, and the LoRA where there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(_portable(adapter.attention_state()), folder / (weight_prefix + ATTENTION_FILE))
+    torch.save(_portable(adapter.encoder_state()), folder / (weight_prefix + ENCODER_FILE))
+    if lora := adapter.lora_state():
+        save_file(_portable(lora), folder / (weight_prefix + LORA_FILE))
+
+
+def _read(folder: Path, name: str) -> tuple[Any, Path]:
+    twin = (folder / name).with_suffix(".safetensors")
+    if twin.is_file():
+        return read_safetensors(twin)[0], twin
+    return read_pickled_tensors(folder / name), folder / name
+
+
+def _rows(found: Any, name: str) -> int:
+    """Return the number of rows of a tensor; 1 where it is missing, which the check then names."""
+    value = found.get(name) if isinstance(found, Mapping) else None
+    return value.shape[0] if isinstance(value, Tensor) and value.ndim == 2 else 1
+
+
+def _lora_rank(lora: Mapping[str, Tensor]) -> int:
+    """Return the rank of the first LoRA layer, or 1; the check then holds all layers to it."""
+    return next((v.shape[0] for name, v in lora.items() if name.endswith("lora_A.weight")), 1)
+
+
+def _portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}

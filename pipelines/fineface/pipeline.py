@@ -1,0 +1,315 @@
+"""Stable Diffusion that is also told which facial muscles move, and how strongly."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, SchedulerMixin, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.pipelines.stable_diffusion import (
+    StableDiffusionPipelineOutput,
+    StableDiffusionSafetyChecker,
+)
+from torch import Tensor, nn
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
+
+from pipelines.fineface.action_unit_batch import AUs, au_batch
+from pipelines.fineface.adapter import AUAdapter
+from pipelines.fineface.branch import au_branch, plain_module
+from pipelines.fineface.checkpoint import file_names, read_au_adapter, write_au_adapter
+from pipelines.fineface.lora import fuse_lora
+from pipelines.hub import resolve
+from synthgen.errors import WeightsError
+
+
+class FineFacePipeline(StableDiffusionPipeline):
+    """Text to image with Action Units (FineFace, arXiv 2407.20175, text variant).
+
+    Any Stable Diffusion 1.x or 2.x base, then `load_au_adapter`. Everything that
+    `StableDiffusionPipeline` can do works here too. The AU adapter is a component of its own and
+    is saved and loaded with the pipeline; its LoRA is fused into the UNet once, by
+    `load_au_adapter`, and a saved pipeline holds the fused UNet.
+
+    Args:
+        au_adapter: the AU adapter whose LoRA is fused into `unet` already; None: load one later.
+
+    The other arguments are those of `StableDiffusionPipeline`.
+    """
+
+    model_cpu_offload_seq = "au_adapter->text_encoder->image_encoder->unet->vae"
+    _optional_components = [  # noqa: RUF012 - diffusers asks for a list
+        *StableDiffusionPipeline._optional_components,
+        "au_adapter",
+    ]
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: SchedulerMixin,
+        safety_checker: StableDiffusionSafetyChecker | None,
+        feature_extractor: CLIPImageProcessor | None,
+        image_encoder: CLIPVisionModelWithProjection | None = None,
+        au_adapter: AUAdapter | None = None,
+        requires_safety_checker: bool = True,
+    ) -> None:
+        components: dict[str, Any] = {
+            "vae": vae,
+            "text_encoder": text_encoder,
+            "tokenizer": tokenizer,
+            "unet": unet,
+            "scheduler": scheduler,
+            "safety_checker": safety_checker,
+            "feature_extractor": feature_extractor,
+            "image_encoder": image_encoder,
+        }
+        super().__init__(**components, requires_safety_checker=requires_safety_checker)
+        self.register_modules(au_adapter=au_adapter)
+
+    def load_au_adapter(
+        self,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        weight_prefix: str = "",
+        lora_scale: float = 1.0,
+        revision: str | None = None,
+    ) -> None:
+        """Load an AU adapter in FineFace's published format and fuse its LoRA into the UNet.
+
+        An adapter that was loaded before is unloaded first. Files are checked before anything is
+        changed.
+
+        Args:
+            pretrained_model_name_or_path: folder with the files, or Hub id such as
+                `Tvaranka/fineface`.
+            weight_prefix: start of the file names; `"sd15_"` for the FaceID variant's files, which
+                come without a LoRA.
+            lora_scale: scale of the LoRA; 1.0 is what loaders apply to the published file. At 0
+                the LoRA is not read.
+            revision: revision on the Hub.
+
+        Raises:
+            WeightsError: if a file is missing, holds code, or does not fit the UNet, or if the UNet
+                has other LoRA layers.
+        """
+        folder = resolve(
+            pretrained_model_name_or_path,
+            revision=revision,
+            files=file_names(weight_prefix, lora_scale),
+        )
+        unet = self._plain_unet()
+        adapter = read_au_adapter(folder, unet, weight_prefix, lora_scale)
+        nn.Module.to(adapter, device=unet.device, dtype=unet.dtype)
+        self.unload_au_adapter()
+        fuse_lora(self, unet, adapter.lora_state(), lora_scale)
+        self.register_modules(au_adapter=adapter)
+
+    def unload_au_adapter(self) -> None:
+        """Take the AU adapter away and its LoRA out of the UNet; without one, do nothing.
+
+        The UNet's weights are what they were to within their rounding: about 1e-7 of a weight in
+        float32, 1e-3 in float16, 1e-2 in bfloat16. For the weights to the bit, load the base again.
+
+        Raises:
+            WeightsError: if the UNet has other LoRA layers.
+        """
+        adapter: AUAdapter | None = self.au_adapter
+        if adapter is None:
+            return
+        scale = adapter.config["lora_scale"]
+        fuse_lora(self, self._plain_unet(), adapter.lora_state(), -scale)
+        self.register_modules(au_adapter=None)
+
+    def save_au_adapter(self, save_directory: str | Path, *, weight_prefix: str = "") -> None:
+        """Write the AU adapter in FineFace's published format, in the adapter's number format.
+
+        Raises:
+            WeightsError: if there is no AU adapter.
+        """
+        write_au_adapter(self._adapter(), Path(save_directory), weight_prefix)
+
+    @torch.no_grad()
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - AUs come second
+        self,
+        prompt: str | list[str] | None = None,
+        aus: AUs = None,
+        *,
+        au_scale: float = 1.0,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: list[int] | None = None,
+        sigmas: list[float] | None = None,
+        guidance_scale: float = 7.5,
+        negative_prompt: str | list[str] | None = None,
+        num_images_per_prompt: int = 1,
+        eta: float = 0.0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        ip_adapter_image: Any = None,
+        ip_adapter_image_embeds: list[Tensor] | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: float = 0.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: Callable[..., Any]
+        | PipelineCallback
+        | MultiPipelineCallbacks
+        | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> StableDiffusionPipelineOutput | tuple[Any, ...]:
+        """Paint images of prompts with Action Units.
+
+        Args:
+            prompt: text or texts.
+            aus: intensities: `{"AU12": 5}`, a list of such dicts, or numbers [12] or [batch, 12] in
+                the order of `synthgen.action_units.AUS`; one for all prompts, or one for each.
+                Usual are values in [0, 5]; above it an expression is exaggerated, below it
+                reversed. None: no AU branch.
+            au_scale: λ_AU, the weight of the AU branch (Eq. 5).
+            height: height [pixels]; None: the base's own.
+            width: width [pixels]; None: the base's own.
+            num_inference_steps: denoising steps.
+            timesteps: timesteps of one's own instead, descending.
+            sigmas: noise levels of one's own instead.
+            guidance_scale: guidance of text and AUs alike; at most 1: none. The unconditional half
+                sees AUs of 0.
+            negative_prompt: what the images must not show; a list has one for each prompt.
+            num_images_per_prompt: images of each prompt, next to one another in the output.
+            eta: η of DDIM [0, 1]; other samplers ignore it.
+            generator: source of the noise; a list has one for each image.
+            latents: noise to start from [images, channels, height / 8, width / 8].
+            prompt_embeds: text embeddings instead of `prompt` [batch, tokens, width].
+            negative_prompt_embeds: likewise instead of `negative_prompt`.
+            ip_adapter_image: images for IP-Adapters, as in Stable Diffusion.
+            ip_adapter_image_embeds: one tensor per IP-Adapter, [images or 1, faces, width]; with
+                guidance the negative embeddings stand before them.
+            output_type: `pil`, `np`, `pt` or `latent`.
+            return_dict: False: return a tuple.
+            cross_attention_kwargs: arguments for the attention processors.
+            guidance_rescale: φ against overexposure (arXiv 2305.08891, §3.4).
+            clip_skip: layers of the text encoder to leave out at its end.
+            callback_on_step_end: called after each step.
+            callback_on_step_end_tensor_inputs: names of the tensors that it is given.
+
+        Returns:
+            `StableDiffusionPipelineOutput`, or a tuple of its fields if `return_dict` is False.
+
+        Raises:
+            ActionUnitError: if an AU is unknown, a value is not finite, or the numbers of AU
+                vectors and prompts do not go together.
+            WeightsError: if AUs are given and there is no AU adapter.
+            ValueError: if Stable Diffusion refuses another argument.
+        """
+        guided = guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+        vectors: dict[str, Tensor] = {}
+        if aus is not None:
+            batch = au_batch(aus, _prompt_count(prompt, prompt_embeds))
+            batch = batch.repeat_interleave(num_images_per_prompt, dim=0)
+            vectors = self._au_vectors(batch, guided, au_scale)
+        settings: dict[str, Any] = {
+            "prompt": prompt,
+            "height": height,
+            "width": width,
+            "num_inference_steps": num_inference_steps,
+            "timesteps": timesteps,
+            "sigmas": sigmas,
+            "guidance_scale": guidance_scale,
+            "negative_prompt": negative_prompt,
+            "num_images_per_prompt": num_images_per_prompt,
+            "eta": eta,
+            "generator": generator,
+            "latents": latents,
+            "prompt_embeds": prompt_embeds,
+            "negative_prompt_embeds": negative_prompt_embeds,
+            "ip_adapter_image": ip_adapter_image,
+            "ip_adapter_image_embeds": ip_adapter_image_embeds,
+            "output_type": output_type,
+            "return_dict": return_dict,
+            "cross_attention_kwargs": cross_attention_kwargs,
+            "guidance_rescale": guidance_rescale,
+            "clip_skip": clip_skip,
+            "callback_on_step_end": callback_on_step_end,
+            "callback_on_step_end_tensor_inputs": list(callback_on_step_end_tensor_inputs),
+        }
+        with au_branch(self.unet, vectors):
+            return super().__call__(**settings)
+
+    def prepare_ip_adapter_image_embeds(
+        self,
+        ip_adapter_image: Any,
+        ip_adapter_image_embeds: list[Tensor] | None,
+        device: torch.device,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+    ) -> list[Tensor]:
+        """Prepare image embeddings, each sample with its own.
+
+        `StableDiffusionPipeline` repeats the embeddings by the size of the whole batch, so that
+        embeddings given per sample get mixed. Here one row serves all samples, and several are
+        spread evenly over them.
+
+        Args:
+            ip_adapter_image: as in `StableDiffusionPipeline`.
+            ip_adapter_image_embeds: one tensor per IP-Adapter; with guidance the negative
+                embeddings stand in its first half.
+            device: where the result is wanted.
+            num_images_per_prompt: samples in the batch.
+            do_classifier_free_guidance: whether there is an unconditional half.
+
+        Raises:
+            ValueError: if the samples are no multiple of the embeddings.
+        """
+        halves = 2 if do_classifier_free_guidance else 1
+        prepared = super().prepare_ip_adapter_image_embeds(
+            ip_adapter_image, ip_adapter_image_embeds, device, 1, do_classifier_free_guidance
+        )
+        return [_spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
+
+    def _au_vectors(self, aus: Tensor, guided: bool, au_scale: float) -> dict[str, Tensor]:
+        adapter = self._adapter()
+        if guided:
+            aus = torch.cat([torch.zeros_like(aus), aus])  # [2·batch, 12], as the UNet's batch
+        constants = adapter(aus.to(device=adapter.device, dtype=adapter.dtype))
+        device = self._execution_device
+        return {path: au_scale * vector.to(device) for path, vector in constants.items()}
+
+    def _adapter(self) -> AUAdapter:
+        if self.au_adapter is None:
+            raise WeightsError("the pipeline has no AU adapter; load one by load_au_adapter first")
+        return self.au_adapter
+
+    def _plain_unet(self) -> UNet2DConditionModel:
+        unet = plain_module(self.unet)
+        assert isinstance(unet, UNet2DConditionModel)  # noqa: S101 - narrows the type
+        return unet
+
+
+def _prompt_count(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -> int:
+    if isinstance(prompt, list):
+        return len(prompt)
+    return 1 if isinstance(prompt, str) or prompt_embeds is None else prompt_embeds.shape[0]
+
+
+def _spread(embeds: Tensor, halves: int, samples: int) -> Tensor:
+    rows = embeds.shape[0] // halves
+    if rows == 0 or samples % rows:
+        raise ValueError(
+            f"{rows} image embeddings for {samples} samples; give one for all, or one for each"
+        )
+    repeated = [half.repeat_interleave(samples // rows, dim=0) for half in embeds.chunk(halves)]
+    return torch.cat(repeated)  # [halves·samples, …]

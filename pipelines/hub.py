@@ -1,0 +1,108 @@
+"""Find weights: a folder of this machine, or a snapshot from the Hugging Face Hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from synthgen.errors import WeightsError
+
+
+def resolve(
+    id_or_folder: str | Path,
+    *,
+    revision: str | None = None,
+    files: Sequence[str] = (),
+    patterns: Sequence[str] = (),
+    setting: str | None = None,
+) -> Path:
+    """Return a folder that holds weights, fetched from the Hub if it is no folder here.
+
+    What was fetched before is found in the Hub's cache, without a network too.
+
+    Args:
+        id_or_folder: Hub id such as `Tvaranka/fineface`, or a folder. A text that is no id
+            (absolute, or beginning with `.` or `~`) is always a folder.
+        revision: branch, tag or commit on the Hub; None: the default branch.
+        files: paths that must be there; a `.ckpt` file may be there as `.safetensors`.
+        patterns: further files to fetch, as shell patterns.
+        setting: configuration key that names these weights, for the error.
+
+    Returns:
+        The folder.
+
+    Raises:
+        WeightsError: if the folder or one of the files is missing, or the Hub does not give them.
+    """
+    folder = Path(id_or_folder).expanduser()
+    if not folder.is_dir():
+        if not _may_be_id(str(id_or_folder)):
+            raise WeightsError(
+                f"weights folder {id_or_folder} does not exist; it must hold {_list(files)}"
+            )
+        folder = _fetch(str(id_or_folder), revision, files, patterns, setting)
+    for name in files:
+        if not any((folder / twin).is_file() for twin in _twins(name)):
+            raise WeightsError(
+                f"{id_or_folder} has no file {name}{_at(revision)}; it must hold {_list(files)}"
+            )
+    return folder
+
+
+def _may_be_id(text: str) -> bool:
+    return not text.startswith((".", "~", "/")) and text.count("/") <= 1 and "\\" not in text
+
+
+def _fetch(
+    repo: str,
+    revision: str | None,
+    files: Sequence[str],
+    patterns: Sequence[str],
+    setting: str | None,
+) -> Path:
+    wanted = [twin for name in files for twin in _twins(name)] + list(patterns)
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=wanted or None))
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise WeightsError(_refused(repo, revision, isinstance(error, GatedRepoError))) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise WeightsError(_offline(repo, revision, files, setting)) from error
+
+
+def _refused(repo: str, revision: str | None, gated: bool) -> str:
+    if gated:
+        return f"{repo} must be opened on the Hugging Face Hub: accept its licence, and log in"
+    return (
+        f"{repo}{_at(revision)} is neither a folder here nor on the Hugging Face Hub"
+    )
+
+
+def _offline(repo: str, revision: str | None, files: Sequence[str], setting: str | None) -> str:
+    named = f"set {setting} to its path" if setting else "give its path"
+    return (
+        f"cannot fetch {_list(files)} of {repo}{_at(revision)} from the Hugging Face Hub; with no "
+        f"network here, download it elsewhere, put its folder at {repo} below the working folder, "
+        f"or anywhere and {named}"
+    )
+
+
+def _twins(name: str) -> list[str]:
+    if name.endswith(".ckpt"):
+        return [name, name.removesuffix(".ckpt") + ".safetensors"]
+    return [name]
+
+
+def _at(revision: str | None) -> str:
+    return f" at revision {revision}" if revision else ""
+
+
+def _list(files: Sequence[str]) -> str:
+    return ", ".join(files) or "the weights"
