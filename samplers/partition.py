@@ -4,6 +4,7 @@ Identities go to splits by a pattern of fixed period, whatever the number of sam
 can grow, and no identity is in two splits.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -61,7 +62,7 @@ class Partition:
         identities, rest = divmod(samples, self.group)
         cycles, place = divmod(identities, len(self.pattern))
         members = self.members[split]
-        whole = cycles * len(members) + sum(member < place for member in members)
+        whole = cycles * len(members) + bisect_left(members, place)
         return whole * self.group + (rest if self.pattern[place] == split else 0)
 
 

@@ -1,5 +1,6 @@
 """The plan of a run: every spec and every attempt, each computed alone."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -108,11 +109,10 @@ class Plan:
         Raises:
             ConfigError: if the run has no such sample.
         """
-        digits = sample_id.removeprefix("sample-")
-        if digits.isascii() and digits.isdigit() and int(digits) < self.samples:
-            index = int(digits)
-            if self.sample(index).sample_id == sample_id:
-                return index
+        found = re.fullmatch(r"sample-(\d{8,10})", sample_id, re.ASCII)
+        index = int(found[1]) if found else self.samples
+        if index < self.samples and self.sample(index).sample_id == sample_id:
+            return index
         raise ConfigError(
             f"there is no sample {sample_id!r}; "
             f"the run has sample-{0:08d} to sample-{self.samples - 1:08d}"

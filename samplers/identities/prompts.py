@@ -104,7 +104,7 @@ def _choose_order(
             f"identities.slots: the slots yield {tuples} tuples of values; with weights at most "
             f"{TABLE_LIMIT} are possible, so leave values or the weights out"
         )
-    return FeistelOrder(seed, tuples)
+    return FeistelOrder.build(seed, tuples)
 
 
 def _refuse_too_few(tuples: int, identities: int, samples: int, group: int) -> None:

@@ -15,6 +15,7 @@ TABLE_LIMIT = 2**22
 _STAGE = "identities/order"
 _ROUNDS = 8
 _WIDTH = 4
+_HALF_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +40,20 @@ class FeistelOrder:
     Luby & Rackoff, SIAM J. Comput. 1988; cycle walking: Black & Rogaway, CT-RSA 2002.
 
     Attributes:
-        seed: seed of the run.
-        tuples: number of tuples.
+        tuples: number of tuples, at least 2.
+        keys: key of each round.
     """
 
-    seed: int
     tuples: int
+    keys: tuple[bytes, ...]
+
+    @classmethod
+    def build(cls, seed: int, tuples: int) -> "FeistelOrder":
+        """Build the permutation of a run's seed."""
+        rounds = range(_ROUNDS)
+        return cls(
+            tuples, tuple(derive_seed(seed, _STAGE, n).to_bytes(8, "little") for n in rounds)
+        )
 
     def tuple_number(self, identity: int) -> int:
         """Return the number of the tuple that an identity shows."""
@@ -54,17 +63,12 @@ class FeistelOrder:
         return number
 
     def _permute(self, number: int) -> int:
-        bits = (self.tuples.bit_length() + 1) // 2
+        bits = ((self.tuples - 1).bit_length() + 1) // 2
         mask = (1 << bits) - 1
         left, right = number >> bits, number & mask
-        for turn in range(_ROUNDS):
-            left, right = right, left ^ (self._mix(turn, right) & mask)
+        for key in self.keys:
+            left, right = right, left ^ (_mix(key, right) & mask)
         return left << bits | right
-
-    def _mix(self, turn: int, half: int) -> int:
-        key = derive_seed(self.seed, _STAGE, turn).to_bytes(8, "little")
-        text = half.to_bytes(64, "little")
-        return int.from_bytes(blake2b(text, key=key, digest_size=64).digest(), "little")
 
 
 def weighted_order(seed: int, weights: list[list[float]], identities: int) -> TableOrder:
@@ -95,3 +99,8 @@ def _tuple_weights(weights: list[list[float]]) -> Float64[np.ndarray, " tuples"]
     """Multiply out; the last slot's value changes fastest."""
     shares = [np.array(slot) / sum(slot) for slot in weights]
     return reduce(np.multiply.outer, shares, np.ones(())).reshape(-1)
+
+
+def _mix(key: bytes, half: int) -> int:
+    text = half.to_bytes(_HALF_BYTES, "little")
+    return int.from_bytes(blake2b(text, key=key, digest_size=_HALF_BYTES).digest(), "little")

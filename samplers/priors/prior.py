@@ -7,9 +7,13 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from samplers.randomness import uniforms
+from synthgen.action_units import AU_COUNT
 
 FIRST_SPLIT = "train"
 """The split whose draw `Prior.sample` is."""
+
+_CHUNK = 8192
+"""Rows drawn at once, so that many rows need little memory beside their own."""
 
 
 class Prior(ABC):
@@ -78,4 +82,9 @@ class Prior(ABC):
             n: number of vectors, from 0; a larger n keeps the earlier vectors.
             seed: seed of the draw [0, 2^63).
         """
-        return self.vectors(seed, FIRST_SPLIT, 0, self.strata(seed, FIRST_SPLIT, 0, n))
+        vectors = np.empty((n, AU_COUNT), dtype=np.float32)
+        for start in range(0, n, _CHUNK):
+            stop = min(start + _CHUNK, n)
+            strata = self.strata(seed, FIRST_SPLIT, start, stop)
+            vectors[start:stop] = self.vectors(seed, FIRST_SPLIT, start, strata)
+        return vectors

@@ -59,7 +59,10 @@ class PromptIdentitiesConfig(Section):
         try:
             fields = list(string.Formatter().parse(self.template))
         except ValueError as error:
-            raise ValueError(f"template {self.template!r}: {error}") from error
+            raise ValueError(
+                f"template {self.template!r} has a brace without its partner; "
+                "write {{ or }} for a brace itself"
+            ) from error
         names = [name for _, name, spec, conversion in fields if name is not None]
         for _, name, spec, conversion in fields:
             if name is not None and (not name.isidentifier() or spec or conversion):

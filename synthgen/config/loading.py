@@ -12,7 +12,7 @@ from synthgen.config.base import Section
 from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.messages import first_sentence
 from synthgen.config.run import RunConfig
-from synthgen.config.yaml_text import read_yaml
+from synthgen.config.yaml_text import read_yaml, yaml_fault
 from synthgen.errors import ConfigError
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -88,7 +88,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path} is not YAML: {yaml_fault(error)}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping of keys; it holds {type(data).__name__}")
     return data

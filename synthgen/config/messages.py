@@ -7,6 +7,9 @@ from pydantic import ValidationError
 
 from synthgen.errors import SynthgenError
 
+_LONGEST_VALUE = 80
+"""Characters of a value that a sentence shows at most."""
+
 _NOUNS = {
     "bool": "true or false",
     "dict": "a mapping",
@@ -76,16 +79,16 @@ def _sentence(where: str, entries: Sequence[Mapping[str, Any]]) -> str:
     if kind == "missing":
         return f"key {where} is missing"
     if kind == "union_tag_not_found":
-        return f"key {where}.{context['discriminator'].strip(chr(39))} is missing"
+        return f"key {_tag_key(where, context)} is missing"
     if kind == "union_tag_invalid":
-        where = f"{where}.{context['discriminator'].strip(chr(39))}"
-        return f"{where} is {context['tag']!r}; it must be {_either(context['expected_tags'])}"
+        allowed = _either(context["expected_tags"])
+        return f"{_tag_key(where, context)} is {context['tag']!r}; it must be {allowed}"
     if kind == "too_short":
         return f"{where} is empty; it must have an entry"
     if first["loc"][-1:] == ("[key]",):
         return f"key {where} must be text, not {first['input']!r}"
     allowed = list(dict.fromkeys(_allowed(entry) for entry in entries))
-    return f"{where or 'it'} is {first['input']!r}; it must be {' or '.join(allowed)}"
+    return f"{where or 'it'} is {_short(first['input'])}; it must be {' or '.join(allowed)}"
 
 
 def _allowed(entry: Mapping[str, Any]) -> str:
@@ -105,6 +108,15 @@ def _allowed(entry: Mapping[str, Any]) -> str:
         if kind.startswith(start):
             return noun
     return entry["msg"].removeprefix("Input should be ")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def _tag_key(where: str, context: Mapping[str, Any]) -> str:
+    return f"{where}.{context['discriminator'].strip(chr(39))}".removeprefix(".")
 
 
 def _either(tags: str) -> str:

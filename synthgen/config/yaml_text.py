@@ -35,3 +35,11 @@ def read_yaml(text: str) -> object:
         yaml.YAMLError: if it is not YAML, or a mapping has a key twice.
     """
     return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
+
+
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """Say in one line what is wrong with a text that is not YAML, and where."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+
+import pytest
+
+from samplers import build_plan
+from samplers.summary import render, summarise
+
+
+def test_a_summary_counts_the_whole_plan(configuration):
+    plan = build_plan(configuration(samples=240))
+    summary = summarise(plan)
+    assert (summary.samples, summary.identities, summary.counted) == (240, 80, 240)
+    assert summary.sizes == {"train": 192, "validation": 24, "test": 24}
+    assert summary.shards == len(list(plan.shards()))
+    assert summary.first == tuple(plan.sample(index) for index in range(5))
+    assert [share.name for share in summary.categories] == ["neutral", "happy", "sad", "awed"]
+    assert all(share.expected == share.counted == 0.25 for share in summary.categories)
+
+
+def test_expected_frequencies_are_exact_and_beside_the_counted_ones(configuration):
+    summary = summarise(build_plan(configuration(samples=240)))
+    by_name = {au.name: au for au in summary.aus}
+    assert by_name["AU12"].expected_rate == by_name["AU12"].counted_rate == 0.25
+    assert by_name["AU1"].expected_rate == pytest.approx((0.60 + 1) / 4)
+    assert by_name["AU1"].counted_rate == pytest.approx(0.4, abs=0.06)
+    assert by_name["AU12"].expected_mean == 3.5
+    assert by_name["AU12"].counted_mean == pytest.approx(3.5, abs=0.4)
+    assert by_name["AU9"].expected_mean is None
+    assert by_name["AU9"].counted_mean is None
+
+
+def test_a_large_plan_is_counted_over_its_first_samples(configuration):
+    summary = summarise(build_plan(configuration(samples=20_000, group=100)), first=1)
+    assert summary.counted == 10_000
+    assert len(summary.first) == 1
+    assert "planned  (first 10000 samples)" in render(summary)
+
+
+def test_the_text_holds_every_part(configuration):
+    plan = build_plan(configuration(samples=30))
+    lines = render(summarise(plan, first=1)).splitlines()
+    assert lines[:3] == [
+        "samples     30 (train 24, validation 3, test 3)",
+        "identities  10",
+        "shards      6",
+    ]
+    assert lines[4] == "category  expected   planned"
+    assert any(line.startswith("AU26  jaw drop") for line in lines)
+    assert lines[-3].startswith("sample-00000000  train  id-00000000  ")
+    assert lines[-1] == "    " + plan.sample(0).prompt
+
+
+def test_independent_aus_have_no_category_table(configuration):
+    text = render(summarise(build_plan(configuration(prior="independent"))))
+    assert "category" not in text
+    assert all(len(line) < 100 for line in text.splitlines())
+
+
+def test_a_plan_loads_neither_torch_nor_ray():
+    code = "import samplers.summary, sys; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

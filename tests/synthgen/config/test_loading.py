@@ -1,0 +1,97 @@
+import pytest
+import yaml
+
+from synthgen.config import dump_config, load_config, load_expressions, parse_config
+from synthgen.errors import ConfigError
+
+
+def refused(path, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+def test_the_example_is_read(quickstart_path):
+    config = load_config(quickstart_path)
+    assert (config.name, config.seed, config.samples) == ("mini-faces", 7, 240)
+
+
+def test_a_resolved_configuration_is_read_back_equal(quickstart_path):
+    config = load_config(quickstart_path)
+    assert parse_config(yaml.safe_load(dump_config(config))) == config
+
+
+def test_overrides_are_applied_in_order(quickstart_path):
+    config = load_config(
+        quickstart_path,
+        ["samples=6", "pipeline.batch_size=8", "samples=12", "verify.policy.min_active=null",
+         "identities.slots.age=[young, old]", "verify.policy.max_inactive=1e-1"],
+    )  # fmt: skip
+    assert (config.samples, config.pipeline.batch_size) == (12, 8)
+    assert config.verify.policy.min_active is None
+    assert config.verify.policy.max_inactive == 0.1
+    assert config.identities.slots["age"] == ["young", "old"]
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("samples", "--set 'samples' must look like pipeline.batch_size=8"),
+        ("=3", "--set '=3' must look like pipeline.batch_size=8"),
+        ("samples=[", "--set 'samples=[': the value is not YAML"),
+        ("seed.x=1", "--set seed.x: seed is 7, it has no keys below"),
+    ],
+)
+def test_a_wrong_override_is_refused(quickstart_path, override, sentence):
+    assert refused(quickstart_path, override) == sentence
+
+
+def test_an_override_with_an_unknown_key_is_refused(quickstart_path):
+    assert refused(quickstart_path, "pipeline.bath=3") == (
+        f"{quickstart_path}: unknown key pipeline.bath"
+    )
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    path = tmp_path / "none.yaml"
+    assert refused(path) == (
+        f"cannot read the configuration {path}: [Errno 2] No such file or directory: '{path}'"
+    )
+
+
+def test_what_is_not_yaml_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("name: [")
+    assert refused(path) == (
+        f"{path} is not YAML: line 1, column 8: expected the node content, but found '<stream end>'"
+    )
+
+
+def test_a_key_that_stands_there_twice_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("samples: 3\nseed: 1\nsamples: 4\n")
+    assert refused(path) == (
+        f"{path} is not YAML: line 3, column 1: key 'samples' stands there twice"
+    )
+
+
+def test_a_file_without_keys_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("- a\n")
+    assert refused(path) == f"{path} must hold a mapping of keys; it holds list"
+
+
+def test_expressions_are_read_alone(tmp_path):
+    path = tmp_path / "prior.yaml"
+    path.write_text("prior: independent\naus: {AU1: {rate: 0.5}}\n")
+    assert load_expressions(path).rates()[0].rate == 0.5
+
+
+def test_the_identity_of_the_data_leaves_out_place_length_and_cluster(quickstart):
+    config = parse_config(quickstart)
+    quickstart["output"]["path"] = "elsewhere"
+    quickstart["cluster"] = {"actors": 2}
+    quickstart["samples"] = 480
+    assert parse_config(quickstart).identity() == config.identity()
+    quickstart["output"]["shard_size"] = 61
+    assert parse_config(quickstart).identity() != config.identity()
