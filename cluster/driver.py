@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from cluster.executors import Executor, InlineExecutor
@@ -92,7 +93,16 @@ def _start(config: RunConfig, executor: ExecutorName) -> Executor:
         return InlineExecutor(config)
     from cluster.actors import RayExecutor
 
-    return RayExecutor(config)
+    return RayExecutor(_anchored(config))
+
+
+def _anchored(config: RunConfig) -> RunConfig:
+    """Make a local output folder absolute: an actor may have another working directory."""
+    path = config.output.path
+    if "://" in path:
+        return config
+    output = config.output.model_copy(update={"path": str(Path(path).absolute())})
+    return config.model_copy(update={"output": output})
 
 
 def _work(
