@@ -106,13 +106,18 @@ def _verification(statistics: Statistics) -> str:
     if reasons:
         lines += ["", _table(["reason", "rejected attempts"], reasons.items())]
     if kept := statistics.total - statistics.accepted:
-        lines += ["", f"{kept} samples miss the policy and were kept with `accepted` = false."]
+        misses = "misses the policy and was" if kept == 1 else "miss the policy and were"
+        lines += ["", f"{kept} of the samples {misses} kept with `accepted` = false."]
     if statistics.missing:
-        shown = ", ".join(statistics.missing[:_MISSING_SHOWN])
-        more = len(statistics.missing) - _MISSING_SHOWN
-        lines += ["", f"{len(statistics.missing)} samples are missing, since no attempt was kept: "]
-        lines[-1] += shown + (f" and {more} more." if more > 0 else ".")
+        lines += ["", _missing(statistics.missing)]
     return "\n".join(lines)
+
+
+def _missing(samples: Sequence[str]) -> str:
+    are = "is" if len(samples) == 1 else "are"
+    more = len(samples) - _MISSING_SHOWN
+    shown = ", ".join(samples[:_MISSING_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"{len(samples)} of the samples {are} missing, since no attempt was kept: {shown}."
 
 
 def _origin(record: RunRecord) -> str:

@@ -103,7 +103,9 @@ def _gaps(record: RunRecord, markers: Sequence[ShardMarker]) -> list[str]:
                 missing = ", ".join(f"{split}-{i:05d}" for i in range(number, marker.number))
                 problems.append(f"shards missing before {marker.name}: {missing}")
             elif marker.start != stop:
-                problems.append(f"{marker.name} starts at {marker.start}, expected {stop}")
+                problems.append(
+                    f"{marker.name} starts at {marker.start}; the shard before it stops at {stop}"
+                )
             number, stop = marker.number + 1, marker.stop
     covered = sum(marker.stop - marker.start for marker in markers)
     if covered != record.samples:

@@ -1,11 +1,10 @@
 """The marker of a shard: written last, so that a shard without it is not finished."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from synthgen.dataset import layout
+from synthgen.dataset import json_files, layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -73,7 +72,7 @@ class ShardMarker:
 
     def to_json(self) -> bytes:
         """Write the marker for people and programs to read."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False).encode() + b"\n"
+        return json_files.dump(asdict(self))
 
 
 def parse_marker(name: str, data: bytes) -> ShardMarker:
@@ -87,10 +86,10 @@ def parse_marker(name: str, data: bytes) -> ShardMarker:
         DatasetError: if the file is not a whole marker of that shard.
     """
     try:
-        marker = _from_mapping(json.loads(data))
+        marker = _from_mapping(json_files.load(data))
         _check(name, marker)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        cause = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    except json_files.NOT_WHOLE as error:
+        cause = json_files.cause(error)
         raise DatasetError(f"marker {name} is corrupt ({cause}); {mend(name)}") from error
     return marker
 

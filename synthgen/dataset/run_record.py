@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from synthgen.dataset import layout
+from synthgen.dataset import json_files, layout
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.schema import DatasetSchema
@@ -44,7 +44,7 @@ class RunRecord:
 
     def to_json(self) -> bytes:
         """Write the record for people and programs to read."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False).encode() + b"\n"
+        return json_files.dump(asdict(self))
 
 
 def parse_record(data: bytes) -> RunRecord:
@@ -54,7 +54,7 @@ def parse_record(data: bytes) -> RunRecord:
         DatasetError: if it is not a whole record.
     """
     try:
-        values = json.loads(data)
+        values = json_files.load(data)
         schema = values.pop("schema")
         return RunRecord(
             **{**values, "identity": dict(values["identity"]), "samples": int(values["samples"])},
@@ -64,10 +64,10 @@ def parse_record(data: bytes) -> RunRecord:
                 image_format=schema["image_format"],
             ),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        cause = " ".join(str(error).split())
+    except json_files.NOT_WHOLE as error:
         raise DatasetError(
-            f"{layout.RUN} is corrupt ({cause}); restore it, or start anew with --overwrite"
+            f"{layout.RUN} is corrupt ({json_files.cause(error)}); restore it, or start anew with "
+            "--overwrite"
         ) from error
 
 

@@ -1,0 +1,224 @@
+import io
+import uuid
+
+import datasets
+import pytest
+import yaml
+from PIL import Image
+from tiny_dataset import (
+    CONFIG,
+    PLAN,
+    SCHEMA,
+    make_dataset,
+    make_record,
+    make_reject,
+    make_result,
+    make_row,
+)
+
+from synthgen.action_units import AU_COUNT
+from synthgen.dataset import (
+    RunRecord,
+    Storage,
+    commit_shard,
+    open_run,
+    read_statistics,
+    render_card,
+    write_card,
+)
+from synthgen.schema import DatasetSchema
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    datasets.disable_progress_bars()
+
+
+def _header(storage):
+    return yaml.safe_load(storage.read("README.md").decode().split("---\n")[1])
+
+
+def _write(folder, results, schema=SCHEMA):
+    storage = Storage(str(folder))
+    open_run(storage, make_record(8), CONFIG, PLAN)
+    for result in results:
+        commit_shard(storage, schema, result)
+    write_card(storage)
+    return storage
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_dataset_loads(tmp_path, streaming):
+    make_dataset(str(tmp_path / "out"))
+    loaded = datasets.load_dataset(str(tmp_path / "out"), streaming=streaming)
+    assert list(loaded) == ["train", "test"]
+    rows = list(loaded["train"])
+    assert [row["sample_id"] for row in rows] == [f"sample-{index:08d}" for index in range(6)]
+    expected = make_row(5)
+    assert isinstance(rows[5]["image"], Image.Image)
+    assert rows[5]["image"].getpixel((3, 3)) == (5, 60, 120)
+    assert rows[5]["aus"] == list(expected.aus)
+    assert rows[5]["aus_measured"] == list(expected.aus_measured or ())
+    assert rows[5]["seed"] == expected.seed
+    assert rows[5]["identity"] == {"age": "old", "hair": "red"}
+    features = loaded["train"].features
+    assert features["emotion"].int2str(rows[5]["emotion"]) == "happy"
+    assert features["aus"] == datasets.List(datasets.Value("float32"), length=AU_COUNT)
+    assert isinstance(features["image"], datasets.Image)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_rejects_load(tmp_path, streaming):
+    make_dataset(str(tmp_path / "out"))
+    loaded = datasets.load_dataset(str(tmp_path / "out"), "rejects", streaming=streaming)
+    assert [row["sample_id"] for row in loaded["train"]] == ["sample-00000000", "sample-00000004"]
+    (row,) = loaded["test"]
+    assert row["reason"] == "no_face"
+    assert row["aus_measured"] == [None] * AU_COUNT
+    assert "image" not in row
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_splits_and_shards_without_rows_do_no_harm(tmp_path, streaming):
+    rows = [make_row(0, aus_measured=None), *(make_row(index) for index in (1, 2, 3))]
+    results = [
+        make_result(PLAN[0], rejects=[], rows=rows),
+        make_result(PLAN[1], missing=2, rejects=[make_reject(4), make_reject(5)]),
+        make_result(PLAN[2], missing=2, rejects=[]),
+    ]
+    _write(tmp_path / "out", results)
+    loaded = datasets.load_dataset(str(tmp_path / "out"), streaming=streaming)
+    assert list(loaded) == ["train"]
+    found = list(loaded["train"])
+    assert len(found) == 4
+    assert found[0]["aus_measured"] == [None] * AU_COUNT
+    rejects = datasets.load_dataset(str(tmp_path / "out"), "rejects", streaming=streaming)
+    assert list(rejects) == ["train"]
+    assert len(list(rejects["train"])) == 2
+
+
+def test_rejects_of_a_run_that_rejected_nothing_stream_without_rows(tmp_path):
+    _write(tmp_path / "out", [make_result(shard, rejects=[]) for shard in PLAN])
+    rejects = datasets.load_dataset(str(tmp_path / "out"), "rejects", streaming=True)
+    assert {split: list(rows) for split, rows in rejects.items()} == {"train": [], "test": []}
+
+
+def test_measurements_become_nan_in_arrays(tmp_path):
+    rows = [make_row(0, aus_measured=None), *(make_row(index) for index in (1, 2, 3))]
+    _write(tmp_path / "out", [make_result(PLAN[0], rows=rows)])
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train").with_format("numpy")
+    measured = loaded[:]["aus_measured"]
+    assert measured.shape == (4, AU_COUNT)
+    assert measured.dtype == "float32"
+    assert (measured != measured).any(axis=1).tolist() == [True, False, False, False]
+
+
+def test_foreign_and_half_files_are_not_loaded(tmp_path):
+    make_dataset(str(tmp_path / "out"))
+    for name in (".tmp-0123456789abcdef-train-00009.parquet", "notes.txt"):
+        (tmp_path / "out" / "data" / name).write_text("half")
+    assert len(datasets.load_dataset(str(tmp_path / "out"), split="train")) == 6
+
+
+def test_columns_that_are_absent_are_absent_when_loaded(tmp_path):
+    schema = DatasetSchema((), (), "png")
+    record = RunRecord(identity={}, samples=4, schema=schema, synthgen_version="0.1.0")
+    storage = Storage(str(tmp_path / "out"))
+    open_run(storage, record, CONFIG, PLAN)
+    rows = [make_row(index, emotion=None, identity={}) for index in range(4)]
+    rejects = [make_reject(0, emotion=None)]
+    commit_shard(storage, schema, make_result(PLAN[0], rows=rows, rejects=rejects))
+    write_card(storage)
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert not {"emotion", "identity"} & set(loaded.column_names)
+
+
+def test_the_header_names_the_dataset_for_the_hub(tmp_path):
+    header = _header(make_dataset(str(tmp_path / "out")))
+    assert header["pretty_name"] == "tiny"
+    assert header["license"] == "apache-2.0"
+    assert header["task_categories"] == ["image-classification"]
+    assert header["size_categories"] == ["n<1K"]
+    assert header["configs"][0] == {
+        "config_name": "default",
+        "default": True,
+        "data_files": [
+            {"split": "train", "path": "data/train-*.parquet"},
+            {"split": "test", "path": "data/test-*.parquet"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("licences", "expected"),
+    [
+        ({"a": "MIT", "b": "mit"}, {"license": "mit"}),
+        ({}, {"license": "other", "license_name": "licences-of-the-weights"}),
+        (
+            {"a": "MIT", "b": "USC research"},
+            {"license": "other", "license_name": "licences-of-the-weights"},
+        ),
+    ],
+)
+def test_a_licence_is_named_only_when_there_is_one(tmp_path, licences, expected):
+    storage = make_dataset(str(tmp_path / "out"))
+    record = RunRecord(
+        identity={}, samples=8, schema=SCHEMA, synthgen_version="0.1.0", licences=licences
+    )
+    card = render_card(record, CONFIG, read_statistics(storage))
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert {key: header[key] for key in header if key.startswith("license")} == expected
+
+
+def test_the_text_tells_what_was_made(tmp_path):
+    rows = [make_row(index, accepted=index != 1) for index in range(4)]
+    rejects = [make_reject(0), make_reject(0, reason="inactive"), make_reject(1, reason="error")]
+    results = [make_result(PLAN[0], rows=rows, rejects=rejects), make_result(PLAN[1], missing=1)]
+    card = _write(tmp_path / "out", results).read("README.md").decode()
+    for line in (
+        "# tiny",
+        "![The first samples, with the AUs asked for and found](assets/samples.png)",
+        "| train | 5 | 5 | 4 |",
+        "| happy | 5 | 5 |",
+        "| AU12 | 100.0 % | 4.00 | 2.00 | – |",
+        "| AU4 | 0.0 % | – | – | 0.00 |",
+        "9 images were made for 5 samples; 4 kept the policy (44.4 %).",
+        "| inactive | 1 |",
+        "| no_face | 2 |",
+        "| error | 1 |",
+        "1 of the samples misses the policy and was kept with `accepted` = false.",
+        "1 of the samples is missing, since no attempt was kept: sample-00000005.",
+        "Made with synthgen 0.1.0 (revision 0123abc).",
+        f"| au_net.safetensors | {'a' * 64} |",
+        "| numpy | 1.26.4 |",
+        "| au_net | Apache-2.0 |",
+        "```yaml\nname: tiny\nseed: 7\n```",
+    ):
+        assert f"\n{line}\n" in card
+
+
+def test_the_card_depends_on_the_data_alone(tmp_path):
+    first = make_dataset(str(tmp_path / "a"))
+    second = Storage(f"memory://{uuid.uuid4()}")
+    open_run(second, make_record(), CONFIG, PLAN)
+    for shard in reversed(PLAN):
+        commit_shard(second, SCHEMA, make_result(shard, seconds={"paint": 9.0}))
+    write_card(second)
+    assert first.read("README.md") == second.read("README.md")
+    assert first.read("assets/samples.png") == second.read("assets/samples.png")
+
+
+def test_the_picture_shows_the_first_samples(tmp_path):
+    storage = make_dataset(str(tmp_path / "out"))
+    picture = Image.open(io.BytesIO(storage.read("assets/samples.png")))
+    colours = {colour for _, colour in picture.getcolors(1 << 16)}
+    assert {(shade, 60, 120) for shade in range(4)} <= colours
+
+
+def test_a_dataset_without_rows_has_a_card_without_picture(tmp_path):
+    storage = _write(tmp_path / "out", [])
+    assert not storage.exists("assets/samples.png")
+    assert "0 images were made for 0 samples; 0 kept the policy (–)." in (
+        storage.read("README.md").decode()
+    )

@@ -1,0 +1,59 @@
+import io
+
+import datasets
+import pyarrow.parquet as pq
+import pytest
+from tiny_dataset import SCHEMA, make_row
+
+from synthgen.dataset.features import (
+    arrow_schema,
+    card_features,
+    data_features,
+    leaf_columns,
+    reject_features,
+)
+from synthgen.dataset.parquet import encode_rows
+from synthgen.schema import DatasetSchema
+
+BARE = DatasetSchema((), (), "jpeg")
+
+
+@pytest.mark.parametrize("columns", [data_features, reject_features])
+@pytest.mark.parametrize("schema", [SCHEMA, BARE])
+def test_features_are_those_of_datasets(columns, schema):
+    ours = arrow_schema(columns(schema))
+    theirs = datasets.Features.from_arrow_schema(ours)
+    assert theirs.arrow_schema.equals(ours, check_metadata=True)
+    assert theirs._to_yaml_list() == card_features(columns(schema))
+
+
+def test_columns_stand_in_the_order_of_the_design():
+    tried = ["attempt", "replacement", "emotion", "identity_id"]
+    measured = ["aus", "aus_measured", "active_error", "inactive_max"]
+    origin = ["prompt", "negative_prompt", "seed", "pipeline", "verifier"]
+    data = ["sample_id", "image", *measured, "accepted", *tried, "identity", *origin]
+    rejects = ["sample_id", "reason", "detail", *measured, *tried, *origin]
+    assert list(data_features(SCHEMA)) == data
+    assert list(reject_features(SCHEMA)) == rejects
+
+
+def test_without_categories_or_slots_their_columns_are_absent():
+    assert set(data_features(SCHEMA)) - set(data_features(BARE)) == {"emotion", "identity"}
+
+
+def test_types_are_those_of_the_design():
+    features = datasets.Features.from_arrow_schema(arrow_schema(data_features(SCHEMA)))
+    assert features["image"] == datasets.Image()
+    assert features["aus"] == datasets.List(datasets.Value("float32"), length=12)
+    assert features["aus_measured"] == features["aus"]
+    assert features["emotion"] == datasets.ClassLabel(names=["neutral", "happy", "sad"])
+    assert features["identity"] == {
+        "age": datasets.Value("string"),
+        "hair": datasets.Value("string"),
+    }
+
+
+def test_leaves_are_the_columns_of_the_parquet_file():
+    schema = pq.ParquetFile(io.BytesIO(encode_rows(SCHEMA, [make_row(0)]))).schema
+    paths = [schema.column(number).path for number in range(len(schema))]
+    assert leaf_columns(data_features(SCHEMA)) == paths

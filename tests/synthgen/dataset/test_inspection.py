@@ -1,0 +1,169 @@
+import uuid
+from dataclasses import replace
+
+import pytest
+from tiny_dataset import (
+    CONFIG,
+    PLAN,
+    SCHEMA,
+    make_dataset,
+    make_record,
+    make_reject,
+    make_result,
+    make_row,
+)
+
+from synthgen.dataset import (
+    Storage,
+    commit_shard,
+    describe_inspection,
+    inspect_dataset,
+    open_run,
+    read_markers,
+)
+from synthgen.errors import DatasetError
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return make_dataset(str(tmp_path))
+
+
+def _problems(storage):
+    return list(inspect_dataset(storage.url).problems)
+
+
+def test_a_whole_dataset_has_no_problems(storage):
+    inspection = inspect_dataset(storage.url)
+    assert inspection.problems == ()
+    assert (inspection.name, inspection.samples, inspection.shards) == ("tiny", 8, 3)
+    assert inspection.statistics.total == 8
+
+
+def test_a_dataset_in_memory_is_inspected():
+    assert _problems(make_dataset(f"memory://{uuid.uuid4()}")) == []
+
+
+def test_a_missing_dataset_is_refused(tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        inspect_dataset(str(tmp_path / "none"))
+    assert str(caught.value) == (
+        f"there is no synthgen dataset in {tmp_path}/none: no .synthgen/run.json"
+    )
+
+
+def test_an_inspection_in_words(storage):
+    assert describe_inspection(inspect_dataset(storage.url)) == "\n".join(
+        [
+            f"tiny in {storage.url}",
+            "samples: 8 of 8 in 3 shards",
+            "  train: 6 samples of 6 identities",
+            "  test: 2 samples of 2 identities",
+            "acceptance: 72.7 % (8 accepted of 11 attempts)",
+            "rejected attempts: no_face 3",
+            "emotions: neutral 0, happy 8, sad 0",
+            "no problems: all checksums agree",
+        ]
+    )
+
+
+def test_problems_missing_samples_and_errors_in_words(storage):
+    rejects = [make_reject(4, reason="error")]
+    commit_shard(storage, SCHEMA, make_result(PLAN[1], rejects=rejects, missing=1))
+    storage.delete(".synthgen/shards/test-00000.json")
+    assert describe_inspection(inspect_dataset(storage.url)).splitlines()[3:] == [
+        "acceptance: 71.4 % (5 accepted of 7 attempts)",
+        "rejected attempts: no_face 1, error 1",
+        "missing samples: 1",
+        "emotions: neutral 0, happy 5, sad 0",
+        "problems:",
+        "  data/test-00000.parquet belongs to a shard that is not finished: no marker",
+        "  rejects/test-00000.parquet belongs to a shard that is not finished: no marker",
+        "  the run asks for 8 samples; finished shards cover 6",
+    ]
+
+
+def test_a_changed_byte_is_found(storage):
+    name = "data/train-00001.parquet"
+    said = read_markers(storage)["train", 1].files[name].sha256[:12]
+    data = bytearray(storage.read(name))
+    data[100] ^= 1
+    storage.write(name, bytes(data))
+    found = storage.sha256(name)[:12]
+    assert _problems(storage) == [f"{name} has sha256 {found}…; its marker says {said}…"]
+    assert inspect_dataset(storage.url).statistics.total == 6
+
+
+def test_a_missing_file_is_found(storage):
+    storage.delete("rejects/train-00001.parquet")
+    assert _problems(storage) == [f"rejects/train-00001.parquet is missing in {storage.url}"]
+
+
+def test_a_wrong_row_count_is_found(storage):
+    marker = read_markers(storage)["train", 1]
+    wrong = replace(marker, rows=1, missing=("sample-00000005",))
+    storage.write(marker.name, wrong.to_json())
+    assert _problems(storage) == ["data/train-00001.parquet has 2 rows; its marker says 1"]
+
+
+def test_a_missing_shard_is_found(storage):
+    for name in ("data", "rejects"):
+        storage.delete(f"{name}/train-00000.parquet")
+    storage.delete(".synthgen/shards/train-00000.json")
+    assert _problems(storage) == [
+        "shards missing before .synthgen/shards/train-00001.json: train-00000",
+        "the run asks for 8 samples; finished shards cover 4",
+    ]
+
+
+def test_shards_that_do_not_join_are_found(storage):
+    marker = read_markers(storage)["train", 1]
+    storage.write(marker.name, replace(marker, start=5, stop=7).to_json())
+    assert _problems(storage) == [
+        ".synthgen/shards/train-00001.json starts at 5; the shard before it stops at 4"
+    ]
+
+
+def test_leftovers_are_found(storage):
+    name = "data/.tmp-0123456789abcdef-train-00001.parquet"
+    storage.write(name, b"half")
+    assert _problems(storage) == [f"{name} is what was left of an interrupted write"]
+
+
+def test_a_corrupt_marker_is_found(storage):
+    storage.write(".synthgen/shards/test-00000.json", b"")
+    assert _problems(storage)[0] == (
+        "marker .synthgen/shards/test-00000.json is corrupt (Expecting value: line 1 column 1 "
+        "(char 0)); delete .synthgen/shards/test-00000.json to have its shard made again, or "
+        "start anew with --overwrite"
+    )
+
+
+def test_duplicate_samples_are_found(storage):
+    rows = [make_row(3), make_row(4)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[1], rows=rows))
+    assert _problems(storage) == ["sample ids that stand more than once: sample-00000003"]
+
+
+def test_identities_in_two_splits_are_found(storage):
+    rows = [make_row(1000), make_row(1001, identity_id="identity-000002")]
+    commit_shard(storage, SCHEMA, make_result(PLAN[2], rows=rows))
+    assert _problems(storage) == ["identities in more than one split: identity-000002"]
+
+
+def test_many_names_are_cut_short(storage):
+    rows = [make_row(index, identity_id=f"identity-{index - 1000:06d}") for index in (1000, 1001)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[2], rows=rows))
+    rows = [make_row(index) for index in (1000, 1001)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[1], rows=rows))
+    assert _problems(storage) == [
+        "sample ids that stand more than once: sample-00001000, sample-00001001",
+        "identities in more than one split: identity-000000, identity-000001",
+    ]
+
+
+def test_a_run_that_has_only_begun_is_told_as_such(tmp_path):
+    open_run(Storage(str(tmp_path)), make_record(), CONFIG, PLAN)
+    inspection = inspect_dataset(str(tmp_path))
+    assert inspection.problems == ("the run asks for 8 samples; finished shards cover 0",)
+    assert "acceptance: – (0 accepted of 0 attempts)" in describe_inspection(inspection)

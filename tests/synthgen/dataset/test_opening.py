@@ -1,0 +1,276 @@
+import shutil
+import uuid
+from dataclasses import replace
+
+import pytest
+from tiny_dataset import CONFIG, PLAN, SCHEMA, Range, make_dataset, make_record, make_result
+
+from synthgen.dataset import Storage, commit_shard, open_run, read_record
+from synthgen.errors import DatasetError, OutputError
+
+ALL = frozenset((shard.split, shard.number) for shard in PLAN)
+MARKER = ".synthgen/shards/train-00001.json"
+MEND = f"delete {MARKER} to have its shard made again, or start anew with --overwrite"
+
+
+def _tree(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    make_dataset(str(tmp_path))
+    return tmp_path
+
+
+def _open(folder, samples=8, plan=PLAN, overwrite=False, **configuration):
+    record = make_record(samples, **configuration)
+    return open_run(Storage(str(folder)), record, CONFIG, plan, overwrite=overwrite)
+
+
+def _refused(folder, error, **arguments):
+    """Return why a run is refused, having seen that nothing was touched."""
+    before = _tree(folder)
+    with pytest.raises(error) as caught:
+        _open(folder, **arguments)
+    assert _tree(folder) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_an_empty_or_absent_folder_becomes_a_dataset(tmp_path, make):
+    folder = tmp_path / "deep" / "out"
+    if make:
+        folder.mkdir(parents=True)
+    assert _open(folder) == frozenset()
+    storage = Storage(str(folder))
+    assert read_record(storage) == make_record()
+    assert storage.read(".synthgen/config.yaml").decode() == CONFIG
+    assert sorted(_tree(folder)) == [".synthgen/config.yaml", ".synthgen/run.json"]
+
+
+def test_a_run_begins_and_continues_in_memory():
+    url = f"memory://{uuid.uuid4()}/out"
+    storage = make_dataset(url)
+    assert open_run(storage, make_record(), CONFIG, PLAN) == ALL
+
+
+def test_an_equal_run_continues_and_keeps_its_record(dataset):
+    before = _tree(dataset)
+    later = replace(make_record(), created="2027-01-01T00:00:00+00:00", git_revision=None)
+    assert open_run(Storage(str(dataset)), later, CONFIG, PLAN) == ALL
+    assert _tree(dataset) == before
+
+
+def test_more_samples_continue_and_shards_that_grew_are_not_finished(dataset):
+    plan = (PLAN[0], Range("train", 1, 4, 8), Range("train", 2, 8, 9), PLAN[2])
+    assert _open(dataset, samples=11, plan=plan) == ALL - {("train", 1)}
+    assert read_record(Storage(str(dataset))).samples == 11
+    assert read_record(Storage(str(dataset))).created == make_record().created
+
+
+def test_rows_stay_where_a_run_is_extended(dataset):
+    first = (dataset / "data/train-00000.parquet").read_bytes()
+    plan = (PLAN[0], Range("train", 1, 4, 8), PLAN[2])
+    _open(dataset, samples=10, plan=plan)
+    commit_shard(Storage(str(dataset)), SCHEMA, make_result(plan[1]))
+    assert _open(dataset, samples=10, plan=plan) == ALL
+    assert (dataset / "data/train-00000.parquet").read_bytes() == first
+
+
+def test_a_resolved_configuration_that_changed_elsewhere_is_stored(dataset):
+    open_run(Storage(str(dataset)), make_record(), "cluster: {actors: 2}\n", PLAN)
+    assert (dataset / ".synthgen/config.yaml").read_text() == "cluster: {actors: 2}\n"
+
+
+def test_another_identity_is_refused_with_its_differences(dataset):
+    text = _refused(dataset, OutputError, seed=8, pipeline={"name": "procedural", "batch_size": 8})
+    assert text == (
+        f"{dataset} holds a dataset that was made otherwise (seed: 7 → 8; "
+        "pipeline.batch_size: 16 → 8); choose another output.path, or start anew with --overwrite"
+    )
+
+
+def test_only_the_first_differences_are_shown(dataset):
+    text = _refused(dataset, OutputError, **{f"key{number}": number for number in range(7)})
+    assert "key4: nothing → 4; and 2 more);" in text
+    assert "key5" not in text
+
+
+def test_fewer_samples_are_refused_with_both_numbers(dataset):
+    assert _refused(dataset, OutputError, samples=6) == (
+        f"{dataset} holds a run of 8 samples and samples is 6; a run can be extended but not cut: "
+        "raise samples, or start anew with --overwrite"
+    )
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "data/train-00000.parquet", ".synthgen/config.yaml", ".synthgen/x/y"]
+)
+def test_a_folder_that_is_not_ours_is_refused(tmp_path, name, overwrite):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    shown = {"data/train-00000.parquet": "data", ".synthgen/x/y": ".synthgen/x"}.get(name, name)
+    assert _refused(tmp_path, OutputError, overwrite=overwrite) == (
+        f"{tmp_path} holds files that are not a synthgen dataset (such as {shown}); "
+        "choose another output.path"
+    )
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        _open(tmp_path / "file")
+    assert str(caught.value) == f"{tmp_path}/file is a file; choose a folder for output.path"
+    with pytest.raises(OutputError) as caught:
+        _open(tmp_path / "file" / "out")
+    assert str(caught.value) == (
+        f"cannot write .synthgen/run.json in {tmp_path}/file/out: not a directory"
+    )
+
+
+def test_overwriting_deletes_our_files_and_no_others(dataset):
+    mine = ["notes.txt", "data/notes.txt", "data/sub/train-00000.parquet", ".synthgen/shards/mine"]
+    for name in mine:
+        (dataset / name).parent.mkdir(exist_ok=True)
+        (dataset / name).write_text("mine")
+    (dataset / "data/.tmp-0123456789abcdef-train-00000.parquet").write_text("half")
+    assert _open(dataset, overwrite=True, seed=8) == frozenset()
+    assert sorted(_tree(dataset)) == sorted([*mine, ".synthgen/run.json", ".synthgen/config.yaml"])
+    assert read_record(Storage(str(dataset))).configuration["seed"] == 8
+
+
+def test_overwriting_mends_a_corrupt_record(dataset):
+    (dataset / ".synthgen/run.json").write_text("{")
+    assert _refused(dataset, DatasetError).startswith(".synthgen/run.json is corrupt (")
+    assert _open(dataset, overwrite=True) == frozenset()
+    assert _open(dataset) == frozenset()
+
+
+def test_what_a_crash_left_is_removed(dataset):
+    leftovers = [
+        ".tmp-0123456789abcdef-README.md",
+        "data/.tmp-0123456789abcdef-train-00001.parquet",
+        "rejects/.tmp-0123456789abcdef-train-00001.parquet",
+        ".synthgen/.tmp-0123456789abcdef-run.json",
+        ".synthgen/shards/.tmp-0123456789abcdef-train-00001.json",
+    ]
+    before = _tree(dataset)
+    for name in leftovers:
+        (dataset / name).write_text("half")
+    assert _open(dataset) == ALL
+    assert _tree(dataset) == before
+
+
+def test_a_crash_before_the_record_leaves_a_folder_that_can_be_used(tmp_path):
+    (tmp_path / ".synthgen").mkdir()
+    (tmp_path / ".synthgen/.tmp-0123456789abcdef-run.json").write_text("{")
+    assert _open(tmp_path) == frozenset()
+    assert sorted(_tree(tmp_path)) == [".synthgen/config.yaml", ".synthgen/run.json"]
+
+
+def test_a_crash_before_the_configuration_leaves_a_run_that_continues(tmp_path):
+    _open(tmp_path)
+    (tmp_path / ".synthgen/config.yaml").unlink()
+    assert _open(tmp_path) == frozenset()
+    assert (tmp_path / ".synthgen/config.yaml").read_text() == CONFIG
+
+
+def test_a_shard_without_marker_is_not_finished(dataset):
+    (dataset / MARKER).unlink()
+    assert _open(dataset) == ALL - {("train", 1)}
+
+
+@pytest.mark.parametrize("name", ["data/train-00001.parquet", "rejects/train-00001.parquet"])
+def test_a_finished_shard_without_its_files_is_corrupt(dataset, name):
+    size = (dataset / name).stat().st_size
+    (dataset / name).write_bytes(b"short")
+    assert _refused(dataset, DatasetError) == (
+        f"shard file {name} has 5 bytes and its marker says {size}; {MEND}"
+    )
+    (dataset / name).unlink()
+    assert _refused(dataset, DatasetError) == f"shard file {name} is missing; {MEND}"
+    (dataset / MARKER).unlink()
+    assert _open(dataset) == ALL - {("train", 1)}
+
+
+def test_a_corrupt_marker_stops_a_run(dataset):
+    (dataset / MARKER).write_text("")
+    assert _refused(dataset, DatasetError) == (
+        f"marker {MARKER} is corrupt (Expecting value: line 1 column 1 (char 0)); {MEND}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shard", "says"),
+    [
+        (Range("train", 1, 5, 7), "the plan says 5 to 7"),
+        (Range("train", 1, 4, 5), "the plan says 4 to 5"),
+        (Range("train", 2, 4, 6), "the plan has no such shard"),
+    ],
+)
+def test_a_marker_that_disagrees_with_the_plan_is_named(dataset, shard, says):
+    assert _refused(dataset, DatasetError, plan=(PLAN[0], shard, PLAN[2])) == (
+        f"marker {MARKER} says samples 4 to 6; {says}; {MEND}"
+    )
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+class _FailingStorage(Storage):
+    """A machine that loses power before its n-th change."""
+
+    left = 0
+
+    def write(self, name, data):
+        self._use()
+        super().write(name, data)
+
+    def delete(self, name):
+        self._use()
+        super().delete(name)
+
+    def _use(self):
+        self.left -= 1
+        if self.left < 0:
+            raise _PowerCutError
+
+
+def _run(storage, overwrite=False):
+    finished = open_run(storage, make_record(), CONFIG, PLAN, overwrite=overwrite)
+    for shard in PLAN:
+        if (shard.split, shard.number) not in finished:
+            commit_shard(storage, SCHEMA, make_result(shard))
+
+
+def _loses_power(folder, changes, overwrite):
+    storage = _FailingStorage(str(folder))
+    storage.left = changes
+    try:
+        _run(storage, overwrite=overwrite)
+    except _PowerCutError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_loses_power_anywhere_continues_to_the_same_files(tmp_path, overwrite):
+    whole = tmp_path / "whole"
+    _run(Storage(str(whole)))
+    for changes in range(100):
+        folder = tmp_path / str(changes)
+        if overwrite:
+            shutil.copytree(whole, folder)
+        if not _loses_power(folder, changes, overwrite):
+            break
+        _run(Storage(str(folder)))
+        assert _tree(folder) == _tree(whole)
+    assert _tree(folder) == _tree(whole)
+    assert changes == (24 if overwrite else 14)

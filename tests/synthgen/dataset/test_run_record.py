@@ -1,0 +1,58 @@
+import pytest
+from tiny_dataset import make_record
+
+from synthgen.dataset import Storage, read_record
+from synthgen.dataset.run_record import differences, parse_record
+from synthgen.errors import DatasetError
+
+
+def test_a_record_is_read_back():
+    record = make_record(slots={"age": {"old": 1.5, "young": 1.0}})
+    assert parse_record(record.to_json()) == record
+    assert record.configuration["name"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("data", "cause"),
+    [
+        (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        (b"{}", "no 'schema'"),
+        (b"[]", "it holds a list"),
+    ],
+)
+def test_a_corrupt_record_is_named(data, cause):
+    with pytest.raises(DatasetError) as caught:
+        parse_record(data)
+    assert str(caught.value) == (
+        f".synthgen/run.json is corrupt ({cause}); restore it, or start anew with --overwrite"
+    )
+
+
+def test_a_folder_without_record_is_no_dataset(tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        read_record(Storage(str(tmp_path)))
+    assert str(caught.value) == (
+        f"there is no synthgen dataset in {tmp_path}: no .synthgen/run.json"
+    )
+
+
+def test_differences_name_the_keys():
+    old = {"configuration": {"seed": 7, "pipeline": {"size": 128}}, "weights": {"a": "0" * 64}}
+    new = {"configuration": {"seed": 8, "pipeline": {"size": 128, "noise": 0.5}}, "weights": {}}
+    assert differences(old, old) == []
+    assert differences(old, new) == [
+        "seed: 7 → 8",
+        f'weights.a: "{"0" * 38}… → nothing',
+        "pipeline.noise: nothing → 0.5",
+        "weights: nothing → {}",
+    ]
+
+
+def test_the_order_of_values_is_a_difference():
+    old = {"configuration": {"slots": {"age": {"old": 1.0, "young": 1.0}}}}
+    new = {"configuration": {"slots": {"age": {"young": 1.0, "old": 1.0}}}}
+    assert differences(old, new) == ["order of slots.age: old, young → young, old"]
+
+
+def test_tuples_and_lists_are_the_same_value():
+    assert differences({"categories": ("a", "b")}, {"categories": ["a", "b"]}) == []
