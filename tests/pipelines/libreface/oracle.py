@@ -1,0 +1,96 @@
+"""Run the real LibreFace package, in a process of its own: `python oracle.py JOB.json`.
+
+Its torchvision is built for another torch than the one for the CPU, and breaks transformers where
+it is installed beside it. So the package lies in a folder of its own (`oracle-requirements.txt`),
+which only this process has on its path, and the operators that torchvision misses are declared
+before it is imported. Nothing of the package is changed, but for `Image.ANTIALIAS`, which Pillow 10
+removed: without it LibreFace cannot read large images at all.
+
+The job names files; results are written beside them:
+    folder: where the package finds its weights and leaves what it writes.
+    heads: {weights: combined_resnet.pt, crops: [PNG, ...], out: NPZ}
+    squares: [{image: PNG, landmarks: NPY [72, 2] in the package's order, out: PNG}, ...]
+    aligned: [{image: PNG, out: PNG}, ...]
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from PIL import Image
+
+Image.ANTIALIAS = Image.Resampling.LANCZOS
+_operators = torch.library.Library("torchvision", "DEF")
+for name in ("nms", "qnms"):
+    _operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+def main(job: dict) -> None:
+    """Do what the job asks for."""
+    folder = Path(job["folder"])
+    if heads := job.get("heads"):
+        _heads(folder, **heads)
+    for square in job.get("squares", []):
+        _square(**square)
+    for aligned in job.get("aligned", []):
+        _aligned(folder, **aligned)
+
+
+def offer_imagenet_weights(folder: Path) -> None:
+    """Put made ImageNet weights where torchvision looks before it downloads them."""
+    from torchvision.models import ResNet18_Weights, resnet18
+
+    os.environ["TORCH_HOME"] = str(folder / "torch")
+    file = folder / "torch" / "hub" / "checkpoints" / Path(ResNet18_Weights.IMAGENET1K_V1.url).name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(resnet18(weights=None).state_dict(), file)
+
+
+def _heads(folder: Path, weights: str, crops: list[str], out: str) -> None:
+    from libreface.AU_Recognition.solver_inference_combine import (
+        solver_inference_image_task_combine,
+    )
+
+    offer_imagenet_weights(folder)
+    options = SimpleNamespace(
+        image_size=256,
+        crop_size=224,
+        device="cpu",
+        au_recognition_num_labels=12,
+        au_detection_num_labels=12,
+        model_name="resnet",
+        fm_distillation=False,
+        dropout=0.1,
+        ckpt_path=weights,
+        weights_download_id="none: the file is there",
+    )
+    solver = solver_inference_image_task_combine(options).eval()
+    intensities, detections = [], []
+    for crop in crops:
+        pixels = solver.read_and_transform_image(crop)
+        intensities.append(solver.image_inference_au_recognition(pixels).numpy()[0])
+        with torch.no_grad():
+            detections.append(solver.model(pixels[None], task_name="au_detection").numpy()[0])
+    np.savez(out, intensities=np.stack(intensities), detections=np.stack(detections))
+
+
+def _square(image: str, landmarks: str, out: str) -> None:
+    from libreface.detect_mediapipe_image import image_align
+
+    image_align(Image.open(image), np.load(landmarks)).save(out)
+
+
+def _aligned(folder: Path, image: str, out: str) -> None:
+    from libreface import get_aligned_image
+
+    path, _, _ = get_aligned_image(image, temp_dir=str(folder / "aligned"))
+    shutil.copy(path, out)
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text()))
