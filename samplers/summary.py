@@ -51,6 +51,7 @@ class PlanSummary:
         sizes: split → samples.
         counted: samples, from the first, that the frequencies were counted over.
         categories: shares of the categories; empty where the prior has none.
+        ambiguous: groups of categories whose prototypes are the same on the 12 AUs.
         aus: frequencies of the 12 AUs.
         first: the first specs.
     """
@@ -61,6 +62,7 @@ class PlanSummary:
     sizes: dict[str, int]
     counted: int
     categories: tuple[CategoryShare, ...]
+    ambiguous: tuple[tuple[str, ...], ...]
     aus: tuple[AUFrequency, ...]
     first: tuple[SampleSpec, ...]
 
@@ -85,6 +87,7 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         sizes=plan.sizes,
         counted=counted,
         categories=_category_shares(plan, specs),
+        ambiguous=plan.prior.ambiguous(),
         aus=_au_frequencies(plan, specs),
         first=tuple(plan.sample(index) for index in range(min(first, plan.samples))),
     )
@@ -138,7 +141,8 @@ def _category_table(summary: PlanSummary) -> list[str]:
         f"{category.name:{width}}  {category.expected:8.1%}  {category.counted:8.1%}"
         for category in summary.categories
     ]
-    return [f"{'category':{width}}  expected  {_source(summary)}", *rows]
+    same = [f"the same on the 12 AUs: {', '.join(group)}" for group in summary.ambiguous]
+    return [f"{'category':{width}}  expected  {_source(summary)}", *rows, *same]
 
 
 def _au_table(summary: PlanSummary) -> list[str]:

@@ -74,8 +74,8 @@ class FeistelOrder:
 def weighted_order(seed: int, weights: list[list[float]], identities: int) -> TableOrder:
     """Draw tuples one after another, each in proportion to its weight, without replacement.
 
-    Sorting −ln(u)/w ascending is Efraimidis & Spirakis' (2006) order of u^(1/w) descending. More
-    identities only lengthen the order.
+    Sorting ln(−ln(u)/w) ascending is Efraimidis & Spirakis' (2006) order of u^(1/w) descending.
+    More identities only lengthen the order.
 
     Args:
         seed: seed of the run.
@@ -86,7 +86,7 @@ def weighted_order(seed: int, weights: list[list[float]], identities: int) -> Ta
     rows = -(-tuples // _WIDTH)
     keys = uniforms(seed, _STAGE, 0, rows, _WIDTH).reshape(-1)[:tuples]
     if is_weighted(weights):
-        keys = -np.log(keys) / _tuple_weights(weights)
+        keys = np.log(-np.log(keys)) - _log_weights(weights)
     return TableOrder(np.argsort(keys, kind="stable")[:identities].astype(np.int32))
 
 
@@ -95,10 +95,9 @@ def is_weighted(weights: list[list[float]]) -> bool:
     return any(len(set(slot)) > 1 for slot in weights)
 
 
-def _tuple_weights(weights: list[list[float]]) -> Float64[np.ndarray, " tuples"]:
-    """Multiply out; the last slot's value changes fastest."""
-    shares = [np.array(slot) / sum(slot) for slot in weights]
-    return reduce(np.multiply.outer, shares, np.ones(())).reshape(-1)
+def _log_weights(weights: list[list[float]]) -> Float64[np.ndarray, " tuples"]:
+    """Return the logarithm of each tuple's weight; the last slot's value changes fastest."""
+    return reduce(np.add.outer, [np.log(slot) for slot in weights], np.zeros(())).reshape(-1)
 
 
 def _mix(key: bytes, half: int) -> int:

@@ -11,7 +11,12 @@ from jaxtyping import Float32, Float64, Int64
 
 from samplers.priors.prior import Prior
 from samplers.priors.proportions import blocked_order, whole_proportions
-from samplers.priors.prototypes import Prototype, choose_prototypes, prototype_table
+from samplers.priors.prototypes import (
+    Prototype,
+    ambiguous_groups,
+    choose_prototypes,
+    prototype_table,
+)
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config import EmotionsConfig
 
@@ -76,6 +81,11 @@ class EmotionsPrior(Prior):
         active = numbers[:, :AU_COUNT] < np.array(self.chances)[strata]
         intensity = self.low + (self.high - self.low) * numbers[:, AU_COUNT:]
         return np.where(active, intensity, 0.0).astype(np.float32)
+
+    def ambiguous(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of categories whose prototypes are the same on the 12 AUs."""
+        groups = ambiguous_groups(prototype_table()[name] for name in self.names)
+        return tuple(tuple(prototype.name for prototype in group) for group in groups)
 
     def stratum_name(self, stratum: int) -> str:
         """Name the category."""

@@ -57,6 +57,10 @@ class Prior(ABC):
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
         """Return the exact mean intensity of each AU where it is active."""
 
+    def ambiguous(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of categories that the 12 AUs of their prototypes cannot tell apart."""
+        return ()
+
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where the prior has none."""
         return self.categories[stratum] if self.categories else None

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import combinations
 
 import yaml
 
@@ -57,6 +56,14 @@ def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prot
     return chosen
 
 
+def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...], ...]:
+    """Return the prototypes that are the same on the 12 AUs, in groups of two or more."""
+    groups: dict[frozenset[str], list[Prototype]] = {}
+    for prototype in chosen:
+        groups.setdefault(frozenset(prototype.shown), []).append(prototype)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
 def _find(name: str) -> Prototype:
     table, impossible = prototype_table(), _read()["impossible"]
     if name in impossible:
@@ -69,12 +76,11 @@ def _find(name: str) -> Prototype:
 
 
 def _refuse_ambiguous(chosen: tuple[Prototype, ...]) -> None:
-    for one, other in combinations(chosen, 2):
-        if set(one.shown) == set(other.shown):
-            raise ConfigError(
-                f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
-                f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
-            )
+    for one, other, *_ in ambiguous_groups(chosen):
+        raise ConfigError(
+            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
+            f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
+        )
 
 
 def _prototype(name: str, entry: Mapping[str, Mapping]) -> Prototype:

@@ -48,7 +48,8 @@ class EmotionsConfig(_Expressions):
     categories: list[str] | dict[str, float] = Field(
         min_length=1,
         description="Emotion categories in equal shares, or a mapping to weights above 0. Shares "
-        "are exact in each block of at most 1000 samples of a split; finer ones are rounded.",
+        "are exact in each block of at most 1000 samples of a split; finer ones are rounded to "
+        "0.001 or more.",
     )
     intensity: IntensityRange = Field(
         default=IntensityRange(), description="Range of the intensity of each active AU."

@@ -51,6 +51,14 @@ def test_the_text_holds_every_part(configuration):
     assert lines[-1] == "    " + plan.sample(0).prompt
 
 
+def test_ambiguous_categories_are_named(configuration):
+    config = configuration()
+    chosen = {"categories": ["angry", "hatred"], "allow_ambiguous": True}
+    expressions = config.expressions.model_copy(update=chosen)
+    plan = build_plan(config.model_copy(update={"expressions": expressions}))
+    assert "the same on the 12 AUs: angry, hatred" in render(summarise(plan)).splitlines()
+
+
 def test_independent_aus_have_no_category_table(configuration):
     text = render(summarise(build_plan(configuration(prior="independent"))))
     assert "category" not in text

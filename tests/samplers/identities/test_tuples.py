@@ -44,6 +44,12 @@ def test_the_last_slot_changes_fastest_in_a_tuples_weight():
     assert weighted_order(0, weights, 1).tuple_number(0) == 2
 
 
+def test_tiny_weights_do_not_vanish():
+    order = weighted_order(0, [[1.0, 1e-250], [1.0, 1e-250]], 4)
+    assert order.table.tolist()[0] == 0
+    assert order.table.tolist()[3] == 3
+
+
 def test_equal_weights_are_as_none():
     assert np.array_equal(
         weighted_order(4, [[2.0] * 5, [0.1] * 6], 30).table,

@@ -138,3 +138,11 @@ def test_a_wrong_mapping_is_refused():
     with pytest.raises(ConfigError) as caught:
         load_prior({"prior": "independent", "aus": {"AU12": {"rate": 2.0}}})
     assert str(caught.value) == "expressions: aus.AU12.rate is 2.0; it must be at most 1"
+
+
+def test_categories_that_cannot_be_told_apart_are_named():
+    names = ["angry", "sad", "happy", "hatred", "sadly angry", "appalled"]
+    prior = load_prior({**EMOTIONS, "categories": names, "allow_ambiguous": True})
+    assert prior.ambiguous() == (("angry", "hatred", "appalled"), ("sad", "sadly angry"))
+    assert load_prior(EMOTIONS).ambiguous() == ()
+    assert load_prior(INDEPENDENT).ambiguous() == ()
