@@ -95,3 +95,19 @@ def test_the_identity_of_the_data_leaves_out_place_length_and_cluster(quickstart
     assert parse_config(quickstart).identity() == config.identity()
     quickstart["output"]["shard_size"] = 61
     assert parse_config(quickstart).identity() != config.identity()
+
+
+def test_an_alias_may_be_merged_and_its_keys_replaced(tmp_path):
+    path = tmp_path / "prior.yaml"
+    path.write_text(
+        "prior: independent\n"
+        "aus: {AU1: &usual {rate: 0.5, intensity: {high: 4}}, AU2: {<<: *usual, rate: 1e-1}}\n"
+    )
+    assert [au.rate for au in load_expressions(path).rates()[:2]] == [0.5, 0.1]
+    assert [au.intensity.high for au in load_expressions(path).rates()[:2]] == [4, 4]
+
+
+def test_a_key_that_is_a_list_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("{[a]: 1}")
+    assert refused(path) == f"{path} is not YAML: line 1, column 2: found unhashable key"
