@@ -46,24 +46,20 @@ def write_card(storage: Storage) -> None:
     picture = _picture(storage, list(markers.values()))
     if picture is not None:
         storage.write(layout.PICTURE, picture)
-    config = storage.read(layout.CONFIG).decode()
-    card = render_card(record, config, statistics, picture=picture is not None)
+    card = render_card(record, statistics, picture=picture is not None)
     storage.write(layout.CARD, card.encode())
 
 
-def render_card(
-    record: RunRecord, config_yaml: str, statistics: Statistics, *, picture: bool = False
-) -> str:
+def render_card(record: RunRecord, statistics: Statistics, *, picture: bool = False) -> str:
     """Write the card as Markdown with a YAML header; equal arguments give equal text.
 
     Args:
         record: the run.
-        config_yaml: the resolved configuration.
         statistics: what is committed.
         picture: whether the sheet of samples lies beside the card.
     """
     header = yaml.safe_dump(_header(record, statistics), sort_keys=False, allow_unicode=True)
-    return f"---\n{header}---\n\n{body(record, config_yaml, statistics, picture=picture)}"
+    return f"---\n{header}---\n\n{body(record, statistics, picture=picture)}"
 
 
 def _header(record: RunRecord, statistics: Statistics) -> dict[str, Any]:

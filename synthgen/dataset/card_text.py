@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from synthgen.dataset import layout
 from synthgen.dataset.run_record import RunRecord
 from synthgen.dataset.statistics import Statistics
@@ -12,7 +14,7 @@ from synthgen.dataset.statistics import Statistics
 _MISSING_SHOWN = 20
 
 
-def body(record: RunRecord, config_yaml: str, statistics: Statistics, *, picture: bool) -> str:
+def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
     """Write the sections of a card as Markdown."""
     sections = [
         _introduction(record, picture),
@@ -21,7 +23,7 @@ def body(record: RunRecord, config_yaml: str, statistics: Statistics, *, picture
         _action_units(statistics),
         _verification(statistics),
         _origin(record),
-        f"## Configuration\n\n```yaml\n{config_yaml.strip()}\n```",
+        _configuration(record),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -130,6 +132,17 @@ def _origin(record: RunRecord) -> str:
     if record.licences:
         parts.append(_table(["licence of", "licence"], sorted(record.licences.items())))
     return "\n\n".join(parts)
+
+
+def _configuration(record: RunRecord) -> str:
+    """Show of what the data is a function: neither the maker's folders nor the cluster."""
+    keys = {"name": None, "seed": None, "samples": record.samples, **record.configuration}
+    given = {key: value for key, value in keys.items() if value is not None}
+    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+    return (
+        "## Configuration\n\nWith a folder added as `output.path`, `synthgen generate` makes the "
+        f"same data again from it.\n\n```yaml\n{text}```"
+    )
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

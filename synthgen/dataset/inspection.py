@@ -118,7 +118,8 @@ def _gaps(record: RunRecord, markers: Sequence[ShardMarker]) -> list[str]:
 def _duplicates(storage: Storage, markers: Sequence[ShardMarker]) -> list[str]:
     ids = _column(storage, markers, "sample_id")
     counted = pc.value_counts(ids)  # pyright: ignore[reportAttributeAccessIssue]
-    twice = [entry["values"].as_py() for entry in counted if entry["counts"].as_py() > 1]
+    more_than_once = pc.greater(counted.field("counts"), 1)  # pyright: ignore
+    twice = counted.field("values").filter(more_than_once).to_pylist()
     return [f"sample ids that stand more than once: {_list(twice)}"] if twice else []
 
 

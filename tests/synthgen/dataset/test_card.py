@@ -166,7 +166,7 @@ def test_a_licence_is_named_only_when_there_is_one(tmp_path, licences, expected)
     record = RunRecord(
         identity={}, samples=8, schema=SCHEMA, synthgen_version="0.1.0", licences=licences
     )
-    card = render_card(record, CONFIG, read_statistics(storage))
+    card = render_card(record, read_statistics(storage))
     header = yaml.safe_load(card.split("---\n")[1])
     assert {key: header[key] for key in header if key.startswith("license")} == expected
 
@@ -193,15 +193,16 @@ def test_the_text_tells_what_was_made(tmp_path):
         f"| au_net.safetensors | {'a' * 64} |",
         "| numpy | 1.26.4 |",
         "| au_net | Apache-2.0 |",
-        "```yaml\nname: tiny\nseed: 7\n```",
+        "```yaml\nname: tiny\nseed: 7\nsamples: 8\noutput:\n  splits:",
     ):
         assert f"\n{line}\n" in card
+    assert str(tmp_path) not in card
 
 
 def test_the_card_depends_on_the_data_alone(tmp_path):
     first = make_dataset(str(tmp_path / "a"))
     second = Storage(f"memory://{uuid.uuid4()}")
-    open_run(second, make_record(), CONFIG, PLAN)
+    open_run(second, make_record(), "cluster: {actors: 2}\n", PLAN)
     for shard in reversed(PLAN):
         commit_shard(second, SCHEMA, make_result(shard, seconds={"paint": 9.0}))
     write_card(second)

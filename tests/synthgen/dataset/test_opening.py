@@ -273,4 +273,4 @@ def test_a_run_that_loses_power_anywhere_continues_to_the_same_files(tmp_path, o
         _run(Storage(str(folder)))
         assert _tree(folder) == _tree(whole)
     assert _tree(folder) == _tree(whole)
-    assert changes == (24 if overwrite else 14)
+    assert changes == (23 if overwrite else 14)
