@@ -6,7 +6,7 @@ from synthgen.dataset.inspection_text import describe_inspection
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.lookup import find_sample
 from synthgen.dataset.markers import FileStamp, ShardMarker, read_markers
-from synthgen.dataset.opening import ShardRange, open_run
+from synthgen.dataset.opening import ShardRange, check_output, open_run
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
 from synthgen.dataset.sheet import contact_sheet, encode_png
@@ -24,6 +24,7 @@ __all__ = [
     "ShardResult",
     "Statistics",
     "Storage",
+    "check_output",
     "commit_shard",
     "contact_sheet",
     "describe_inspection",

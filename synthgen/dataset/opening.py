@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import ShardMarker, mend, read_markers
-from synthgen.dataset.run_record import RunRecord, differences, read_record
+from synthgen.dataset.run_record import CONFIGURATION, RunRecord, differences, read_record
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 
@@ -36,6 +36,27 @@ class ShardRange(Protocol):
     def stop(self) -> int:
         """The sample after the last."""
         ...
+
+
+def check_output(storage: Storage, configuration: Mapping[str, Any], samples: int) -> None:
+    """Refuse an output that `open_run` would refuse, before any model is loaded.
+
+    Args:
+        storage: the output folder.
+        configuration: the configuration's part of the identity of the data.
+        samples: samples asked for.
+
+    Raises:
+        OutputError: if the folder holds something else, or a dataset of another configuration or
+            of more samples.
+        DatasetError: if its record is corrupt.
+    """
+    if not storage.exists(layout.RUN):
+        _refuse_foreign(storage)
+        return
+    old = read_record(storage)
+    identity = {**old.identity, CONFIGURATION: configuration}
+    _refuse_other(storage, old, replace(old, identity=identity, samples=samples))
 
 
 def open_run(

@@ -10,7 +10,8 @@ from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.schema import DatasetSchema
 
-_CONFIGURATION = "configuration"
+CONFIGURATION = "configuration"
+"""Key of the configuration's part of an identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class RunRecord:
     @property
     def configuration(self) -> Mapping[str, Any]:
         """The configuration's part of the identity."""
-        return self.identity.get(_CONFIGURATION, {})
+        return self.identity.get(CONFIGURATION, {})
 
     def to_json(self) -> bytes:
         """Write the record for people and programs to read."""
@@ -87,11 +88,11 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     before, after = dict(_flatten(old)), dict(_flatten(new))
     keys = dict.fromkeys([*before, *after])
     changed = [
-        f"{key.removeprefix(_CONFIGURATION + '.')}: {_show(before, key)} → {_show(after, key)}"
+        f"{key.removeprefix(CONFIGURATION + '.')}: {_show(before, key)} → {_show(after, key)}"
         for key in keys
         if before.get(key) != after.get(key)
     ]
-    return changed + list(_reordered(old.get(_CONFIGURATION, {}), new.get(_CONFIGURATION, {})))
+    return changed + list(_reordered(old.get(CONFIGURATION, {}), new.get(CONFIGURATION, {})))
 
 
 def _reordered(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
