@@ -1,14 +1,16 @@
 """Fetch LibreFace's published weights, and say where they are kept."""
 
 import os
+import sys
 from pathlib import Path
 
 from pipelines.libreface.network import load_network
-from synthgen.errors import SynthgenError, WeightsError
+from synthgen.errors import WeightsError
 
 LICENCE = "USC research licence: educational, research and non-profit use only"
 
 _FILE_ID = "1CbnBr8OBt8Wb73sL1ENcrtrWAFWSSRv0"
+_TIMEOUT = 60.0  # seconds without an answer
 _URL = f"https://drive.google.com/uc?id={_FILE_ID}"
 
 
@@ -37,32 +39,39 @@ def fetch_libreface(cache: Path | None = None) -> Path:
         WeightsError: if it cannot be fetched, or what came is not LibreFace's network.
     """
     file = libreface_file(cache)
-    if not file.exists():
-        print(f"LibreFace's weights: {LICENCE}")
-        partial = file.with_name(f".{os.getpid()}-{file.name}")
-        try:
-            _download(partial, file)
-            load_network(partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
-    load_network(file)
+    if file.exists():
+        load_network(file)
+        return file
+    print(f"LibreFace's weights: {LICENCE}", file=sys.stderr)
+    partial = file.with_name(f".{os.getpid()}-{file.name}")
+    try:
+        _download(partial, file)
+        _check(partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
     return file
 
 
 def _download(partial: Path, file: Path) -> None:
     import gdown
+    from gdown.exceptions import DownloadError
 
-    reason = "nothing came"
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        gdown.download(id=_FILE_ID, output=str(partial), quiet=False)
-    except SynthgenError:
-        raise
-    except Exception as error:
-        reason = type(error).__name__
-    if not partial.is_file():
+        gdown.download(id=_FILE_ID, output=str(partial), timeout=_TIMEOUT)
+    except (DownloadError, OSError) as error:
         raise WeightsError(
-            f"cannot fetch LibreFace's weights from {_URL} ({reason}); "
+            f"cannot fetch LibreFace's weights from {_URL} ({type(error).__name__}); "
             f"fetch that file by hand and put it at {file}"
-        )
+        ) from error
+
+
+def _check(partial: Path) -> None:
+    try:
+        load_network(partial)
+    except WeightsError as error:
+        raise WeightsError(
+            f"what came from {_URL} is not LibreFace's network, and was thrown away: "
+            f"{str(error).replace(str(partial), 'it')}"
+        ) from error

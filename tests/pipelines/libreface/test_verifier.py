@@ -131,14 +131,6 @@ def test_fetched_libreface_weights_are_found(monkeypatch, tmp_path):
     assert "USC" in verifier.fingerprint()["licences"]["combined_resnet.pt"]
 
 
-def test_wrong_file_in_the_cache_is_not_taken_for_libreface(tmp_path):
-    file = libreface_file(tmp_path)
-    file.parent.mkdir()
-    torch.save({"other": torch.zeros(1)}, file)
-    with pytest.raises(WeightsError, match=r'must hold \{"model": state_dict\}'):
-        fetch_libreface(tmp_path)
-
-
 def test_unknown_aligner_and_device_are_refused(weights):
     with pytest.raises(ConfigError) as caught:
         LibreFaceVerifier.from_pretrained(weights, aligner="centered", device="moon")

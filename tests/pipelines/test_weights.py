@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from pipelines.libreface.network import LibreFaceNetwork
+from pipelines.weights import fetch_weights
+from synthgen.config import parse_config
+from synthgen.errors import WeightsError
+
+
+def config(weights, pipeline=None):
+    return parse_config(
+        {
+            "name": "test",
+            "seed": 1,
+            "samples": 1,
+            "output": {"path": "out"},
+            "expressions": {"prior": "emotions", "categories": ["happy"]},
+            "identities": {"source": "prompts", "template": "a face"},
+            "pipeline": pipeline or {"name": "procedural"},
+            "verify": {"weights": weights},
+        }
+    )
+
+
+def test_embedded_weights_need_no_fetching():
+    assert fetch_weights(config("mini")) == []
+
+
+def test_libreface_weights_in_the_cache_are_returned(monkeypatch, tmp_path):
+    monkeypatch.setenv("SYNTHGEN_CACHE", str(tmp_path))
+    file = tmp_path / "libreface" / "combined_resnet.pt"
+    file.parent.mkdir()
+    torch.save({"model": LibreFaceNetwork().state_dict()}, file)
+    assert fetch_weights(config("libreface")) == [file]
+
+
+def test_weights_of_the_users_own_are_found(tmp_path):
+    (tmp_path / "own.safetensors").touch()
+    assert fetch_weights(config(str(tmp_path))) == [tmp_path / "own.safetensors"]
+    with pytest.raises(WeightsError, match="does not exist"):
+        fetch_weights(config(str(tmp_path / "gone")))
+
+
+def test_missing_fineface_folder_is_named(tmp_path):
+    weights = {"base": str(tmp_path / "base"), "fineface": str(tmp_path / "fineface")}
+    with pytest.raises(WeightsError, match=r"base does not exist"):
+        fetch_weights(config("mini", {"name": "fineface", "weights": weights}))
