@@ -110,7 +110,8 @@ class RayExecutor:
             on_tick(self._counts())
 
     def _hire(self) -> None:
-        handle = ray.remote(WorkerActor).options(**self._options).remote(self._config)
+        # Ray's types know an actor's methods only where they are annotated one by one.
+        handle: Any = ray.remote(WorkerActor).options(**self._options).remote(self._config)
         member = _Member(handle)
         self._members.append(member)
         self._loading[handle.load.remote()] = member

@@ -96,9 +96,7 @@ class Poisoned(ProceduralSource):
         return super().paint(attempts)
 
 
-def test_a_poison_sample_becomes_a_reject_and_the_rest_is_as_without_it(
-    make_config, monkeypatch
-):
+def test_a_poison_sample_becomes_a_reject_and_the_rest_is_as_without_it(make_config, monkeypatch):
     clean = make_config("clean")
     generate(clean, "inline")
     poisoned = make_config("poisoned", cluster={"max_failures": 1})

@@ -33,9 +33,7 @@ def test_more_actors_than_the_cluster_has_room_for_hold_nothing_back(make_config
     assert generate(config, "ray").rows == 12
 
 
-def test_a_killed_actor_is_replaced_and_nothing_is_lost_or_doubled(
-    make_config, digests, local_ray
-):
+def test_a_killed_actor_is_replaced_and_nothing_is_lost_or_doubled(make_config, digests, local_ray):
     inline = make_config("inline", samples=120)
     generate(inline, "inline")
     config = make_config("ray", samples=120, cluster={"actors": 1})
