@@ -52,6 +52,6 @@ def check_pipeline(config: RunConfig) -> None:
         ConfigError: if an identity slot has a value that the pipeline does not know.
     """
     if isinstance(config.pipeline, ProceduralConfig):
-        from pipelines.procedural.source import check_values
+        from pipelines.procedural.source import ProceduralSource
 
-        check_values(config.identities.weighted_slots())
+        ProceduralSource(config.pipeline).check_values(config.identities.weighted_slots())
