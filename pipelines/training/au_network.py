@@ -1,0 +1,170 @@
+"""`synthgen train au-net`: train the AU network of the mini world on procedural faces.
+
+It goes on where it was stopped, and then ends in the same weights as without the stop, to the bit
+(same machine, same number of threads).
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from pipelines.checkpoints import file_sha256
+from pipelines.libreface.network import LibreFaceNetwork, load_network, save_network
+from pipelines.training.au_config import AUNetworkConfig
+from pipelines.training.au_faces import Face, HeldOutFaces, TrainingFaces
+from pipelines.training.au_metrics import AUAgreement, agreement
+from pipelines.training.au_trainer import AUTrainer
+from pipelines.training.card import write_card
+from pipelines.training.checkpoint import load_checkpoint, save_checkpoint
+from synthgen.config.loading import load_section
+from synthgen.errors import OutputError
+
+WEIGHTS = "au_network.safetensors"
+CARD = "au_network.json"
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.jsonl"
+
+_LICENCE = "Apache-2.0"
+_PREFETCH = 4
+_GLANCE = 5
+
+
+def train_au_network(
+    config_path: str | Path, out: str | Path, resume: bool = True, stop_at: int | None = None
+) -> Path:
+    """Train an AU network, measure it on held-out faces, and export it.
+
+    Args:
+        config_path: YAML file, as `AUNetworkConfig` describes it.
+        out: folder for the weights, the card, the checkpoint and the history; made if missing.
+        resume: go on from the folder's checkpoint if there is one; otherwise start anew.
+        stop_at: end after this step with a checkpoint and without an export; None trains to the
+            end.
+
+    Returns:
+        The weight file (which exists only when the training reached its end).
+
+    Raises:
+        ConfigError: if the configuration is not allowed.
+        OutputError: if the folder cannot be made, or holds a checkpoint of another configuration.
+        WeightsError: if the checkpoint cannot be read.
+    """
+    config = load_section(config_path, AUNetworkConfig)
+    folder = _folder(Path(out))
+    torch.set_num_threads(config.threads)
+    trainer = AUTrainer(config)
+    if resume:
+        _restore(trainer, config, folder / CHECKPOINT)
+    _train(trainer, config, folder, config.steps if stop_at is None else stop_at)
+    if trainer.step == config.steps:
+        _export(trainer, config, folder)
+    return folder / WEIGHTS
+
+
+def evaluate_network(
+    network: LibreFaceNetwork, faces: HeldOutFaces, batch_size: int = 64, workers: int = 0
+) -> dict[str, AUAgreement]:
+    """Measure held-out faces with a network and compare with what was drawn."""
+    drawn, measured = [], []
+    with torch.inference_mode():
+        for batch in DataLoader(faces, batch_size, num_workers=workers):
+            measured.append(network(batch.pixels))
+            drawn.append(batch.aus)
+    return agreement(torch.cat(drawn).numpy(), torch.cat(measured).numpy())
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path}: {error.strerror}") from error
+    return path
+
+
+def _restore(trainer: AUTrainer, config: AUNetworkConfig, path: Path) -> None:
+    if not path.exists():
+        return
+    content = load_checkpoint(path)
+    found, wanted = content["config"], _what_counts(config)
+    if found != wanted:
+        key = next(key for key in wanted if found.get(key) != wanted[key])
+        raise OutputError(
+            f"{path} was trained with {key} {found.get(key)!r}, the configuration says "
+            f"{wanted[key]!r}; train into another folder, or start anew"
+        )
+    trainer.restore(content["state"])
+
+
+def _what_counts(config: AUNetworkConfig) -> dict[str, Any]:
+    """Return the part of the configuration that the weights are a function of."""
+    free = {"workers", "checkpoint_every", "evaluation"}
+    return config.model_dump(mode="json", exclude=free)
+
+
+def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int) -> None:
+    bar = tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step")
+    with bar:
+        for batch in _batches(config, trainer.step, last):
+            bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
+            bar.update()
+            if trainer.step % config.checkpoint_every == 0 or trainer.step == last:
+                _save(trainer, config, folder)
+            if trainer.step % config.evaluation.every == 0 and trainer.step < config.steps:
+                _note(trainer, config, folder)
+
+
+def _batches(config: AUNetworkConfig, first: int, last: int) -> Iterator[Face]:
+    faces = range(first * config.batch_size, last * config.batch_size)
+    yield from DataLoader(
+        TrainingFaces(config),
+        config.batch_size,
+        sampler=faces,
+        num_workers=config.workers,
+        prefetch_factor=_PREFETCH if config.workers else None,
+    )
+
+
+def _save(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
+    content = {"config": _what_counts(config), "state": trainer.state()}
+    save_checkpoint(folder / CHECKPOINT, content)
+
+
+def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
+    faces = HeldOutFaces(config, max(config.evaluation.faces // _GLANCE, 2))
+    found = evaluate_network(trainer.average, faces)
+    line = {"step": trainer.step, "aus": {k: dataclasses.asdict(v) for k, v in found.items()}}
+    with (folder / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    worst = min(found, key=lambda name: found[name].pearson_r)
+    tqdm.write(f"step {trainer.step}: lowest r {found[worst].pearson_r:.4f} ({worst})")
+
+
+def _export(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
+    weights = folder / WEIGHTS
+    save_network(trainer.average, weights, {"licence": _LICENCE})
+    faces = HeldOutFaces(config, config.evaluation.faces)
+    found = evaluate_network(load_network(weights), faces, workers=config.workers)
+    write_card(folder / CARD, _card(config, weights, found))
+
+
+def _card(
+    config: AUNetworkConfig, weights: Path, found: dict[str, AUAgreement]
+) -> dict[str, object]:
+    return {
+        "file": weights.name,
+        "sha256": file_sha256(weights),
+        "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
+        "licence": _LICENCE,
+        "command": f"synthgen train au-net CONFIG --to {weights.parent.name}",
+        "data": "procedural faces, each of an identity of its own, drawn for the training",
+        "faces_seen": config.steps * config.batch_size,
+        "steps": config.steps,
+        "configuration": config.model_dump(mode="json"),
+        "held_out": {name: dataclasses.asdict(value) for name, value in found.items()},
+    }
