@@ -38,13 +38,16 @@ class ShardRange(Protocol):
         ...
 
 
-def check_output(storage: Storage, configuration: Mapping[str, Any], samples: int) -> None:
+def check_output(
+    storage: Storage, configuration: Mapping[str, Any], samples: int, *, overwrite: bool = False
+) -> None:
     """Refuse an output that `open_run` would refuse, before any model is loaded.
 
     Args:
         storage: the output folder.
         configuration: the configuration's part of the identity of the data.
         samples: samples asked for.
+        overwrite: whether a dataset of ours that lies there may be deleted.
 
     Raises:
         OutputError: if the folder holds something else, or a dataset of another configuration or
@@ -53,10 +56,10 @@ def check_output(storage: Storage, configuration: Mapping[str, Any], samples: in
     """
     if not storage.exists(layout.RUN):
         _refuse_foreign(storage)
-        return
-    old = read_record(storage)
-    identity = {**old.identity, CONFIGURATION: configuration}
-    _refuse_other(storage, old, replace(old, identity=identity, samples=samples))
+    elif not overwrite:
+        old = read_record(storage)
+        identity = {**old.identity, CONFIGURATION: configuration}
+        _refuse_other(storage, old, replace(old, identity=identity, samples=samples))
 
 
 def open_run(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tiny_dataset import CONFIG, PLAN, SCHEMA, Range, make_dataset, make_record, make_result
 
-from synthgen.dataset import Storage, commit_shard, open_run, read_record
+from synthgen.dataset import Storage, check_output, commit_shard, open_run, read_record
 from synthgen.errors import DatasetError, OutputError
 
 ALL = frozenset((shard.split, shard.number) for shard in PLAN)
@@ -32,11 +32,20 @@ def _open(folder, samples=8, plan=PLAN, overwrite=False, **configuration):
     return open_run(Storage(str(folder)), record, CONFIG, plan, overwrite=overwrite)
 
 
-def _refused(folder, error, **arguments):
-    """Return why a run is refused, having seen that nothing was touched."""
+def _check(folder, samples=8, overwrite=False, **configuration):
+    wanted = make_record(samples, **configuration).configuration
+    check_output(Storage(str(folder)), wanted, samples, overwrite=overwrite)
+
+
+def _refused(folder, error, *, early=True, **arguments):
+    """Return why a run is refused, early too, having seen that nothing was touched."""
     before = _tree(folder)
     with pytest.raises(error) as caught:
         _open(folder, **arguments)
+    if early:
+        with pytest.raises(error) as caught_early:
+            _check(folder, **arguments)
+        assert str(caught_early.value) == str(caught.value)
     assert _tree(folder) == before
     return str(caught.value)
 
@@ -64,6 +73,20 @@ def test_an_equal_run_continues_and_keeps_its_record(dataset):
     later = replace(make_record(), created="2027-01-01T00:00:00+00:00", git_revision=None)
     assert open_run(Storage(str(dataset)), later, CONFIG, PLAN) == ALL
     assert _tree(dataset) == before
+
+
+def test_other_weights_or_versions_are_refused(dataset):
+    other = replace(make_record(), identity={**make_record().identity, "weights": {}})
+    with pytest.raises(OutputError, match=r"otherwise \(weights\.au_net\.safetensors: \"aaa"):
+        open_run(Storage(str(dataset)), other, CONFIG, PLAN)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_early_check_lets_pass_what_can_be_opened(dataset, overwrite):
+    _check(dataset, overwrite=overwrite)
+    _check(dataset, samples=9, overwrite=overwrite)
+    _check(dataset / "new", overwrite=overwrite)
+    _check(dataset, samples=1, seed=8, overwrite=True)
 
 
 def test_more_samples_continue_and_shards_that_grew_are_not_finished(dataset):
@@ -190,18 +213,18 @@ def test_a_shard_without_marker_is_not_finished(dataset):
 def test_a_finished_shard_without_its_files_is_corrupt(dataset, name):
     size = (dataset / name).stat().st_size
     (dataset / name).write_bytes(b"short")
-    assert _refused(dataset, DatasetError) == (
+    assert _refused(dataset, DatasetError, early=False) == (
         f"shard file {name} has 5 bytes and its marker says {size}; {MEND}"
     )
     (dataset / name).unlink()
-    assert _refused(dataset, DatasetError) == f"shard file {name} is missing; {MEND}"
+    assert _refused(dataset, DatasetError, early=False) == f"shard file {name} is missing; {MEND}"
     (dataset / MARKER).unlink()
     assert _open(dataset) == ALL - {("train", 1)}
 
 
 def test_a_corrupt_marker_stops_a_run(dataset):
     (dataset / MARKER).write_text("")
-    assert _refused(dataset, DatasetError) == (
+    assert _refused(dataset, DatasetError, early=False) == (
         f"marker {MARKER} is corrupt (Expecting value: line 1 column 1 (char 0)); {MEND}"
     )
 
@@ -215,7 +238,7 @@ def test_a_corrupt_marker_stops_a_run(dataset):
     ],
 )
 def test_a_marker_that_disagrees_with_the_plan_is_named(dataset, shard, says):
-    assert _refused(dataset, DatasetError, plan=(PLAN[0], shard, PLAN[2])) == (
+    assert _refused(dataset, DatasetError, early=False, plan=(PLAN[0], shard, PLAN[2])) == (
         f"marker {MARKER} says samples 4 to 6; {says}; {MEND}"
     )
 
