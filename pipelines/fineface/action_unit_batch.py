@@ -51,7 +51,7 @@ def _rows(aus: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[tuple[fl
 
 def _number(value: Any) -> Any:
     """Unwrap the scalars of numpy and torch."""
-    return value.item() if hasattr(value, "item") and not hasattr(value, "__len__") else value
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def _from_numbers(aus: AUs) -> Tensor:

@@ -52,7 +52,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         hidden_size: int = 64,
         lora_layers: Mapping[str, Any] | None = None,
         lora_rank: int = 0,
-        lora_scale: float = 1.0,
+        lora_scale: int | float = 1.0,
     ) -> None:
         super().__init__()
         if AU_COUNT + hidden_size > cross_attention_dim:
@@ -71,7 +71,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
 
     @classmethod
     def for_unet(
-        cls, unet: nn.Module, hidden_size: int, lora_rank: int = 0, lora_scale: float = 1.0
+        cls, unet: nn.Module, hidden_size: int, lora_rank: int = 0, lora_scale: int | float = 1.0
     ) -> "AUAdapter":
         """Make an untrained adapter that fits a UNet.
 

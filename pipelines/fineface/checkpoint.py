@@ -16,7 +16,7 @@ ENCODER_FILE = "au_encoder.ckpt"
 LORA_FILE = "pytorch_lora_weights.safetensors"
 
 
-def file_names(weight_prefix: str, lora_scale: float) -> list[str]:
+def file_names(weight_prefix: str, lora_scale: int | float) -> list[str]:
     """Return the names of the files that must be there.
 
     Args:
@@ -31,7 +31,7 @@ def file_names(weight_prefix: str, lora_scale: float) -> list[str]:
 
 
 def read_au_adapter(
-    folder: Path, unet: nn.Module, weight_prefix: str, lora_scale: float
+    folder: Path, unet: nn.Module, weight_prefix: str, lora_scale: int | float
 ) -> AUAdapter:
     """Read published files into an adapter that fits a UNet.
 

@@ -19,7 +19,7 @@ def fuse_lora(
     pipeline: DiffusionPipeline,
     unet: UNet2DConditionModel,
     lora: Mapping[str, Tensor],
-    scale: float,
+    scale: int | float,
 ) -> None:
     """Add scale·B·A to the weights of each layer, and leave no LoRA layer behind.
 

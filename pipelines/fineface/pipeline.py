@@ -82,7 +82,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         pretrained_model_name_or_path: str | Path,
         *,
         weight_prefix: str = "",
-        lora_scale: float = 1.0,
+        lora_scale: int | float = 1.0,
         revision: str | None = None,
     ) -> None:
         """Load an AU adapter in FineFace's published format and fuse its LoRA into the UNet.
@@ -145,16 +145,16 @@ class FineFacePipeline(StableDiffusionPipeline):
         prompt: str | list[str] | None = None,
         aus: AUs = None,
         *,
-        au_scale: float = 1.0,
+        au_scale: int | float = 1.0,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = 50,
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
-        guidance_scale: float = 7.5,
+        guidance_scale: int | float = 7.5,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
-        eta: float = 0.0,
+        eta: int | float = 0.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: Tensor | None = None,
         prompt_embeds: Tensor | None = None,
@@ -164,7 +164,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
         cross_attention_kwargs: dict[str, Any] | None = None,
-        guidance_rescale: float = 0.0,
+        guidance_rescale: int | float = 0.0,
         clip_skip: int | None = None,
         callback_on_step_end: Callable[..., Any]
         | PipelineCallback
@@ -280,7 +280,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         )
         return [_spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
 
-    def _au_vectors(self, aus: Tensor, guided: bool, au_scale: float) -> dict[str, Tensor]:
+    def _au_vectors(self, aus: Tensor, guided: bool, au_scale: int | float) -> dict[str, Tensor]:
         adapter = self._adapter()
         if guided:
             aus = torch.cat([torch.zeros_like(aus), aus])  # [2·batch, 12], as the UNet's batch
