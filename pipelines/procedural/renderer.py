@@ -1,0 +1,74 @@
+"""Paint a whole portrait, back to front."""
+
+import skia
+from PIL import Image
+
+from pipelines.procedural.body import draw_background, draw_clothes, draw_ears, draw_neck
+from pipelines.procedural.canvas import new_canvas, to_image
+from pipelines.procedural.details import draw_beard_hairs, draw_freckles, draw_glasses
+from pipelines.procedural.expression import AUVector
+from pipelines.procedural.eyes import draw_brow, draw_eye
+from pipelines.procedural.geometry import Face, geometry, roll_of
+from pipelines.procedural.hair import draw_back_hair, draw_front_hair
+from pipelines.procedural.identity import Identity
+from pipelines.procedural.mouth import draw_mouth
+from pipelines.procedural.nose import draw_nose
+from pipelines.procedural.skin import draw_skin
+from pipelines.procedural.wrinkles import draw_wrinkles
+from synthgen.errors import ConfigError
+
+RENDERER_VERSION = "1"
+"""Raised whenever the same identity and AUs are painted otherwise."""
+
+SMALLEST = 64
+"""Least width and height of a portrait [pixels]."""
+
+
+def render(identity: Identity, aus: AUVector, size: int = 128) -> Image.Image:
+    """Paint a portrait; the same arguments give the same pixels.
+
+    Args:
+        identity: whom.
+        aus: 12 intensities in the order of `synthgen.action_units.AUS`, [0, 5] normally;
+            continuous. Values outside exaggerate or do the opposite, as far as [-5, 7].
+        size: width and height [pixels], at least 64.
+
+    Raises:
+        ActionUnitError: if there are not 12 AUs, or one is not a finite number.
+        ConfigError: if the size is below 64.
+    """
+    if size < SMALLEST:
+        raise ConfigError(f"a portrait's size is at least {SMALLEST} pixels; {size} is too small")
+    face = geometry(identity, aus)
+    surface, canvas = new_canvas(size)
+    angle, centre = roll_of(identity)
+    draw_background(canvas, face)
+    canvas.save()
+    canvas.rotate(angle, *centre)
+    draw_back_hair(canvas, face)
+    draw_neck(canvas, face)
+    canvas.restore()
+    draw_clothes(canvas, face)
+    canvas.rotate(angle, *centre)
+    _draw_head(canvas, face)
+    return to_image(surface)
+
+
+def _draw_head(canvas: skia.Canvas, face: Face) -> None:
+    draw_ears(canvas, face)
+    contour = draw_skin(canvas, face)
+    canvas.save()
+    canvas.clipPath(contour, True)
+    draw_freckles(canvas, face)
+    draw_nose(canvas, face)
+    draw_beard_hairs(canvas, face)
+    draw_mouth(canvas, face)
+    for eye in face.eyes:
+        draw_eye(canvas, face, eye)
+    draw_wrinkles(canvas, face)
+    for brow in face.brows:
+        draw_brow(canvas, face, brow)
+    canvas.restore()
+    draw_front_hair(canvas, face, contour)
+    if face.identity.glasses == "yes":
+        draw_glasses(canvas, face)

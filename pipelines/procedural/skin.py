@@ -1,0 +1,223 @@
+"""The head's skin: which bumps, hollows and reddenings a face has, and how it is painted."""
+
+import skia
+
+from pipelines.procedural.canvas import Colour, mix, smooth_path
+from pipelines.procedural.geometry import Face
+from pipelines.procedural.relief import Bump, Lamp, Skin, shade
+
+_FINEST = 1 / 112
+"""Distance of two pixels of the relief: finer is not to be seen after interpolation."""
+
+
+def lamp_of(face: Face) -> Lamp:
+    """Return the light on a face."""
+    return Lamp(face.identity.light, face.identity.warmth)
+
+
+def draw_skin(canvas: skia.Canvas, face: Face) -> skia.Path:
+    """Paint the head without eyes, brows and mouth.
+
+    Returns:
+        The contour, for what is clipped to it.
+    """
+    path = smooth_path(face.outline)
+    bounds = path.getBounds()
+    left, top = bounds.left() - 0.01, bounds.top() - 0.01
+    pixels = shade(
+        _skin(face),
+        lamp_of(face),
+        left,
+        top,
+        bounds.right() + 0.01,
+        bounds.bottom() + 0.01,
+        _FINEST,
+    )
+    image = skia.Image.fromarray(pixels, skia.kRGBA_8888_ColorType)
+    matrix = skia.Matrix.Scale(_FINEST, _FINEST)
+    matrix.postTranslate(left, top)
+    shader = image.makeShader(
+        skia.TileMode.kClamp,
+        skia.TileMode.kClamp,
+        skia.SamplingOptions(skia.FilterMode.kLinear),
+        matrix,
+    )
+    canvas.drawPath(path, skia.Paint(AntiAlias=True, Shader=shader))
+    return path
+
+
+def blush_colour(skin: Colour) -> Colour:
+    """Return the colour of well-perfused skin."""
+    return mix(skin, (skin[0] * 0.95, skin[1] * 0.58, skin[2] * 0.58), 0.7)
+
+
+def _skin(face: Face) -> Skin:
+    identity = face.identity
+    centre_y = (face.top + face.chin) / 2
+    return Skin(
+        centre=(face.place(0.0, centre_y)[0], face.place(0.0, centre_y)[1]),
+        radii=(face.half_width * 1.04, (face.chin - face.top) / 2 * 1.04),
+        bumps=[*_placed(face, _bones(face)), *_placed(face, _muscles(face))],
+        hollows=_placed(face, _hollows(face)),
+        blush=_placed(face, _blush(face)),
+        beard=_placed(face, _beard(face)),
+        colour=identity.skin_colour,
+        blush_colour=blush_colour(identity.skin_colour),
+        beard_colour=mix(identity.hair_colour, identity.skin_colour, 0.12),
+        gloss=0.10 + 0.06 * (1 - face.efforts.age),
+    )
+
+
+def _placed(face: Face, bumps: list[Bump]) -> list[Bump]:
+    return [(*face.place(x, y, 0.02), sx, sy, amount) for x, y, sx, sy, amount in bumps]
+
+
+def _both(bumps: list[Bump]) -> list[Bump]:
+    return [bump for x, *rest in bumps for bump in ((-x, *rest), (x, *rest))]  # type: ignore[misc]
+
+
+def _bones(face: Face) -> list[Bump]:
+    """Return the relief at rest: forehead, brow ridge, sockets, nose, cheekbones, lips, chin."""
+    identity, nose, mouth = face.identity, face.nose, face.mouth
+    man = 1.0 if identity.person == "man" else 0.45
+    age = face.efforts.age
+    middle = (mouth.upper_top + mouth.lower_bottom) / 2
+    paired = _both(
+        [
+            (0.085, 0.255, 0.070, 0.060, 0.008),
+            (0.100, 0.388, 0.055, 0.020, 0.007 + 0.006 * man),
+            (0.112, 0.452, 0.046, 0.030, -0.014),
+            (0.115, 0.450, 0.034, 0.020, 0.010),
+            (0.042, 0.445, 0.018, 0.026, -0.008),
+            (0.165, 0.535, 0.042, 0.034, 0.011 + 0.002 * identity.cheek),
+            (0.110, 0.520 + 0.006 * age, 0.036, 0.012, -0.0022 - 0.003 * age),
+            (0.155, 0.655, 0.040, 0.050, -0.007 - 0.004 * age),
+            (nose.half_width * 0.78, nose.wing - 0.006, 0.013, 0.015, 0.014),
+            (0.195, 0.760, 0.040, 0.040, 0.004 + 0.006 * age),
+        ]
+    )
+    return [
+        *paired,
+        (0.0, 0.485, nose.bridge * 1.05, 0.060, 0.015),
+        (0.0, 0.550, nose.bridge * 1.15, 0.042, 0.013),
+        (0.0, nose.tip - 0.004, 0.022, 0.021, 0.023),
+        (0.0, 0.425, 0.020, 0.020, -0.005),
+        (0.0, middle, 0.075, 0.050, 0.012),
+        (0.0, mouth.upper_top - 0.022, 0.007, 0.016, -0.003),
+        (0.0, mouth.lower_bottom + 0.016, 0.040, 0.012, -0.008),
+        (0.0, face.chin - 0.045, 0.045, 0.032, 0.014 + 0.002 * identity.chin_width),
+    ]
+
+
+def _muscles(face: Face) -> list[Bump]:
+    """Return the relief of the expression: skin that the muscles heap up or draw in."""
+    e, mouth, nose = face.efforts, face.mouth, face.nose
+    low, cheek, smile = max(e.brow_low, 0.0), max(e.cheek, 0.0), e.smile
+    stretch = max(e.stretch, 0.0)
+    corner_x, corner_y = mouth.right
+    paired = _both(
+        [
+            (0.034, face.brows[1].inner[1] - 0.004, 0.014, 0.018, 0.011 * low),
+            (0.130, 0.524 - 0.010 * cheek, 0.044, 0.018, 0.014 * cheek),
+            (0.130, 0.560 - 0.006 * cheek, 0.050, 0.016, -0.004 * cheek),
+            (0.140, 0.605 - 0.016 * smile, 0.036, 0.030, 0.018 * smile),
+            (corner_x + 0.012, corner_y, 0.010, 0.012, -0.006 * smile - 0.004 * stretch),
+            (corner_x + 0.002, corner_y + 0.020, 0.018, 0.012, 0.015 * e.frown),
+            (0.036, 0.505, 0.012, 0.014, 0.009 * e.nose_wrinkle),
+            (nose.half_width + 0.022, nose.wing - 0.020, 0.016, 0.016, 0.008 * e.nose_wrinkle),
+            (corner_x + 0.030, corner_y, 0.010, 0.032, 0.008 * stretch),
+        ]
+    )
+    return [
+        *paired,
+        (0.0, face.chin - 0.058 - 0.012 * e.chin_raise, 0.036, 0.022, 0.016 * e.chin_raise),
+        (0.0, mouth.lower_bottom + 0.010, 0.048, 0.008, -0.010 * e.chin_raise),
+        (0.0, 0.455, 0.020, 0.012, 0.008 * e.nose_wrinkle),
+    ]
+
+
+def _hollows(face: Face) -> list[Bump]:
+    """Return where little light gets to, and (negative) where tissue catches it."""
+    e, nose, mouth, identity = face.efforts, face.nose, face.mouth, face.identity
+    age, low = e.age, max(e.brow_low, 0.0)
+    corner_x, corner_y = mouth.right
+    paired = _both(
+        [
+            (0.100, 0.425, 0.042, 0.012, 0.20 + 0.16 * low),
+            (0.048, 0.440, 0.016, 0.022, 0.13 + 0.10 * low),
+            (0.105, 0.482, 0.036, 0.010, 0.07 + 0.10 * age),
+            (corner_x + 0.004, corner_y + 0.002, 0.010, 0.010, 0.18 + 0.12 * e.smile),
+            (nose.half_width + 0.008, nose.wing + 0.002, 0.010, 0.016, 0.22),
+            (0.030, nose.base + 0.004, 0.020, 0.008, 0.24),
+            (0.235, 0.33, 0.030, 0.070, 0.10),
+            (0.130, 0.528 - 0.012 * max(e.cheek, 0.0), 0.040, 0.014, -0.12 * max(e.cheek, 0.0)),
+            (0.145, 0.600 - 0.020 * e.smile, 0.030, 0.024, -0.12 * e.smile),
+        ]
+    )
+    return [
+        *paired,
+        (0.0, nose.base + 0.006, 0.022, 0.010, 0.30),
+        (0.0, mouth.lower_bottom + 0.013, 0.036, 0.010, 0.20 + 0.22 * e.chin_raise),
+        (0.0, face.chin + 0.010, 0.110, 0.018, 0.24),
+        (0.0, face.chin - 0.060, 0.030, 0.016, -0.12 * e.chin_raise),
+        (0.0, 0.10, 0.20, 0.05, 0.14 if identity.hair_style != "bald" else 0.0),
+    ]
+
+
+def _blush(face: Face) -> list[Bump]:
+    amount = 0.16 + 0.26 * face.identity.blush + 0.12 * face.identity.makeup
+    paired = _both(
+        [
+            (0.145, 0.575, 0.050, 0.038, amount),
+            (0.105, 0.475, 0.040, 0.016, 0.16),
+            (0.030, face.nose.wing, 0.020, 0.020, 0.10),
+        ]
+    )
+    return [
+        *paired,
+        (0.0, face.nose.tip, 0.026, 0.022, 0.30),
+        (0.0, face.chin - 0.05, 0.04, 0.03, 0.14),
+    ]
+
+
+def _beard(face: Face) -> list[Bump]:
+    """Return the density of beard hair over the skin."""
+    kind, mouth, chin = face.identity.beard, face.mouth, face.chin
+    if kind == "none":
+        return []
+    jaw = chin - 0.866
+    moustache: list[Bump] = [
+        *_both(
+            [
+                (0.022, mouth.upper_top - 0.016, 0.016, 0.009, 0.75),
+                (0.052, mouth.upper_top - 0.011, 0.018, 0.009, 0.85),
+            ]
+        ),
+    ]
+    goatee: list[Bump] = [
+        (0.0, chin - 0.012, 0.060, 0.020, 0.95),
+        *_both(
+            [
+                (0.094, 0.725 + 0.3 * jaw, 0.012, 0.026, 0.75),
+                (0.082, 0.775 + 0.6 * jaw, 0.020, 0.028, 0.85),
+                (0.060, 0.815 + 0.9 * jaw, 0.024, 0.024, 0.60),
+            ]
+        ),
+    ]
+    cheeks: list[Bump] = _both(
+        [
+            (0.245, 0.560, 0.016, 0.060, 0.80),
+            (0.225, 0.640 + 0.2 * jaw, 0.024, 0.045, 0.75),
+            (0.195, 0.710 + 0.5 * jaw, 0.034, 0.040, 0.80),
+            (0.150, 0.770 + 0.7 * jaw, 0.042, 0.034, 0.80),
+            (0.105, 0.820 + 0.9 * jaw, 0.045, 0.026, 0.70),
+        ]
+    )
+    if kind == "moustache":
+        return moustache
+    if kind == "goatee":
+        return [*moustache, *goatee]
+    density = 0.30 if kind == "stubble" else 0.92
+    return [
+        (x, y, sx, sy, amount * density) for x, y, sx, sy, amount in (*moustache, *goatee, *cheeks)
+    ]

@@ -1,0 +1,86 @@
+"""Drawn portraits as an image source of a run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL.Image import Image
+
+from pipelines.procedural.identity import identity_from_text
+from pipelines.procedural.renderer import RENDERER_VERSION, render
+from pipelines.procedural.vocabulary import names_trait, some_words
+from samplers.spec import Attempt
+from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.config import ProceduralConfig
+from synthgen.errors import ConfigError
+
+_INACTIVE_NOISE = 0.35
+"""Noise of AUs that were not asked for, relative to that of those that were; half-normal."""
+
+
+class ProceduralSource:
+    """Paints attempts without a model; an `ImageSource`.
+
+    The prompt names traits of the person, the identity seed decides the rest. What is shown is what
+    was asked for plus `config.au_noise` times a normal draw keyed by the attempt's seed.
+    """
+
+    name = "procedural"
+
+    def __init__(self, config: ProceduralConfig) -> None:
+        self.config = config
+
+    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+        """Paint one portrait for each attempt, in order."""
+        return [self._paint(attempt) for attempt in attempts]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the images are a function of besides the attempt."""
+        packages = ("skia-python", "numpy", "pillow")
+        versions = {package: version(package) for package in packages}
+        versions["procedural-renderer"] = RENDERER_VERSION
+        return {"weights": {}, "licences": {}, "versions": versions}
+
+    def check_values(self, slots: Mapping[str, Iterable[str]]) -> None:
+        """Refuse slot values that drawn faces cannot show.
+
+        Args:
+            slots: template slot → its values; empty values leave the slot open.
+
+        Raises:
+            ConfigError: if a value names no trait.
+        """
+        for slot, values in slots.items():
+            for value in values:
+                if value.strip() and not names_trait(slot, value):
+                    raise ConfigError(
+                        f"value {value!r} of slot {slot!r} names nothing that procedural faces can "
+                        f"show; among the words that do: {some_words()}"
+                    )
+
+    def _paint(self, attempt: Attempt) -> Image:
+        spec = attempt.spec
+        identity = identity_from_text(spec.prompt, spec.identity_seed)
+        shown = noisy_aus(spec.aus, self.config.au_noise, attempt.seed)
+        return render(identity, shown.tolist(), self.config.size)
+
+
+def noisy_aus(requested: Sequence[float], noise: float, seed: int) -> Float[np.ndarray, " aus"]:
+    """Draw what an imperfect model would show for a request.
+
+    Args:
+        requested: AU vector.
+        noise: standard deviation [intensity] on the AUs that are asked for; the others get the
+            absolute value of a draw with 0.35 times that deviation.
+        seed: seed of the draw.
+
+    Returns:
+        The AU vector shown, within [0, 5] but where the request itself lies outside.
+    """
+    asked = np.asarray(requested, np.float64)
+    draw = np.random.Generator(np.random.Philox(key=seed % 2**128)).standard_normal(AU_COUNT)
+    shown = asked + noise * np.where(asked != 0, draw, _INACTIVE_NOISE * np.abs(draw))
+    clipped = np.clip(shown, MIN_INTENSITY, MAX_INTENSITY)
+    return np.where((asked < MIN_INTENSITY) | (asked > MAX_INTENSITY), shown, clipped)

@@ -1,0 +1,86 @@
+"""The image source of drawn portraits."""
+
+import numpy as np
+import pytest
+
+from pipelines.procedural import RENDERER_VERSION, identity_from_text, render
+from pipelines.procedural.source import ProceduralSource, noisy_aus
+from samplers.spec import Attempt, SampleSpec
+from synthgen.config import ProceduralConfig
+from synthgen.errors import ConfigError
+
+PROMPT = "a portrait of a old woman with gray hair and dark skin "
+HAPPY = (0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0, 0.0)
+
+
+def attempt(seed: int = 5, aus: tuple[float, ...] = HAPPY) -> Attempt:
+    spec = SampleSpec(
+        index=0, split="train", position=0, replacement=0, stratum="happy", aus=aus,
+        emotion="happy", identity_id="identity-0", identity={}, identity_seed=9,
+        prompt=PROMPT, negative_prompt="",
+    )  # fmt: skip
+    return Attempt(spec, 0, seed)
+
+
+def source(noise: float, size: int = 96) -> ProceduralSource:
+    return ProceduralSource(ProceduralConfig(name="procedural", size=size, au_noise=noise))
+
+
+def test_without_noise_the_request_is_shown():
+    image = source(0.0).paint([attempt()])[0]
+    assert image.size == (96, 96)
+    assert image.tobytes() == render(identity_from_text(PROMPT, 9), HAPPY, 96).tobytes()
+
+
+def test_an_image_depends_on_its_attempt_alone():
+    alone = [source(0.6).paint([attempt(seed)])[0].tobytes() for seed in (1, 2, 3)]
+    bulk = [image.tobytes() for image in source(0.6).paint([attempt(seed) for seed in (1, 2, 3)])]
+    assert alone == bulk
+    assert len(set(bulk)) == 3
+
+
+def test_noise_spares_the_range_and_is_smaller_where_nothing_was_asked_for():
+    shown = np.array([noisy_aus(HAPPY, 0.6, seed) for seed in range(2000)])
+    asked = np.array(HAPPY) > 0
+    assert shown.min() >= 0
+    assert shown.max() <= 5
+    assert shown[:, 6].std() == pytest.approx(0.55, abs=0.06)
+    assert shown[:, ~asked].mean() == pytest.approx(0.6 * 0.35 * np.sqrt(2 / np.pi), rel=0.05)
+
+
+def test_requests_outside_the_range_are_not_pulled_back():
+    request = (0.0,) * 6 + (7.0, -3.0) + (0.0,) * 4
+    shown = noisy_aus(request, 0.1, 4)
+    assert shown[6] > 5
+    assert shown[7] < 0
+
+
+def test_the_fingerprint_names_what_the_pixels_depend_on():
+    found = source(0.0).fingerprint()
+    assert found["weights"] == {}
+    assert found["licences"] == {}
+    assert set(found["versions"]) == {"skia-python", "numpy", "pillow", "procedural-renderer"}
+    assert found["versions"]["procedural-renderer"] == RENDERER_VERSION
+
+
+def test_slot_values_that_name_traits_are_taken():
+    source(0.0).check_values(
+        {
+            "age": ["young", "middle-aged", "old"],
+            "person": ["man", "woman"],
+            "hair": ["black", "brown", "blond", "red", "gray"],
+            "skin": ["pale", "light", "tan", "brown", "dark"],
+            "extra": ["", "wearing glasses"],
+        }
+    )
+
+
+def test_slot_values_that_name_nothing_are_refused():
+    with pytest.raises(ConfigError) as refused:
+        source(0.0).check_values({"place": ["", "in a park"]})
+    assert str(refused.value) == (
+        "value 'in a park' of slot 'place' names nothing that procedural faces can show; among the "
+        "words that do: young, middle-aged, old; man, woman; black, brown, blond, red, gray "
+        "(hair); pale, light, tan, brown, dark (skin); bald, curly, long (hair); beard, "
+        "moustache, glasses"
+    )
