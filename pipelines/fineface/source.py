@@ -110,7 +110,7 @@ class FineFaceSource:
                 safety_checker=None,
                 feature_extractor=None,
                 requires_safety_checker=False,
-                torch_dtype=dtype,
+                dtype=dtype,
                 local_files_only=True,
             )
         except (OSError, ValueError, RuntimeError) as error:
@@ -128,7 +128,7 @@ class FineFaceSource:
 def _model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """Load one model, and refuse one that would be left partly random."""
     model, info = kind.from_pretrained(
-        folder, torch_dtype=dtype, output_loading_info=True, use_safetensors=True
+        folder, dtype=dtype, output_loading_info=True, use_safetensors=True
     )
     for what in ("missing_keys", "mismatched_keys"):
         if info[what]:

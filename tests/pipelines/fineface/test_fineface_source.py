@@ -172,5 +172,7 @@ def test_base_without_a_file_is_refused(
     shutil.copytree(sd_folder, tmp_path / "sd")
     (tmp_path / "sd" / "unet" / "diffusion_pytorch_model.safetensors").unlink()
 
-    with pytest.raises(WeightsError, match="has no file unet/diffusion_pytorch_model.safetensors;"):
+    with pytest.raises(
+        WeightsError, match=r"has no file unet/diffusion_pytorch_model\.safetensors;"
+    ):
         FineFaceSource(config(tmp_path / "sd", fineface_folder), "cpu")
