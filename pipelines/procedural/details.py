@@ -12,12 +12,14 @@ def draw_freckles(canvas: skia.Canvas, face: Face) -> None:
     amount = face.identity.freckles
     if amount <= 0.05:
         return
-    draws = texture_draws(face.identity.seed, 10).uniform(-1.0, 1.0, (int(60 * amount) + 10, 3))
-    paint = fill_paint(scale(face.identity.skin_colour, 0.62), 0.5)
-    for a, b, c in draws.tolist():
+    draws = texture_draws(face.identity.seed, 10, int(60 * amount) + 10)
+    spots = skia.Path()
+    spots.setFillType(skia.PathFillType.kWinding)
+    for a, b, c, _ in draws:
         x = 0.19 * a
         at = face.place(x, 0.545 + 0.045 * b - 0.15 * abs(x) * (abs(x) < 0.05), 0.01)
-        canvas.drawCircle(*at, 0.0026 + 0.0012 * c, paint)
+        spots.addCircle(*at, 0.0026 + 0.0012 * c)
+    canvas.drawPath(spots, fill_paint(scale(face.identity.skin_colour, 0.62), 0.5))
 
 
 def draw_beard_hairs(canvas: skia.Canvas, face: Face) -> None:
@@ -27,8 +29,8 @@ def draw_beard_hairs(canvas: skia.Canvas, face: Face) -> None:
         return
     mouth, chin = face.mouth, face.chin
     path = skia.Path()
-    draws = texture_draws(face.identity.seed, 11).uniform(-1.0, 1.0, (90, 3)).tolist()
-    for i, (a, b, c) in enumerate(draws):
+    draws = texture_draws(face.identity.seed, 11, 90)
+    for i, (a, b, c, _) in enumerate(draws):
         if i % 3 == 0:
             x, y, slant = 0.062 * a, mouth.upper_top - 0.016 + 0.006 * b, 0.012 * a
         elif kind == "moustache":

@@ -254,7 +254,7 @@ def _pose(identity: Identity) -> Pose:
 def _eye(identity: Identity, efforts: Efforts, side: int) -> Eye:
     size = 1 + 0.06 * identity.eye_size
     uneven = side * 0.0022 * identity.asymmetry[1]
-    lower = 0.0175 * size - 0.0125 * efforts.cheek - 0.003 * efforts.nose_wrinkle
+    lower = 0.0175 * size - 0.0140 * efforts.cheek - 0.003 * efforts.nose_wrinkle
     upper = 0.0225 * size - 0.004 * max(efforts.cheek, 0.0) - 0.0025 * max(efforts.brow_low, 0.0)
     upper = max(upper, 0.008) + 0.0235 * max(efforts.lid_raise, 0.0)
     upper += (upper + lower) * min(efforts.lid_raise, 0.0)
@@ -318,7 +318,7 @@ def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
     height += 0.006 * stretch - 0.004 * chin + 0.026 * jaw
     uneven = 0.0025 * identity.asymmetry[2]
     thin = max(1 - 0.42 * stretch - 0.20 * smile - 0.12 * frown + 0.25 * min(part, 0.0), 0.3)
-    full = (1 + 0.16 * identity.lip_fullness) * (1 - 0.004 * (identity.years - 30)) * thin
+    full = (1 + 0.13 * identity.lip_fullness) * (1 - 0.004 * (identity.years - 30)) * thin
     gap = 0.040 * max(part, 0.0) + 0.011 * jaw + 0.052 * jaw * min(1.5 * max(part, 0.0), 1.0)
     raised = 0.010 * efforts.nose_wrinkle
     upper_bottom = line - 0.25 * gap - raised
@@ -329,7 +329,7 @@ def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
         upper_bottom - 0.0225 * full * (1 - 0.15 * chin),
         upper_bottom,
         lower_top,
-        lower_top + 0.0310 * full * (1 + 0.45 * chin),
+        lower_top + 0.0310 * full * (1 + 0.45 * chin) * (1 - 0.35 * min(gap / 0.09, 1.0)),
         0.006 * thin,
         chin,
     )
@@ -350,9 +350,9 @@ def _outline(
     sag = 0.006 * min(max((identity.years - 45) / 35, 0.0), 1.0)
     drop = chin - 0.866
     half = [
-        (0.10, top + 0.012, 0.0),
-        (0.18, top + 0.060, 0.0),
-        (half_width * 0.935, 0.215, 0.0),
+        (0.092, top + 0.013, 0.0),
+        (0.168, top + 0.060, 0.0),
+        (half_width * 0.905, 0.205, 0.0),
         (half_width * 0.985, 0.32, 0.0),
         (half_width * 0.985, 0.43, 0.0),
         (half_width * 0.970 + 0.3 * full, 0.53, 0.0),

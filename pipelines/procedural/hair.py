@@ -21,13 +21,14 @@ from pipelines.procedural.canvas import (
 )
 from pipelines.procedural.geometry import Face
 
-_TEXTURE = 0x9E3779B97F4A7C15
-"""Keeps the draws of texture apart from those of the identity."""
+_TABLE = np.random.Generator(np.random.Philox(key=0x9E3779B97F4A7C15)).uniform(-1.0, 1.0, (4096, 4))
+"""Rows of uniform draws, of which each texture takes a run that its seed chooses."""
 
 
-def texture_draws(seed: int, stage: int) -> np.random.Generator:
-    """Return the random draws for one texture of an identity."""
-    return np.random.Generator(np.random.Philox(key=[seed % 2**64, (_TEXTURE + stage) % 2**64]))
+def texture_draws(seed: int, stage: int, count: int) -> list[list[float]]:
+    """Return `count` rows of four uniform draws in [-1, 1] for one texture of an identity."""
+    start = (seed * 2654435761 + stage * 40503) % (len(_TABLE) - count)
+    return _TABLE[start : start + count].tolist()
 
 
 def draw_back_hair(canvas: skia.Canvas, face: Face) -> None:
@@ -96,9 +97,9 @@ def _cap(face: Face) -> skia.Path:
     half = [
         (wide * 1.0 + 0.25 * v, foot),
         (wide * 1.0 + 0.75 * v, 0.34),
-        (wide * 0.965 + v, 0.215),
-        (0.185 + 0.85 * v, top + 0.062 - 0.6 * v),
-        (0.10 + 0.3 * v, top + 0.012 - 0.8 * v),
+        (wide * 0.93 + v, 0.205),
+        (0.170 + 0.85 * v, top + 0.062 - 0.6 * v),
+        (0.092 + 0.3 * v, top + 0.012 - 0.8 * v),
     ]
     left = [face.behind(-x, y) for x, y in half]
     right = [face.behind(x, y) for x, y in reversed(half)]
@@ -112,11 +113,13 @@ def _cap(face: Face) -> skia.Path:
 
 
 def _bumpy(points: list[Point], height: float, seed: int) -> list[Point]:
-    draws = texture_draws(seed, 3)
     dense = [lerp(a, b, t) for a, b in itertools.pairwise(points) for t in (0.0, 0.33, 0.67)]
     dense.append(points[-1])
-    offsets = draws.uniform(-height, height, (len(dense), 2)).tolist()
-    return [(x + dx, y + dy) for (x, y), (dx, dy) in zip(dense, offsets, strict=True)]
+    offsets = texture_draws(seed, 3, len(dense))
+    return [
+        (x + height * dx, y + height * dy)
+        for (x, y), (dx, dy, _, _) in zip(dense, offsets, strict=True)
+    ]
 
 
 def _draw_hairline_shadow(canvas: skia.Canvas, face: Face, cap: skia.Path, over: skia.Path) -> None:
@@ -161,7 +164,7 @@ def _shine(colour: Colour) -> Colour:
 def _draw_cap_strands(canvas: skia.Canvas, face: Face, colour: Colour) -> None:
     """Comb strands from the parting to both sides."""
     identity = face.identity
-    draws = texture_draws(identity.seed, 0).uniform(-1.0, 1.0, (60, 4)).tolist()
+    draws = texture_draws(identity.seed, 0, 60)
     part_x = (
         0.075 * max(-1.0, min(1.0, identity.parting)) if identity.hair_style != "tied-back" else 0.0
     )
@@ -186,10 +189,11 @@ def _draw_cap_strands(canvas: skia.Canvas, face: Face, colour: Colour) -> None:
 
 
 def _draw_stubble(canvas: skia.Canvas, face: Face, bounds: skia.Rect) -> None:
-    draws = texture_draws(face.identity.seed, 1).uniform(size=(150, 2)).tolist()
+    draws = texture_draws(face.identity.seed, 1, 150)
     path = skia.Path()
-    for u, v in draws:
-        x, y = bounds.left() + u * bounds.width(), bounds.top() + v * bounds.height()
+    for u, v, _, _ in draws:
+        x = bounds.centerX() + 0.5 * u * bounds.width()
+        y = bounds.centerY() + 0.5 * v * bounds.height()
         path.moveTo(x, y)
         path.lineTo(x + 0.004, y + 0.007)
     canvas.drawPath(path, stroke_paint(scale(face.identity.hair_colour, 0.6), 0.0035, 0.5))
@@ -201,7 +205,7 @@ def _falling_mass(face: Face, wavy: bool) -> skia.Path:
     end = 0.90 if wavy else 1.08
     half = [
         (0.12, top - 0.9 * v),
-        (0.215 + v, top + 0.075),
+        (0.195 + v, top + 0.072),
         (wide + 1.15 * v, 0.30),
         (wide + 1.15 * v + wave, 0.46),
         (wide + 1.3 * v - wave, 0.60),
@@ -232,10 +236,10 @@ def _draw_falling(canvas: skia.Canvas, face: Face, wavy: bool) -> None:
 
 def _draw_long_strands(canvas: skia.Canvas, face: Face, wavy: bool, bottom_y: float) -> None:
     colour = face.identity.hair_colour
-    draws = texture_draws(face.identity.seed, 2).uniform(-1.0, 1.0, (26, 2)).tolist()
+    draws = texture_draws(face.identity.seed, 2, 26)
     paths = (skia.Path(), skia.Path())
     wave = 0.020 if wavy else 0.004
-    for i, (a, b) in enumerate(draws):
+    for i, (a, b, _, _) in enumerate(draws):
         side = 1.0 if i % 2 else -1.0
         x = side * (face.half_width * 0.86 + 0.085 * (i / len(draws)) + 0.006 * a)
         points = [
@@ -251,34 +255,37 @@ def _draw_long_strands(canvas: skia.Canvas, face: Face, wavy: bool, bottom_y: fl
 def _draw_side_locks(canvas: skia.Canvas, face: Face, wavy: bool) -> None:
     """Paint locks that fall before the ears, beside the face."""
     colour = face.identity.hair_colour
+    both = skia.Path()
+    for side in (-1.0, 1.0):
+        path = _side_lock(face, side, wavy)
+        lit = 0.86 + 0.32 * side * face.identity.light[0]
+        stops = [(0.0, argb(scale(colour, lit * 1.05))), (1.0, argb(scale(colour, lit * 0.68)))]
+        canvas.drawPath(path, linear_paint((0.5, 0.30), (0.5, 0.95), stops))
+        both.addPath(path)
+    canvas.save()
+    canvas.clipPath(both, True)
+    _draw_long_strands(canvas, face, wavy, 0.22)
+    canvas.restore()
+
+
+def _side_lock(face: Face, side: float, wavy: bool) -> skia.Path:
     v, wide = _volume(face), face.half_width
     end = 0.86 if wavy else 1.02
     wave = 0.012 if wavy else 0.0
-    lx = face.identity.light[0]
-    for side in (-1.0, 1.0):
-        inner = [
-            (wide * 0.94, 0.33),
-            (wide * 0.975, 0.46),
-            (wide * 0.97 + wave, 0.60),
-            (wide * 0.99, 0.74),
-            (wide * 0.92 + wave, end),
-        ]
-        outer = [
-            (wide * 1.04 + 1.1 * v, end - 0.03),
-            (wide + 1.4 * v + wave, 0.72),
-            (wide + 1.15 * v - wave, 0.58),
-            (wide + 1.1 * v, 0.44),
-            (wide + v, 0.26),
-            (wide * 0.80, 0.20),
-        ]
-        path = smooth_path([face.behind(side * x, y, 0.015) for x, y in (*inner, *outer)])
-        lit = 0.86 + 0.32 * side * lx
-        stops = [(0.0, argb(scale(colour, lit * 1.05))), (1.0, argb(scale(colour, lit * 0.68)))]
-        canvas.drawPath(path, linear_paint((0.5, 0.30), (0.5, 0.95), stops))
-        canvas.save()
-        canvas.clipPath(path, True)
-        _draw_long_strands(canvas, face, wavy, 0.22)
-        canvas.restore()
+    points = [
+        (wide * 0.94, 0.33),
+        (wide * 0.975, 0.46),
+        (wide * 0.97 + wave, 0.60),
+        (wide * 0.99, 0.74),
+        (wide * 0.92 + wave, end),
+        (wide * 1.04 + 1.1 * v, end - 0.03),
+        (wide + 1.4 * v + wave, 0.72),
+        (wide + 1.15 * v - wave, 0.58),
+        (wide + 1.1 * v, 0.44),
+        (wide + v, 0.26),
+        (wide * 0.90, 0.235),
+    ]
+    return smooth_path([face.behind(side * x, y, 0.015) for x, y in points])
 
 
 def _curly_mass(face: Face) -> skia.Path:
@@ -307,12 +314,13 @@ def _draw_curls(canvas: skia.Canvas, face: Face, area: skia.Path, behind: bool) 
     canvas.save()
     canvas.clipPath(area, True)
     soft_spot(canvas, (0.5 + 0.15 * lx, bounds.top() + 0.08), (0.2, 0.06), _shine(colour), 0.25)
-    draws = texture_draws(face.identity.seed, 4 + behind).uniform(size=(130, 4)).tolist()
+    draws = texture_draws(face.identity.seed, 5 if behind else 4, 130)
     paths = (skia.Path(), skia.Path())
     for i, (a, b, c, d) in enumerate(draws):
-        x, y = bounds.left() + a * bounds.width(), bounds.top() + b * bounds.height()
-        r = 0.008 + 0.010 * c
-        paths[i % 2].addArc(skia.Rect.MakeLTRB(x - r, y - r, x + r, y + r), 360.0 * d, 220.0)
+        x = bounds.centerX() + 0.5 * a * bounds.width()
+        y = bounds.centerY() + 0.5 * b * bounds.height()
+        r = 0.013 + 0.005 * c
+        paths[i % 2].addArc(skia.Rect.MakeLTRB(x - r, y - r, x + r, y + r), 180.0 * d, 220.0)
     canvas.drawPath(paths[0], stroke_paint(scale(colour, 0.45), 0.0048, 0.7))
     canvas.drawPath(paths[1], stroke_paint(_shine(colour), 0.0042, 0.38))
     canvas.restore()

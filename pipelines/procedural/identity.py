@@ -11,7 +11,7 @@ from pipelines.procedural.canvas import Colour, mix
 from synthgen.errors import ConfigError
 
 _SKIN: dict[str, Colour] = {
-    "pale": (0.94, 0.80, 0.72),
+    "pale": (0.93, 0.78, 0.695),
     "light": (0.90, 0.72, 0.60),
     "tan": (0.79, 0.58, 0.43),
     "brown": (0.62, 0.42, 0.30),

@@ -96,13 +96,14 @@ def _draw_lower_lip(canvas: skia.Canvas, face: Face, inner: list[Point], colour:
     mouth = face.mouth
     (lx, ly), (rx, ry) = mouth.left, mouth.right
     bottom = mouth.lower_bottom
+    roundness = 0.66 + min(2.0 * mouth.opening, 0.17)
     outer = [
         (lx * 0.97, ly + 0.002),
-        (lx * 0.66, ly + (bottom - ly) * 0.66),
+        (lx * 0.66, ly + (bottom - ly) * roundness),
         (lx * 0.30, ly + (bottom - ly) * 0.97),
         (0.0, bottom),
         (rx * 0.30, ry + (bottom - ry) * 0.97),
-        (rx * 0.66, ry + (bottom - ry) * 0.66),
+        (rx * 0.66, ry + (bottom - ry) * roundness),
         (rx * 0.97, ry + 0.002),
     ]
     path = smooth_path([face.place(x, y, 0.008) for x, y in outer], closed=False)

@@ -79,7 +79,7 @@ def shade(
     falls = ((0.86, 1.0 + warm), (1.10, 1.0), (1.18, 1.0 - warm))
     for channel, (fall, tint) in enumerate(falls):
         value = colour[channel] * dark**fall * tint
-        value += (1.0 - value) * (0.55 * bright) + gloss
+        value += (1.0 - value) * (0.36 * bright) + gloss
         pixels[..., channel] = np.clip(value * 255.0 + 0.5, 0.0, 255.0)
     pixels[..., 3] = 255
     return pixels

@@ -52,8 +52,9 @@ class _Pen:
         self.face = face
         self.efforts = face.efforts
         self.age = _AGE * face.efforts.age
-        self.dark: Colour = shadow(skin, 0.32 if sum(skin) > 1.2 else 0.20)
-        self.light: Colour = mix(skin, (1.0, 0.94, 0.86), 0.38)
+        depth = min(max((1.9 - sum(skin)) / 1.0, 0.0), 1.0)
+        self.dark: Colour = shadow(skin, 0.32 - 0.14 * depth)
+        self.light: Colour = mix(skin, (1.0, 0.94, 0.86), 0.38 + 0.14 * depth)
 
     def furrow(
         self,
@@ -128,11 +129,11 @@ def _glabella(pen: _Pen) -> None:
 def _crows_feet(pen: _Pen) -> None:
     eye = pen.face.eyes[1]
     x, y = eye.centre[0] + eye.half_width + 0.006, eye.centre[1] - 0.002
-    strength = max(pen.efforts.cheek, 0.0) + pen.age
-    for rise, length in ((-0.026, 0.036), (-0.002, 0.044), (0.026, 0.036)):
+    strength = 1.15 * max(pen.efforts.cheek, 0.0) + pen.age
+    for rise, length in ((-0.028, 0.040), (-0.002, 0.050), (0.028, 0.040)):
         start = (x, y + 0.35 * rise)
         end = (x + length, y + 1.25 * rise)
-        pen.mirrored(start, ((start[0] + end[0]) / 2, y + 0.6 * rise), end, 0.0050, strength)
+        pen.mirrored(start, ((start[0] + end[0]) / 2, y + 0.6 * rise), end, 0.0060, strength)
 
 
 def _lower_lids(pen: _Pen) -> None:
@@ -140,12 +141,12 @@ def _lower_lids(pen: _Pen) -> None:
     eye = pen.face.eyes[1]
     x, half = eye.centre[0], eye.half_width
     y = eye.centre[1] + eye.lower + 0.019 - 0.004 * cheek
-    strength = 0.85 * cheek + 0.9 * pen.age
+    strength = 1.05 * cheek + 0.9 * pen.age
     pen.mirrored(
         (x - 0.9 * half, y - 0.004), (x, y + 0.020), (x + 0.95 * half, y - 0.008), 0.0058, strength
     )
     for side in (-1.0, 1.0):
-        pen.shade((side * (x + 0.008), y + 0.028), (0.052, 0.020), 0.40 * cheek, pen.light)
+        pen.shade((side * (x + 0.008), y + 0.028), (0.052, 0.020), 0.50 * cheek, pen.light)
 
 
 def _nose_root(pen: _Pen) -> None:
@@ -167,8 +168,8 @@ def _nasolabial(pen: _Pen) -> None:
     e, nose, mouth = pen.efforts, pen.face.nose, pen.face.mouth
     corner_x, corner_y = mouth.right
     start = (nose.half_width + 0.008, nose.wing - 0.012)
-    bow = (corner_x + 0.018 + 0.012 * e.smile, start[1] + 0.010 + 0.02 * (1 - min(e.smile, 1.0)))
-    end = (corner_x + 0.022 + 0.006 * e.smile, corner_y + 0.004 + 0.014 * e.smile)
+    bow = (corner_x + 0.030 + 0.012 * e.smile, start[1] + 0.024 - 0.016 * min(e.smile, 1.0))
+    end = (corner_x + 0.016, corner_y + 0.012 + 0.022 * e.smile)
     strength = 0.95 * e.smile + 1.2 * pen.age + 0.12 * max(e.cheek, 0.0)
     pen.mirrored(start, bow, end, 0.0072, strength)
     upper = (start[0] + 0.034, nose.wing + 0.022)

@@ -96,7 +96,7 @@ def test_each_au_at_3_shows_in_its_own_region(au, traits):
         rest = pixels(seed, {}, **traits)
         change = np.abs(pixels(seed, {au: 3.0}, **traits) - rest)
         inside = boxed(change, REGIONS[au])
-        assert inside.mean() > 1.5, f"{au} changes its region by {inside.mean():.2f} levels"
+        assert inside.mean() > 1.2, f"{au} changes its region by {inside.mean():.2f} levels"
         assert inside.sum() > 0.6 * change.sum()
 
 
