@@ -16,6 +16,7 @@ from pipelines.interfaces import Measurement
 from pipelines.libreface.alignment import Aligner, CenteredAligner
 from pipelines.libreface.facemesh import MediaPipeAligner
 from pipelines.libreface.fetch import LICENCE, libreface_file
+from pipelines.libreface.inference import for_inference
 from pipelines.libreface.network import LibreFaceNetwork, find_weight_file, load_network
 from pipelines.libreface.preprocessing import face_pixels, resized_side
 from synthgen.action_units import AU_COUNT
@@ -38,7 +39,8 @@ class LibreFaceVerifier:
     images is cut into batches of 64, the last one filled up with black crops.
 
     Args:
-        network: the network, on the device and in the number format that it is to work in.
+        network: the network in evaluation mode, on the device and in the number format that it is
+            to work in.
         aligner: what finds the face.
         name: name of the verifier in the dataset.
         weights: weight file → sha256.
@@ -55,7 +57,7 @@ class LibreFaceVerifier:
     ) -> None:
         self.name = name
         self.aligner = aligner
-        self._network = network.eval().requires_grad_(False)
+        self._network = network
         self._weights = dict(weights)
         self._licences = dict(licences)
 
@@ -83,7 +85,7 @@ class LibreFaceVerifier:
             MissingDependencyError: if the aligner's package is not installed.
         """
         file, name, licence = _resolve(weights)
-        network = _place(load_network(file), device, dtype)
+        network = _place(for_inference(load_network(file)), device, dtype)
         chosen = aligner or ("centered" if weights == "mini" else "mediapipe")
         return cls(
             network,

@@ -11,12 +11,14 @@ The job names files; results are written beside them:
     heads: {weights: combined_resnet.pt, crops: [PNG, ...], out: NPZ}
     squares: [{image: PNG, landmarks: NPY [72, 2] in the package's order, out: PNG}, ...]
     aligned: [{image: PNG, out: PNG}, ...]
+    timed: {weights_folder: the package's own layout, images: [PNG, ...], out: JSON of seconds}
 """
 
 import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +41,8 @@ def main(job: dict) -> None:
         _square(**square)
     for aligned in job.get("aligned", []):
         _aligned(folder, **aligned)
+    if timed := job.get("timed"):
+        _timed(folder, **timed)
 
 
 def offer_imagenet_weights(folder: Path) -> None:
@@ -90,6 +94,20 @@ def _aligned(folder: Path, image: str, out: str) -> None:
 
     path, _, _ = get_aligned_image(image, temp_dir=str(folder / "aligned"))
     shutil.copy(path, out)
+
+
+def _timed(folder: Path, weights_folder: str, images: list[str], out: str) -> None:
+    from libreface import get_aligned_image, get_au_intensities_and_detect_aus
+
+    torch.set_num_threads(1)
+    offer_imagenet_weights(folder)
+    seconds = []
+    for image in images:
+        started = time.perf_counter()
+        path, _, _ = get_aligned_image(image, temp_dir=str(folder / "timed"))
+        get_au_intensities_and_detect_aus(path, weights_download_dir=weights_folder)
+        seconds.append(time.perf_counter() - started)
+    Path(out).write_text(json.dumps(seconds))
 
 
 if __name__ == "__main__":

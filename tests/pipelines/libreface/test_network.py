@@ -1,6 +1,10 @@
+import copy
+
 import pytest
 import torch
+from torch import nn
 
+from pipelines.libreface.inference import for_inference
 from pipelines.libreface.network import (
     LibreFaceNetwork,
     find_weight_file,
@@ -135,3 +139,18 @@ def test_missing_path_is_named(tmp_path):
     assert str(caught.value) == (
         f"AU network {tmp_path / 'gone'} does not exist; it must be a file or a folder"
     )
+
+
+def test_network_for_inference_measures_the_same_and_leaves_the_network(network):
+    trained = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, value in trained.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2.0)
+            elif name.endswith(("running_mean", "bias")):
+                value.normal_(0, 0.3)
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    fast = for_inference(trained)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    assert (measured(fast, pixels(3)) - measured(trained, pixels(3))).abs().max() < 1e-5
+    assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
