@@ -9,10 +9,10 @@ shrinks, which Pillow 10 removed; it was another name of LANCZOS, which is used 
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
 from PIL import Image
 
 from pipelines.libreface.geometry import FaceSquare
+from pipelines.libreface.softening import blend_blurred
 
 CROP_SIDE = 512
 """Side of LibreFace's aligned crop [pixels]."""
@@ -85,17 +85,29 @@ def _padded(image: Image.Image, pad: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 def _soften(pixels: np.ndarray, pad: np.ndarray, blur: float) -> Image.Image:
-    # `edge` is 1 at the outer rim of the padding, 0 where the picture begins, negative inside it.
-    left, top, right, bottom = pad
-    h, w, _ = pixels.shape
-    y, x = np.ogrid[:h, :w]
-    across = np.minimum(np.float32(x) / left, np.float32(w - 1 - x) / right)
-    down = np.minimum(np.float32(y) / top, np.float32(h - 1 - y) / bottom)
-    edge = np.maximum(1.0 - across, 1.0 - down)[..., None]  # [h, w, 1]
-    blurred = scipy.ndimage.gaussian_filter(pixels, [blur, blur, 0])
-    pixels += (blurred - pixels) * np.clip(edge * 3.0 + 1.0, 0.0, 1.0)
-    pixels += (np.median(pixels, axis=(0, 1)) - pixels) * np.clip(edge, 0.0, 1.0)
-    return Image.fromarray(np.uint8(np.clip(np.rint(pixels), 0, 255)))
+    across, down = (_edge(pixels.shape[1 - axis], pad[axis::2]) for axis in (0, 1))
+    picture = (
+        slice(pad[1], pixels.shape[0] - pad[3]),
+        slice(pad[0], pixels.shape[1] - pad[2]),
+    )
+    blend_blurred(pixels, picture, down, across, blur)
+    edge = np.maximum(across[None, :, None], down[:, None, None])  # [h, w, 1]
+    pixels += (_median(pixels) - pixels) * np.clip(edge, 0.0, 1.0)
+    return Image.fromarray(
+        np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
+    )
+
+
+def _edge(length: int, pad: np.ndarray) -> np.ndarray:
+    """Return, along one axis, 1 at the outer rim, 0 where the picture begins, negative inside."""
+    place = np.arange(length)
+    inwards = np.minimum(np.float32(place) / pad[0], np.float32(length - 1 - place) / pad[1])
+    return 1.0 - inwards
+
+
+def _median(pixels: np.ndarray) -> np.ndarray:
+    channels = [np.ascontiguousarray(pixels[..., channel]).ravel() for channel in range(3)]
+    return np.array([np.median(channel, overwrite_input=True) for channel in channels])
 
 
 def _bounds(corners: np.ndarray) -> tuple[int, int, int, int]:
