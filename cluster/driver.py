@@ -62,13 +62,13 @@ def generate(config: RunConfig, executor: ExecutorName = "ray", overwrite: bool 
     plan = build_plan(config)
     check_pipeline(config)
     storage = Storage(config.output.path)
-    if not overwrite:
-        check_output(storage, config.identity(), config.samples)
+    check_output(storage, config.identity(), config.samples, overwrite=overwrite)
     with _start(config, executor) as running:
         record = make_record(config, plan, running.fingerprint())
         shards = list(plan.shards())
         finished = open_run(storage, record, dump_config(config), shards, overwrite=overwrite)
-        _work(config, running, shards, [read_markers(storage)[key] for key in finished])
+        markers = read_markers(storage)
+        _work(config, running, shards, [markers[key] for key in finished])
     write_card(storage)
     return summarise(read_markers(storage).values())
 

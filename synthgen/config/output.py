@@ -38,8 +38,9 @@ class OutputConfig(Section):
     @classmethod
     def _shares_add_up(cls, splits: dict[str, float]) -> dict[str, float]:
         for name, share in splits.items():
-            if not name.isidentifier() or name == "rejects":
-                raise ValueError(f"split name {name!r} must be a plain word other than 'rejects'")
+            # `datasets` keeps the name "all" for all splits together.
+            if not name.isidentifier() or name == "all":
+                raise ValueError(f"split name {name!r} must be a plain word other than 'all'")
             on_grain = abs(share * SPLIT_GRAIN - round(share * SPLIT_GRAIN)) < 1e-6
             if not 0 < share <= 1 or not on_grain:
                 raise ValueError(

@@ -41,8 +41,8 @@ SENTENCES = [
     ),
     (
         "output.splits",
-        {"rejects": 1.0},
-        "output.splits: split name 'rejects' must be a plain word other than 'rejects'",
+        {"all": 1.0},
+        "output.splits: split name 'all' must be a plain word other than 'all'",
     ),
     ("pipeline.bath", 3, "unknown key pipeline.bath"),
     ("pipeline.name", "paint", "pipeline.name is 'paint'; it must be 'procedural' or 'fineface'"),
