@@ -40,7 +40,7 @@ def draw_beard_hairs(canvas: skia.Canvas, face: Face) -> None:
         else:
             side = 1.0 if a > 0 else -1.0
             y = 0.62 + 0.19 * (0.5 + 0.5 * b)
-            x, slant = side * (0.235 - 0.55 * max(y - 0.70, 0.0) - 0.03 * abs(c)), -0.004 * side
+            x, slant = side * (0.216 - 0.55 * max(y - 0.70, 0.0) - 0.03 * abs(c)), -0.004 * side
         start, end = face.place(x, y - 0.006, 0.0), face.place(x + slant, y + 0.010, 0.0)
         path.moveTo(*start)
         path.lineTo(*end)

@@ -17,6 +17,9 @@ _AXIS_Y = 0.52
 _PIVOT_Z = 0.12
 _ROLL_CENTRE = (0.5, 0.62)
 
+_BESIDE_MOUTH = 0.048
+"""Least width of the cheek beside a mouth corner."""
+
 _SHAPES = {
     "oval": (1.0, 1.0, 1.0, 0.0),
     "round": (1.04, 1.05, 1.10, -0.012),
@@ -130,6 +133,19 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
+class _Head:
+    """Sizes that make the contour; `jaw` and `chin_width` are factors."""
+
+    half_width: float
+    top: float
+    chin: float
+    jaw: float
+    chin_width: float
+    cheek: float
+    sag: float
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """A posed face.
 
@@ -210,27 +226,20 @@ def geometry(identity: Identity, aus: AUVector) -> Face:
     """
     efforts = efforts_of(identity, aus)
     pose = _pose(identity)
-    head, jaw, chin_factor, longer = _SHAPES[identity.face]
-    half_width = 0.247 * head * (1 + 0.022 * identity.face_width)
-    chin = 0.866 + longer + 0.008 * identity.face_height + 0.064 * efforts.jaw
-    chin -= 0.012 * efforts.chin_raise
-    top = 0.062 - 0.006 * identity.forehead
-    jaw_width = jaw * (1 + 0.03 * identity.jaw_width)
-    chin_width = chin_factor * (1 + 0.10 * identity.chin_width)
-    outline = _outline(identity, pose, efforts, half_width, top, chin, jaw_width, chin_width)
-    nose = _nose(identity, efforts)
+    head = _head(identity, efforts)
+    mouth = _mouth(identity, efforts)
     return Face(
         identity,
         pose,
         efforts,
         (_eye(identity, efforts, -1), _eye(identity, efforts, 1)),
         (_brow(identity, efforts, -1), _brow(identity, efforts, 1)),
-        nose,
-        _mouth(identity, efforts),
-        half_width,
-        top,
-        chin,
-        outline,
+        _nose(identity, efforts),
+        mouth,
+        head.half_width,
+        head.top,
+        head.chin,
+        _outline(pose, head, mouth.right[0] + _BESIDE_MOUTH),
     )
 
 
@@ -335,32 +344,40 @@ def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
     )
 
 
-def _outline(
-    identity: Identity,
-    pose: Pose,
-    efforts: Efforts,
-    half_width: float,
-    top: float,
-    chin: float,
-    jaw: float,
-    chin_width: float,
-) -> tuple[Point, ...]:
-    """Return the contour clockwise from the top; (x, y, depth) of its right half, mirrored."""
-    full = 0.008 * identity.cheek + 0.010 * max(efforts.smile, 0.0)
-    sag = 0.006 * min(max((identity.years - 45) / 35, 0.0), 1.0)
-    drop = chin - 0.866
+def _head(identity: Identity, efforts: Efforts) -> _Head:
+    head, jaw, chin_width, longer = _SHAPES[identity.face]
+    chin = 0.866 + longer + 0.008 * identity.face_height + 0.064 * efforts.jaw
+    return _Head(
+        half_width=0.247 * head * (1 + 0.022 * identity.face_width),
+        top=0.062 - 0.006 * identity.forehead,
+        chin=chin - 0.012 * efforts.chin_raise,
+        jaw=jaw * (1 + 0.03 * identity.jaw_width),
+        chin_width=chin_width * (1 + 0.10 * identity.chin_width),
+        cheek=0.008 * identity.cheek + 0.010 * max(efforts.smile, 0.0),
+        sag=0.006 * min(max((identity.years - 45) / 35, 0.0), 1.0),
+    )
+
+
+def _outline(pose: Pose, head: _Head, room: float) -> tuple[Point, ...]:
+    """Return the contour clockwise from the top.
+
+    The table holds (x, y, depth) of the right half; the cheeks are at least `room` wide beside the
+    mouth, so that stretched lips push them out.
+    """
+    drop = head.chin - 0.866
+    top, chin, half_width, jaw = head.top, head.chin, head.half_width, head.jaw
     half = [
         (0.092, top + 0.013, 0.0),
         (0.168, top + 0.060, 0.0),
         (half_width * 0.905, 0.205, 0.0),
         (half_width * 0.985, 0.32, 0.0),
         (half_width * 0.985, 0.43, 0.0),
-        (half_width * 0.970 + 0.3 * full, 0.53, 0.0),
-        (half_width * 0.915 + full, 0.63 + 0.2 * drop, 0.0),
-        (half_width * 0.795 * jaw + sag, 0.725 + 0.5 * drop, 0.02),
-        (half_width * 0.600 * jaw + 0.5 * sag, 0.800 + 0.85 * drop, 0.05),
-        (half_width * 0.330 * chin_width, chin - 0.022, 0.09),
-        (half_width * 0.150 * chin_width, chin - 0.003, 0.11),
+        (half_width * 0.970 + 0.3 * head.cheek, 0.53, 0.0),
+        (half_width * 0.915 + head.cheek, 0.63 + 0.2 * drop, 0.0),
+        (max(half_width * 0.795 * jaw + head.sag, room), 0.725 + 0.5 * drop, 0.02),
+        (half_width * 0.600 * jaw + 0.5 * head.sag, 0.800 + 0.85 * drop, 0.05),
+        (half_width * 0.330 * head.chin_width, chin - 0.022, 0.09),
+        (half_width * 0.150 * head.chin_width, chin - 0.003, 0.11),
     ]
     right = [pose.turn(x, y, z) for x, y, z in half]
     left = [pose.turn(-x, y, z) for x, y, z in reversed(half)]

@@ -259,7 +259,11 @@ def _draw_side_locks(canvas: skia.Canvas, face: Face, wavy: bool) -> None:
     for side in (-1.0, 1.0):
         path = _side_lock(face, side, wavy)
         lit = 0.86 + 0.32 * side * face.identity.light[0]
-        stops = [(0.0, argb(scale(colour, lit * 1.05))), (1.0, argb(scale(colour, lit * 0.68)))]
+        stops = [
+            (0.0, argb(scale(colour, lit * 0.80))),
+            (0.35, argb(scale(colour, lit * 1.02))),
+            (1.0, argb(scale(colour, lit * 0.66))),
+        ]
         canvas.drawPath(path, linear_paint((0.5, 0.30), (0.5, 0.95), stops))
         both.addPath(path)
     canvas.save()

@@ -57,8 +57,6 @@ def render(identity: Identity, aus: AUVector, size: int = 128) -> Image.Image:
 def _draw_head(canvas: skia.Canvas, face: Face) -> None:
     draw_ears(canvas, face)
     contour = draw_skin(canvas, face)
-    canvas.save()
-    canvas.clipPath(contour, True)
     draw_freckles(canvas, face)
     draw_nose(canvas, face)
     draw_beard_hairs(canvas, face)
@@ -68,7 +66,6 @@ def _draw_head(canvas: skia.Canvas, face: Face) -> None:
     draw_wrinkles(canvas, face)
     for brow in face.brows:
         draw_brow(canvas, face, brow)
-    canvas.restore()
     draw_front_hair(canvas, face, contour)
     if face.identity.glasses == "yes":
         draw_glasses(canvas, face)
