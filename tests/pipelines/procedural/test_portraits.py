@@ -126,3 +126,17 @@ def test_people_differ():
     for i, one in enumerate(faces):
         for other in faces[i + 1 :]:
             assert np.abs(one - other).mean() > 5
+
+
+def test_without_skia_the_message_says_what_to_install():
+    code = (
+        "import sys; sys.modules['skia'] = None\n"
+        "from synthgen.errors import MissingDependencyError\n"
+        "try:\n    import pipelines.procedural\n"
+        "except MissingDependencyError as error:\n    print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == (
+        "procedural faces need skia (import of skia halted; None in sys.modules); pip install "
+        "skia-python, and on a system without graphics libraries: apt install libegl1 libgl1"
+    )
