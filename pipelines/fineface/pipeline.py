@@ -306,10 +306,11 @@ def _prompt_count(prompt: str | list[str] | None, prompt_embeds: Tensor | None) 
 
 
 def _spread(embeds: Tensor, halves: int, samples: int) -> Tensor:
-    rows = embeds.shape[0] // halves
-    if rows == 0 or samples % rows:
+    rows, odd = divmod(embeds.shape[0], halves)
+    if rows == 0 or odd or samples % rows:
         raise ValueError(
-            f"{rows} image embeddings for {samples} samples; give one for all, or one for each"
+            f"{embeds.shape[0]} rows of image embeddings for {samples} samples; give one row for "
+            "all or one for each, and with guidance as many negative ones before them"
         )
     repeated = [half.repeat_interleave(samples // rows, dim=0) for half in embeds.chunk(halves)]
     return torch.cat(repeated)  # [halves·samples, …]

@@ -3,9 +3,11 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,10 +18,13 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
+from diffusers.utils import logging as diffusers_log
 from jaxtyping import Float
 from PIL.Image import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextModel
+from transformers.utils import logging as transformers_log
 
 from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.weights import LICENCES, checksums, locate
@@ -49,7 +54,8 @@ class FineFaceSource:
     def __init__(self, config: FineFaceConfig, device: str) -> None:
         self._config = config
         self._folders = locate(config.weights)
-        self._pipeline = self._load(getattr(torch, config.dtype), device)
+        with _no_progress_bars():
+            self._pipeline = self._load(getattr(torch, config.dtype), device)
         if device.startswith("cuda"):
             torch.backends.cudnn.deterministic = True
 
@@ -113,7 +119,7 @@ class FineFaceSource:
                 dtype=dtype,
                 local_files_only=True,
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise WeightsError(
                 f"{folders.base} cannot be loaded as Stable Diffusion: {_line(error)}"
             ) from error
@@ -123,6 +129,23 @@ class FineFaceSource:
         pipeline.vae.to(memory_format=torch.channels_last)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(device)
+
+
+@contextlib.contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep the loaders' progress bars out of a run's own output."""
+    shown = [library for library in (diffusers_log, transformers_log) if _shows_bars(library)]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
+
+
+def _shows_bars(library: ModuleType) -> bool:
+    return library.is_progress_bar_enabled()
 
 
 def _model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:

@@ -101,5 +101,9 @@ def test_faces_that_do_not_go_into_the_samples_are_refused(
 ) -> None:
     load_ip_adapter(pipe, ip_adapter)
 
-    with pytest.raises(ValueError, match="2 image embeddings for 3 samples; give one for all"):
+    with pytest.raises(ValueError, match="rows of image embeddings") as error:
         paint(pipe, slice(0, 3), noise, faces(2))
+    assert str(error.value) == (
+        "4 rows of image embeddings for 3 samples; give one row for all or one for each, and with "
+        "guidance as many negative ones before them"
+    )

@@ -166,6 +166,29 @@ def test_base_that_lacks_a_tensor_is_refused(
     )
 
 
+def test_base_with_a_wrong_shape_is_refused(
+    sd_folder: Path, fineface_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sd_folder, tmp_path / "sd")
+    file = tmp_path / "sd" / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(file), "conv_in.bias": torch.zeros(3)}, file, metadata={"format": "pt"})
+
+    with pytest.raises(WeightsError, match=r"as Stable Diffusion: .*conv_in\.bias"):
+        FineFaceSource(config(tmp_path / "sd", fineface_folder), "cpu")
+
+
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "text_encoder/model"])
+def test_base_that_was_cut_off_is_refused(
+    sd_folder: Path, fineface_folder: Path, tmp_path: Path, part: str
+) -> None:
+    shutil.copytree(sd_folder, tmp_path / "sd")
+    file = tmp_path / "sd" / f"{part}.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+
+    with pytest.raises(WeightsError, match=f"{tmp_path}/sd cannot be loaded as Stable Diffusion: "):
+        FineFaceSource(config(tmp_path / "sd", fineface_folder), "cpu")
+
+
 def test_base_without_a_file_is_refused(
     sd_folder: Path, fineface_folder: Path, tmp_path: Path
 ) -> None:
