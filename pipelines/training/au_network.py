@@ -6,16 +6,17 @@ It goes on where it was stopped, and then ends in the same weights as without th
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from pipelines.checkpoints import file_sha256
-from pipelines.libreface.network import LibreFaceNetwork, load_network, save_network
+from pipelines.libreface.network import load_network, save_network
 from pipelines.training.au_config import AUNetworkConfig
 from pipelines.training.au_faces import Face, HeldOutFaces, TrainingFaces
 from pipelines.training.au_metrics import AUAgreement, agreement
@@ -33,6 +34,7 @@ HISTORY = "history.jsonl"
 _LICENCE = "Apache-2.0"
 _PREFETCH = 4
 _GLANCE = 5
+_EVALUATED_AT_ONCE = 50
 
 
 def train_au_network(
@@ -68,13 +70,19 @@ def train_au_network(
 
 
 def evaluate_network(
-    network: LibreFaceNetwork, faces: HeldOutFaces, batch_size: int = 64, workers: int = 0
+    measure: Callable[[Tensor], Tensor], faces: HeldOutFaces, workers: int = 0
 ) -> dict[str, AUAgreement]:
-    """Measure held-out faces with a network and compare with what was drawn."""
+    """Measure held-out faces and compare with what was drawn.
+
+    Args:
+        measure: a network in evaluation mode: normalised crops to intensities.
+        faces: the faces.
+        workers: processes that draw them; 0: this one.
+    """
     drawn, measured = [], []
     with torch.inference_mode():
-        for batch in DataLoader(faces, batch_size, num_workers=workers):
-            measured.append(network(batch.pixels))
+        for batch in DataLoader(faces, _EVALUATED_AT_ONCE, num_workers=workers):
+            measured.append(measure(batch.pixels))
             drawn.append(batch.aus)
     return agreement(torch.cat(drawn).numpy(), torch.cat(measured).numpy())
 
@@ -137,7 +145,7 @@ def _save(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
 
 def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
     faces = HeldOutFaces(config, max(config.evaluation.faces // _GLANCE, 2))
-    found = evaluate_network(trainer.average, faces)
+    found = evaluate_network(trainer.measure, faces)
     line = {"step": trainer.step, "aus": {k: dataclasses.asdict(v) for k, v in found.items()}}
     with (folder / HISTORY).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -58,6 +58,10 @@ class AUTrainer:
         self.step += 1
         return float(loss.detach())
 
+    def measure(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
+        """Measure with the average, at the input size that is learned at now."""
+        return self.average(self._coarsened(pixels))
+
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on besides the configuration."""
         return {
