@@ -79,11 +79,16 @@ def judge(
         measured: AUs found [0–5]; anything where there is no face.
         faces: number of faces found; 0 is rejected, of several the measured one counts.
         policy: the bounds.
+
+    Raises:
+        ValueError: if a face was found and a measured value is not finite.
     """
-    if faces == 0 or not np.isfinite(measured).all():
+    if faces == 0:
         return Verdict.unmeasured("no_face", "no face was found")
     asked = np.clip(np.asarray(requested, np.float64), MIN_INTENSITY, MAX_INTENSITY)
     found = np.asarray(measured, np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError(f"a face was found, but its AUs are measured as {found.tolist()}")
     misses = [
         *_tolerance_misses(asked, found, policy),
         *_missing(asked, found, policy),

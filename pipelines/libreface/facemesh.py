@@ -33,7 +33,7 @@ class MediaPipeAligner:
         MissingDependencyError: if mediapipe is not installed.
     """
 
-    packages: tuple[str, ...] = ("mediapipe", "opencv-contrib-python", "pillow", "scipy")
+    packages: tuple[str, ...] = ("mediapipe", "pillow", "scipy")
 
     def __init__(self) -> None:
         self._mesh = _face_mesh()

@@ -42,6 +42,11 @@ def test_no_face_is_rejected_even_by_the_widest_policy():
     assert found == Verdict(False, "no_face", "no face was found", None, None, math.inf)
 
 
+def test_measurement_that_is_no_number_is_a_defect_not_a_verdict():
+    with pytest.raises(ValueError, match="a face was found, but its AUs are measured as"):
+        judge(np.zeros(12), np.full(12, np.nan, np.float32), 1, STRICT)
+
+
 def test_error_of_an_attempt_is_a_verdict():
     assert Verdict.error("ValueError: x") == Verdict(
         False, "error", "ValueError: x", None, None, math.inf

@@ -105,6 +105,16 @@ def test_missing_key_and_wrong_shape_are_named(network, tmp_path):
         load_network(tmp_path / "missing.pt")
 
 
+def test_weights_that_are_not_finite_are_refused(network, tmp_path):
+    state = {**network.state_dict(), "classifier.0.bias": torch.full((128,), torch.nan)}
+    torch.save({"model": state}, tmp_path / "nan.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_network(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'nan.pt'}: classifier.0.bias holds values that are not finite numbers"
+    )
+
+
 @pytest.mark.parametrize("size", ["0", "-3", "many", "5000"])
 def test_input_size_that_cannot_be_is_refused(network, tmp_path, size):
     odd = LibreFaceNetwork()
