@@ -32,7 +32,8 @@ def fuse_lora(
             the weights' number format.
 
     Raises:
-        WeightsError: if the UNet has other LoRA layers, which fusing would scale too.
+        WeightsError: if the UNet has other LoRA layers, which fusing would scale too, or if its
+            projections are fused copies, which the LoRA would not reach.
     """
     if not lora or not scale:
         return
@@ -40,6 +41,11 @@ def fuse_lora(
         raise WeightsError(
             f"the UNet has other LoRA adapters ({others}); "
             "unload them, and load them again after the AU adapter"
+        )
+    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+        raise WeightsError(
+            "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
+            "the AU adapter is loaded or unloaded, and fuse them again after it"
         )
     unet.load_lora_adapter(dict(lora), prefix="unet", adapter_name=_NAME, _pipeline=pipeline)
     unet.fuse_lora(lora_scale=scale, adapter_names=[_NAME])

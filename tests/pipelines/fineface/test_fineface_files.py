@@ -260,6 +260,21 @@ def test_other_loras_must_come_after_ours(base: FineFacePipeline, fineface_folde
     )
 
 
+def test_fused_projections_must_be_parted_first(
+    base: FineFacePipeline, fineface_folder: Path
+) -> None:
+    base.unet.fuse_qkv_projections()
+
+    with pytest.raises(WeightsError) as error:
+        base.load_au_adapter(fineface_folder)
+
+    assert str(error.value) == (
+        "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
+        "the AU adapter is loaded or unloaded, and fuse them again after it"
+    )
+    assert base.au_adapter is None
+
+
 def test_other_loras_work_on_top(
     pipe: FineFacePipeline, fineface_folder: Path, noise: Tensor
 ) -> None:
