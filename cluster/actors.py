@@ -7,6 +7,7 @@ holds nothing back.
 
 import contextlib
 import os
+import sys
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from typing import Any, Self
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
+from tqdm import tqdm
 
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.loading import load_worker
@@ -23,6 +25,9 @@ from samplers.spec import Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker
 from synthgen.errors import ConfigError, RunError, SynthgenError
+
+_PATIENCE = 60.0
+"""Time to the first loaded actor after which the user is told what is waited for [s]."""
 
 
 class WorkerActor:
@@ -93,11 +98,23 @@ class RayExecutor:
 
     def fingerprint(self) -> dict[str, Any]:
         """Wait for the first actor to be loaded, and return its fingerprint."""
+        patience: float | None = _PATIENCE
         while self._fingerprint is None:
-            done, _ = ray.wait(list(self._loading), num_returns=1)
+            done, _ = ray.wait(list(self._loading), num_returns=1, timeout=patience)
+            if not done:
+                self._say_what_is_waited_for()
+                patience = None
             for ref in done:
                 self._loaded(ref)
         return self._fingerprint
+
+    def _say_what_is_waited_for(self) -> None:
+        cpus, gpus = self._options["num_cpus"], self._options["num_gpus"]
+        tqdm.write(
+            f"no actor is loaded after {_PATIENCE:.0f} s: either the models are large or the "
+            f"cluster has no room for one ({cpus} CPU, {gpus:g} GPU); still waiting",
+            file=sys.stderr,
+        )
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
         """Work every shard; see `Executor.run`."""

@@ -54,7 +54,7 @@ class Progress:
             return
         judged, accepted = counts.get("judged", 0), counts.get("accepted", 0)
         if judged:
-            self._bar.set_postfix_str(f"{accepted / judged:.0%} of images", refresh=False)
+            self._bar.set_postfix_str(f"{accepted / judged:.0%} of images kept", refresh=False)
         self._bar.update(min(self._kept + accepted, self._samples) - self._bar.n)
 
     def _describe(self) -> None:
