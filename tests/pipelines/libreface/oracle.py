@@ -35,12 +35,12 @@ for name in ("nms", "qnms"):
 def main(job: dict) -> None:
     """Do what the job asks for."""
     folder = Path(job["folder"])
-    if heads := job.get("heads"):
-        _heads(folder, **heads)
     for square in job.get("squares", []):
         _square(**square)
     for aligned in job.get("aligned", []):
         _aligned(folder, **aligned)
+    if heads := job.get("heads"):
+        _heads(folder, **heads)
     if timed := job.get("timed"):
         _timed(folder, **timed)
 
