@@ -1,5 +1,6 @@
 """The command line. Each command is a few lines; what it needs is imported inside it."""
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +39,9 @@ class Executor(StrEnum):
 
 def main() -> None:
     """Run a command; an error that the user can mend becomes one line and an exit code."""
+    # Before anything imports transformers, in this process and in the actors that it starts:
+    # diffusers would have it warn about image processors that no pipeline here uses.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app()
     except RunError as error:
