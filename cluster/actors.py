@@ -9,7 +9,6 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Self
 
 import ray
@@ -85,12 +84,7 @@ class RayExecutor:
             self._hire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for member in self._members:
             ray.kill(member.handle)
         if self._started:

@@ -1,7 +1,6 @@
 """Progress of a run, for people: accepted a second, acceptance rate, time left."""
 
 import sys
-from types import TracebackType
 from typing import Self
 
 from tqdm import tqdm
@@ -22,12 +21,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
