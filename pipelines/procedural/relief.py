@@ -96,9 +96,10 @@ def _light(
     ny = (0.62 * np.sign(v) * np.abs(v) ** 2.0)[:, None] - slope_y
     norm = 1.0 / np.sqrt(1.0 + nx * nx + ny * ny)
     lx, ly, lz = lamp.direction
-    facing = (nx * lx + ny * ly + lz) * norm
+    toward = nx * lx + ny * ly + lz
+    facing = toward * norm
     half = 1.0 / np.sqrt(2.0 + 2.0 * lz)
-    mirror = np.maximum((nx * lx + ny * ly + lz + 1.0) * norm * half, 0.0)
+    mirror = np.maximum((toward + 1.0) * norm * half, 0.0)
     occlusion = np.exp(-_field(skin.hollows, x, y))
     intensity = (0.36 + 0.80 * np.maximum(0.12 + 0.88 * facing, 0.0)) * occlusion
     mirror *= mirror
@@ -122,26 +123,32 @@ def _albedo(
     return channels
 
 
-def _bells(
-    bumps: Sequence[Bump], x: Float[np.ndarray, " columns"], y: Float[np.ndarray, " rows"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    table = np.array(bumps, np.float32)
-    dx = (x[None, :] - table[:, 0:1]) / table[:, 2:3]
-    dy = (y[None, :] - table[:, 1:2]) / table[:, 3:4]
-    across = np.exp(-0.5 * dx * dx)
-    down = table[:, 4:5] * np.exp(-0.5 * dy * dy)
-    return across, down, -dx / table[:, 2:3] * across, -dy / table[:, 3:4] * down
-
-
 def _field(
     bumps: Sequence[Bump], x: Float[np.ndarray, " columns"], y: Float[np.ndarray, " rows"]
 ) -> Float[np.ndarray, "rows columns"]:
-    across, down, _, _ = _bells(bumps, x, y)
-    return np.einsum("ki,kj->ij", down, across)
+    table = np.array(bumps, np.float32)
+    _, across = _bells(x, table[:, 0:1], table[:, 2:3])
+    _, down = _bells(y, table[:, 1:2], table[:, 3:4])
+    return np.einsum("ki,kj->ij", table[:, 4:5] * down, across)
 
 
 def _slopes(
     bumps: Sequence[Bump], x: Float[np.ndarray, " columns"], y: Float[np.ndarray, " rows"]
 ) -> tuple[Float[np.ndarray, "rows columns"], Float[np.ndarray, "rows columns"]]:
-    across, down, across_slope, down_slope = _bells(bumps, x, y)
+    table = np.array(bumps, np.float32)
+    dx, across = _bells(x, table[:, 0:1], table[:, 2:3])
+    dy, down = _bells(y, table[:, 1:2], table[:, 3:4])
+    down = table[:, 4:5] * down
+    across_slope = -dx / table[:, 2:3] * across
+    down_slope = -dy / table[:, 3:4] * down
     return np.einsum("ki,kj->ij", down, across_slope), np.einsum("ki,kj->ij", down_slope, across)
+
+
+def _bells(
+    at: Float[np.ndarray, " positions"],
+    centres: Float[np.ndarray, "bumps 1"],
+    widths: Float[np.ndarray, "bumps 1"],
+) -> tuple[Float[np.ndarray, "bumps positions"], Float[np.ndarray, "bumps positions"]]:
+    """Return distances [standard deviations] and the bells' values."""
+    distance = (at[None, :] - centres) / widths
+    return distance, np.exp(-0.5 * distance * distance)
