@@ -14,7 +14,7 @@ import time
 from cluster.executors import InlineExecutor
 from cluster.rows import encode_image
 from cluster.schedule import Schedule
-from pipelines.loading import load_source, load_verifier, pick_device, set_threads
+from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_device
 from pipelines.policy import judge
 from samplers.plan import build_plan
 from synthgen.config import RunConfig, load_config
@@ -38,7 +38,7 @@ def generate_rate(config: RunConfig) -> float:
 def plain_rate(config: RunConfig) -> float:
     """Images a second of the plain loop."""
     plan = build_plan(config)
-    set_threads(config.pipeline.threads)
+    fix_arithmetic(config.pipeline.threads)
     source = load_source(config.pipeline, pick_device())
     verifier = load_verifier(config.verify, pick_device())
     attempts = [plan.attempt(plan.sample(index), 0) for index in range(config.samples)]

@@ -1,7 +1,13 @@
 """Load a worker from the configuration, the same way inline and in an actor."""
 
 from cluster.worker import Worker
-from pipelines.loading import check_pipeline, load_source, load_verifier, pick_device, set_threads
+from pipelines.loading import (
+    check_pipeline,
+    fix_arithmetic,
+    load_source,
+    load_verifier,
+    pick_device,
+)
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage
@@ -15,7 +21,7 @@ def load_worker(config: RunConfig) -> Worker:
     """
     check_pipeline(config)
     plan = build_plan(config)
-    set_threads(config.pipeline.threads)
+    fix_arithmetic(config.pipeline.threads)
     device = pick_device()
     return Worker(
         config,

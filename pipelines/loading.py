@@ -11,11 +11,18 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def set_threads(threads: int) -> None:
-    """Fix the CPU threads of this process: CPU kernels change bits with their number."""
+def fix_arithmetic(threads: int) -> None:
+    """Make this process compute the same bits each time.
+
+    CPU kernels change bits with the number of threads. On a GPU, cuDNN may pick other algorithms
+    from run to run, and its default TF32 moves measurements by about 1e-3.
+    """
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def load_source(config: PipelineConfig, device: str) -> ImageSource:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.loading import load_source, pick_device, set_threads
+from pipelines.loading import fix_arithmetic, load_source, pick_device
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_index, au_vector
 from synthgen.config import PipelineConfig, ProceduralConfig, load_config
@@ -38,7 +38,7 @@ def write_image(
     pipeline: PipelineConfig = _DRAWN
     if config is not None:
         pipeline = load_config(config, overrides).pipeline.model_copy(update={"batch_size": 1})
-    set_threads(pipeline.threads)
+    fix_arithmetic(pipeline.threads)
     source = load_source(pipeline, pick_device())
     (picture,) = source.paint([Attempt(_spec(prompt, aus, seed), 0, seed)])
     try:
