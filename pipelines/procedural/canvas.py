@@ -139,12 +139,10 @@ def soft_spot(
     canvas.save()
     canvas.translate(*centre)
     canvas.scale(*radii)
-    stops = [
-        (0.0, argb(colour, alpha)),
-        (0.55, argb(colour, alpha * 0.45)),
-        (1.0, argb(colour, 0.0)),
-    ]
-    canvas.drawCircle(0.0, 0.0, 1.0, radial_paint((0.0, 0.0), 1.0, stops))
+    clear = argb(colour, 0.0)
+    colours = [_byte(alpha) << 24 | clear, _byte(alpha * 0.45) << 24 | clear, clear]
+    shader = skia.GradientShader.MakeRadial((0.0, 0.0), 1.0, colours, [0.0, 0.55, 1.0])
+    canvas.drawCircle(0.0, 0.0, 1.0, skia.Paint(AntiAlias=True, Shader=shader))
     canvas.restore()
 
 

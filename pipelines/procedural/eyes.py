@@ -168,16 +168,23 @@ def _draw_brow_hairs(
     canvas: skia.Canvas, above: list[Point], below: list[Point], colour: Colour
 ) -> None:
     path = skia.Path()
-    for t in np.linspace(0.02, 0.92, 17).tolist():
-        low, high = _along(below, t), _along(above, min(t + 0.07, 1.0))
-        path.moveTo(*low)
-        path.lineTo(high[0], high[1] - 0.0015)
+    for root, tip in _HAIRS:
+        path.moveTo(*_along(below, *root))
+        x, y = _along(above, *tip)
+        path.lineTo(x, y - 0.0015)
     canvas.drawPath(path, stroke_paint(scale(colour, 0.8), 0.0028, 0.55))
 
 
-def _along(points: list[Point], t: float) -> Point:
-    position = t * (len(points) - 1)
-    i = min(int(position), len(points) - 2)
-    rest = position - i
+def _along(points: list[Point], i: int, rest: float) -> Point:
     (x0, y0), (x1, y1) = points[i], points[i + 1]
     return (x0 + (x1 - x0) * rest, y0 + (y1 - y0) * rest)
+
+
+def _knot(t: float) -> tuple[int, float]:
+    """Return segment and rest of a position [0–1] along the four points of a brow."""
+    i = min(int(t * 3), 2)
+    return i, t * 3 - i
+
+
+_HAIRS = [(_knot(t), _knot(min(t + 0.07, 1.0))) for t in np.linspace(0.02, 0.92, 17).tolist()]
+"""Where each hair of a brow begins on its lower and ends on its upper edge."""

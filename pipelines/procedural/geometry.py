@@ -180,7 +180,8 @@ class Face:
             y: from the top of the image.
             lift: how far it stands out of the skin, as the tip of the nose does.
         """
-        return self.pose.turn(x, y, 0.19 - 2.2 * x * x - 0.45 * (y - 0.55) ** 2 + lift)
+        drop = y - 0.55
+        return self.pose.turn(x, y, 0.19 - 2.2 * x * x - 0.45 * drop * drop + lift)
 
     def behind(self, x: float, y: float, depth: float = 0.0) -> Point:
         """Turn a point off the face's surface (hair, ears, neck) into image coordinates.

@@ -168,18 +168,14 @@ def _draw_cap_strands(canvas: skia.Canvas, face: Face, colour: Colour) -> None:
     part_x = (
         0.075 * max(-1.0, min(1.0, identity.parting)) if identity.hair_style != "tied-back" else 0.0
     )
-    wide, top = face.half_width, face.top
+    wide, top, turn = face.half_width, face.top, face.pose.turn
     paths = (skia.Path(), skia.Path(), skia.Path())
     for i, (a, b, c, d) in enumerate(draws):
         side = 1.0 if i % 2 else -1.0
         u = (i + 0.5) / len(draws)
-        start = face.behind(part_x + 0.01 * a, top - 0.02 + 0.15 * u, 0.10 * u)
-        end = face.behind(
-            side * (wide * (1.02 - 0.22 * u) + 0.02 * b), 0.42 - 0.16 * u + 0.03 * c, 0.02
-        )
-        bend = face.behind(
-            side * (wide * (0.98 - 0.30 * u)), top + 0.05 + 0.10 * u + 0.02 * d, 0.04
-        )
+        start = turn(part_x + 0.01 * a, top - 0.02 + 0.15 * u, 0.10 * u)
+        end = turn(side * (wide * (1.02 - 0.22 * u) + 0.02 * b), 0.42 - 0.16 * u + 0.03 * c, 0.02)
+        bend = turn(side * (wide * (0.98 - 0.30 * u)), top + 0.05 + 0.10 * u + 0.02 * d, 0.04)
         path = paths[i % 3]
         path.moveTo(*start)
         path.quadTo(*bend, *end)
