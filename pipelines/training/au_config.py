@@ -83,19 +83,23 @@ class AugmentationConfig(Section):
 class CoarseConfig(Section):
     """A beginning at fewer pixels: it takes a fraction of the time and teaches where things are."""
 
-    share: float = Field(default=0.5, ge=0, lt=1, description="Share of the steps [0, 1).")
+    steps: int = Field(default=0, ge=0, description="Steps from the first on.")
     input_size: int = Field(
         default=72, ge=MIN_INPUT_SIZE, le=MAX_INPUT_SIZE, description="Side of the input [pixels]."
     )
 
 
-class OptimizerConfig(Section):
-    """AdamW with a linear warm-up and a cosine decay to zero."""
+class CycleConfig(Section):
+    """Steps in which the learning rate rises linearly and then falls to zero along a cosine."""
 
+    steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Highest learning rate.")
-    warmup: float = Field(
-        default=0.1, ge=0, le=1, description="Share of the steps that warm up [0, 1]."
-    )
+    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps that warm up.")
+
+
+class OptimizerConfig(Section):
+    """AdamW."""
+
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="Decoupled weight decay.")
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
@@ -119,7 +123,10 @@ class AUNetworkConfig(Section):
     """A training run of the AU network; the weights are a function of it."""
 
     seed: int = Field(ge=0, lt=2**63, description="Seed of everything that is drawn [0, 2^63).")
-    steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
+    cycles: tuple[CycleConfig, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
     batch_size: int = Field(default=64, ge=2, le=4096, description="Faces in a step.")
     input_size: int = Field(
         default=112,
@@ -132,7 +139,7 @@ class AUNetworkConfig(Section):
         default=AugmentationConfig(), description="What is done to a face before it is learned."
     )
     coarse: CoarseConfig = Field(
-        default=CoarseConfig(share=0.0), description="The beginning of the training."
+        default=CoarseConfig(), description="The beginning of the training."
     )
     optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="How it is learned.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of both heads [0, 1).")
@@ -159,3 +166,8 @@ class AUNetworkConfig(Section):
     evaluation: EvaluationConfig = Field(
         default=EvaluationConfig(), description="What the result is measured on."
     )
+
+    @property
+    def steps(self) -> int:
+        """Steps of all cycles."""
+        return sum(cycle.steps for cycle in self.cycles)

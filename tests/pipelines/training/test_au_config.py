@@ -4,9 +4,11 @@ from pipelines.training.au_config import AUNetworkConfig
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError
 
-SMALL = (
-    "seed: 1\nsteps: 4\nfaces: {expressions: [{share: 0.4, rate: 0}, {share: 0.6, rate: 0.3}]}\n"
-)
+SMALL = """
+seed: 1
+cycles: [{steps: 4}, {steps: 6}]
+faces: {expressions: [{share: 0.4, rate: 0}, {share: 0.6, rate: 0.3}]}
+"""
 
 
 def read(tmp_path, text):
@@ -17,7 +19,7 @@ def read(tmp_path, text):
 
 def test_defaults_fill_what_is_not_said(tmp_path):
     config = read(tmp_path, SMALL)
-    assert config.input_size == 112
+    assert (config.input_size, config.steps) == (112, 10)
     assert [kind.rate for kind in config.faces.expressions] == [0, 0.3]
 
 
