@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
+from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
 from synthgen.config.expressions import IntensityRange
 
@@ -50,7 +51,10 @@ class FacesConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """What is done to a face before it is learned; each strength is drawn from 0 to its bound."""
+    """What is done to a face before it is learned; each strength is drawn from 0 to its bound.
+
+    How often is said by each cycle.
+    """
 
     share: float = Field(
         default=0.6, ge=0, le=1, description="Chance of each of the changes [0, 1]."
@@ -95,6 +99,23 @@ class CycleConfig(Section):
     steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Highest learning rate.")
     warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps that warm up.")
+    augmented: float = Field(
+        default=0.4, ge=0, le=1, description="Chance of each change of a face [0, 1]."
+    )
+    emphasis: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="AU → its weight in the intensity head's loss; 1 for the others."
+    )
+
+    @field_validator("emphasis")
+    @classmethod
+    def _aus_exist(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            au_index(name)
+        return value
+
+    def weights(self) -> list[float]:
+        """Return the weights in the order of an AU vector."""
+        return [self.emphasis.get(name, 1.0) for name in AUS]
 
 
 class OptimizerConfig(Section):
@@ -171,3 +192,11 @@ class AUNetworkConfig(Section):
     def steps(self) -> int:
         """Steps of all cycles."""
         return sum(cycle.steps for cycle in self.cycles)
+
+    def cycle(self, step: int) -> CycleConfig:
+        """Return the cycle of a step; after the end the last one."""
+        for cycle in self.cycles:
+            if step < cycle.steps:
+                return cycle
+            step -= cycle.steps
+        return self.cycles[-1]

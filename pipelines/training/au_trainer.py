@@ -86,7 +86,8 @@ class AUTrainer:
             features = network.encoder(pixels).flatten(1)  # [B, 512]
         features = features.float()
         intensity, detection = network.classifier(features), network.classifier_2(features)
-        return au_loss(intensity, detection, aus, self._config.detection_weight)
+        weights = torch.tensor(self._config.cycle(self.step).weights())
+        return au_loss(intensity, detection, aus, weights, self._config.detection_weight)
 
     def _coarsened(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 k l"]:
         coarse = self._config.coarse
