@@ -56,9 +56,6 @@ class AugmentationConfig(Section):
     How often is said by each cycle.
     """
 
-    share: float = Field(
-        default=0.6, ge=0, le=1, description="Chance of each of the changes [0, 1]."
-    )
     shift: float = Field(
         default=0.02, ge=0, le=0.2, description="Shift [share of the image's side]."
     )
