@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pipelines.checkpoints import file_sha256
 from pipelines.libreface.network import load_network, save_network
+from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.au_config import AUNetworkConfig
 from pipelines.training.au_faces import Face, HeldOutFaces, TrainingFaces
 from pipelines.training.au_metrics import AUAgreement, agreement
@@ -109,15 +110,15 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> No
         begun = value[: len(old)] if key == "cycles" and isinstance(old, list) else value
         if old != begun:
             raise OutputError(
-                f"{path} was trained with {key} {old!r}, the configuration says {value!r}; "
+                f"{path} was trained with {key} {old!r}, now it is {value!r}; "
                 "train into another folder, or start anew"
             )
 
 
 def _what_counts(config: AUNetworkConfig) -> dict[str, Any]:
-    """Return the part of the configuration that the weights are a function of."""
+    """Return what the weights are a function of: the configuration's part, and the renderer."""
     free = {"workers", "checkpoint_every", "evaluation"}
-    return config.model_dump(mode="json", exclude=free)
+    return {"renderer": RENDERER_VERSION, **config.model_dump(mode="json", exclude=free)}
 
 
 def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int) -> None:
@@ -176,6 +177,7 @@ def _card(
         "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
         "licence": _LICENCE,
         "data": "procedural faces, each of an identity of its own, drawn for the training",
+        "renderer": RENDERER_VERSION,
         "faces_seen": config.steps * config.batch_size,
         "steps": config.steps,
         "configuration": config.model_dump(mode="json"),
