@@ -1,6 +1,7 @@
 """One shard from its specs to its committed file; knows no Ray."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -21,6 +22,8 @@ from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.errors import RunError, SynthgenError
 from synthgen.schema import Reject
+
+_log = logging.getLogger(__name__)
 
 Seconds = defaultdict[str, float]
 """Seconds spent in each stage."""
@@ -142,10 +145,19 @@ class Worker:
             return self._judge(batch, self.paint(batch), seconds)
         except SynthgenError:
             raise
+        except Exception:
+            _log.exception("a batch failed; its samples are made one by one")
+        return [self._alone(attempt, place, seconds) for place, attempt in enumerate(batch)]
+
+    def _alone(self, attempt: Attempt, place: int, seconds: Seconds) -> Outcome:
+        """Make a sample in a batch of its repeats, at its own place: bits may depend on it."""
+        try:
+            image = self.paint([attempt] * (place + 1))[place]
+            return self._judge([attempt], [image], seconds)[0]
+        except SynthgenError:
+            raise
         except Exception as error:
-            if len(batch) == 1:
-                return [self._failed(batch[0], error)]
-        return [self._isolated([attempt], seconds)[0] for attempt in batch]
+            return self._failed(attempt, error)
 
     def _judge(
         self, attempts: Sequence[Attempt], images: Sequence[Image], seconds: Seconds

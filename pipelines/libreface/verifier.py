@@ -126,7 +126,7 @@ class LibreFaceVerifier:
             return np.empty((0, AU_COUNT), np.float32)
         like = next(self._network.parameters())
         pixels = face_pixels(crops, self._network.input_size).to(like.device, like.dtype)
-        aus: Tensor = self._network(pixels)
+        aus: Tensor = self._network.by_rows(pixels)
         return aus.float().cpu().numpy()
 
 

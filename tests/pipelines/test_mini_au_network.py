@@ -107,3 +107,13 @@ def test_neutral_faces_and_those_of_other_categories_are_refused(asked_for, emot
             for found in measured:
                 verdict = judge(asked, found, 1, policy)
                 assert not verdict.accepted, (shown, asked.round(1), found.round(1))
+
+
+@pytest.mark.parametrize("size", [3, 5, 12])
+def test_bits_depend_neither_on_the_place_in_the_batch_nor_on_the_others(size):
+    verifier = LibreFaceVerifier.from_pretrained("mini")
+    images = [render(random_identity(seed), [float(seed % 4)] * 12) for seed in range(size)]
+    found = verifier.measure(images).aus
+    turned = verifier.measure([*images[1:], images[0]]).aus
+    assert np.array_equal(np.roll(turned, 1, axis=0), found)
+    assert np.array_equal(verifier.measure([images[2]] * size).aus[0], found[2])
