@@ -7,7 +7,19 @@ from typing import Any
 from samplers.priors.emotions import EmotionsPrior
 from samplers.priors.independent import IndependentPrior
 from samplers.priors.prior import Prior
-from synthgen.config import EmotionsConfig, ExpressionsConfig, load_expressions, parse_expressions
+from synthgen.config import (
+    EmotionsConfig,
+    ExpressionsConfig,
+    IndependentConfig,
+    load_expressions,
+    parse_expressions,
+)
+
+_PRIORS: dict[type, type[Any]] = {
+    EmotionsConfig: EmotionsPrior,
+    IndependentConfig: IndependentPrior,
+}
+"""Section of the configuration → its prior."""
 
 
 def load_prior(source: str | Path | Mapping[str, Any]) -> Prior:
@@ -30,6 +42,4 @@ def build_prior(config: ExpressionsConfig) -> Prior:
     Raises:
         ConfigError: if a category is unknown, cannot be shown, or is ambiguous.
     """
-    if isinstance(config, EmotionsConfig):
-        return EmotionsPrior.from_config(config)
-    return IndependentPrior.from_config(config)
+    return _PRIORS[type(config)].from_config(config)

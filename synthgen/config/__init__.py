@@ -1,12 +1,6 @@
 """The configuration of a run: one YAML file, checked, immutable."""
 
-from synthgen.config.expressions import (
-    AURate,
-    EmotionsConfig,
-    ExpressionsConfig,
-    IndependentConfig,
-    IntensityRange,
-)
+from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.identities import IdentitiesConfig, PromptIdentitiesConfig
 from synthgen.config.loading import (
     dump_config,
@@ -21,6 +15,12 @@ from synthgen.config.pipeline import (
     FineFaceWeights,
     PipelineConfig,
     ProceduralConfig,
+)
+from synthgen.config.priors import (
+    AURate,
+    EmotionsConfig,
+    IndependentConfig,
+    IntensityRange,
 )
 from synthgen.config.run import RunConfig
 from synthgen.config.verify import PolicyConfig, VerifyConfig

@@ -1,0 +1,39 @@
+"""What the sections of all priors share."""
+
+from pydantic import Field, model_validator
+
+from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
+from synthgen.config.base import Section
+
+
+class IntensityRange(Section):
+    """A range of AU intensities; values are drawn uniformly from it."""
+
+    low: float = Field(default=2.0, description="Lowest intensity of an active AU, in [0, 5].")
+    high: float = Field(default=5.0, description="Highest intensity of an active AU, in [0, 5].")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "IntensityRange":
+        if self.low > self.high:
+            raise ValueError(
+                f"low is {self.low:g} and high is {self.high:g}; low must not be larger"
+            )
+        return self
+
+
+class PriorSection(Section):
+    """The keys that every prior has."""
+
+    allow_out_of_range: bool = Field(
+        default=False,
+        description="Allow intensities outside [0, 5], to which FineFace answers too.",
+    )
+
+    def _check_intensities(self, where: str, *values: float) -> None:
+        """Refuse intensities outside [0, 5] that the section does not allow."""
+        outside = [value for value in values if not MIN_INTENSITY <= value <= MAX_INTENSITY]
+        if outside and not self.allow_out_of_range:
+            raise ValueError(
+                f"{where} {outside[0]:g} is outside [0, 5]; "
+                "set allow_out_of_range: true to allow it"
+            )
