@@ -6,6 +6,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from samplers.priors.estimates import estimate
+from samplers.priors.support import Part
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
 
@@ -23,8 +25,16 @@ class Prior(ABC):
     stratum and draws the vector anew.
     """
 
-    width: ClassVar[int]
-    """Uniforms that a vector takes; each AU's numbers have columns of their own."""
+    balanced: ClassVar[bool] = False
+    """Whether strata are dealt out in exact shares, which a further trial under rules keeps.
+
+    Where they are not, the stratum is a part of the random draw, and a further trial draws it anew.
+    """
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
 
     @property
     @abstractmethod
@@ -51,19 +61,46 @@ class Prior(ABC):
 
     @abstractmethod
     def rates(self) -> Float64[np.ndarray, " 12"]:
-        """Return the exact share of samples in which each AU is active."""
+        """Return the share of samples in which each AU is active: exact, but under rules."""
 
     @abstractmethod
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
-        """Return the exact mean intensity of each AU where it is active."""
+        """Return the mean intensity of each AU where it is active: exact, but under rules."""
+
+    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return the rates that were asked for, before any rule."""
+        return self.rates()
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return P(AU i and AU j active); the diagonal holds the rates.
+
+        Estimated on a fixed sample of 2^18 vectors (standard error below 0.001) unless a prior
+        knows it exactly.
+        """
+        return estimate(self).joint
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of categories that the 12 AUs of their prototypes cannot tell apart."""
         return ()
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the plan should know about the prior, a sentence each."""
+        return ()
+
     def category(self, stratum: int) -> str | None:
-        """Return the category of a stratum, or None where the prior has none."""
+        """Return the category of a stratum, or None where it has none."""
         return self.categories[stratum] if self.categories else None
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts whose shares rules must not change, and what each may show.
+
+        A part may claim more than it draws: what no claim allows is impossible.
+        """
+        return (Part.of("this prior", self.rates()),)
+
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the number of the part of each stratum."""
+        return np.zeros_like(strata)
 
     def vectors(
         self,
@@ -74,10 +111,43 @@ class Prior(ABC):
         replacement: int = 0,
     ) -> Float32[np.ndarray, "rows 12"]:
         """Draw the AU vectors of the positions from `start` of a split, one for each stratum."""
+        return self.draw(strata, self._numbers(seed, split, start, len(strata), replacement))
+
+    def trial(
+        self,
+        seed: int,
+        split: str,
+        start: int,
+        strata: Int64[np.ndarray, " rows"],
+        replacement: int,
+        number: int,
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+        """Draw positions once more, for rules that refused what they drew before.
+
+        Args:
+            seed: seed of the run.
+            split: the split.
+            start: first position.
+            strata: what the positions were given.
+            replacement: number of the spec; a replacement keeps its stratum.
+            number: trial, from 1; each has stages of its own.
+
+        Returns:
+            Strata and vectors.
+        """
+        place = f"{split}/trial-{number}"
+        if not self.balanced and not replacement:
+            strata = self.strata(seed, place, start, start + len(strata))
+        return strata, self.vectors(seed, place, start, strata, replacement)
+
+    def _numbers(
+        self, seed: int, split: str, start: int, count: int, replacement: int
+    ) -> Float64[np.ndarray, "rows width"]:
+        """Return the uniforms of the vectors at `count` positions."""
         stage = f"expressions/vector/{split}"
         if replacement:
             stage += f"/replacement-{replacement}"
-        return self.draw(strata, uniforms(seed, stage, start, start + len(strata), self.width))
+        return uniforms(seed, stage, start, start + count, self.width)
 
     def sample(self, n: int, seed: int) -> Float32[np.ndarray, "n 12"]:
         """Draw n AU vectors: those of a run whose one split is `train`.
