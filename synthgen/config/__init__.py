@@ -18,7 +18,9 @@ from synthgen.config.pipeline import (
 )
 from synthgen.config.priors import (
     AURate,
+    BuiltinConfig,
     EmotionsConfig,
+    EmpiricalConfig,
     IndependentConfig,
     IntensityRange,
 )
@@ -27,7 +29,9 @@ from synthgen.config.verify import PolicyConfig, VerifyConfig
 
 __all__ = [
     "AURate",
+    "BuiltinConfig",
     "EmotionsConfig",
+    "EmpiricalConfig",
     "ExpressionsConfig",
     "FineFaceConfig",
     "FineFaceWeights",

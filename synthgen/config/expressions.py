@@ -5,11 +5,13 @@ from typing import Annotated
 from pydantic import Field
 
 from synthgen.config.priors import (
+    BuiltinConfig,
     EmotionsConfig,
+    EmpiricalConfig,
     IndependentConfig,
 )
 
 ExpressionsConfig = Annotated[
-    EmotionsConfig | IndependentConfig,
+    EmotionsConfig | IndependentConfig | EmpiricalConfig | BuiltinConfig,
     Field(discriminator="prior"),
 ]

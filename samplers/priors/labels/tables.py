@@ -1,0 +1,208 @@
+"""Label tables: one row for each image or frame, one column for each AU, in CSV files."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float64
+from pyarrow import csv
+
+from samplers.priors.labels.faults import NO_VALUE, describe_fault, read_header
+from samplers.priors.labels.filters import Where, is_numeric, matches
+from samplers.priors.labels.source import LabelBatch, Labels
+from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY, MIN_INTENSITY, au_index
+from synthgen.errors import LabelsError
+
+_BLOCK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """How the columns of a format are called.
+
+    Attributes:
+        name: the format.
+        column: pattern of a whole column name without blanks around; its group is an AU's number.
+        example: such a column, for messages.
+        success: column that says whether a row holds a face at all; None where there is none.
+    """
+
+    name: str
+    column: re.Pattern[str]
+    example: str
+    success: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the values of a table stand; each name as the file writes it.
+
+    Attributes:
+        header: all columns.
+        aus: AU → its column.
+        success: column of the success, if the file has one.
+        weight: column of the weights, if one is asked for.
+        where: column → what it must hold.
+    """
+
+    header: tuple[str, ...]
+    aus: dict[str, str]
+    success: str | None
+    weight: str | None
+    where: Where
+
+    def types(self) -> dict[str, pa.DataType]:
+        """Return the type of each column that is read."""
+        numbers = [*self.aus.values(), self.success, self.weight]
+        types = {name: pa.float64() for name in numbers if name is not None}
+        for name, wanted in self.where.items():
+            types.setdefault(name, pa.float64() if is_numeric(wanted) else pa.string())
+        return types
+
+
+FORMATS = {
+    "csv": TableFormat("csv", re.compile(r"au_?0*(\d+)", re.IGNORECASE), "AU1 or AU01"),
+    "openface": TableFormat(
+        "openface", re.compile(r"AU0*(\d+)_r", re.IGNORECASE), "AU01_r", success="success"
+    ),
+    "libreface": TableFormat(
+        "libreface", re.compile(r"au_(\d+)_intensity", re.IGNORECASE), "au_1_intensity"
+    ),
+}
+"""`csv`: a table of our own kind. `openface`: what OpenFace 2's FeatureExtraction writes, whose
+names have leading blanks. `libreface`: what LibreFace's command line writes."""
+
+
+def open_table(
+    root: Path, table: TableFormat, where: Where | None = None, weights: str | None = None
+) -> Labels:
+    """Open a CSV file, or every CSV file below a folder.
+
+    Args:
+        root: the file or folder.
+        table: how its columns are called.
+        where: column → what it must hold.
+        weights: column of the weights; without one each row weighs 1.
+
+    Raises:
+        LabelsError: if there is no such file, or a column is missing or stands there twice.
+    """
+    files = tuple(sorted(root.rglob("*.csv"))) if root.is_dir() else (root,)
+    if not files:
+        raise LabelsError(f"there is no .csv file below {root}")
+    columns = [find_columns(path, table, where or {}, weights) for path in files]
+    for path, found in zip(files, columns, strict=True):
+        if found.aus.keys() != columns[0].aus.keys():
+            raise LabelsError(
+                f"{path} codes {', '.join(found.aus)}, and {files[0]} {', '.join(columns[0].aus)}; "
+                "files of one folder must code the same AUs"
+            )
+
+    def read() -> Iterator[LabelBatch]:
+        for path, found in zip(files, columns, strict=True):
+            yield from _read(path, found)
+
+    return Labels(root, files, tuple(columns[0].aus), (), read)
+
+
+def find_columns(path: Path, table: TableFormat, where: Where, weights: str | None) -> Columns:
+    """Find the columns of a table by its first line.
+
+    Raises:
+        LabelsError: if a column is missing or stands there twice.
+    """
+    header = read_header(path)
+    names: dict[str, str] = {}
+    aus: dict[str, str] = {}
+    for raw in header:
+        name = raw.strip()
+        found = table.column.fullmatch(name)
+        au = f"AU{int(found[1])}" if found else None
+        if au in aus or (name in names and name in {*where, weights, table.success}):
+            raise LabelsError(f"{path}, line 1: column {name!r} stands there twice")
+        names[name] = raw
+        if au in AUS:
+            aus[au] = raw
+    if not aus:
+        raise LabelsError(
+            f"{path}, line 1: no column is one of the 12 AUs; format {table.name!r} wants columns "
+            f"such as {table.example}"
+        )
+    for name in (*where, *([weights] if weights else [])):
+        if name not in names:
+            raise LabelsError(f"{path}, line 1: there is no column {name!r}")
+    return Columns(
+        header=header,
+        aus={au: aus[au] for au in AUS if au in aus},
+        success=names.get(table.success) if table.success else None,
+        weight=names[weights] if weights else None,
+        where={names[name]: wanted for name, wanted in where.items()},
+    )
+
+
+def _read(path: Path, columns: Columns) -> Iterator[LabelBatch]:
+    types = columns.types()
+    try:
+        reader = csv.open_csv(
+            path,
+            csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            convert_options=csv.ConvertOptions(
+                include_columns=list(types), column_types=types, null_values=list(NO_VALUE)
+            ),
+        )
+        for record in reader:
+            yield _batch(path, columns, record)
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise LabelsError(describe_fault(path, columns) or f"{path}: {error}") from error
+    except OSError as error:
+        raise LabelsError(f"cannot read the labels {path}: {error}") from error
+
+
+def _batch(path: Path, columns: Columns, record: pa.RecordBatch) -> LabelBatch:
+    values = {
+        name: _column(record.column(position)) for position, name in enumerate(record.schema.names)
+    }
+    failed = np.zeros(record.num_rows, dtype=bool)
+    if columns.success is not None:
+        failed = values[columns.success] != 1
+    wanted = np.ones(record.num_rows, dtype=bool)
+    for name, value in columns.where.items():
+        wanted &= matches(values[name], value)
+    vectors = np.zeros((record.num_rows, AU_COUNT))
+    for au, name in columns.aus.items():
+        vectors[:, au_index(au)] = values[name]
+    weights = np.ones(record.num_rows) if columns.weight is None else values[columns.weight]
+    _check(path, columns, vectors[~failed], weights)
+    blank = np.isnan(vectors).any(axis=1)
+    kept = wanted & ~failed & ~blank
+    left_out = {
+        "other than where asks for": int((~wanted).sum()),
+        "success 0": int((wanted & failed).sum()),
+        "no value for some AU": int((wanted & ~failed & blank).sum()),
+    }
+    return LabelBatch(
+        vectors[kept].astype(np.float32),
+        weights[kept],
+        {reason: rows for reason, rows in left_out.items() if rows},
+    )
+
+
+def _column(column: pa.Array) -> np.ndarray:
+    if pa.types.is_string(column.type):
+        return np.array(pc.utf8_trim_whitespace(column).to_pylist(), dtype=object)
+    return column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+
+
+def _check(
+    path: Path,
+    columns: Columns,
+    vectors: Float64[np.ndarray, "rows 12"],
+    weights: Float64[np.ndarray, " all"],
+) -> None:
+    outside: Bool[np.ndarray, "rows 12"] = (vectors < MIN_INTENSITY) | (vectors > MAX_INTENSITY)
+    if outside.any() or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise LabelsError(describe_fault(path, columns) or f"{path} changed while it was read")
