@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from samplers.priors.builtin import builtin_section
 from samplers.priors.emotions import EmotionsPrior
+from samplers.priors.empirical import EmpiricalPrior
 from samplers.priors.independent import IndependentPrior
 from samplers.priors.prior import Prior
+from samplers.priors.quotas import QuotaPrior
 from synthgen.config import (
+    BuiltinConfig,
     EmotionsConfig,
+    EmpiricalConfig,
     ExpressionsConfig,
     IndependentConfig,
     load_expressions,
@@ -18,6 +23,7 @@ from synthgen.config import (
 _PRIORS: dict[type, type[Any]] = {
     EmotionsConfig: EmotionsPrior,
     IndependentConfig: IndependentPrior,
+    EmpiricalConfig: EmpiricalPrior,
 }
 """Section of the configuration → its prior."""
 
@@ -41,5 +47,10 @@ def build_prior(config: ExpressionsConfig) -> Prior:
 
     Raises:
         ConfigError: if a category is unknown, cannot be shown, or is ambiguous.
+        LabelsError: if a label file cannot be read.
     """
-    return _PRIORS[type(config)].from_config(config)
+    if isinstance(config, BuiltinConfig):
+        prior = build_prior(builtin_section(config))
+    else:
+        prior = _PRIORS[type(config)].from_config(config)
+    return prior if config.quotas is None else QuotaPrior.build(prior, config.quotas)

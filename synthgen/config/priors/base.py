@@ -4,6 +4,7 @@ from pydantic import Field, model_validator
 
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config.base import Section
+from synthgen.config.quotas import QuotasConfig
 
 
 class IntensityRange(Section):
@@ -27,6 +28,10 @@ class PriorSection(Section):
     allow_out_of_range: bool = Field(
         default=False,
         description="Allow intensities outside [0, 5], to which FineFace answers too.",
+    )
+    quotas: QuotasConfig | None = Field(
+        default=None,
+        description="Shares of categories, AUs and levels that hold in the delivered data.",
     )
 
     def _check_intensities(self, where: str, *values: float) -> None:
