@@ -17,6 +17,7 @@ from samplers.priors.prototypes import (
     choose_prototypes,
     prototype_table,
 )
+from samplers.priors.support import Part
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config import EmotionsConfig
 
@@ -40,7 +41,7 @@ class EmotionsPrior(Prior):
     low: float
     high: float
 
-    width: ClassVar[int] = 2 * AU_COUNT
+    balanced: ClassVar[bool] = True
 
     @classmethod
     def from_config(cls, config: EmotionsConfig) -> "EmotionsPrior":
@@ -64,6 +65,11 @@ class EmotionsPrior(Prior):
             low=config.intensity.low,
             high=config.intensity.high,
         )
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
+        return 2 * AU_COUNT
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -99,6 +105,25 @@ class EmotionsPrior(Prior):
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the mean of the categories' chances, by their shares."""
         return np.array(self.counts) @ np.array(self.chances) / sum(self.counts)
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return the mean of the categories' products of chances, by their shares."""
+        chances = np.array(self.chances)
+        products = chances[:, :, None] * chances[:, None, :]
+        products[:, range(AU_COUNT), range(AU_COUNT)] = chances
+        return np.tensordot(np.array(self.counts) / sum(self.counts), products, axes=1)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the categories."""
+        low, high = (self.low,) * AU_COUNT, (self.high,) * AU_COUNT
+        return tuple(
+            Part(f"category {name!r}", chances, low, high)
+            for name, chances in zip(self.names, self.chances, strict=True)
+        )
+
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the strata: each category is a part."""
+        return strata
 
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
         """Return the middle of the range, for each AU."""

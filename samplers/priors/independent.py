@@ -1,12 +1,12 @@
 """Prior `independent`: each AU active at its own rate, whatever the others do."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from samplers.priors.prior import Prior
+from samplers.priors.support import Part
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config import IndependentConfig
@@ -28,8 +28,6 @@ class IndependentPrior(Prior):
     low: tuple[float, ...]
     high: tuple[float, ...]
 
-    width: ClassVar[int] = AU_COUNT
-
     @classmethod
     def from_config(cls, config: IndependentConfig) -> "IndependentPrior":
         """Build the prior of a configuration."""
@@ -39,6 +37,11 @@ class IndependentPrior(Prior):
             low=tuple(au.intensity.low for au in rates),
             high=tuple(au.intensity.high for au in rates),
         )
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
+        return AU_COUNT
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -70,6 +73,17 @@ class IndependentPrior(Prior):
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the rates of the configuration."""
         return np.array(self.active)
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return the products of the rates."""
+        rates = np.array(self.active)
+        products = rates[:, None] * rates
+        products[range(AU_COUNT), range(AU_COUNT)] = rates
+        return products
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the whole: no share is fixed."""
+        return (Part("this prior", self.active, self.low, self.high),)
 
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
         """Return the middle of each AU's range."""
