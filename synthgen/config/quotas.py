@@ -1,10 +1,10 @@
 """Quotas: shares that hold in delivered data, whatever the prior says and the policy rejects."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from itertools import product
 from math import prod
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
@@ -130,7 +130,7 @@ class QuotasConfig(Section):
     def _category_margin(self, categories: tuple[str, ...]) -> list[QuotaCell]:
         others = frozenset(categories) - set(self.category)
         shares = {frozenset({name}): share for name, share in self.category.items()}
-        if rest := _rest_of("category", self.category.values(), possible=bool(others)):
+        if rest := rest_of("category", self.category.values(), possible=bool(others)):
             shares[others] = rest
         return [QuotaCell(share, {}, names) for names, share in shares.items()]
 
@@ -163,12 +163,12 @@ def _level_margin(name: str, margin: float | dict[str, float]) -> list[QuotaCell
         if twice := levels - left:
             raise ValueError(f"aus.{name} has the level {min(twice)} twice")
         shares[levels], left = share, left - levels
-    if rest := _rest_of(f"aus.{name}", bins.values(), possible=bool(left)):
+    if rest := rest_of(f"aus.{name}", bins.values(), possible=bool(left)):
         shares[left] = rest
     return [QuotaCell(share, {au_index(name): levels}) for levels, share in shares.items()]
 
 
-def _rest(where: str, shares: Any) -> float:
+def _rest(where: str, shares: Iterable[float]) -> float:
     """Return what shares leave of 1; 0 where that is rounding."""
     total = sum(shares)
     if total > 1 + _SLACK:
@@ -176,8 +176,17 @@ def _rest(where: str, shares: Any) -> float:
     return 1 - total if total < 1 - _SLACK else 0.0
 
 
-def _rest_of(where: str, shares: Any, *, possible: bool) -> float:
-    """Return what shares leave of 1 to the others; refuse it where there are no others."""
+def rest_of(where: str, shares: Iterable[float], *, possible: bool) -> float:
+    """Return what shares leave of 1; 0 where that is rounding.
+
+    Args:
+        where: key of the shares.
+        shares: the shares.
+        possible: whether there is anything that the rest can go to.
+
+    Raises:
+        ValueError: if they add up to more than 1, or to less and the rest has nowhere to go.
+    """
     rest = _rest(where, shares)
     if rest and not possible:
         raise ValueError(f"the shares of {where} add up to {1 - rest:g}; they must add up to 1")
