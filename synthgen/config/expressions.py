@@ -4,14 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from synthgen.config.priors import (
-    BuiltinConfig,
-    EmotionsConfig,
-    EmpiricalConfig,
-    IndependentConfig,
-)
+from synthgen.config.priors import MixtureConfig, SimplePriorConfig
 
 ExpressionsConfig = Annotated[
-    EmotionsConfig | IndependentConfig | EmpiricalConfig | BuiltinConfig,
+    SimplePriorConfig | MixtureConfig,
     Field(discriminator="prior"),
 ]

@@ -1,9 +1,12 @@
 """What the sections of all priors share."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config.base import Section
+from synthgen.config.priors.rules import MAX_RULES, RuleConfig
 from synthgen.config.quotas import QuotasConfig
 
 
@@ -28,6 +31,19 @@ class PriorSection(Section):
     allow_out_of_range: bool = Field(
         default=False,
         description="Allow intensities outside [0, 5], to which FineFace answers too.",
+    )
+    source: str | None = Field(
+        default=None, description="Where the numbers come from, for people to read."
+    )
+    sampling: Literal["random", "sobol"] = Field(
+        default="random",
+        description="Numbers that vectors are drawn with: random, or a scrambled Sobol sequence "
+        "that covers all of them more evenly.",
+    )
+    rules: list[RuleConfig] = Field(
+        default=[],
+        max_length=MAX_RULES,
+        description="What vectors keep: those against a rule are drawn anew.",
     )
     quotas: QuotasConfig | None = Field(
         default=None,
