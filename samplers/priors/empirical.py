@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.special import ndtr, ndtri
 
 from samplers.priors.labels import open_labels
+from samplers.priors.labels.source import remarks
 from samplers.priors.prior import Prior
 from samplers.priors.unique_rows import unique_rows
 from samplers.randomness import uniforms
@@ -36,6 +36,7 @@ class EmpiricalPrior(Prior):
             uniformly from [low, 5].
         smoothing: standard deviation of the kernel [intensity].
         low: lowest intensity of an active AU.
+        remarks: what a reader of the plan should know of the labels.
     """
 
     name: str
@@ -47,8 +48,7 @@ class EmpiricalPrior(Prior):
     occurrence: tuple[bool, ...]
     smoothing: float
     low: float
-
-    width: ClassVar[int] = 1 + AU_COUNT
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_config(cls, config: EmpiricalConfig) -> "EmpiricalPrior":
@@ -72,7 +72,13 @@ class EmpiricalPrior(Prior):
             occurrence=tuple(au in labels.occurrence_only for au in AUS),
             smoothing=config.smoothing,
             low=config.active_from,
+            remarks=remarks(labels.unknown, labels.occurrence_only, config.active_from),
         )
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
+        return 1 + AU_COUNT
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -110,6 +116,10 @@ class EmpiricalPrior(Prior):
     def fingerprint(self) -> dict[str, str]:
         """Return the checksum of the labels."""
         return {self.name: self.sha256}
+
+    def notes(self) -> tuple[str, ...]:
+        """Return which AUs the labels do not code, or only by their occurrence."""
+        return self.remarks
 
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the share of the rows, by weight, in which each AU is active."""

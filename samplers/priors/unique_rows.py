@@ -54,9 +54,7 @@ def _together(gathered: pa.Table, pending: list[pa.Table], where: str) -> pa.Tab
     return groups.rename_columns([*AUS, _WEIGHT])
 
 
-def _table(
-    rows: Float32[np.ndarray, "rows 12"], weights: Float64[np.ndarray, " rows"]
-) -> pa.Table:
+def _table(rows: Float32[np.ndarray, "rows 12"], weights: Float64[np.ndarray, " rows"]) -> pa.Table:
     # By their bits, so that they are put together exactly; + 0 makes one zero of both.
     bits = (rows[weights > 0] + np.float32(0)).view(np.int32)
     columns = {name: np.ascontiguousarray(bits[:, place]) for place, name in enumerate(AUS)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
 from synthgen.errors import LabelsError
 
 ACTIVE_FROM = 0.5
@@ -79,6 +79,27 @@ class Labels:
         for path in self.files:
             total.update(f"{path.relative_to(self.root).as_posix()}\0{_sha256(path)}\n".encode())
         return total.hexdigest()
+
+
+def remarks(
+    unknown: tuple[str, ...], occurrence_only: tuple[str, ...], low: float
+) -> tuple[str, ...]:
+    """Say what labels do not code, a sentence each.
+
+    Args:
+        unknown: AUs that they do not code.
+        occurrence_only: AUs of which they code the occurrence alone.
+        low: lowest intensity that is then drawn.
+    """
+    found = []
+    if unknown:
+        found.append(f"{', '.join(unknown)}: not coded by the labels, absent from the prior")
+    if occurrence_only:
+        found.append(
+            f"{', '.join(occurrence_only)}: the labels code occurrence alone; intensities are "
+            f"uniform from {low:g} to {MAX_INTENSITY:g}"
+        )
+    return tuple(found)
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Bool, Float64
 from pyarrow import csv
 
@@ -193,7 +192,8 @@ def _batch(path: Path, columns: Columns, record: pa.RecordBatch) -> LabelBatch:
 
 def _column(column: pa.Array) -> np.ndarray:
     if pa.types.is_string(column.type):
-        return np.array(pc.utf8_trim_whitespace(column).to_pylist(), dtype=object)
+        texts = [None if text is None else text.strip() for text in column.to_pylist()]
+        return np.array(texts, dtype=object)
     return column.fill_null(np.nan).to_numpy(zero_copy_only=False)
 
 

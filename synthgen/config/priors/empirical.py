@@ -1,10 +1,14 @@
 """The section of prior `empirical`."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from synthgen.config.base import Section
 from synthgen.config.priors.base import PriorSection
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 class EmpiricalConfig(PriorSection):
@@ -48,7 +52,20 @@ class EmpiricalConfig(PriorSection):
     ) -> dict[str, str | float | list[float]]:
         for column, wanted in where.items():
             if isinstance(wanted, list) and (len(wanted) != 2 or wanted[0] > wanted[1]):
-                raise ValueError(
-                    f"{column} is {wanted}; it must be a value or a range [low, high]"
-                )
+                raise ValueError(f"{column} is {wanted}; it must be a value or a range [low, high]")
         return where
+
+
+def with_absolute_labels(section: AnySection) -> AnySection:
+    """Make every path of labels in a section, or in one inside it, independent of the folder."""
+    changes: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(section, EmpiricalConfig) and name == "labels":
+            changes[name] = str(Path(section.labels).absolute())
+        elif isinstance(value, Section):
+            changes[name] = with_absolute_labels(value)
+        elif isinstance(value, list | tuple):
+            items = (with_absolute_labels(v) if isinstance(v, Section) else v for v in value)
+            changes[name] = type(value)(items)
+    return section.model_copy(update=changes)
