@@ -194,7 +194,7 @@ class QuotaPrior(Prior):
         vectors = self.base.vectors(0, FIRST_SPLIT, 0, strata)
         found = self.cells.numbers(vectors, _labels(self.base, strata))
         names = self.cells.names
-        counts = np.bincount(np.where(found < 0, len(names) - 1, found), minlength=len(names))
+        counts = np.bincount(found, minlength=len(names))[: len(names)]
         if counts.min() < RAREST:
             rarest = int(counts.argmin())
             raise ConfigError(

@@ -108,11 +108,15 @@ class QuotaCells:
             fits &= (self.labels[named] >> labels & 1).astype(bool)
         other = cells == len(self.levels)
         if other.any():
-            fits[other] = self.numbers(aus[other], None if labels is None else labels[other]) < 0
+            part = None if labels is None else labels[other]
+            fits[other] = self.numbers(aus[other], part) == len(self.levels)
         return fits
 
     def numbers(self, aus: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """Return the cell of each AU vector, as `holds` takes them; −1 where no named one fits."""
+        """Return the cell of each AU vector; the number after the named ones where none fits.
+
+        Args are those of `holds`.
+        """
         rows = intensity_levels(aus).astype(np.int64)
         if labels is not None:
             rows = np.column_stack([rows, labels])
@@ -124,7 +128,7 @@ class QuotaCells:
         fits = (self.levels >> row[:AU_COUNT].astype(np.uint8) & 1).all(axis=1)
         if labelled:
             fits &= (self.labels >> row[AU_COUNT] & 1).astype(bool)
-        return int(fits.argmax()) if fits.any() else -1
+        return int(fits.argmax()) if fits.any() else len(self.levels)
 
 
 def intensity_levels(aus: np.ndarray) -> np.ndarray:
