@@ -3,6 +3,7 @@
 from importlib.resources import files
 
 from synthgen.config import BuiltinConfig, ExpressionsConfig, parse_expressions
+from synthgen.config.priors.base import PriorSection
 from synthgen.config.yaml_text import read_yaml
 from synthgen.errors import ConfigError
 
@@ -11,7 +12,7 @@ BUILT_IN = ("disfa-rates", "cohn-kanade-rates")
 
 
 def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
-    """Return the section that a built-in prior stands for.
+    """Return the section that a built-in prior stands for, with the keys that every prior has.
 
     Raises:
         ConfigError: if there is no built-in prior of that name.
@@ -22,4 +23,6 @@ def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
             f"{', '.join(BUILT_IN)}"
         )
     text = files("samplers.priors").joinpath(f"{config.name}.yaml").read_text("utf-8")
-    return parse_expressions(read_yaml(text), where=config.name)
+    section = parse_expressions(read_yaml(text), where=config.name)
+    shared = {key: getattr(config, key) for key in PriorSection.model_fields if key != "source"}
+    return section.model_copy(update=shared)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from samplers.priors.builtin import builtin_section
+from samplers.priors.copula import CopulaPrior
 from samplers.priors.emotions import EmotionsPrior
 from samplers.priors.empirical import EmpiricalPrior
 from samplers.priors.independent import IndependentPrior
@@ -12,6 +13,7 @@ from samplers.priors.prior import Prior
 from samplers.priors.quotas import QuotaPrior
 from synthgen.config import (
     BuiltinConfig,
+    CopulaConfig,
     EmotionsConfig,
     EmpiricalConfig,
     ExpressionsConfig,
@@ -24,6 +26,7 @@ _PRIORS: dict[type, type[Any]] = {
     EmotionsConfig: EmotionsPrior,
     IndependentConfig: IndependentPrior,
     EmpiricalConfig: EmpiricalPrior,
+    CopulaConfig: CopulaPrior,
 }
 """Section of the configuration → its prior."""
 
@@ -50,7 +53,6 @@ def build_prior(config: ExpressionsConfig) -> Prior:
         LabelsError: if a label file cannot be read.
     """
     if isinstance(config, BuiltinConfig):
-        prior = build_prior(builtin_section(config))
-    else:
-        prior = _PRIORS[type(config)].from_config(config)
+        config = builtin_section(config)
+    prior = _PRIORS[type(config)].from_config(config)
     return prior if config.quotas is None else QuotaPrior.build(prior, config.quotas)
