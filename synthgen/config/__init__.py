@@ -18,18 +18,25 @@ from synthgen.config.pipeline import (
 )
 from synthgen.config.priors import (
     AURate,
+    BetaIntensity,
     BuiltinConfig,
+    CopulaConfig,
+    CorrelationMatrix,
     EmotionsConfig,
     EmpiricalConfig,
     IndependentConfig,
     IntensityRange,
+    Marginal,
 )
 from synthgen.config.run import RunConfig
 from synthgen.config.verify import PolicyConfig, VerifyConfig
 
 __all__ = [
     "AURate",
+    "BetaIntensity",
     "BuiltinConfig",
+    "CopulaConfig",
+    "CorrelationMatrix",
     "EmotionsConfig",
     "EmpiricalConfig",
     "ExpressionsConfig",
@@ -38,6 +45,7 @@ __all__ = [
     "IdentitiesConfig",
     "IndependentConfig",
     "IntensityRange",
+    "Marginal",
     "OutputConfig",
     "PipelineConfig",
     "PolicyConfig",

@@ -3,6 +3,12 @@
 from synthgen.config.priors.base import IntensityRange
 from synthgen.config.priors.builtin import BuiltinConfig
 from synthgen.config.priors.combinations import CombinationConfig, CombinationsConfig
+from synthgen.config.priors.copula import (
+    BetaIntensity,
+    CopulaConfig,
+    CorrelationMatrix,
+    Marginal,
+)
 from synthgen.config.priors.emotions import BlendConfig, EmotionsConfig
 from synthgen.config.priors.empirical import EmpiricalConfig
 from synthgen.config.priors.grid import GridConfig
@@ -23,12 +29,15 @@ __all__ = [
     "AURate",
     "AtLeastRule",
     "AtMostRule",
+    "BetaIntensity",
     "BlendConfig",
     "BuiltinConfig",
     "CapRule",
     "CombinationConfig",
     "CombinationsConfig",
     "ComponentConfig",
+    "CopulaConfig",
+    "CorrelationMatrix",
     "EmotionsConfig",
     "EmpiricalConfig",
     "ExcludesRule",
@@ -36,6 +45,7 @@ __all__ = [
     "ImpliesRule",
     "IndependentConfig",
     "IntensityRange",
+    "Marginal",
     "MixtureConfig",
     "RuleConfig",
     "SimplePriorConfig",

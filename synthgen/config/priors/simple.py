@@ -6,6 +6,7 @@ from pydantic import Field
 
 from synthgen.config.priors.builtin import BuiltinConfig
 from synthgen.config.priors.combinations import CombinationsConfig
+from synthgen.config.priors.copula import CopulaConfig
 from synthgen.config.priors.emotions import EmotionsConfig
 from synthgen.config.priors.empirical import EmpiricalConfig
 from synthgen.config.priors.grid import GridConfig
@@ -18,6 +19,7 @@ SimplePriorConfig = Annotated[
     | CombinationsConfig
     | GridConfig
     | UniformConfig
+    | CopulaConfig
     | EmpiricalConfig
     | BuiltinConfig,
     Field(discriminator="prior"),

@@ -1,0 +1,166 @@
+"""From how AUs are asked to go together to the correlation matrix of their latent normals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from samplers.priors.nearest_correlation import nearest_correlation
+from samplers.priors.tetrachoric import (
+    MAX_CORRELATION,
+    joint_probability,
+    latent_correlation,
+    possible_joint,
+)
+from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.config import CopulaConfig
+from synthgen.errors import ConfigError
+
+_WORTH_TELLING = 0.0005
+"""Moves of a correlation below this are not told."""
+
+_ROUNDING = 1e-9
+"""By how much a probability may miss its bounds, as 0.1 · 0.2 does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is asked of one pair: its latent correlation, or a joint probability and its name."""
+
+    pair: tuple[str, str]
+    correlation: float
+    probability: str = ""
+
+    @property
+    def indices(self) -> tuple[int, int]:
+        return au_index(self.pair[0]), au_index(self.pair[1])
+
+
+def latent_matrix(
+    config: CopulaConfig, rates: Float64[np.ndarray, " 12"]
+) -> tuple[Float64[np.ndarray, "12 12"], tuple[str, ...]]:
+    """Return the correlations of the latent normals, and what was repaired, a sentence each.
+
+    A pair that is not named is left independent, as far as the named ones allow it.
+
+    Args:
+        config: what is asked.
+        rates: probability of each AU [0, 1].
+
+    Raises:
+        ConfigError: if a pair is asked what the rates of its AUs rule out, or if the pairs cannot
+            stand together but by moving one by more than `max_repair`.
+    """
+    wishes = _wishes(config, rates)
+    asked, fixed = np.eye(AU_COUNT), np.eye(AU_COUNT, dtype=bool)
+    for wish in wishes:
+        i, j = wish.indices
+        asked[i, j] = asked[j, i] = np.clip(wish.correlation, -MAX_CORRELATION, MAX_CORRELATION)
+        fixed[i, j] = fixed[j, i] = True
+    found = nearest_correlation(asked, fixed)
+    return found, _repairs(config, rates, wishes, found) + _unnamed(config, fixed, found)
+
+
+def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " 12"]) -> list[_Wish]:
+    kind = config.dependence()
+    if kind in ("joint", "conditional"):
+        return [_of_probability(kind, pair, p, rates) for pair, p in config.pairs().items()]
+    return [_Wish(pair, number) for pair, number in config.pairs().items()]
+
+
+def _of_probability(
+    kind: str, pair: tuple[str, str], probability: float, rates: Float64[np.ndarray, " 12"]
+) -> _Wish:
+    rate, other = (float(rates[au_index(name)]) for name in pair)
+    scale = other if kind == "conditional" else 1.0
+    if scale == 0:
+        raise ConfigError(
+            f"expressions.conditional: {pair[0]}|{pair[1]} cannot be, as the rate of {pair[1]} "
+            "is 0; give it a rate above 0, or leave the pair out"
+        )
+    joint = probability * scale
+    _check_bounds(kind, pair, probability, scale, (rate, other))
+    numbers = (np.array([number]) for number in (rate, other, joint))
+    mark = "|" if kind == "conditional" else " and "
+    return _Wish(pair, float(latent_correlation(*numbers)[0]), f"P({pair[0]}{mark}{pair[1]})")
+
+
+def _check_bounds(
+    kind: str,
+    pair: tuple[str, str],
+    probability: float,
+    scale: float,
+    rates: tuple[float, float],
+) -> None:
+    bounds = possible_joint(np.array([rates[0]]), np.array([rates[1]]))
+    low, high = (float(bound[0]) / scale for bound in bounds)
+    if not low - _ROUNDING <= probability <= high + _ROUNDING:
+        mark = "|" if kind == "conditional" else "+"
+        raise ConfigError(
+            f"expressions.{kind}: {mark.join(pair)} is {probability:g}; with the rates "
+            f"{rates[0]:g} of {pair[0]} and {rates[1]:g} of {pair[1]} it can be from {low:.4g} to "
+            f"{high:.4g}"
+        )
+
+
+def _repairs(
+    config: CopulaConfig,
+    rates: Float64[np.ndarray, " 12"],
+    wishes: list[_Wish],
+    found: Float64[np.ndarray, "12 12"],
+) -> tuple[str, ...]:
+    """Tell the moves of the pairs that were asked for, the largest first, or refuse them."""
+    where = f"expressions.{config.dependence()}"
+    moved = [wish for wish in wishes if _move(wish, found) > _WORTH_TELLING]
+    moved.sort(key=lambda wish: -_move(wish, found))
+    if moved and _move(moved[0], found) > config.max_repair:
+        raise ConfigError(
+            f"{where}: the pairs cannot all go together as asked; the nearest that can moves "
+            f"{_name(moved[0])} most, {_told(moved[0], rates, found)}; max_repair allows moves up "
+            f"to {config.max_repair:g}"
+        )
+    return tuple(
+        f"{where}: {_name(wish)} was moved so that all pairs can go together, "
+        f"{_told(wish, rates, found)}"
+        for wish in moved
+    )
+
+
+def _unnamed(
+    config: CopulaConfig, fixed: Bool[np.ndarray, "12 12"], found: Float64[np.ndarray, "12 12"]
+) -> tuple[str, ...]:
+    """Tell of the pairs that were not asked for and could not be left independent."""
+    moves = np.triu(np.where(fixed, 0.0, np.abs(found)))
+    count = int((moves > _WORTH_TELLING).sum())
+    if not count:
+        return ()
+    i, j = np.unravel_index(int(moves.argmax()), moves.shape)
+    return (
+        f"expressions.{config.dependence()}: {count} pairs that are not named cannot stay "
+        f"independent; {AUS[i]}+{AUS[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
+    )
+
+
+def _name(wish: _Wish) -> str:
+    return f"{wish.pair[0]}+{wish.pair[1]}"
+
+
+def _told(
+    wish: _Wish, rates: Float64[np.ndarray, " 12"], found: Float64[np.ndarray, "12 12"]
+) -> str:
+    i, j = wish.indices
+    text = (
+        f"its latent correlation from {wish.correlation:.3f} to {found[i, j]:.3f}, by "
+        f"{_move(wish, found):.3f}"
+    )
+    if not wish.probability:
+        return text
+    scale = rates[j] if "|" in wish.probability else 1.0
+    before, after = joint_probability(
+        rates[[i, i]], rates[[j, j]], np.array([wish.correlation, found[i, j]])
+    )
+    return f"{text} ({wish.probability} from {before / scale:.4f} to {after / scale:.4f})"
+
+
+def _move(wish: _Wish, found: Float64[np.ndarray, "12 12"]) -> float:
+    return abs(float(found[wish.indices]) - wish.correlation)
