@@ -7,7 +7,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from samplers.priors.labels.filters import Where, is_numeric
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
@@ -19,6 +19,7 @@ NO_VALUE = ("", " ", "nan", "NaN", "NA", "-nan", "-nan(ind)", "null")
 _SHOWN = 60
 
 
+@runtime_checkable
 class TableColumns(Protocol):
     """What is read of a table; see `samplers.priors.labels.tables.Columns`."""
 
