@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samplers.priors.labels.faults import read_header
+from samplers.priors.labels.columns import read_header
 from samplers.priors.labels.filters import Where
 from samplers.priors.labels.frames import (
     NOT_CODED,

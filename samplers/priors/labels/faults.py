@@ -7,11 +7,10 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from samplers.priors.labels.filters import Where, is_numeric
+from samplers.priors.labels.columns import Columns
+from samplers.priors.labels.filters import is_numeric
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
-from synthgen.errors import LabelsError
 
 NO_VALUE = ("", " ", "nan", "NaN", "NA", "-nan", "-nan(ind)", "null")
 """Cells that say that there is no value."""
@@ -19,55 +18,7 @@ NO_VALUE = ("", " ", "nan", "NaN", "NA", "-nan", "-nan(ind)", "null")
 _SHOWN = 60
 
 
-@runtime_checkable
-class TableColumns(Protocol):
-    """What is read of a table; see `samplers.priors.labels.tables.Columns`."""
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """All columns."""
-        ...
-
-    @property
-    def aus(self) -> Mapping[str, str]:
-        """AU → its column."""
-        ...
-
-    @property
-    def success(self) -> str | None:
-        """Column of the success."""
-        ...
-
-    @property
-    def weight(self) -> str | None:
-        """Column of the weights."""
-        ...
-
-    @property
-    def where(self) -> Where:
-        """Column → what it must hold."""
-        ...
-
-
-def read_header(path: Path) -> tuple[str, ...]:
-    """Return the columns of a table, as it writes them.
-
-    Raises:
-        LabelsError: if the file cannot be read or is empty.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), None)
-    except OSError as error:
-        raise LabelsError(f"cannot read the labels {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelsError(f"{path}, line 1: this is no CSV file in UTF-8") from error
-    if not header:
-        raise LabelsError(f"{path} is empty; its first line must name the columns")
-    return tuple(header)
-
-
-def describe_fault(path: Path, columns: TableColumns) -> str | None:
+def describe_fault(path: Path, columns: Columns) -> str | None:
     """Say what is wrong with the first malformed line of a table; None where nothing is found.
 
     Args:
@@ -84,7 +35,7 @@ def describe_fault(path: Path, columns: TableColumns) -> str | None:
     return None
 
 
-def _fault(cells: Sequence[str], columns: TableColumns, places: Mapping[str, int]) -> str | None:
+def _fault(cells: Sequence[str], columns: Columns, places: Mapping[str, int]) -> str | None:
     if len(cells) != len(columns.header):
         return f"{len(cells)} values, and line 1 names {len(columns.header)} columns"
     row = {name: cells[place] for name, place in places.items()}

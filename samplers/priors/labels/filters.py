@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool
 
-Wanted = str | float | Sequence[float]
+Wanted = str | int | float | Sequence[int | float]
 """One value, or the lowest and the highest number of a range."""
 
 Where = Mapping[str, Wanted]

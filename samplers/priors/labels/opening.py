@@ -3,8 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from samplers.priors.labels import tables
 from samplers.priors.labels.bp4d import open_bp4d
+from samplers.priors.labels.columns import TABLES
 from samplers.priors.labels.disfa import open_disfa
 from samplers.priors.labels.filters import Where
 from samplers.priors.labels.source import Labels
@@ -12,7 +12,7 @@ from samplers.priors.labels.tables import open_table
 from synthgen.errors import LabelsError
 
 _OPENERS = {
-    **{name: partial(open_table, table=table) for name, table in tables.FORMATS.items()},
+    **{name: partial(open_table, table=table) for name, table in TABLES.items()},
     "disfa": open_disfa,
     "bp4d": open_bp4d,
 }

@@ -1,8 +1,6 @@
 """Label tables: one row for each image or frame, one column for each AU, in CSV files."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,70 +8,14 @@ import pyarrow as pa
 from jaxtyping import Bool, Float64
 from pyarrow import csv
 
-from samplers.priors.labels.faults import NO_VALUE, describe_fault, read_header
-from samplers.priors.labels.filters import Where, is_numeric, matches
+from samplers.priors.labels.columns import Columns, TableFormat, find_columns
+from samplers.priors.labels.faults import NO_VALUE, describe_fault
+from samplers.priors.labels.filters import Where, matches
 from samplers.priors.labels.source import LabelBatch, Labels
-from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY, MIN_INTENSITY, au_index
+from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY, au_index
 from synthgen.errors import LabelsError
 
 _BLOCK_BYTES = 1 << 22
-
-
-@dataclass(frozen=True, slots=True)
-class TableFormat:
-    """How the columns of a format are called.
-
-    Attributes:
-        name: the format.
-        column: pattern of a whole column name without blanks around; its group is an AU's number.
-        example: such a column, for messages.
-        success: column that says whether a row holds a face at all; None where there is none.
-    """
-
-    name: str
-    column: re.Pattern[str]
-    example: str
-    success: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where the values of a table stand; each name as the file writes it.
-
-    Attributes:
-        header: all columns.
-        aus: AU → its column.
-        success: column of the success, if the file has one.
-        weight: column of the weights, if one is asked for.
-        where: column → what it must hold.
-    """
-
-    header: tuple[str, ...]
-    aus: dict[str, str]
-    success: str | None
-    weight: str | None
-    where: Where
-
-    def types(self) -> dict[str, pa.DataType]:
-        """Return the type of each column that is read."""
-        numbers = [*self.aus.values(), self.success, self.weight]
-        types = {name: pa.float64() for name in numbers if name is not None}
-        for name, wanted in self.where.items():
-            types.setdefault(name, pa.float64() if is_numeric(wanted) else pa.string())
-        return types
-
-
-FORMATS = {
-    "csv": TableFormat("csv", re.compile(r"au_?0*(\d+)", re.IGNORECASE), "AU1 or AU01"),
-    "openface": TableFormat(
-        "openface", re.compile(r"AU0*(\d+)_r", re.IGNORECASE), "AU01_r", success="success"
-    ),
-    "libreface": TableFormat(
-        "libreface", re.compile(r"au_(\d+)_intensity", re.IGNORECASE), "au_1_intensity"
-    ),
-}
-"""`csv`: a table of our own kind. `openface`: what OpenFace 2's FeatureExtraction writes, whose
-names have leading blanks. `libreface`: what LibreFace's command line writes."""
 
 
 def open_table(
@@ -106,41 +48,6 @@ def open_table(
             yield from _read(path, found)
 
     return Labels(root, files, tuple(columns[0].aus), (), read)
-
-
-def find_columns(path: Path, table: TableFormat, where: Where, weights: str | None) -> Columns:
-    """Find the columns of a table by its first line.
-
-    Raises:
-        LabelsError: if a column is missing or stands there twice.
-    """
-    header = read_header(path)
-    names: dict[str, str] = {}
-    aus: dict[str, str] = {}
-    for raw in header:
-        name = raw.strip()
-        found = table.column.fullmatch(name)
-        au = f"AU{int(found[1])}" if found else None
-        if au in aus or (name in names and name in {*where, weights, table.success}):
-            raise LabelsError(f"{path}, line 1: column {name!r} stands there twice")
-        names[name] = raw
-        if au in AUS:
-            aus[au] = raw
-    if not aus:
-        raise LabelsError(
-            f"{path}, line 1: no column is one of the 12 AUs; format {table.name!r} wants columns "
-            f"such as {table.example}"
-        )
-    for name in (*where, *([weights] if weights else [])):
-        if name not in names:
-            raise LabelsError(f"{path}, line 1: there is no column {name!r}")
-    return Columns(
-        header=header,
-        aus={au: aus[au] for au in AUS if au in aus},
-        success=names.get(table.success) if table.success else None,
-        weight=names[weights] if weights else None,
-        where={names[name]: wanted for name, wanted in where.items()},
-    )
 
 
 def _read(path: Path, columns: Columns) -> Iterator[LabelBatch]:
