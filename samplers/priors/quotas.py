@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import FIRST_SPLIT, Prior
+from samplers.priors.wrapping import WrappedPrior
 from samplers.spread import spread_counts, spread_order
 from synthgen.config.quota_cells import QuotaCells
 from synthgen.config.quotas import QuotasConfig
@@ -34,22 +35,20 @@ _SPARSE = 8
 """Trials for less than an eighth of the rows are drawn row by row."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class QuotaPrior(Prior):
+@dataclass(frozen=True, slots=True)
+class QuotaPrior(WrappedPrior):
     """A prior whose cells hold quotas. A stratum is the prior's own and a cell.
 
     Attributes:
-        base: the prior that fills the cells.
         cells: the cells.
         counts: how often each stands in a block of positions.
     """
 
-    base: Prior
     cells: QuotaCells
     counts: tuple[int, ...]
 
     @classmethod
-    def build(cls, base: Prior, config: QuotasConfig) -> "QuotaPrior":
+    def build(cls, inner: Prior, config: QuotasConfig) -> "QuotaPrior":
         """Put quotas on a prior.
 
         Raises:
@@ -57,22 +56,12 @@ class QuotaPrior(Prior):
                 fills a cell less than once in a thousand draws.
         """
         try:
-            cells = config.cells(base.categories)
+            cells = config.cells(inner.categories)
         except ValueError as error:
             raise ConfigError(f"{WHERE}: {error}") from error
-        prior = cls(base, cells, spread_counts(cells.shares))
+        prior = cls(inner, cells, spread_counts(cells.shares))
         prior._refuse_rare()
         return prior
-
-    @property
-    def width(self) -> int:
-        """Uniforms that a vector takes."""
-        return self.base.width
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Those of the prior."""
-        return self.base.categories
 
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Return the cell of each position and the prior's stratum that was found to fill it."""
@@ -93,7 +82,7 @@ class QuotaPrior(Prior):
 
         def draw(trial: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
             place, part = _trial_split(split, trial), own[low:high]
-            return part, self.base.vectors(seed, place, start + low, part, replacement)
+            return part, self.inner.vectors(seed, place, start + low, part, replacement)
 
         return self.fill(cells, draw)[1]
 
@@ -101,40 +90,28 @@ class QuotaPrior(Prior):
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows 12"]:
         """Turn uniforms into vectors of the prior's strata, wherever these lie."""
-        return self.base.draw(strata // len(self.counts), numbers)
+        return self.inner.draw(strata // len(self.counts), numbers)
 
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where the prior has none."""
-        return self.base.category(stratum // len(self.counts))
+        return self.inner.category(stratum // len(self.counts))
 
     def stratum_name(self, stratum: int) -> str:
         """Name the prior's stratum and, in brackets, the cell."""
         own, cell = divmod(stratum, len(self.counts))
-        return f"{self.base.stratum_name(own)} [{self.cells.names[cell]}]"
+        return f"{self.inner.stratum_name(own)} [{self.cells.names[cell]}]"
 
-    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
-        """Return the rates that the prior was asked for, before rules and quotas."""
-        return self.base.asked_rates()
-
-    def notes(self) -> tuple[str, ...]:
-        """Return those of the prior."""
-        return self.base.notes()
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return that of the prior."""
-        return self.base.fingerprint()
-
-    def ambiguous(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of categories that the prior cannot tell apart."""
-        return self.base.ambiguous()
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the number of the part of each stratum."""
+        return self.inner.part_of(strata // len(self.counts))
 
     def category_shares(self) -> dict[str, float]:
         """Return the share of each category, counted over a fixed draw."""
         _, labels = _own_draw(self)
         if labels is None:
             return {}
-        counts = np.bincount(labels, minlength=len(self.categories)) / len(labels)
-        return dict(zip(self.categories, counts.tolist(), strict=True))
+        shares = np.bincount(labels, minlength=len(self.categories)) / len(labels)
+        return dict(zip(self.categories, shares.tolist(), strict=False))
 
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the share of samples in which each AU is active, counted over a fixed draw."""
@@ -187,12 +164,12 @@ class QuotaPrior(Prior):
     def _inside(
         self, cells: np.ndarray, strata: np.ndarray, vectors: np.ndarray
     ) -> Bool[np.ndarray, " rows"]:
-        return self.cells.holds(cells, vectors, _labels(self.base, strata))
+        return self.cells.holds(cells, vectors, _labels(self.inner, strata))
 
     def _refuse_rare(self) -> None:
-        strata = self.base.strata(0, FIRST_SPLIT, 0, PROBED)
-        vectors = self.base.vectors(0, FIRST_SPLIT, 0, strata)
-        found = self.cells.numbers(vectors, _labels(self.base, strata))
+        strata = self.inner.strata(0, FIRST_SPLIT, 0, PROBED)
+        vectors = self.inner.vectors(0, FIRST_SPLIT, 0, strata)
+        found = self.cells.numbers(vectors, _labels(self.inner, strata))
         names = self.cells.names
         counts = np.bincount(found, minlength=len(names))[: len(names)]
         if counts.min() < RAREST:
@@ -204,12 +181,13 @@ class QuotaPrior(Prior):
             )
 
 
-def _labels(base: Prior, strata: np.ndarray) -> Int64[np.ndarray, " rows"] | None:
-    """Return the category number of each stratum, or None where the prior has none."""
-    if not base.categories:
+def _labels(prior: Prior, strata: np.ndarray) -> Int64[np.ndarray, " rows"] | None:
+    """Return the category number of each stratum, as `QuotaCells.holds` takes them."""
+    if not prior.categories:
         return None
+    known = [*prior.categories, None]
     kinds, kind = np.unique(strata, return_inverse=True)
-    numbers = [base.categories.index(str(base.category(int(stratum)))) for stratum in kinds]
+    numbers = [known.index(prior.category(int(stratum))) for stratum in kinds]
     return np.array(numbers, dtype=np.int64)[kind]
 
 
@@ -231,13 +209,13 @@ def _first_specs(
     prior: QuotaPrior, seed: int, split: str, start: int, stop: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return strata and vectors of the positions start … stop−1; they are found together."""
-    base, counts = prior.base, prior.counts
+    inner, counts = prior.inner, prior.counts
     cells = spread_order(seed, f"expressions/quota/{split}", counts, start, stop)
 
     def draw(trial: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
         place = _trial_split(split, trial)
-        strata = base.strata(seed, place, start + low, start + high)
-        return strata, base.vectors(seed, place, start + low, strata)
+        strata = inner.strata(seed, place, start + low, start + high)
+        return strata, inner.vectors(seed, place, start + low, strata)
 
     strata, vectors = prior.fill(cells, draw)
     return strata * len(counts) + cells, vectors

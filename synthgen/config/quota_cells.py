@@ -14,6 +14,9 @@ LEVELS = 6
 ACTIVE = "active"
 """Levels 1 to 5."""
 
+NO_CATEGORY = "no category"
+"""Stands for a category where a mixture draws from a prior without categories."""
+
 OTHER = "other"
 """What is in none of the cells that are named."""
 
@@ -28,7 +31,8 @@ class QuotaCell:
     Attributes:
         share: share of the samples that the cell is to hold.
         levels: index of an AU → its levels; an AU that is not named may have any.
-        categories: the categories; None for any.
+        categories: the categories, `NO_CATEGORY` among them where samples without one belong to
+            the cell; None for any.
     """
 
     share: float
@@ -38,7 +42,7 @@ class QuotaCell:
     @property
     def name(self) -> str:
         """The conditions for people to read: `happy, AU12 3-5`."""
-        parts = [] if self.categories is None else ["/".join(sorted(self.categories))]
+        parts = [] if self.categories is None else [_join(self.categories)]
         parts += [f"{AUS[au]} {describe_levels(self.levels[au])}" for au in sorted(self.levels)]
         return ", ".join(parts)
 
@@ -59,7 +63,8 @@ class QuotaCells:
         names: name of each cell; `other` comes last, where it has a share.
         shares: share of each cell; they add up to 1.
         levels: levels of each AU that a cell allows, bit l for level l, [named cells, 12].
-        labels: categories that a cell allows, bit i for label i, [named cells].
+        labels: categories that a cell allows, bit i for label i, the bit after the last label for
+            no category, [named cells].
     """
 
     names: tuple[str, ...]
@@ -87,7 +92,8 @@ class QuotaCells:
             for au, allowed in cell.levels.items():
                 levels[number, au] = sum(1 << level for level in allowed)
             if cell.categories is not None:
-                labels[number] = sum(1 << categories.index(name) for name in cell.categories)
+                known = [*categories, NO_CATEGORY]
+                labels[number] = sum(1 << known.index(name) for name in cell.categories)
         _refuse_overlap(cells, levels, labels)
         names = [cell.name for cell in cells] + [OTHER] * (rest > 0)
         shares = [cell.share for cell in cells] + [rest] * (rest > 0)
@@ -100,7 +106,8 @@ class QuotaCells:
         Args:
             cells: cell numbers, [rows].
             aus: AU vectors, [rows, 12].
-            labels: category numbers, [rows]; None where there are no categories.
+            labels: category numbers, [rows], that after the last for no category; None where the
+                prior has no categories.
         """
         named = np.minimum(cells, len(self.levels) - 1)
         fits = np.asarray((self.levels[named] >> intensity_levels(aus) & 1).all(axis=1))
@@ -163,6 +170,10 @@ def describe_levels(levels: frozenset[int]) -> str:
     ends = [level for level in sorted(levels) if level + 1 not in levels]
     ranges = zip(starts, ends, strict=True)
     return "/".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def _join(categories: frozenset[str]) -> str:
+    return "/".join(sorted(categories - {NO_CATEGORY})) or NO_CATEGORY
 
 
 def _level(text: str) -> int:

@@ -13,6 +13,7 @@ from synthgen.config.base import Section
 from synthgen.config.quota_cells import (
     ACTIVE,
     LEVELS,
+    NO_CATEGORY,
     QuotaCell,
     QuotaCells,
     parse_levels,
@@ -128,9 +129,9 @@ class QuotasConfig(Section):
         return QuotaCells.build(cells, categories, rest=0.0)
 
     def _category_margin(self, categories: tuple[str, ...]) -> list[QuotaCell]:
-        others = frozenset(categories) - set(self.category)
+        others = frozenset([*categories, NO_CATEGORY]) - set(self.category)
         shares = {frozenset({name}): share for name, share in self.category.items()}
-        if rest := rest_of("category", self.category.values(), possible=bool(others)):
+        if rest := _rest("category", self.category.values()):
             shares[others] = rest
         return [QuotaCell(share, {}, names) for names, share in shares.items()]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from synthgen.action_units import AU_COUNT, AUS
-from synthgen.config.quota_cells import QuotaCells
+from synthgen.config.quota_cells import NO_CATEGORY, QuotaCells
 from synthgen.config.quotas import QuotasConfig
 from synthgen.dataset.run_record import RunRecord
 
@@ -89,8 +89,8 @@ class StrataSums:
         _add(self._drawn, strata[first], active[first])
 
     def strata(self) -> tuple[Stratum, ...]:
-        """Return the strata so far."""
-        return tuple(
+        """Return the strata so far; that of no category only if it has samples."""
+        found = [
             Stratum(
                 name=name,
                 asked=self._cells.shares[number] if self._cells else None,
@@ -100,14 +100,16 @@ class StrataSums:
                 delivered_rates=_rates(self._delivered[number]),
             )
             for number, name in enumerate(self._names)
-        )
+        ]
+        return tuple(s for s in found if s.name != NO_CATEGORY or s.drawn or s.delivered)
 
     def _read(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
         """Return stratum [rows] and active AUs [rows, 12]."""
         aus = batch.column("aus").flatten().to_numpy(zero_copy_only=False).reshape(-1, AU_COUNT)
         labels = None
         if self._categories:
-            labels = batch.column("emotion").to_numpy(zero_copy_only=False).astype(np.int64)
+            column = batch.column("emotion").fill_null(len(self._categories))
+            labels = column.to_numpy(zero_copy_only=False).astype(np.int64)
         if self._cells is not None:
             return self._cells.numbers(aus, labels), aus != 0
         return np.zeros(len(aus), dtype=np.int64) if labels is None else labels, aus != 0
@@ -120,7 +122,7 @@ def _cells(configuration: Mapping[str, Any], categories: tuple[str, ...]) -> Quo
 
 def _names(cells: QuotaCells | None, categories: tuple[str, ...]) -> tuple[str, ...]:
     if cells is None:
-        return categories or (EVERYTHING,)
+        return (*categories, NO_CATEGORY) if categories else (EVERYTHING,)
     return cells.names
 
 
