@@ -18,9 +18,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 train_app = typer.Typer(help="Train the embedded models.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
+app.add_typer(prior_app, name="prior")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 Overrides = Annotated[
@@ -186,6 +188,29 @@ def fetch(config: Config, overrides: Overrides = None) -> None:
 
     for path in fetch_weights(load_config(config, overrides or ())):
         typer.echo(str(path))
+
+
+@prior_app.command("fit")
+def fit_prior(
+    labels: Annotated[
+        Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
+    ],
+    layout: Annotated[
+        str, typer.Option("--format", help="csv, openface, libreface, disfa or bp4d.")
+    ],
+    to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
+    active_from: Annotated[
+        float,
+        typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
+    ] = 0.5,
+) -> None:
+    """Fit a copula prior to labels, so that it can be shared without them."""
+    from samplers.priors.fit_file import write_fit
+
+    fit = write_fit(labels, layout, to, active_from)
+    for warning in fit.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(f"{to}: fitted to {fit.rows} rows; look at it with: synthgen plan")
 
 
 @train_app.command("au-net")

@@ -10,10 +10,10 @@ from samplers.priors.labels import LabelBatch
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import LabelsError
 
-MAX_ROWS = 2**21
+MAX_ROWS = 2**20
 """Most different rows that are kept [48 bytes each]."""
 
-_PENDING_ROWS = 2**19
+_PENDING_ROWS = 2**18
 """Rows that wait before they are put together with the others."""
 
 _WEIGHT = "weight"

@@ -15,7 +15,7 @@ from samplers.priors.labels.source import LabelBatch, Labels
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY, au_index
 from synthgen.errors import LabelsError
 
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 20
 
 
 def open_table(
