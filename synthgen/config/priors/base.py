@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config.base import Section
@@ -49,6 +49,15 @@ class PriorSection(Section):
         default=None,
         description="Shares of categories, AUs and levels that hold in the delivered data.",
     )
+
+    @field_validator("rules")
+    @classmethod
+    def _rules_differ(cls, value: list[RuleConfig]) -> object:
+        texts = [rule.text() for rule in value]
+        for text in texts:
+            if texts.count(text) > 1:
+                raise ValueError(f"the rule {text!r} stands there twice")
+        return value
 
     def _check_intensities(self, where: str, *values: float) -> None:
         """Refuse intensities outside [0, 5] that the section does not allow."""
