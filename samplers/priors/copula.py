@@ -1,6 +1,7 @@
 """Prior `copula`: AUs with rates and intensities of their own, joined by a Gaussian copula."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -21,6 +22,9 @@ from samplers.priors.tetrachoric import joint_probability
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config import CopulaConfig
+
+_KEPT = 16_384
+"""Rows of normals that are kept at most until their vectors are asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +92,8 @@ class CopulaPrior(Prior):
 
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Draw the set of active AUs of each position, bit i for AU i."""
-        independent = self._independent(seed, split, start, stop)
-        return active_sets(self.normals.active(self.normals.mix(independent)))
+        _, mixed = _drawn(self.normals, seed, split, start, stop)
+        return active_sets(self.normals.active(mixed))
 
     def vectors(
         self,
@@ -106,8 +110,7 @@ class CopulaPrior(Prior):
         """
         if not self.tied:
             return self.draw(strata, self._numbers(seed, split, start, len(strata), replacement))
-        independent = self._independent(seed, split, start, start + len(strata))
-        mixed = self.normals.mix(independent)
+        independent, mixed = _drawn(self.normals, seed, split, start, start + len(strata))
         active, first = active_members(strata), self.normals.active(mixed)
         known = (first == active).all(axis=0)
         if replacement == 0 and known.all():
@@ -130,7 +133,9 @@ class CopulaPrior(Prior):
         """
         active = active_members(strata)
         if not self.tied:
-            return self._intensities(active, numbers[:, :AU_COUNT].T[active])
+            places = np.flatnonzero(active)
+            levels = numbers[:, :AU_COUNT].T.ravel()[places]
+            return self._vectors(len(strata), places, levels)
         return self._shown(self._again(self._begin(strata, numbers), active, numbers), active)
 
     def stratum_name(self, stratum: int) -> str:
@@ -170,12 +175,6 @@ class CopulaPrior(Prior):
         """Return what the correlations that were asked for had to become."""
         return self.repairs
 
-    def _independent(
-        self, seed: int, split: str, start: int, stop: int
-    ) -> Float64[np.ndarray, "12 rows"]:
-        stage = f"expressions/active/{split}"
-        return ndtri(uniforms(seed, stage, start, stop, AU_COUNT).T.copy())
-
     def _begin(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 61"]
     ) -> Float64[np.ndarray, "12 rows"]:
@@ -199,14 +198,37 @@ class CopulaPrior(Prior):
         self, mixed: Float64[np.ndarray, "12 rows"], active: Bool[np.ndarray, "12 rows"]
     ) -> Float32[np.ndarray, "rows 12"]:
         """Read the intensities of active AUs off their normals, from the precise upper tail."""
-        au, _ = active.nonzero()
-        above = ndtr(-mixed[active]) / self.active_rates[au]
-        return self._intensities(active, np.clip(1 - above, 0.0, 1.0))
+        places = np.flatnonzero(active)
+        aus = places // active.shape[1]
+        above = ndtr(-mixed.ravel()[places]) / self.active_rates[aus]
+        return self._vectors(active.shape[1], places, np.clip(1 - above, 0.0, 1.0))
 
-    def _intensities(
-        self, active: Bool[np.ndarray, "12 rows"], levels: Float64[np.ndarray, " values"]
-    ) -> Float32[np.ndarray, "rows 12"]:
-        vectors = np.zeros(active.shape, dtype=np.float32)
-        au, _ = active.nonzero()
-        vectors[active] = self.intensities.quantiles(au, levels)
-        return np.ascontiguousarray(vectors.T)
+    def _vectors(
+        self,
+        rows: int,
+        places: Int64[np.ndarray, " values"],
+        levels: Float64[np.ndarray, " values"],
+    ) -> Float32[np.ndarray, "{rows} 12"]:
+        """Return vectors with the quantiles of `levels` at `places` of the [12, rows] table."""
+        intensities = np.zeros(AU_COUNT * rows, dtype=np.float32)
+        intensities[places] = self.intensities.quantiles(places // rows, levels)
+        return np.ascontiguousarray(intensities.reshape(AU_COUNT, rows).T)
+
+
+def _drawn(
+    normals: LatentNormals, seed: int, split: str, start: int, stop: int
+) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+    """Return the normals of positions, independent and mixed; strata and vectors share them."""
+    draw = _draw_kept if stop - start <= _KEPT else _draw_kept.__wrapped__
+    return draw(normals, seed, split, start, stop)
+
+
+@lru_cache(maxsize=2)
+def _draw_kept(
+    normals: LatentNormals, seed: int, split: str, start: int, stop: int
+) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+    stage = f"expressions/active/{split}"
+    independent = ndtri(uniforms(seed, stage, start, stop, AU_COUNT).T.copy())
+    mixed = normals.mix(independent)
+    independent.flags.writeable = mixed.flags.writeable = False
+    return independent, mixed

@@ -135,9 +135,10 @@ def _unnamed(
     if not count:
         return ()
     i, j = np.unravel_index(int(moves.argmax()), moves.shape)
+    pairs = "1 pair that is" if count == 1 else f"{count} pairs that are"
     return (
-        f"expressions.{config.dependence()}: {count} pairs that are not named cannot stay "
-        f"independent; {AUS[i]}+{AUS[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
+        f"expressions.{config.dependence()}: {pairs} not named cannot stay independent; "
+        f"{AUS[i]}+{AUS[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
     )
 
 

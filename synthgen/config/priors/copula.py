@@ -1,6 +1,7 @@
 """Section of the prior `copula`: marginals of the AUs, and how they go together."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -14,7 +15,10 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Pair = tuple[str, str]
 
-MARGINAL_KINDS = ("levels", "beta", "quantiles", "intensity")
+_ROUNDING = 1e-6
+"""By how much an entry of a computed matrix may miss what it must be."""
+
+_MARGINAL_KINDS = ("levels", "beta", "quantiles", "intensity")
 
 
 class BetaIntensity(Section):
@@ -66,8 +70,9 @@ class Marginal(Section):
     )
     quantiles: list[float] | None = Field(
         default=None,
-        min_length=2,
-        description="Quantiles of the intensity at equal steps from 0 to 1, linear in between.",
+        min_length=1,
+        description="Two or more quantiles of the intensity at equal steps from 0 to 1, linear in "
+        "between.",
     )
     intensity: IntensityRange | None = Field(
         default=None, description="A range, uniform; 0.5 to 5 where nothing else is said."
@@ -76,18 +81,20 @@ class Marginal(Section):
     @field_validator("quantiles")
     @classmethod
     def _rising(cls, value: list[float] | None) -> list[float] | None:
-        for before, after in zip(value or [], (value or [])[1:], strict=False):
+        if value is not None and len(value) < 2:
+            raise ValueError("1 number is given; quantiles are at least 2")
+        for before, after in pairwise(value or []):
             if after < before:
                 raise ValueError(f"{after:g} stands after {before:g}; quantiles must not fall")
         return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Marginal":
-        given = [kind for kind in MARGINAL_KINDS if getattr(self, kind) is not None]
+        given = [kind for kind in _MARGINAL_KINDS if getattr(self, kind) is not None]
         if len(given) > 1:
             raise ValueError(
                 f"{given[0]} and {given[1]} are both given; "
-                f"one of {', '.join(MARGINAL_KINDS)} is allowed"
+                f"one of {', '.join(_MARGINAL_KINDS)} is allowed"
             )
         return self
 
@@ -103,7 +110,7 @@ class CorrelationMatrix(Section):
     """Correlations of some AUs, as a table."""
 
     aus: list[str] = Field(min_length=2, description="The AUs of the rows and columns.")
-    values: list[list[Correlation]] = Field(
+    values: list[list[float]] = Field(
         min_length=2, description="Symmetric table of latent correlations in [−1, 1], diagonal 1."
     )
 
@@ -115,15 +122,20 @@ class CorrelationMatrix(Section):
         if len(self.values) != size or any(len(row) != size for row in self.values):
             raise ValueError(f"values must have {size} rows of {size} numbers, as aus has {size}")
         for i, one in enumerate(self.aus):
-            if self.values[i][i] != 1:
-                raise ValueError(f"the entry of {one} with itself is not 1")
-            for j, other in enumerate(self.aus[:i]):
-                if self.values[i][j] != self.values[j][i]:
-                    raise ValueError(
-                        f"{one}, {other} is {self.values[i][j]:g} and {other}, {one} is "
-                        f"{self.values[j][i]:g}; the table must be symmetric"
-                    )
+            for j, other in enumerate(self.aus):
+                self._check_entry(f"{one}, {other}", self.values[i][j], self.values[j][i], i == j)
         return self
+
+    def _check_entry(self, place: str, value: float, mirrored: float, alone: bool) -> None:
+        if abs(value) > 1 + _ROUNDING:
+            raise ValueError(f"{place} is {value:g}; a correlation must be in [-1, 1]")
+        if alone and abs(value - 1) > _ROUNDING:
+            raise ValueError(f"{place} is {value:g}; an AU's entry with itself must be 1")
+        if abs(value - mirrored) > _ROUNDING:
+            raise ValueError(
+                f"{place} is {value:g}, across the diagonal it is {mirrored:g}; the table must be "
+                "symmetric"
+            )
 
     def pairs(self) -> dict[Pair, float]:
         """Return the correlation of each pair."""
