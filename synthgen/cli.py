@@ -83,13 +83,24 @@ def plan(
     config: Config,
     overrides: Overrides = None,
     first: Annotated[int, typer.Option("-n", "--first", min=0, help="Specs to print.")] = 5,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="PNG file for marginals, co-occurrence, strata (extra 'plots')."),
+    ] = None,
 ) -> None:
-    """Print the first specs and the expected AU and category frequencies; makes nothing."""
+    """Print the first specs and the expected AU and category frequencies; makes no image."""
     from samplers.plan import build_plan
-    from samplers.summary import render, summarise
+    from samplers.summary import summarise
+    from samplers.summary_text import render
     from synthgen.config import load_config
 
-    typer.echo(render(summarise(build_plan(load_config(config, overrides or ())), first)))
+    summary = summarise(build_plan(load_config(config, overrides or ())), first)
+    typer.echo(render(summary))
+    if plot is not None:
+        from synthgen.report.plan_plot import write_plot
+
+        write_plot(summary, plot)
+        typer.echo(f"\n{plot}: marginals, co-occurrence, active AUs, strata")
 
 
 @app.command()
@@ -210,7 +221,7 @@ def fit_prior(
     fit = write_fit(labels, layout, to, active_from)
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{to}: fitted to {fit.rows} rows; look at it with: synthgen plan")
+    typer.echo(f"{to}: fitted to {fit.rows} rows; its keys go under expressions")
 
 
 @train_app.command("au-net")
