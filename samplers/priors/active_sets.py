@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import Prior
 from samplers.randomness import uniforms
@@ -39,6 +39,15 @@ class ActiveSetsPrior(Prior, ABC):
     def sets(self, numbers: Float64[np.ndarray, "rows set_width"]) -> Int64[np.ndarray, " rows"]:
         """Turn uniforms into strata."""
         return self.active(numbers) @ _BITS
+
+    def complete(
+        self,
+        strata: Int64[np.ndarray, " rows"],
+        set_numbers: Float64[np.ndarray, "rows set_width"],
+        numbers: Float64[np.ndarray, "rows width"],
+    ) -> Float32[np.ndarray, "rows 12"]:
+        """Turn uniforms into AU vectors, those that decided the strata at hand."""
+        return self.draw(strata, numbers)
 
     def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows 12"]:
         """Return which AUs are active in each stratum."""

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
+from samplers.priors.active_sets import ActiveSetsPrior
 from samplers.priors.dependence import latent_matrix
 from samplers.priors.latent_normals import (
     SWEEPS,
@@ -16,7 +18,6 @@ from samplers.priors.latent_normals import (
 )
 from samplers.priors.marginals import Intensities
 from samplers.priors.normals_bank import bank_of
-from samplers.priors.prior import Prior
 from samplers.priors.support import Part
 from samplers.priors.tetrachoric import joint_probability
 from samplers.randomness import uniforms
@@ -28,7 +29,7 @@ _KEPT = 16_384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CopulaPrior(Prior):
+class CopulaPrior(ActiveSetsPrior):
     """A Gaussian copula over the AUs' marginals. A stratum is the set of active AUs.
 
     Standard normals z_1 … z_12 have the correlation matrix R. AU j of rate p_j is active where
@@ -55,6 +56,9 @@ class CopulaPrior(Prior):
     intensities: Intensities
     repairs: tuple[str, ...] = ()
     normals: LatentNormals = field(init=False)
+
+    stage: ClassVar[str] = "expressions/active"
+    set_width: ClassVar[int] = AU_COUNT
 
     def __post_init__(self) -> None:
         """Factor the correlation matrix."""
@@ -83,12 +87,12 @@ class CopulaPrior(Prior):
     @property
     def width(self) -> int:
         """Uniforms that a vector takes where it is drawn for a stratum."""
-        return 1 + AU_COUNT * (1 + SWEEPS)
+        return 1 + AU_COUNT * (1 + SWEEPS) if self.tied else AU_COUNT
 
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Nothing: there are no categories."""
-        return ()
+    def active(self, numbers: Float64[np.ndarray, "rows 12"]) -> Bool[np.ndarray, "rows 12"]:
+        """Compare each AU's normal with its threshold."""
+        _, mixed = self.normals.drawn(numbers)
+        return np.ascontiguousarray(self.normals.active(mixed).T)
 
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Draw the set of active AUs of each position, bit i for AU i."""
@@ -123,7 +127,7 @@ class CopulaPrior(Prior):
         return self._shown(np.where(known & (replacement == 0), mixed, again), active)
 
     def draw(
-        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 61"]
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows 12"]:
         """Give each active AU an intensity.
 
@@ -138,19 +142,25 @@ class CopulaPrior(Prior):
             return self._vectors(len(strata), places, levels)
         return self._shown(self._again(self._begin(strata, numbers), active, numbers), active)
 
-    def stratum_name(self, stratum: int) -> str:
-        """Name the active AUs: `AU6+AU12`, or `neutral`."""
-        active = [name for bit, name in enumerate(AUS) if stratum >> bit & 1]
-        return "+".join(active) or "neutral"
+    def complete(
+        self,
+        strata: Int64[np.ndarray, " rows"],
+        set_numbers: Float64[np.ndarray, "rows 12"],
+        numbers: Float64[np.ndarray, "rows width"],
+    ) -> Float32[np.ndarray, "rows 12"]:
+        """Give each active AU the intensity of the normals that made it active."""
+        if not self.tied:
+            return self.draw(strata, numbers)
+        _, mixed = self.normals.drawn(set_numbers)
+        active = active_members(strata)
+        known = (self.normals.active(mixed) == active).all(axis=0)
+        shown = self._shown(mixed, active)
+        return shown if known.all() else np.where(known[:, None], shown, self.draw(strata, numbers))
 
     def parts(self) -> tuple[Part, ...]:
         """Return the whole: no share is fixed."""
         low, high = self.intensities.lowest, self.intensities.highest
         return (Part.of("this prior", self.active_rates, low, high),)
-
-    def category_shares(self) -> dict[str, float]:
-        """Return nothing: there are no categories."""
-        return {}
 
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the rates of the configuration."""
@@ -176,7 +186,7 @@ class CopulaPrior(Prior):
         return self.repairs
 
     def _begin(
-        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 61"]
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float64[np.ndarray, "12 rows"]:
         """Return normals with given active AUs, of the conditional law or near it."""
         stored, found = bank_of(self.normals).pick(strata, numbers[:, 0])
@@ -189,7 +199,7 @@ class CopulaPrior(Prior):
         self,
         begun: Float64[np.ndarray, "12 rows"],
         active: Bool[np.ndarray, "12 rows"],
-        numbers: Float64[np.ndarray, "rows 61"],
+        numbers: Float64[np.ndarray, "rows width"],
     ) -> Float64[np.ndarray, "12 rows"]:
         again = self.normals.draw_again(begun, active, numbers[:, 1 + AU_COUNT :].T)
         return self.normals.mix(again)
@@ -227,8 +237,7 @@ def _drawn(
 def _draw_kept(
     normals: LatentNormals, seed: int, split: str, start: int, stop: int
 ) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
-    stage = f"expressions/active/{split}"
-    independent = ndtri(uniforms(seed, stage, start, stop, AU_COUNT).T.copy())
-    mixed = normals.mix(independent)
+    stage = f"{CopulaPrior.stage}/{split}"
+    independent, mixed = normals.drawn(uniforms(seed, stage, start, stop, AU_COUNT))
     independent.flags.writeable = mixed.flags.writeable = False
     return independent, mixed

@@ -41,6 +41,13 @@ class LatentNormals:
         """Build the normals of a positive definite correlation matrix and of rates [0, 1]."""
         return cls(_cholesky(correlation), -ndtri(rates))
 
+    def drawn(
+        self, numbers: Float64[np.ndarray, "rows 12"]
+    ) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+        """Turn uniforms into w and z."""
+        independent = ndtri(numbers.T.copy())
+        return independent, self.mix(independent)
+
     def mix(self, independent: Float64[np.ndarray, "12 rows"]) -> Float64[np.ndarray, "12 rows"]:
         """Return L w; the terms of a sum are added in the order of the AUs, few rows or many."""
         if independent.shape[1] <= _FEW:

@@ -62,7 +62,8 @@ class SobolPrior(WrappedPrior):
             return self.inner.vectors(seed, split, start, strata, replacement)
         if isinstance(self.inner, ActiveSetsPrior):
             numbers = _set_numbers(self.inner, seed, split, start, stop)
-            return self.inner.draw(strata, numbers[:, self.inner.set_width :])
+            sets, rest = np.split(numbers, [self.inner.set_width], axis=1)
+            return self.inner.complete(strata, sets, rest)
         numbers = np.empty((len(strata), self.width))
         ranks = self.inner.ranks(seed, split, start, stop)
         for stratum in np.unique(strata).tolist():

@@ -20,6 +20,7 @@ SMILE = {
     },
     "correlation": {"AU6+AU12": 0.8, "AU12+AU25": 0.5, "AU1+AU12": -0.4},
 }
+NEVER = {"AU1": {"rate": 0.0}}
 LEVEL_ENDS = [0.5, 1.5, 2.5, 3.5, 4.5, 5.0]
 
 
@@ -166,7 +167,7 @@ def test_aus_that_are_never_and_always_active():
 @pytest.mark.parametrize("replacement", [0, 2])
 def test_rows_are_the_same_alone_and_in_bulk_to_the_bit(tied, replacement):
     prior = load_prior({**SMILE, "intensity_correlation": tied})
-    start, count = 999_000, 300
+    start, count = 999_000, 100
     strata = prior.strata(3, "test", start, start + count)
     bulk = prior.vectors(3, "test", start, strata, replacement)
     for row in range(count):
@@ -196,6 +197,39 @@ def test_a_stratum_that_no_stored_draw_has_is_kept_too():
     assert (vectors[:, :5] >= 0.5).all()
     assert not vectors[:, 5:].any()
     assert vectors[:, :5].mean() == pytest.approx(2.75, abs=0.15)
+
+
+@pytest.mark.parametrize("tied", ["latent", "none"])
+def test_sobol_points_keep_the_law_and_cover_more_evenly(tied):
+    section, joint = target(1)
+    section = {**section, "intensity_correlation": tied}
+    random, even = load_prior(section), load_prior({**section, "sampling": "sobol"})
+    vectors = even.sample(1 << 14, seed=0)
+    missed = np.abs(shares_of_pairs(vectors) - joint)
+    assert missed.max() < 0.004
+    assert missed.mean() < np.abs(shares_of_pairs(random.sample(1 << 14, seed=0)) - joint).mean()
+    for au, name in enumerate(AUS):
+        values = vectors[vectors[:, au] != 0, au]
+        assert distance(values, distribution(section["marginals"][name])) < 1.95
+    strata = even.strata(0, "train", 900, 950)
+    bulk = even.vectors(0, "train", 900, strata)
+    assert np.array_equal(bulk, vectors[900:950])
+    assert np.array_equal(even.vectors(0, "train", 907, strata[7:8])[0], bulk[7])
+
+
+def test_a_mixture_and_rules_keep_the_law_of_a_copula():
+    section, joint = target(2)
+    parts = [{"weight": 1.0, **section}, {"weight": 1.0, "prior": "independent", "aus": NEVER}]
+    mixed = load_prior({"prior": "mixture", "of": parts}).sample(40_000, seed=0)
+    assert np.abs(shares_of_pairs(mixed) - joint / 2).max() < 0.01
+    rules = [{"if": "AU26", "then": "AU25", "at_least": 1}]
+    ruled = load_prior({**section, "rules": rules})
+    vectors = ruled.sample(10_000, seed=0)
+    plain = load_prior(section).sample(10_000, seed=0)
+    broken = (plain[:, 11] != 0) & (plain[:, 10] < 1)
+    assert 0 < broken.sum() < len(broken)
+    assert np.array_equal(vectors[~broken], plain[~broken])
+    assert not ((vectors[:, 11] != 0) & (vectors[:, 10] < 1)).any()
 
 
 def test_a_pickled_prior_draws_the_same():
