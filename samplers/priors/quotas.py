@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from samplers.priors.prior import FIRST_SPLIT, Prior
 from samplers.priors.wrapping import WrappedPrior
 from samplers.spread import spread_counts, spread_order
+from synthgen.action_units import AU_COUNT
 from synthgen.config.quota_cells import QuotaCells
 from synthgen.config.quotas import QuotasConfig
 from synthgen.errors import ConfigError
@@ -31,8 +32,13 @@ RAREST = 20
 MAX_TRIALS = 50_000
 """Trials for one sample. A cell of one draw in a thousand misses all of them once in 10^21."""
 
-_SPARSE = 8
-"""Trials for less than an eighth of the rows are drawn row by row."""
+_SPARSE = 64
+"""Trials for fewer than one row in so many are drawn row by row."""
+
+_ALONE, _BATCH = 8, 64
+"""After so many rounds of one trial for each row come rounds of so many."""
+
+_Draw = Callable[[str, int, int, int], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +86,11 @@ class QuotaPrior(WrappedPrior):
             return _first_specs(self, seed, split, start, start + len(strata))[1].copy()
         own, cells = np.divmod(strata, len(self.counts))
 
-        def draw(trial: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-            place, part = _trial_split(split, trial), own[low:high]
-            return part, self.inner.vectors(seed, place, start + low, part, replacement)
+        def draw(place: str, low: int, high: int, times: int) -> tuple[np.ndarray, np.ndarray]:
+            part, first = np.repeat(own[low:high], times), (start + low) * times
+            return part, self.inner.vectors(seed, place, first, part, replacement)
 
-        return self.fill(cells, draw)[1]
+        return self.fill(cells, draw, _rounds(split, batched=True))[1]
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
@@ -106,60 +112,64 @@ class QuotaPrior(WrappedPrior):
         return self.inner.part_of(strata // len(self.counts))
 
     def category_shares(self) -> dict[str, float]:
-        """Return the share of each category, counted over a fixed draw."""
-        _, labels = _own_draw(self)
-        if labels is None:
+        """Return the share of each category, estimated by the fixed draw."""
+        probe = _probe(self)
+        if probe.labels is None:
             return {}
-        shares = np.bincount(labels, minlength=len(self.categories)) / len(labels)
+        shares = np.bincount(probe.labels, probe.weights, minlength=len(self.categories))
         return dict(zip(self.categories, shares.tolist(), strict=False))
 
     def rates(self) -> Float64[np.ndarray, " 12"]:
-        """Return the share of samples in which each AU is active, counted over a fixed draw."""
-        vectors, _ = _own_draw(self)
-        return (vectors != 0).mean(axis=0)
+        """Return the share of samples in which each AU is active, estimated by the fixed draw."""
+        return np.diagonal(self.joint()).copy()
 
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
-        """Return the mean intensity of each AU where it is active, over a fixed draw."""
-        vectors, _ = _own_draw(self)
-        return vectors.sum(axis=0, dtype=np.float64) / np.maximum((vectors != 0).sum(axis=0), 1)
+        """Return the mean intensity of each AU where it is active, by the fixed draw."""
+        probe = _probe(self)
+        return probe.weights @ probe.vectors / np.maximum(self.rates(), 1e-300)
 
     def joint(self) -> Float64[np.ndarray, "12 12"]:
-        """Return P(AU i and AU j active), counted over a fixed draw."""
-        vectors, _ = _own_draw(self)
-        active = (vectors != 0).astype(np.float64)
-        return active.T @ active / len(active)
+        """Return P(AU i and AU j active), estimated by the fixed draw."""
+        probe = _probe(self)
+        active = (probe.vectors != 0).astype(np.float64)
+        return (active * probe.weights[:, None]).T @ active
 
     def fill(
-        self,
-        cells: Int64[np.ndarray, " rows"],
-        draw: Callable[[int, int, int], tuple[np.ndarray, np.ndarray]],
+        self, cells: Int64[np.ndarray, " rows"], draw: _Draw, rounds: Iterator[tuple[str, int]]
     ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
         """Draw until each row lies in its cell; a row's draws are its own trials alone.
 
         Args:
             cells: cell of each row.
-            draw: from (trial, first row, row after the last) to strata and vectors of the prior.
+            draw: from (place, first row, row after the last, times) to strata and vectors of the
+                prior, `times` for each row.
+            rounds: place and times of each round.
 
         Raises:
             ConfigError: if no trial fills a cell.
         """
-        strata, vectors = draw(0, 0, len(cells))
-        strata, vectors = strata.copy(), vectors.copy()
-        open_rows = np.flatnonzero(~self._inside(cells, strata, vectors))
-        for trial in range(1, MAX_TRIALS):
-            if not len(open_rows):
-                return strata, vectors
-            for low, high in _stretches(open_rows, len(cells)):
-                strata_now, vectors_now = draw(trial, low, high)
-                rows = open_rows[(open_rows >= low) & (open_rows < high)]
-                found = self._inside(cells[rows], strata_now[rows - low], vectors_now[rows - low])
-                kept = rows[found]
-                strata[kept], vectors[kept] = strata_now[kept - low], vectors_now[kept - low]
-                open_rows = np.setdiff1d(open_rows, kept, assume_unique=True)
-        raise ConfigError(
-            f"{WHERE}: {MAX_TRIALS} draws of the prior did not fill the cell "
-            f"{self.cells.names[int(cells[open_rows[0]])]!r}; join it with another one"
-        )
+        strata = np.empty(len(cells), dtype=np.int64)
+        vectors = np.empty((len(cells), AU_COUNT), dtype=np.float32)
+        open_rows = np.arange(len(cells))
+        while len(open_rows):
+            place, times = next(rounds, ("", 0))
+            if not times:
+                raise ConfigError(
+                    f"{WHERE}: {MAX_TRIALS} draws of the prior did not fill the cell "
+                    f"{self.cells.names[int(cells[open_rows[0]])]!r}; join it with another one"
+                )
+            left = []
+            for rows in _stretches(open_rows, times):
+                low, high = int(rows[0]), int(rows[-1]) + 1
+                own, drawn = draw(place, low, high, times)
+                inside = self._inside(np.repeat(cells[low:high], times), own, drawn)
+                fits = inside.reshape(-1, times)[rows - low]
+                found = fits.any(axis=1)
+                first = ((rows - low) * times + fits.argmax(axis=1))[found]
+                strata[rows[found]], vectors[rows[found]] = own[first], drawn[first]
+                left.append(rows[~found])
+            open_rows = np.concatenate(left)
+        return strata, vectors
 
     def _inside(
         self, cells: np.ndarray, strata: np.ndarray, vectors: np.ndarray
@@ -167,15 +177,11 @@ class QuotaPrior(WrappedPrior):
         return self.cells.holds(cells, vectors, _labels(self.inner, strata))
 
     def _refuse_rare(self) -> None:
-        strata = self.inner.strata(0, FIRST_SPLIT, 0, PROBED)
-        vectors = self.inner.vectors(0, FIRST_SPLIT, 0, strata)
-        found = self.cells.numbers(vectors, _labels(self.inner, strata))
-        names = self.cells.names
-        counts = np.bincount(found, minlength=len(names))[: len(names)]
-        if counts.min() < RAREST:
-            rarest = int(counts.argmin())
+        probe, names = _probe(self), self.cells.names
+        if probe.counts.min() < RAREST:
+            rarest = int(probe.counts.argmin())
             raise ConfigError(
-                f"{WHERE}: the prior fills the cell {names[rarest]!r} in {counts[rarest]} of "
+                f"{WHERE}: the prior fills the cell {names[rarest]!r} in {probe.counts[rarest]} of "
                 f"{PROBED} draws; at least {RAREST} are needed, so change the prior or leave "
                 "this cell out"
             )
@@ -191,17 +197,31 @@ def _labels(prior: Prior, strata: np.ndarray) -> Int64[np.ndarray, " rows"] | No
     return np.array(numbers, dtype=np.int64)[kind]
 
 
-def _trial_split(split: str, trial: int) -> str:
-    return f"{split}/quota-trial-{trial}" if trial else split
+def _is_balanced(prior: Prior) -> bool:
+    while isinstance(prior, WrappedPrior):
+        prior = prior.inner
+    return prior.balanced
 
 
-def _stretches(open_rows: np.ndarray, rows: int) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of rows to draw: all at once, or where few are open, these one by one."""
-    if len(open_rows) * _SPARSE >= rows:
-        yield int(open_rows[0]), int(open_rows[-1]) + 1
+def _rounds(split: str, *, batched: bool) -> Iterator[tuple[str, int]]:
+    """Yield the split that each round draws for, and the draws of each row in it.
+
+    Many at once are for draws that do not know of each other: strata that are dealt out in blocks
+    do, and would be biased.
+    """
+    yield split, 1
+    for trial in range(1, _ALONE if batched else MAX_TRIALS):
+        yield f"{split}/quota-trial-{trial}", 1
+    for batch in range(-(-MAX_TRIALS // _BATCH) if batched else 0):
+        yield f"{split}/quota-batch-{batch}", _BATCH
+
+
+def _stretches(open_rows: np.ndarray, times: int) -> Iterator[np.ndarray]:
+    """Yield the rows to draw for at once: all, or where few of them are open, each alone."""
+    if times == 1 and len(open_rows) * _SPARSE >= open_rows[-1] + 1 - open_rows[0]:
+        yield open_rows
     else:
-        for row in open_rows.tolist():
-            yield row, row + 1
+        yield from open_rows[:, None]
 
 
 @lru_cache(maxsize=8)
@@ -212,16 +232,39 @@ def _first_specs(
     inner, counts = prior.inner, prior.counts
     cells = spread_order(seed, f"expressions/quota/{split}", counts, start, stop)
 
-    def draw(trial: int, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-        place = _trial_split(split, trial)
-        strata = inner.strata(seed, place, start + low, start + high)
-        return strata, inner.vectors(seed, place, start + low, strata)
+    def draw(place: str, low: int, high: int, times: int) -> tuple[np.ndarray, np.ndarray]:
+        first, last = (start + low) * times, (start + high) * times
+        strata = inner.strata(seed, place, first, last)
+        return strata, inner.vectors(seed, place, first, strata)
 
-    strata, vectors = prior.fill(cells, draw)
+    rounds = _rounds(split, batched=not _is_balanced(inner))
+    strata, vectors = prior.fill(cells, draw, rounds)
     return strata * len(counts) + cells, vectors
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Probe:
+    """A fixed draw of a prior without its quotas.
+
+    Attributes:
+        vectors: AU vectors, [draws, 12].
+        labels: category numbers, or None.
+        counts: draws in each cell.
+        weights: of each draw, so that each cell weighs as much as its quota.
+    """
+
+    vectors: np.ndarray
+    labels: np.ndarray | None
+    counts: np.ndarray
+    weights: np.ndarray
+
+
 @lru_cache(maxsize=4)
-def _own_draw(prior: QuotaPrior) -> tuple[np.ndarray, np.ndarray | None]:
-    strata = prior.strata(0, FIRST_SPLIT, 0, PROBED)
-    return prior.vectors(0, FIRST_SPLIT, 0, strata), _labels(prior, strata)
+def _probe(prior: QuotaPrior) -> _Probe:
+    inner, cells = prior.inner, prior.cells
+    strata = inner.strata(0, FIRST_SPLIT, 0, PROBED)
+    vectors, labels = inner.vectors(0, FIRST_SPLIT, 0, strata), _labels(inner, strata)
+    found = cells.numbers(vectors, labels)
+    counts = np.bincount(found, minlength=len(cells.names))[: len(cells.names)]
+    weights = np.append(np.array(cells.shares) / np.maximum(counts, 1), 0.0)
+    return _Probe(vectors, labels, counts, weights[np.minimum(found, len(cells.names))])

@@ -17,6 +17,9 @@ ACTIVE = "active"
 NO_CATEGORY = "no category"
 """Stands for a category where a mixture draws from a prior without categories."""
 
+OTHER_CATEGORY = "other category"
+"""What a quota of categories leaves to those that it does not name, or to none."""
+
 OTHER = "other"
 """What is in none of the cells that are named."""
 
@@ -42,9 +45,13 @@ class QuotaCell:
     @property
     def name(self) -> str:
         """The conditions for people to read: `happy, AU12 3-5`."""
-        parts = [] if self.categories is None else [_join(self.categories)]
+        parts = [] if self.categories is None else [self._categories_name()]
         parts += [f"{AUS[au]} {describe_levels(self.levels[au])}" for au in sorted(self.levels)]
         return ", ".join(parts)
+
+    def _categories_name(self) -> str:
+        categories = self.categories or frozenset()
+        return OTHER_CATEGORY if NO_CATEGORY in categories else "/".join(sorted(categories))
 
     def and_(self, other: "QuotaCell") -> "QuotaCell":
         """Return the cell of the samples in both, with the product of the shares.
@@ -170,10 +177,6 @@ def describe_levels(levels: frozenset[int]) -> str:
     ends = [level for level in sorted(levels) if level + 1 not in levels]
     ranges = zip(starts, ends, strict=True)
     return "/".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
-
-
-def _join(categories: frozenset[str]) -> str:
-    return "/".join(sorted(categories - {NO_CATEGORY})) or NO_CATEGORY
 
 
 def _level(text: str) -> int:

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from samplers import build_plan
-from samplers.summary import render, summarise
+from samplers.summary import summarise
+from samplers.summary_text import render
 
 
 def test_a_summary_counts_the_whole_plan(configuration):

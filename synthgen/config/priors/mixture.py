@@ -16,6 +16,12 @@ class ComponentConfig(Section):
     weight: float = Field(default=1.0, gt=0, description="Weight of the component, above 0.")
     section: SimplePriorConfig = Field(description="The section of the prior.")
 
+    @model_validator(mode="after")
+    def _has_no_quotas(self) -> "ComponentConfig":
+        if self.section.quotas is not None:
+            raise ValueError("a component has quotas; give them to the whole mixture")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
