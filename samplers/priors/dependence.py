@@ -62,15 +62,35 @@ def latent_matrix(
 
 
 def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " 12"]) -> list[_Wish]:
-    kind = config.dependence()
+    """Return what is asked of the pairs; one with an AU of rate 0 or 1 has nothing to decide."""
+    kind, pairs = config.dependence(), config.pairs()
     if kind in ("joint", "conditional"):
-        return [_of_probability(kind, pair, p, rates) for pair, p in config.pairs().items()]
-    return [_Wish(pair, number) for pair, number in config.pairs().items()]
+        wishes = _of_probabilities(kind, pairs, rates)
+    else:
+        wishes = [_Wish(pair, number) for pair, number in pairs.items()]
+    return [wish for wish in wishes if all(0 < rates[au] < 1 for au in wish.indices)]
 
 
-def _of_probability(
+def _of_probabilities(
+    kind: str, pairs: dict[tuple[str, str], float], rates: Float64[np.ndarray, " 12"]
+) -> list[_Wish]:
+    joint = [_joint(kind, pair, probability, rates) for pair, probability in pairs.items()]
+    rate, other = (
+        np.array([rates[au_index(pair[side])] for pair in pairs], dtype=np.float64)
+        for side in (0, 1)
+    )
+    found = latent_correlation(rate, other, np.array(joint)).tolist()
+    mark = "|" if kind == "conditional" else " and "
+    return [
+        _Wish(pair, number, f"P({mark.join(pair)})")
+        for pair, number in zip(pairs, found, strict=True)
+    ]
+
+
+def _joint(
     kind: str, pair: tuple[str, str], probability: float, rates: Float64[np.ndarray, " 12"]
-) -> _Wish:
+) -> float:
+    """Return the joint probability that is asked for, if it is possible."""
     rate, other = (float(rates[au_index(name)]) for name in pair)
     scale = other if kind == "conditional" else 1.0
     if scale == 0:
@@ -78,11 +98,8 @@ def _of_probability(
             f"expressions.conditional: {pair[0]}|{pair[1]} cannot be, as the rate of {pair[1]} "
             "is 0; give it a rate above 0, or leave the pair out"
         )
-    joint = probability * scale
     _check_bounds(kind, pair, probability, scale, (rate, other))
-    numbers = (np.array([number]) for number in (rate, other, joint))
-    mark = "|" if kind == "conditional" else " and "
-    return _Wish(pair, float(latent_correlation(*numbers)[0]), f"P({pair[0]}{mark}{pair[1]})")
+    return probability * scale
 
 
 def _check_bounds(

@@ -115,3 +115,11 @@ def test_pairs_that_are_not_named_but_cannot_be_independent_are_told():
         "most, to a latent correlation of 0.280",
     )
     assert prior.correlation[0, 1] == pytest.approx(0.8, abs=1e-5)
+
+
+def test_an_au_that_is_always_active_leaves_the_others_alone():
+    marginals = {**MARGINALS, "AU26": {"rate": 1.0}}
+    pairs = {"AU1+AU2": 0.9, "AU1+AU26": 0.9, "AU2+AU26": -0.9}
+    prior = load_prior({"prior": "copula", "marginals": marginals, "correlation": pairs})
+    assert prior.notes() == ()
+    assert joint_of(prior, "AU1", "AU26") == 0.07
