@@ -154,6 +154,14 @@ def inspect(dataset: Dataset) -> None:
 
 
 @app.command()
+def report(dataset: Dataset) -> None:
+    """Compare what was asked, drawn and delivered: strata, identity slots, AUs, drift."""
+    from synthgen.report.comparison import compare, describe_comparison
+
+    typer.echo(describe_comparison(compare(dataset)))
+
+
+@app.command()
 def reproduce(
     dataset: Dataset,
     sample_id: Annotated[str, typer.Argument(help="As in column sample_id.")],

@@ -4,9 +4,9 @@ A sample's first spec is in the row or the reject of its attempt 0 and replaceme
 are counted from the data alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from synthgen.dataset.run_record import RunRecord
 
 EVERYTHING = "all samples"
 """The one stratum of a run with neither quotas nor categories."""
+
+DRIFT = 0.005
+"""Smallest change of a rate that counts as a drift."""
 
 _NUMBERS = ["aus", "attempt", "replacement"]
 
@@ -42,15 +45,41 @@ class Stratum:
     drawn_rates: tuple[float, ...]
     delivered_rates: tuple[float, ...]
 
-    def drifts(self) -> list[tuple[str, float, float]]:
-        """Return AU, drawn and delivered rate of each AU, by size of the change; the largest first.
 
-        Empty where nothing was drawn or delivered.
-        """
-        if not (self.drawn and self.delivered):
-            return []
-        rates = list(zip(AUS, self.drawn_rates, self.delivered_rates, strict=True))
-        return sorted(rates, key=lambda rate: -abs(rate[2] - rate[1]))
+class Drift(NamedTuple):
+    """How the policy changed the rate of an AU inside a stratum.
+
+    Attributes:
+        stratum: name of the stratum.
+        au: the AU.
+        drawn: share of the drawn in which it is active.
+        delivered: the same of the rows.
+    """
+
+    stratum: str
+    au: str
+    drawn: float
+    delivered: float
+
+    @property
+    def change(self) -> float:
+        """Delivered less drawn."""
+        return self.delivered - self.drawn
+
+
+def drifts(strata: Iterable[Stratum]) -> list[Drift]:
+    """Return the changes of `DRIFT` or more, the largest first.
+
+    A stratum of which nothing was drawn or delivered has none.
+    """
+    found = [
+        Drift(stratum.name, *rates)
+        for stratum in strata
+        if stratum.drawn and stratum.delivered
+        for rates in zip(AUS, stratum.drawn_rates, stratum.delivered_rates, strict=True)
+    ]
+    seen = [drift for drift in found if abs(drift.change) >= DRIFT]
+    return sorted(seen, key=lambda drift: -abs(drift.change))
 
 
 class StrataSums:

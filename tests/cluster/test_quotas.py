@@ -10,6 +10,8 @@ from cluster.driver import generate
 from pipelines.interfaces import Measurement
 from pipelines.procedural.source import ProceduralSource
 from synthgen.dataset import Storage, read_statistics
+from synthgen.dataset.strata import drifts
+from synthgen.report.comparison import compare, describe_comparison
 
 CATEGORIES = {"happy": 0.25, "sad": 0.35, "surprised": 0.4}
 BY_CATEGORY = {
@@ -88,14 +90,20 @@ def test_delivered_strata_hold_the_quotas_and_the_card_gives_the_drift_inside(ma
     women = statistics.slots["person"]["woman"] / statistics.total
     assert women == pytest.approx(0.75, abs=0.01)
 
-    au, drawn, delivered = surprised.drifts()[0]
-    assert (au, drawn) == ("AU5", pytest.approx(0.66, abs=0.07))
+    stratum, au, drawn, delivered = drifts(statistics.strata)[0]
+    assert (stratum, au, drawn) == ("surprised", "AU5", pytest.approx(0.66, abs=0.07))
     assert delivered < drawn - 0.1
     card = (Path(config.output.path) / "README.md").read_text()
     drift = f"{100 * drawn:.1f} % | {100 * delivered:.1f} % | {100 * (delivered - drawn):+.1f} %"
     assert f"| surprised | AU5 | {drift} |" in card
     assert "| surprised | 40.0 % | 40.0 % | " in card
     assert "| person | woman | 75.0 % | " in card
+    report = describe_comparison(compare(config.output.path)).splitlines()
+    (line,) = (line for line in report if line.startswith("surprised     AU5 "))
+    assert line.split()[2:4] == [f"{drawn:.1%}", f"{delivered:.1%}"]
+    assert next(line.split()[:3] for line in report if line.startswith("surprised ")) == [
+        "surprised", "40.0%", "40.0%"
+    ]  # fmt: skip
 
 
 def test_joint_cells_hold_too_and_the_bytes_depend_on_the_configuration_alone(
