@@ -175,10 +175,10 @@ class MixturePrior(Prior):
         return tuple(note for component in self.components for note in component.notes())
 
     def fingerprint(self) -> dict[str, str]:
-        """Return those of the components."""
+        """Return those of the components, numbered: files of two may have the same name."""
         return {
-            name: digest
-            for component in self.components
+            f"{number}/{name}": digest
+            for number, component in enumerate(self.components, start=1)
             for name, digest in component.fingerprint().items()
         }
 

@@ -63,6 +63,7 @@ def read_lines(
     if values.dtype != np.int64 or not np.isin(values[:, 1:], allowed).all():
         text = _describe_fault(path, columns, allowed, skip)
         raise LabelsError(text or f"{path} changed while it was read")
+    _refuse_double(path, values[:, 0])
     return values
 
 
@@ -122,6 +123,12 @@ def check_columns(
             raise LabelsError(
                 f"{root}: where names {name!r}; format {layout!r} has {', '.join(allowed)}"
             )
+
+
+def _refuse_double(path: Path, frames: Int64[np.ndarray, " lines"]) -> None:
+    numbers, times = np.unique(frames, return_counts=True)
+    if (times > 1).any():
+        raise LabelsError(f"{path}: frame {numbers[times > 1][0]} stands there twice")
 
 
 def _describe_fault(path: Path, columns: int, allowed: tuple[int, ...], skip: int) -> str | None:

@@ -154,6 +154,15 @@ def test_the_checksum_of_the_labels_is_told(table, tmp_path):
     assert checksum != changed
 
 
+def test_a_mixture_tells_the_checksum_of_each_of_its_labels(table, tmp_path):
+    other = tmp_path / "labels.csv"
+    other.write_text(TABLE + "ann,0,0,0,0,1\n")
+    parts = [{"prior": "empirical", "labels": str(p), "format": "csv"} for p in (table, other)]
+    found = load_prior({"prior": "mixture", "of": parts}).fingerprint()
+    assert list(found) == ["1/labels.csv", "2/labels.csv"]
+    assert len(set(found.values())) == 2
+
+
 def test_no_rows_and_too_many_rows_are_refused(table, monkeypatch):
     with pytest.raises(LabelsError) as caught:
         _prior(table, where={"who": "eve"})

@@ -215,6 +215,21 @@ def test_a_malformed_line_of_disfa_is_named(tmp_path, line, shown):
     )
 
 
+def test_a_frame_that_stands_there_twice_is_named(tmp_path):
+    root = write_disfa(tmp_path, VECTORS, subjects=1)
+    path = root / "ActionUnit_Labels" / "SN001" / "SN001_au12.txt"
+    path.write_text("1,0\n2,5\n2,4\n\n")
+    assert _refused(root, "disfa") == f"{path}: frame 2 stands there twice"
+    path.write_text("")
+    assert _refused(root, "disfa") == f"{path}: Empty CSV file"
+
+
+def test_a_table_of_no_rows_is_read(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("AU1,AU2\n")
+    assert sum(len(batch.weights) for batch in open_labels(path, "csv").batches()) == 0
+
+
 def test_a_missing_file_of_disfa_is_named(tmp_path):
     root = write_disfa(tmp_path, VECTORS, subjects=2)
     (root / "ActionUnit_Labels" / "SN002" / "SN002_au9.txt").unlink()
