@@ -26,6 +26,11 @@ def table(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def smooth(table):
+    return _prior(table, smoothing=0.3)
+
+
 def _prior(path, **keys):
     return load_prior({"prior": "empirical", "labels": str(path), "format": "csv", **keys})
 
@@ -93,14 +98,13 @@ def test_a_replacement_shows_the_same_active_aus(table):
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**9), st.integers(0, 2))
-def test_a_row_is_the_same_alone_and_in_bulk(table, seed, start, replacement):
-    prior = _prior(table, smoothing=0.3)
-    strata = prior.strata(seed, "test", start, start + 9)
-    bulk = prior.vectors(seed, "test", start, strata, replacement)
+def test_a_row_is_the_same_alone_and_in_bulk(smooth, seed, start, replacement):
+    strata = smooth.strata(seed, "test", start, start + 9)
+    bulk = smooth.vectors(seed, "test", start, strata, replacement)
     for row in range(9):
-        alone = prior.strata(seed, "test", start + row, start + row + 1)
+        alone = smooth.strata(seed, "test", start + row, start + row + 1)
         assert alone[0] == strata[row]
-        vector = prior.vectors(seed, "test", start + row, alone, replacement)
+        vector = smooth.vectors(seed, "test", start + row, alone, replacement)
         assert np.array_equal(vector[0], bulk[row])
 
 
