@@ -17,7 +17,10 @@ from synthgen.config import CopulaConfig
 from synthgen.errors import ConfigError
 
 _WORTH_TELLING = 0.0005
-"""Moves of a correlation below this are not told."""
+"""Moves of what was asked for, a correlation or a probability, below this do not count."""
+
+_TOLD = 5
+"""Repairs that are told one by one, the largest."""
 
 _ROUNDING = 1e-9
 """By how much a probability may miss its bounds, as 0.1 · 0.2 does."""
@@ -34,6 +37,50 @@ class _Wish:
     @property
     def indices(self) -> tuple[int, int]:
         return au_index(self.pair[0]), au_index(self.pair[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """What became of a wish: correlations, and probabilities where one was asked for."""
+
+    wish: _Wish
+    correlation: float
+    before: float
+    after: float
+
+    @classmethod
+    def of(
+        cls, wish: _Wish, rates: Float64[np.ndarray, " 12"], found: Float64[np.ndarray, "12 12"]
+    ) -> "_Repair":
+        i, j = wish.indices
+        correlation = float(found[i, j])
+        before_after = np.clip([wish.correlation, correlation], -MAX_CORRELATION, MAX_CORRELATION)
+        both = joint_probability(rates[[i, i]], rates[[j, j]], before_after)
+        before, after = (both / (rates[j] if "|" in wish.probability else 1.0)).tolist()
+        return cls(wish, correlation, before, after)
+
+    @property
+    def name(self) -> str:
+        return f"{self.wish.pair[0]}+{self.wish.pair[1]}"
+
+    @property
+    def move(self) -> float:
+        return abs(self.correlation - self.wish.correlation)
+
+    @property
+    def counts(self) -> bool:
+        """Whether what was asked for is seen to have changed."""
+        change = abs(self.after - self.before) if self.wish.probability else self.move
+        return change > _WORTH_TELLING
+
+    def told(self) -> str:
+        text = (
+            f"its latent correlation from {self.wish.correlation:.3f} to {self.correlation:.3f}, "
+            f"by {self.move:.3f}"
+        )
+        if not self.wish.probability:
+            return text
+        return f"{text} ({self.wish.probability} from {self.before:.4f} to {self.after:.4f})"
 
 
 def latent_matrix(
@@ -128,19 +175,21 @@ def _repairs(
 ) -> tuple[str, ...]:
     """Tell the moves of the pairs that were asked for, the largest first, or refuse them."""
     where = f"expressions.{config.dependence()}"
-    moved = [wish for wish in wishes if _move(wish, found) > _WORTH_TELLING]
-    moved.sort(key=lambda wish: -_move(wish, found))
-    if moved and _move(moved[0], found) > config.max_repair:
+    repairs = [_Repair.of(wish, rates, found) for wish in wishes]
+    moved = sorted((repair for repair in repairs if repair.counts), key=lambda one: -one.move)
+    if moved and moved[0].move > config.max_repair:
         raise ConfigError(
             f"{where}: the pairs cannot all go together as asked; the nearest that can moves "
-            f"{_name(moved[0])} most, {_told(moved[0], rates, found)}; max_repair allows moves up "
-            f"to {config.max_repair:g}"
+            f"{moved[0].name} most, {moved[0].told()}; max_repair allows moves up to "
+            f"{config.max_repair:g}"
         )
-    return tuple(
-        f"{where}: {_name(wish)} was moved so that all pairs can go together, "
-        f"{_told(wish, rates, found)}"
-        for wish in moved
-    )
+    told = [
+        f"{where}: {repair.name} was moved so that all pairs can go together, {repair.told()}"
+        for repair in moved[:_TOLD]
+    ]
+    if len(moved) > _TOLD:
+        told.append(f"{where}: {len(moved) - _TOLD} more pairs were moved, by less")
+    return tuple(told)
 
 
 def _unnamed(
@@ -157,28 +206,3 @@ def _unnamed(
         f"expressions.{config.dependence()}: {pairs} not named cannot stay independent; "
         f"{AUS[i]}+{AUS[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
     )
-
-
-def _name(wish: _Wish) -> str:
-    return f"{wish.pair[0]}+{wish.pair[1]}"
-
-
-def _told(
-    wish: _Wish, rates: Float64[np.ndarray, " 12"], found: Float64[np.ndarray, "12 12"]
-) -> str:
-    i, j = wish.indices
-    text = (
-        f"its latent correlation from {wish.correlation:.3f} to {found[i, j]:.3f}, by "
-        f"{_move(wish, found):.3f}"
-    )
-    if not wish.probability:
-        return text
-    scale = rates[j] if "|" in wish.probability else 1.0
-    before, after = joint_probability(
-        rates[[i, i]], rates[[j, j]], np.array([wish.correlation, found[i, j]])
-    )
-    return f"{text} ({wish.probability} from {before / scale:.4f} to {after / scale:.4f})"
-
-
-def _move(wish: _Wish, found: Float64[np.ndarray, "12 12"]) -> float:
-    return abs(float(found[wish.indices]) - wish.correlation)

@@ -105,6 +105,11 @@ class Marginal(Section):
         span = self.beta or self.intensity
         return (0.5, 5.0) if span is None else (span.low, span.high)
 
+    def rests_at_zero(self) -> bool:
+        """Return whether the intensity is 0 more than by chance."""
+        nodes = self.quantiles or list(self.ends())
+        return any(before == 0 == after for before, after in pairwise(nodes))
+
 
 class CorrelationMatrix(Section):
     """Correlations of some AUs, as a table."""
@@ -190,8 +195,11 @@ class CopulaConfig(PriorSection):
             au_index(name)
             low, high = marginal.ends()
             self._check_intensities(f"intensity of {name}", low, high)
-            if low == 0 == high:
-                raise ValueError(f"intensity of {name} is always 0; an active AU must be above 0")
+            if marginal.rests_at_zero():
+                raise ValueError(
+                    f"intensity of {name} is 0 in a part of the samples where it is active; an "
+                    "active AU must show, so lower the rate instead"
+                )
         self._check_dependence()
         return self
 

@@ -123,3 +123,21 @@ def test_an_au_that_is_always_active_leaves_the_others_alone():
     prior = load_prior({"prior": "copula", "marginals": marginals, "correlation": pairs})
     assert prior.notes() == ()
     assert joint_of(prior, "AU1", "AU26") == 0.07
+
+
+def test_repairs_that_change_no_probability_do_not_count():
+    rare = {au: {"rate": 0.001} for au in ("AU1", "AU2", "AU6")}
+    pairs = {"AU1+AU2": 0.0, "AU1+AU6": 0.0, "AU2+AU6": 0.0}
+    prior = load_prior({"prior": "copula", "marginals": rare, "joint": pairs, "max_repair": 0.0})
+    assert prior.notes() == ()
+    assert joint_of(prior, "AU1", "AU2") < 1e-5
+
+
+def test_of_many_repairs_the_largest_are_told():
+    names = ["AU1", "AU2", "AU4", "AU5", "AU6", "AU9"]
+    signs = {f"{one}+{other}": -0.5 for i, one in enumerate(names) for other in names[:i]}
+    marginals = {au: {"rate": 0.3} for au in names}
+    section = {"prior": "copula", "marginals": marginals, "correlation": signs, "max_repair": 0.4}
+    notes = load_prior(section).notes()
+    assert len(notes) == 6
+    assert notes[-1] == "expressions.correlation: 10 more pairs were moved, by less"

@@ -56,7 +56,13 @@ def of_au1(**marginal):
         ),
         (
             of_au1(intensity={"low": 0, "high": 0}),
-            "intensity of AU1 is always 0; an active AU must be above 0",
+            "intensity of AU1 is 0 in a part of the samples where it is active; an active AU must "
+            "show, so lower the rate instead",
+        ),
+        (
+            of_au1(quantiles=[0, 0, 2, 5]),
+            "intensity of AU1 is 0 in a part of the samples where it is active; an active AU must "
+            "show, so lower the rate instead",
         ),
         (
             of_au1(quantiles=[1, 3], beta={"a": 1, "b": 1}),
