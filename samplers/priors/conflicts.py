@@ -69,11 +69,11 @@ def _refuse_rare(
         return
     for chosen in _subsets(range(len(rules))):
         if (share := float(kept[:, chosen].prod(axis=1).mean())) < MIN_ACCEPTANCE:
-            about = f"about {share:.2%}" if share else f"less than 1 in {len(kept)}"
+            about = f"about {100 * share:.2f} %" if share else f"less than 1 in {len(kept)}"
+            names = _names([rules[number] for number in chosen])
             raise ConfigError(
-                f"{WHERE}: {_names([rules[number] for number in chosen])} leave {about} of the "
-                f"vectors of {part.name}; at least {MIN_ACCEPTANCE:.0%} are needed, so leave one "
-                "out, or change the prior"
+                f"{WHERE}: {names} leave {about} of the vectors of {part.name}; at least "
+                f"{100 * MIN_ACCEPTANCE:.0f} % are needed, so leave one out, or change the prior"
             )
 
 

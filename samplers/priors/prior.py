@@ -19,6 +19,8 @@ ESTIMATE_SIZE = 1 << 18
 """Vectors of the sample on which is counted what has no closed form: the standard error of a rate
 is below 0.001."""
 
+_ESTIMATE_CHUNK = 1 << 16
+
 _CHUNK = 8192
 """Rows drawn at once, so that many rows need little memory beside their own."""
 
@@ -189,11 +191,11 @@ class Estimate:
 @lru_cache(maxsize=16)
 def estimate(prior: Prior) -> Estimate:
     """Count the first `ESTIMATE_SIZE` vectors of a prior at seed 0, once for equal priors."""
-    vectors = prior.sample(ESTIMATE_SIZE, seed=0)
     both, totals = np.zeros((AU_COUNT, AU_COUNT)), np.zeros(AU_COUNT)
-    for start in range(0, len(vectors), _CHUNK):
-        chunk = vectors[start : start + _CHUNK].astype(np.float64)
-        active = (chunk != 0).astype(np.float64)
+    for start in range(0, ESTIMATE_SIZE, _ESTIMATE_CHUNK):
+        strata = prior.strata(0, FIRST_SPLIT, start, start + _ESTIMATE_CHUNK)
+        vectors = prior.vectors(0, FIRST_SPLIT, start, strata).astype(np.float64)
+        active = (vectors != 0).astype(np.float64)
         both += active.T @ active  # whole numbers: exact in any order
-        totals += chunk.sum(axis=0)
-    return Estimate(both / len(vectors), totals / np.maximum(np.diagonal(both), 1))
+        totals += vectors.sum(axis=0)
+    return Estimate(both / ESTIMATE_SIZE, totals / np.maximum(np.diagonal(both), 1))

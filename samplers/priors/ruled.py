@@ -8,8 +8,9 @@ law weighted by what each rule lets pass. Where a prior deals out strata in exac
 the stratum is drawn anew, too. A replacement keeps its stratum always.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ from synthgen.errors import ConfigError
 MAX_TRIALS = 10_000
 """Trials for a position. Rules that leave 1 % of a prior miss all of them once in 10^43."""
 
-_SPARSE = 64
-"""Trials of fewer than one row in so many are drawn row by row."""
+_GAP = 64
+"""Rows that are drawn in vain at most to draw two others at once."""
 
 _Draw = tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]
 
@@ -73,8 +74,7 @@ class RuledPrior(WrappedPrior):
 
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Return the strata of the first trials that keep the rules."""
-        given = self.inner.strata(seed, split, start, stop)
-        return self._settle(_Place(seed, split, start), given)[0]
+        return _first_specs(self, _Place(seed, split, start), stop)[0].copy()
 
     def vectors(
         self,
@@ -85,9 +85,10 @@ class RuledPrior(WrappedPrior):
         replacement: int = 0,
     ) -> Float32[np.ndarray, "rows 12"]:
         """Return the vectors of the first trials that keep the rules."""
+        place = _Place(seed, split, start, replacement)
         if not replacement:
-            strata = self.inner.strata(seed, split, start, start + len(strata))
-        return self._settle(_Place(seed, split, start, replacement), strata)[1]
+            return _first_specs(self, place, start + len(strata))[1].copy()
+        return self.settle(place, strata)[1]
 
     def trial(
         self,
@@ -100,7 +101,7 @@ class RuledPrior(WrappedPrior):
     ) -> _Draw:
         """Return a further draw that keeps these rules, for rules around them."""
         place = _Place(seed, split, start, replacement)
-        return self._settle(place, strata, number * MAX_TRIALS)
+        return self.settle(place, strata, number * MAX_TRIALS)
 
     def rates(self) -> Float64[np.ndarray, " 12"]:
         """Return the rates given the rules, estimated on a fixed sample of 2^18 vectors."""
@@ -114,8 +115,17 @@ class RuledPrior(WrappedPrior):
         """Return the mean intensities given the rules, estimated on the same sample."""
         return estimate(self).means
 
-    def _settle(self, place: _Place, given: np.ndarray, first: int = 0) -> _Draw:
-        """Draw each position until it keeps the rules, by the trials from `first`."""
+    def settle(self, place: _Place, given: np.ndarray, first: int = 0) -> _Draw:
+        """Draw each position until it keeps the rules.
+
+        Args:
+            place: where the positions begin.
+            given: their strata before any rule.
+            first: number of the first trial.
+
+        Raises:
+            ConfigError: if none of `MAX_TRIALS` trials of a position keeps them.
+        """
         strata, vectors, passed = self._try(place, given, first)
         strata, vectors = strata.copy(), vectors.copy()
         open_rows = np.flatnonzero(~passed)
@@ -154,9 +164,16 @@ class RuledPrior(WrappedPrior):
         return strata, vectors, passed
 
 
-def _stretches(open_rows: Int64[np.ndarray, " rows"]) -> Iterator[Int64[np.ndarray, " rows"]]:
-    """Yield rows to be drawn at once: all of them, or each alone where few are open."""
-    if len(open_rows) * _SPARSE >= open_rows[-1] + 1 - open_rows[0]:
-        yield open_rows
-    else:
-        yield from open_rows[:, None]
+@lru_cache(maxsize=4)
+def _first_specs(prior: RuledPrior, place: _Place, stop: int) -> _Draw:
+    """Return strata and vectors of the positions from a place to stop−1; they are found together.
+
+    The plan asks for the strata, then for the vectors: the second time they are remembered.
+    """
+    given = prior.inner.strata(place.seed, place.split, place.start, stop)
+    return prior.settle(place, given)
+
+
+def _stretches(open_rows: Int64[np.ndarray, " rows"]) -> list[np.ndarray]:
+    """Cut rows where the gap between two costs more than a draw of its own."""
+    return np.split(open_rows, np.flatnonzero(np.diff(open_rows) > _GAP) + 1)
