@@ -24,13 +24,13 @@ WHERE = "expressions.quotas"
 """Key of the configuration that names quotas."""
 
 PROBED = 20_000
-"""Draws that tell how often a prior fills each cell."""
+"""Draws that tell how often a prior fills each cell; 60 for each cell of more than 333."""
 
 RAREST = 20
-"""Of these draws, a cell must hold so many: one in a thousand."""
+"""Of these draws, a cell must hold so many: one in a thousand, or a third of an even share."""
 
-MAX_TRIALS = 50_000
-"""Trials for one sample. A cell of one draw in a thousand misses all of them once in 10^21."""
+MAX_TRIALS = 1_000_000
+"""Trials for one sample. A cell of one draw in 30,000 misses all of them once in 10^14."""
 
 _SPARSE = 64
 """Trials for fewer than one row in so many are drawn row by row."""
@@ -59,7 +59,7 @@ class QuotaPrior(WrappedPrior):
 
         Raises:
             ConfigError: if a category is unknown, cells overlap or are too many, or the prior
-                fills a cell less than once in a thousand draws.
+                hardly ever fills a cell.
         """
         try:
             cells = config.cells(inner.categories)
@@ -182,8 +182,8 @@ class QuotaPrior(WrappedPrior):
             rarest = int(probe.counts.argmin())
             raise ConfigError(
                 f"{WHERE}: the prior fills the cell {names[rarest]!r} in {probe.counts[rarest]} of "
-                f"{PROBED} draws; at least {RAREST} are needed, so change the prior or leave "
-                "this cell out"
+                f"{len(probe.vectors)} draws; at least {RAREST} are needed, so change the prior or "
+                "leave this cell out"
             )
 
 
@@ -262,7 +262,8 @@ class _Probe:
 @lru_cache(maxsize=4)
 def _probe(prior: QuotaPrior) -> _Probe:
     inner, cells = prior.inner, prior.cells
-    strata = inner.strata(0, FIRST_SPLIT, 0, PROBED)
+    draws = max(PROBED, 3 * RAREST * len(cells.names))
+    strata = inner.strata(0, FIRST_SPLIT, 0, draws)
     vectors, labels = inner.vectors(0, FIRST_SPLIT, 0, strata), _labels(inner, strata)
     found = cells.numbers(vectors, labels)
     counts = np.bincount(found, minlength=len(cells.names))[: len(cells.names)]

@@ -86,12 +86,10 @@ class QuotaCells:
         """Build the cells.
 
         Args:
-            cells: those that are named.
+            cells: those that are named; none shares a sample with another one.
             categories: all categories, in the order of the ClassLabel.
             rest: share of the samples in none of them; 0 for no such cell.
 
-        Raises:
-            ValueError: if two cells overlap.
         """
         levels = np.full((len(cells), AU_COUNT), _ALL, dtype=np.uint8)
         labels = np.full(len(cells), -1, dtype=np.int64)
@@ -101,7 +99,6 @@ class QuotaCells:
             if cell.categories is not None:
                 known = [*categories, NO_CATEGORY]
                 labels[number] = sum(1 << known.index(name) for name in cell.categories)
-        _refuse_overlap(cells, levels, labels)
         names = [cell.name for cell in cells] + [OTHER] * (rest > 0)
         shares = [cell.share for cell in cells] + [rest] * (rest > 0)
         total = sum(shares)
@@ -131,17 +128,20 @@ class QuotaCells:
 
         Args are those of `holds`.
         """
-        rows = intensity_levels(aus).astype(np.int64)
+        told = np.flatnonzero((self.levels != _ALL).any(axis=0))
+        rows = intensity_levels(aus)[:, told].astype(np.int64)
         if labels is not None:
             rows = np.column_stack([rows, labels])
         kinds, kind = np.unique(rows, axis=0, return_inverse=True)
-        found = np.array([self._number(row, labels is not None) for row in kinds], dtype=np.int64)
-        return found[kind.reshape(-1)] if len(kinds) else found
+        levels = self.levels[:, told]
+        found = [self._number(levels, row, len(told)) for row in kinds]
+        return np.array(found, dtype=np.int64)[kind.reshape(-1)]
 
-    def _number(self, row: np.ndarray, labelled: bool) -> int:
-        fits = (self.levels >> row[:AU_COUNT].astype(np.uint8) & 1).all(axis=1)
-        if labelled:
-            fits &= (self.labels >> row[AU_COUNT] & 1).astype(bool)
+    def _number(self, levels: np.ndarray, row: np.ndarray, aus: int) -> int:
+        """Return the first cell of the levels of some AUs and, if it follows, a label."""
+        fits = np.asarray((levels >> row[:aus].astype(np.uint8) & 1).all(axis=1))
+        if len(row) > aus:
+            fits &= (self.labels >> row[aus] & 1).astype(bool)
         return int(fits.argmax()) if fits.any() else len(self.levels)
 
 
@@ -183,10 +183,15 @@ def _level(text: str) -> int:
     return int(text) if text.isdigit() else 1 + "ABCDE".index(text)
 
 
-def _refuse_overlap(cells: Sequence[QuotaCell], levels: np.ndarray, labels: np.ndarray) -> None:
+def refuse_overlap(cells: Sequence[QuotaCell], found: QuotaCells) -> None:
+    """Refuse cells that share a sample.
+
+    Raises:
+        ValueError: naming the first two.
+    """
     for number in range(1, len(cells)):
-        common = (levels[:number] & levels[number]).all(axis=1)
-        common &= (labels[:number] & labels[number]) != 0
+        common = (found.levels[:number] & found.levels[number]).all(axis=1)
+        common &= (found.labels[:number] & found.labels[number]) != 0
         if common.any():
             raise ValueError(
                 f"the cells {cells[int(common.argmax())].name!r} and {cells[number].name!r} "

@@ -17,6 +17,7 @@ from synthgen.config.quota_cells import (
     QuotaCell,
     QuotaCells,
     parse_levels,
+    refuse_overlap,
 )
 
 MAX_CELLS = 10_000
@@ -120,7 +121,10 @@ class QuotasConfig(Section):
                 )
         if self.joint:
             rest = _rest("joint", [cell.share for cell in self.joint])
-            return QuotaCells.build([cell.cell() for cell in self.joint], categories, rest)
+            named = [cell.cell() for cell in self.joint]
+            found = QuotaCells.build(named, categories, rest)
+            refuse_overlap(named, found)
+            return found
         margins = self._level_margins()
         if self.category:
             margins.insert(0, self._category_margin(categories))
