@@ -24,6 +24,10 @@ class IntensityRange(Section):
             )
         return self
 
+    def outside(self) -> list[float]:
+        """Return the bounds that lie outside [0, 5]."""
+        return [v for v in (self.low, self.high) if not MIN_INTENSITY <= v <= MAX_INTENSITY]
+
 
 class PriorSection(Section):
     """The keys that every prior has."""
