@@ -37,6 +37,8 @@ class GridConfig(PriorSection):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "GridConfig":
+        if self.quotas is not None:
+            raise ValueError("a grid shows its cells in a fixed order; leave quotas out")
         for key in ("aus", "levels", "combinations"):
             if self.protocol and getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"protocol {self.protocol} fixes {key}; leave one of them out")

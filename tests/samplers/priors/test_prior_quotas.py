@@ -180,3 +180,11 @@ def test_quotas_of_a_component_are_refused():
     component = {**EMOTIONS, "quotas": {"category": {"happy": 0.5}}}
     with pytest.raises(ConfigError, match="give them to the whole mixture"):
         load_prior({"prior": "mixture", "of": [component]})
+
+
+def test_quotas_of_a_grid_are_refused():
+    with pytest.raises(ConfigError) as caught:
+        load_prior({"prior": "grid", "quotas": {"aus": {"AU1": 0.5}}})
+    assert str(caught.value) == (
+        "expressions: a grid shows its cells in a fixed order; leave quotas out"
+    )
