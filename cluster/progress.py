@@ -14,7 +14,7 @@ class Progress:
     def __init__(self, samples: int, shards: int) -> None:
         self._samples = samples
         self._shards = shards
-        self._kept = 0
+        self._before = self._kept = 0
         self._committed = 0
         self._bar: tqdm | None = None
 
@@ -23,11 +23,13 @@ class Progress:
 
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
+            self._show(self._kept)
             self._bar.close()
 
     def start(self, kept: int, committed: int) -> None:
         """Show the bar; `kept` samples in `committed` shards are there from before."""
-        self._kept, self._committed = kept, committed
+        self._before = self._kept = kept
+        self._committed = committed
         self._bar = tqdm(
             total=self._samples,
             initial=kept,
@@ -40,6 +42,7 @@ class Progress:
     def committed(self, marker: ShardMarker) -> None:
         """Take in a committed shard."""
         self._committed += 1
+        self._kept += marker.rows
         self._describe()
 
     def tick(self, counts: dict[str, int]) -> None:
@@ -49,7 +52,11 @@ class Progress:
         judged, accepted = counts.get("judged", 0), counts.get("accepted", 0)
         if judged:
             self._bar.set_postfix_str(f"{accepted / judged:.0%} of images kept", refresh=False)
-        self._bar.update(min(self._kept + accepted, self._samples) - self._bar.n)
+        self._show(min(self._before + accepted, self._samples))
+
+    def _show(self, samples: int) -> None:
+        if self._bar is not None:
+            self._bar.update(samples - self._bar.n)
 
     def _describe(self) -> None:
         if self._bar is not None:

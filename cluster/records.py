@@ -1,16 +1,15 @@
 """The record of a run: of what its data is a function, and with what it was made."""
 
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from samplers.plan import Plan
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.dataset import RunRecord
+from synthgen.revision import git_revision
 from synthgen.schema import DatasetSchema
 
 _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
@@ -43,21 +42,5 @@ def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:
     return DatasetSchema(plan.categories, plan.slots, config.output.image_format)
 
 
-def git_revision() -> str | None:
-    """Return the revision of the checkout that this code runs from; None outside of one."""
-    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
-    return _git("rev-parse", "HEAD") if tracked else None
-
-
 def _merged(parts: tuple[Mapping[str, Any], ...], key: str) -> dict[str, str]:
     return {name: value for part in parts for name, value in part[key].items()}
-
-
-def _git(*arguments: str) -> str | None:
-    folder = str(Path(__file__).parent)
-    command = ["git", "-C", folder, *arguments]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()

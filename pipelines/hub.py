@@ -80,9 +80,7 @@ def _fetch(
 def _refused(repo: str, revision: str | None, gated: bool) -> str:
     if gated:
         return f"{repo} must be opened on the Hugging Face Hub: accept its licence, and log in"
-    return (
-        f"{repo}{_at(revision)} is neither a folder here nor on the Hugging Face Hub"
-    )
+    return f"{repo}{_at(revision)} is neither a folder here nor on the Hugging Face Hub"
 
 
 def _offline(repo: str, revision: str | None, files: Sequence[str], setting: str | None) -> str:

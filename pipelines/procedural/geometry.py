@@ -320,16 +320,16 @@ def _nose(identity: Identity, efforts: Efforts) -> Nose:
 def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
     smile, frown, stretch = efforts.smile, efforts.frown, efforts.stretch
     chin, jaw, part = efforts.chin_raise, efforts.jaw, efforts.part
-    line = 0.700 + 0.004 * identity.mouth_height - 0.020 * chin + 0.022 * jaw
+    line = 0.700 + 0.004 * identity.mouth_height - 0.020 * chin + 0.030 * jaw
     line += 0.006 * smile - 0.004 * frown
     reach = 0.087 * (1 + 0.05 * identity.mouth_width)
     reach += 0.031 * smile + 0.046 * stretch - 0.011 * chin - 0.009 * jaw + 0.004 * frown
     height = 0.700 + 0.004 * identity.mouth_height - 0.038 * smile + 0.038 * frown
-    height += 0.006 * stretch - 0.004 * chin + 0.026 * jaw
+    height += 0.006 * stretch - 0.004 * chin + 0.034 * jaw
     uneven = 0.0025 * identity.asymmetry[2]
     thin = max(1 - 0.42 * stretch - 0.20 * smile - 0.12 * frown + 0.25 * min(part, 0.0), 0.3)
     full = (1 + 0.13 * identity.lip_fullness) * (1 - 0.004 * (identity.years - 30)) * thin
-    gap = 0.040 * max(part, 0.0) + 0.011 * jaw + 0.052 * jaw * min(1.5 * max(part, 0.0), 1.0)
+    gap = 0.040 * max(part, 0.0) + 0.016 * jaw + 0.052 * jaw * min(1.5 * max(part, 0.0), 1.0)
     raised = 0.010 * efforts.nose_wrinkle
     upper_bottom = line - 0.25 * gap - raised
     lower_top = max(line + 0.75 * gap - 0.6 * raised, upper_bottom)
@@ -347,7 +347,7 @@ def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
 
 def _head(identity: Identity, efforts: Efforts) -> _Head:
     head, jaw, chin_width, longer = _SHAPES[identity.face]
-    chin = 0.866 + longer + 0.008 * identity.face_height + 0.064 * efforts.jaw
+    chin = 0.866 + longer + 0.008 * identity.face_height + 0.078 * efforts.jaw
     return _Head(
         half_width=0.247 * head * (1 + 0.022 * identity.face_width),
         top=0.062 - 0.006 * identity.forehead,

@@ -17,7 +17,7 @@ from pipelines.procedural.skin import draw_skin
 from pipelines.procedural.wrinkles import draw_wrinkles
 from synthgen.errors import ConfigError
 
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 """Raised whenever the same identity and AUs are painted otherwise."""
 
 SMALLEST = 64

@@ -56,8 +56,8 @@ class ProceduralSource:
             for value in values:
                 if value.strip() and not names_trait(slot, value):
                     raise ConfigError(
-                        f"value {value!r} of slot {slot!r} names nothing that procedural faces can "
-                        f"show; among the words that do: {some_words()}"
+                        f"identities.slots.{slot}: {value!r} names nothing that procedural "
+                        f"faces can show; among the words that do: {some_words()}"
                     )
 
     def _paint(self, attempt: Attempt) -> Image:

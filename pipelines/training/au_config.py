@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
+from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 
@@ -50,11 +51,11 @@ class FacesConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """What is done to a face before it is learned; each strength is drawn from 0 to its bound."""
+    """What is done to a face before it is learned; each strength is drawn from 0 to its bound.
 
-    share: float = Field(
-        default=0.6, ge=0, le=1, description="Chance of each of the changes [0, 1]."
-    )
+    How often is said by each cycle.
+    """
+
     shift: float = Field(
         default=0.02, ge=0, le=0.2, description="Shift [share of the image's side]."
     )
@@ -83,19 +84,40 @@ class AugmentationConfig(Section):
 class CoarseConfig(Section):
     """A beginning at fewer pixels: it takes a fraction of the time and teaches where things are."""
 
-    share: float = Field(default=0.5, ge=0, lt=1, description="Share of the steps [0, 1).")
+    steps: int = Field(default=0, ge=0, description="Steps from the first on.")
     input_size: int = Field(
         default=72, ge=MIN_INPUT_SIZE, le=MAX_INPUT_SIZE, description="Side of the input [pixels]."
     )
 
 
-class OptimizerConfig(Section):
-    """AdamW with a linear warm-up and a cosine decay to zero."""
+class CycleConfig(Section):
+    """Steps in which the learning rate rises linearly and then falls to zero along a cosine."""
 
+    steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Highest learning rate.")
-    warmup: float = Field(
-        default=0.1, ge=0, le=1, description="Share of the steps that warm up [0, 1]."
+    warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps that warm up.")
+    augmented: float = Field(
+        default=0.4, ge=0, le=1, description="Chance of each change of a face [0, 1]."
     )
+    emphasis: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={}, description="AU → its weight in the intensity head's loss; 1 for the others."
+    )
+
+    @field_validator("emphasis")
+    @classmethod
+    def _aus_exist(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            au_index(name)
+        return value
+
+    def weights(self) -> list[float]:
+        """Return the weights in the order of an AU vector."""
+        return [self.emphasis.get(name, 1.0) for name in AUS]
+
+
+class OptimizerConfig(Section):
+    """AdamW."""
+
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="Decoupled weight decay.")
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
@@ -119,7 +141,10 @@ class AUNetworkConfig(Section):
     """A training run of the AU network; the weights are a function of it."""
 
     seed: int = Field(ge=0, lt=2**63, description="Seed of everything that is drawn [0, 2^63).")
-    steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
+    cycles: tuple[CycleConfig, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
     batch_size: int = Field(default=64, ge=2, le=4096, description="Faces in a step.")
     input_size: int = Field(
         default=112,
@@ -132,7 +157,7 @@ class AUNetworkConfig(Section):
         default=AugmentationConfig(), description="What is done to a face before it is learned."
     )
     coarse: CoarseConfig = Field(
-        default=CoarseConfig(share=0.0), description="The beginning of the training."
+        default=CoarseConfig(), description="The beginning of the training."
     )
     optimizer: OptimizerConfig = Field(default=OptimizerConfig(), description="How it is learned.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of both heads [0, 1).")
@@ -159,3 +184,16 @@ class AUNetworkConfig(Section):
     evaluation: EvaluationConfig = Field(
         default=EvaluationConfig(), description="What the result is measured on."
     )
+
+    @property
+    def steps(self) -> int:
+        """Steps of all cycles."""
+        return sum(cycle.steps for cycle in self.cycles)
+
+    def cycle(self, step: int) -> CycleConfig:
+        """Return the cycle of a step; after the end the last one."""
+        for cycle in self.cycles:
+            if step < cycle.steps:
+                return cycle
+            step -= cycle.steps
+        return self.cycles[-1]

@@ -60,7 +60,8 @@ class TrainingFaces(Dataset[Face]):
         config = self._config
         image, aus = self._draw(face_number(index, config.faces.views))
         draws = uniforms(config.seed, "au-net/augmentation", index, index + 1, DRAWS)[0]
-        image = augment(image, draws, config.augmentation)
+        chance = config.cycle(index // config.batch_size).augmented
+        image = augment(image, draws, chance, config.augmentation)
         return _face(self._aligner, image, aus, config.input_size)
 
     def _draw(self, number: int) -> tuple[Image, Float[np.ndarray, " 12"]]:

@@ -18,6 +18,7 @@ def au_loss(
     intensity: Float[Tensor, "B 12"],
     detection: Float[Tensor, "B 12"],
     aus: Float[Tensor, "B 12"],
+    weights: Float[Tensor, " 12"],
     detection_weight: float,
 ) -> Float[Tensor, ""]:
     """Return the loss of both heads.
@@ -29,11 +30,14 @@ def au_loss(
         intensity: output of the intensity head [0–1].
         detection: output of the detection head [0–1].
         aus: true intensities [0–5].
+        weights: weight of each AU in the intensity head's loss.
         detection_weight: weight of the detection head's cross-entropy.
     """
-    measured = functional.smooth_l1_loss(MAX_INTENSITY * intensity, aus, beta=_QUADRATIC_BELOW)
+    measured = functional.smooth_l1_loss(
+        MAX_INTENSITY * intensity, aus, beta=_QUADRATIC_BELOW, reduction="none"
+    )  # [B, 12]
     detected = functional.binary_cross_entropy(detection, presence(aus))
-    return measured + detection_weight * detected
+    return (weights * measured).mean() + detection_weight * detected
 
 
 def presence(aus: Float[Tensor, "B 12"]) -> Float[Tensor, "B 12"]:

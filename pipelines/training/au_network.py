@@ -1,7 +1,7 @@
 """`synthgen train au-net`: train the AU network of the mini world on procedural faces.
 
 It goes on where it was stopped, and then ends in the same weights as without the stop, to the bit
-(same machine, same number of threads).
+(same machine, same number of threads). A finished training goes on when a cycle is added.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from pipelines.checkpoints import file_sha256
 from pipelines.libreface.network import load_network, save_network
+from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.au_config import AUNetworkConfig
 from pipelines.training.au_faces import Face, HeldOutFaces, TrainingFaces
 from pipelines.training.au_metrics import AUAgreement, agreement
@@ -65,7 +66,7 @@ def train_au_network(
         _restore(trainer, config, folder / CHECKPOINT)
     _train(trainer, config, folder, config.steps if stop_at is None else stop_at)
     if trainer.step == config.steps:
-        _export(trainer, config, folder)
+        _export(trainer, config, folder, Path(config_path).name)
     return folder / WEIGHTS
 
 
@@ -99,20 +100,25 @@ def _restore(trainer: AUTrainer, config: AUNetworkConfig, path: Path) -> None:
     if not path.exists():
         return
     content = load_checkpoint(path)
-    found, wanted = content["config"], _what_counts(config)
-    if found != wanted:
-        key = next(key for key in wanted if found.get(key) != wanted[key])
-        raise OutputError(
-            f"{path} was trained with {key} {found.get(key)!r}, the configuration says "
-            f"{wanted[key]!r}; train into another folder, or start anew"
-        )
+    _check_same(content["config"], _what_counts(config), path)
     trainer.restore(content["state"])
 
 
+def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
+    for key, value in wanted.items():
+        old = found.get(key)
+        begun = value[: len(old)] if key == "cycles" and isinstance(old, list) else value
+        if old != begun:
+            raise OutputError(
+                f"{path} was trained with {key} {old!r}, now it is {value!r}; "
+                "train into another folder, or start anew"
+            )
+
+
 def _what_counts(config: AUNetworkConfig) -> dict[str, Any]:
-    """Return the part of the configuration that the weights are a function of."""
+    """Return what the weights are a function of: the configuration's part, and the renderer."""
     free = {"workers", "checkpoint_every", "evaluation"}
-    return config.model_dump(mode="json", exclude=free)
+    return {"renderer": RENDERER_VERSION, **config.model_dump(mode="json", exclude=free)}
 
 
 def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int) -> None:
@@ -153,12 +159,13 @@ def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
     tqdm.write(f"step {trainer.step}: lowest r {found[worst].pearson_r:.4f} ({worst})")
 
 
-def _export(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
+def _export(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, name: str) -> None:
     weights = folder / WEIGHTS
     save_network(trainer.average, weights, {"licence": _LICENCE})
     faces = HeldOutFaces(config, config.evaluation.faces)
     found = evaluate_network(load_network(weights), faces, workers=config.workers)
-    write_card(folder / CARD, _card(config, weights, found))
+    command = f"synthgen train au-net {name} --to {folder.name}"
+    write_card(folder / CARD, {"command": command, **_card(config, weights, found)})
 
 
 def _card(
@@ -169,8 +176,8 @@ def _card(
         "sha256": file_sha256(weights),
         "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
         "licence": _LICENCE,
-        "command": f"synthgen train au-net CONFIG --to {weights.parent.name}",
         "data": "procedural faces, each of an identity of its own, drawn for the training",
+        "renderer": RENDERER_VERSION,
         "faces_seen": config.steps * config.batch_size,
         "steps": config.steps,
         "configuration": config.model_dump(mode="json"),

@@ -1,6 +1,7 @@
 """One optimisation step after another for the AU network, and its state between them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.libreface.network import LibreFaceNetwork
-from pipelines.training.au_config import AUNetworkConfig, OptimizerConfig
+from pipelines.training.au_config import AUNetworkConfig, CycleConfig
 from pipelines.training.au_loss import au_loss
 from pipelines.training.ema import MovingAverage
 
@@ -47,7 +48,7 @@ class AUTrainer:
         """Do one step on a batch and return its loss."""
         config = self._config
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, config.steps, config.optimizer)
+            group["lr"] = learning_rate(self.step, config.cycles)
         torch.manual_seed(config.seed + self.step)  # dropout: a function of the step alone
         loss = self._loss(pixels, aus)
         self._optimizer.zero_grad(set_to_none=True)
@@ -85,23 +86,32 @@ class AUTrainer:
             features = network.encoder(pixels).flatten(1)  # [B, 512]
         features = features.float()
         intensity, detection = network.classifier(features), network.classifier_2(features)
-        return au_loss(intensity, detection, aus, self._config.detection_weight)
+        weights = torch.tensor(self._config.cycle(self.step).weights())
+        return au_loss(intensity, detection, aus, weights, self._config.detection_weight)
 
     def _coarsened(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 k l"]:
         coarse = self._config.coarse
-        if self.step >= coarse.share * self._config.steps:
+        if self.step >= coarse.steps:
             return pixels
         size = (coarse.input_size, coarse.input_size)
         return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
 
 
-def learning_rate(step: int, steps: int, config: OptimizerConfig) -> float:
-    """Return the learning rate of a step: linear warm-up, then half a cosine down to zero."""
-    warm = config.warmup * steps
+def learning_rate(step: int, cycles: Sequence[CycleConfig]) -> float:
+    """Return the learning rate of a step: in each cycle it rises linearly, then falls to zero."""
+    for cycle in cycles:
+        if step < cycle.steps:
+            return cycle.learning_rate * _share(step, cycle)
+        step -= cycle.steps
+    return 0.0
+
+
+def _share(step: int, cycle: CycleConfig) -> float:
+    warm = cycle.warmup * cycle.steps
     if step < warm:
-        return config.learning_rate * (step + 1) / (warm + 1)
-    done = (step - warm) / max(steps - warm, 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / max(cycle.steps - warm, 1)
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -20,16 +20,20 @@ _FULL_SCALE = 255.0
 
 
 def augment(
-    face: Image.Image, draws: Float[np.ndarray, " 16"], bounds: AugmentationConfig
+    face: Image.Image,
+    draws: Float[np.ndarray, " 16"],
+    chance: float,
+    bounds: AugmentationConfig,
 ) -> Image.Image:
     """Change a face.
 
     Args:
         face: RGB image.
         draws: uniform numbers in [0, 1): the image is a function of the face and of them.
-        bounds: how often and how strongly.
+        chance: chance of each change [0, 1].
+        bounds: how strong the changes may be.
     """
-    chosen = draws[:_CHANGES] < bounds.share
+    chosen = draws[:_CHANGES] < chance
     strength = draws[_CHANGES:]
     if chosen[0]:
         face = _moved(face, 2 * strength[:4] - 1, bounds)

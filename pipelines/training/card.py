@@ -2,11 +2,12 @@
 
 import json
 import math
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from synthgen.revision import git_revision
 
 _PACKAGES = ("synthgen", "torch", "skia-python", "numpy", "pillow")
 
@@ -16,7 +17,7 @@ def write_card(path: Path, content: Mapping[str, Any]) -> None:
 
     The versions of the packages that compute and the revision of the sources are added.
     """
-    card = {**content, "revision": source_revision(), "versions": package_versions()}
+    card = {**content, "revision": git_revision(), "versions": package_versions()}
     partial = path.with_name(path.name + ".partial")
     text = json.dumps(_finite(card), indent=1, ensure_ascii=False, allow_nan=False)
     partial.write_text(text + "\n", encoding="utf-8")
@@ -26,21 +27,6 @@ def write_card(path: Path, content: Mapping[str, Any]) -> None:
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that weights are a function of."""
     return {name: version(name) for name in _PACKAGES}
-
-
-def source_revision() -> str | None:
-    """Return the Git revision of the sources, or None where they are no checkout."""
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(folder), "rev-parse", "HEAD"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _finite(value: object) -> object:

@@ -29,7 +29,9 @@ class RunConfig(Section):
     identities: IdentitiesConfig = Field(description="Who is shown.")
     pipeline: PipelineConfig = Field(description="What turns a spec into an image.")
     verify: VerifyConfig = Field(default=VerifyConfig(), description="What is measured and kept.")
-    cluster: ClusterConfig = Field(default=ClusterConfig(), description="On what the run runs.")
+    cluster: ClusterConfig = Field(
+        default=ClusterConfig(), description="On what the run runs; the data does not depend on it."
+    )
 
     def identity(self) -> dict[str, object]:
         """Return the part of the configuration that the data is a function of.

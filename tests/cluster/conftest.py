@@ -18,11 +18,12 @@ RUN = {
     },
     "identities": {
         "source": "prompts",
-        "template": "a portrait of a {age} {person} with {hair} hair",
+        "template": "a portrait of a {age} {person} with {hair} hair and {skin} skin",
         "slots": {
             "age": ["young", "old"],
             "person": ["man", "woman"],
             "hair": ["black", "brown", "blond", "red"],
+            "skin": ["pale", "tan", "dark"],
         },
         "expressions_per_identity": 4,
     },

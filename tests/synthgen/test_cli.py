@@ -179,19 +179,19 @@ def test_config_schema_describes_every_field():
     sections = [schema, *schema["$defs"].values()]
     fields = [(name, field) for part in sections for name, field in part["properties"].items()]
     undescribed = [name for name, field in fields if not field.get("description")]
-    assert set(undescribed) <= {"prior", "name", "source"}
+    assert set(undescribed) == {"prior", "name", "source"}
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["samples=-1"], "samples: input should be greater than or equal to 1, got -1"),
+        (["samples=-1"], "samples is -1; it must be at least 1"),
         (["pipeline.bath=1"], "unknown key pipeline.bath"),
         (
             ["samples=3000"],
-            "identities.template gives 300 tuples of slot values and 500 identities are asked for "
-            "(3000 samples, 6 expressions each); add slot values, raise "
-            "identities.expressions_per_identity or lower samples",
+            "identities.template: its slots yield 300 different tuples of values, but "
+            "samples: 3000 with expressions_per_identity: 6 ask for 500 identities; "
+            "add values or slots, or raise expressions_per_identity",
         ),
         (
             ["expressions.categories=[happy, joy]"],
@@ -199,7 +199,7 @@ def test_config_schema_describes_every_field():
         ),
         (
             ["identities.slots.hair=[black, purple]"],
-            "identities.slots.hair: the procedural faces know no word of 'purple'",
+            "identities.slots.hair: 'purple' names nothing that procedural faces can show; among ",
         ),
     ],
 )

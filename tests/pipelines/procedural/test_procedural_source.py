@@ -79,8 +79,8 @@ def test_slot_values_that_name_nothing_are_refused():
     with pytest.raises(ConfigError) as refused:
         source(0.0).check_values({"place": ["", "in a park"]})
     assert str(refused.value) == (
-        "value 'in a park' of slot 'place' names nothing that procedural faces can show; among the "
-        "words that do: young, middle-aged, old; man, woman; black, brown, blond, red, gray "
-        "(hair); pale, light, tan, brown, dark (skin); bald, curly, long (hair); beard, "
+        "identities.slots.place: 'in a park' names nothing that procedural faces can show; "
+        "among the words that do: young, middle-aged, old; man, woman; black, brown, blond, red, "
+        "gray (hair); pale, light, tan, brown, dark (skin); bald, curly, long (hair); beard, "
         "moustache, glasses"
     )

@@ -1,12 +1,15 @@
 import pytest
 
 from pipelines.training.au_config import AUNetworkConfig
+from synthgen.action_units import AUS
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError
 
-SMALL = (
-    "seed: 1\nsteps: 4\nfaces: {expressions: [{share: 0.4, rate: 0}, {share: 0.6, rate: 0.3}]}\n"
-)
+SMALL = """
+seed: 1
+cycles: [{steps: 4}, {steps: 6}]
+faces: {expressions: [{share: 0.4, rate: 0}, {share: 0.6, rate: 0.3}]}
+"""
 
 
 def read(tmp_path, text):
@@ -17,8 +20,13 @@ def read(tmp_path, text):
 
 def test_defaults_fill_what_is_not_said(tmp_path):
     config = read(tmp_path, SMALL)
-    assert config.input_size == 112
+    assert (config.input_size, config.steps) == (112, 10)
     assert [kind.rate for kind in config.faces.expressions] == [0, 0.3]
+
+
+def test_a_step_belongs_to_its_cycle(tmp_path):
+    config = read(tmp_path, SMALL)
+    assert [config.cycle(step).steps for step in (0, 3, 4, 9, 10)] == [4, 4, 6, 6, 6]
 
 
 def test_the_shipped_configuration_is_allowed():
@@ -31,6 +39,10 @@ def test_the_shipped_configuration_is_allowed():
         (
             SMALL.replace("0.4", "0.3"),
             "faces: the shares of expressions add up to 0.9; they must to 1",
+        ),
+        (
+            SMALL.replace("{steps: 6}", "{steps: 6, emphasis: {AU3: 2}}"),
+            "cycles.1.emphasis: unknown Action Unit 'AU3'; those that exist: " + ", ".join(AUS),
         ),
         (SMALL + "rates: 3\n", "unknown key rates"),
         (SMALL.replace("seed: 1\n", ""), "key seed is missing"),

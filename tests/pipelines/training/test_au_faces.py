@@ -11,7 +11,7 @@ from synthgen.config.priors import IntensityRange
 CONFIG = AUNetworkConfig.model_validate(
     {
         "seed": 3,
-        "steps": 3,
+        "cycles": [{"steps": 3}],
         "batch_size": 4,
         "input_size": 56,
         "faces": {"size": 64, "expressions": [{"share": 1, "rate": 0.3}]},

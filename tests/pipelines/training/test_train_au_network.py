@@ -10,7 +10,7 @@ from synthgen.errors import OutputError
 
 CONFIG = """
 seed: 3
-steps: 4
+cycles: [{steps: 4}]
 batch_size: 4
 input_size: 32
 faces: {size: 64, expressions: [{share: 1, rate: 0.3}]}
@@ -19,6 +19,11 @@ workers: 0
 checkpoint_every: 2
 evaluation: {faces: 10, every: 2}
 """
+
+
+def same_weights(first, second):
+    one, other = (load_network(path).state_dict() for path in (first, second))
+    return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 @pytest.fixture
@@ -33,7 +38,16 @@ def test_stopped_and_continued_it_ends_in_the_same_weights(config, tmp_path):
     parts = train_au_network(config, tmp_path / "parts", stop_at=2)
     assert not parts.exists()
     train_au_network(config, tmp_path / "parts")
-    assert parts.read_bytes() == whole.read_bytes()
+    assert same_weights(parts, whole)
+
+
+def test_a_cycle_is_added_to_a_finished_training(config, tmp_path):
+    first = train_au_network(config, tmp_path / "first").rename(tmp_path / "short.safetensors")
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(CONFIG.replace("{steps: 4}", "{steps: 4}, {steps: 2, learning_rate: 0.01}"))
+    added = train_au_network(longer, tmp_path / "first")
+    assert not same_weights(added, first)
+    assert same_weights(added, train_au_network(longer, tmp_path / "anew"))
 
 
 def test_it_writes_weights_that_load_and_a_card_that_describes_them(config, tmp_path):
@@ -55,8 +69,8 @@ def test_a_checkpoint_of_another_configuration_is_refused(config, tmp_path):
     with pytest.raises(OutputError) as caught:
         train_au_network(config, tmp_path / "out")
     assert str(caught.value) == (
-        f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with batch_size 4, the configuration "
-        "says 8; train into another folder, or start anew"
+        f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with batch_size 4, now it is 8; "
+        "train into another folder, or start anew"
     )
     assert train_au_network(config, tmp_path / "out", resume=False).exists()
 
