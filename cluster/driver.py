@@ -14,6 +14,7 @@ from pipelines.loading import check_pipeline
 from samplers.plan import build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
+from synthgen.config.priors.empirical import with_absolute_labels
 from synthgen.dataset import (
     ShardMarker,
     Storage,
@@ -97,12 +98,13 @@ def _start(config: RunConfig, executor: ExecutorName) -> Executor:
 
 
 def _anchored(config: RunConfig) -> RunConfig:
-    """Make a local output folder absolute: an actor may have another working directory."""
+    """Make local paths absolute: an actor may have another working directory."""
+    anchored = with_absolute_labels(config)
     path = config.output.path
     if "://" in path:
-        return config
+        return anchored
     output = config.output.model_copy(update={"path": str(Path(path).absolute())})
-    return config.model_copy(update={"output": output})
+    return anchored.model_copy(update={"output": output})
 
 
 def _work(

@@ -56,7 +56,7 @@ class InlineExecutor:
         self._pool.shutdown(cancel_futures=True)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return the fingerprints of the worker's pipeline and verifier."""
+        """Return the fingerprints of the worker's pipeline, verifier and labels."""
         return self._worker.fingerprint()
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:

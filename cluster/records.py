@@ -20,11 +20,13 @@ def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -
     """Build the record of a run from its configuration and its worker's fingerprint."""
     parts = (fingerprint["pipeline"], fingerprint["verifier"])
     versions = {name: metadata.version(name) for name in _COMPUTING}
+    labels = {"labels": fingerprint["labels"]} if fingerprint["labels"] else {}
     return RunRecord(
         identity={
             "configuration": config.identity(),
             "weights": _merged(parts, "weights"),
             "versions": dict(sorted((versions | _merged(parts, "versions")).items())),
+            **labels,
         },
         samples=config.samples,
         schema=dataset_schema(config, plan),

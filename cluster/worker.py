@@ -67,6 +67,7 @@ class Worker:
         return {
             "pipeline": self._source.fingerprint(),
             "verifier": self._verifier.fingerprint(),
+            "labels": self._plan.prior.fingerprint(),
         }
 
     def counts(self) -> dict[str, int]:

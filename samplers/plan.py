@@ -175,14 +175,17 @@ def build_plan(config: RunConfig) -> Plan:
         ConfigError: if categories are unknown, ambiguous or not to be shown, or if the template
             yields too few tuples for the identities.
     """
+    partition = Partition.build(
+        config.output.split_shares(), config.identities.expressions_per_identity
+    )
     return Plan(
         seed=config.seed,
         samples=config.samples,
         shard_size=config.output.shard_size,
         negative_prompt=config.identities.negative_prompt,
-        partition=Partition.build(
-            config.output.split_shares(), config.identities.expressions_per_identity
-        ),
+        partition=partition,
         prior=build_prior(config.expressions),
-        identities=PromptIdentities.from_config(config.identities, config.seed, config.samples),
+        identities=PromptIdentities.from_config(
+            config.identities, config.seed, config.samples, partition.pattern
+        ),
     )

@@ -1,15 +1,22 @@
 """What a plan will make, for people to read before a run."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from samplers.plan import Plan
+from samplers.priors.quotas import QuotaPrior
 from samplers.spec import SampleSpec
-from synthgen.action_units import AU_NAMES, AUS, describe
+from synthgen.action_units import AU_COUNT, AUS
+from synthgen.config.quota_cells import LEVELS, intensity_levels
 
 COUNTED = 10_000
 """Samples, from the first, that the frequencies of a plan are counted over at most."""
+
+COMMON = 12
+"""Strata that are named at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,15 @@ class AUFrequency:
 
     Attributes:
         name: the AU.
-        expected_rate: share of samples by the configuration, exact.
+        asked_rate: share of samples that the prior was asked for, before rules and quotas.
+        expected_rate: share of samples by the configuration, rules and quotas included.
         counted_rate: share of the counted samples.
-        expected_mean: mean intensity by the configuration, exact; None where never active.
+        expected_mean: mean intensity by the configuration; None where never active.
         counted_mean: mean intensity among the counted samples; None where never active.
     """
 
     name: str
+    asked_rate: float
     expected_rate: float
     counted_rate: float
     expected_mean: float | None
@@ -41,6 +50,21 @@ class AUFrequency:
 
 
 @dataclass(frozen=True, slots=True)
+class StratumShare:
+    """Share of one quota cell, category, or set of active AUs.
+
+    Attributes:
+        name: the stratum.
+        asked: its share by quotas or categories; None for a set of active AUs.
+        counted: its share of the counted samples.
+    """
+
+    name: str
+    asked: float | None
+    counted: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PlanSummary:
     """What a plan will make.
 
@@ -52,7 +76,15 @@ class PlanSummary:
         counted: samples, from the first, that the frequencies were counted over.
         categories: shares of the categories; empty where the prior has none.
         ambiguous: groups of categories whose prototypes are the same on the 12 AUs.
+        quotas: shares of the quota cells; empty where there are none.
         aus: frequencies of the 12 AUs.
+        joint_expected: share of samples in which AU i and AU j are active, by the configuration;
+            the diagonal holds the rates.
+        joint_counted: the same among the counted samples.
+        levels_counted: share of the counted samples in which each AU is at level 1 … 5.
+        active_counted: share of the counted samples with 0 … 12 active AUs.
+        common: the most frequent strata of the counted samples.
+        notes: what the prior has to say, a sentence each.
         first: the first specs.
     """
 
@@ -63,7 +95,14 @@ class PlanSummary:
     counted: int
     categories: tuple[CategoryShare, ...]
     ambiguous: tuple[tuple[str, ...], ...]
+    quotas: tuple[StratumShare, ...]
     aus: tuple[AUFrequency, ...]
+    joint_expected: Float64[np.ndarray, "12 12"]
+    joint_counted: Float64[np.ndarray, "12 12"]
+    levels_counted: Float64[np.ndarray, "12 5"]
+    active_counted: tuple[float, ...]
+    common: tuple[StratumShare, ...]
+    notes: tuple[str, ...]
     first: tuple[SampleSpec, ...]
 
 
@@ -80,6 +119,8 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         for split in plan.sizes
         for spec in plan.specs(split, 0, plan.partition.size(split, counted))
     ]
+    vectors = np.array([spec.aus for spec in specs])
+    active = vectors != 0
     return PlanSummary(
         samples=plan.samples,
         identities=plan.identities.count,
@@ -88,15 +129,16 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         counted=counted,
         categories=_category_shares(plan, specs),
         ambiguous=plan.prior.ambiguous(),
+        quotas=_quota_shares(plan, specs),
         aus=_au_frequencies(plan, specs),
+        joint_expected=plan.prior.joint(),
+        joint_counted=active.T.astype(np.float64) @ active / len(specs),
+        levels_counted=_level_shares(vectors),
+        active_counted=_number_shares(active),
+        common=_common_strata(specs),
+        notes=plan.prior.notes(),
         first=tuple(plan.sample(index) for index in range(min(first, plan.samples))),
     )
-
-
-def render(summary: PlanSummary) -> str:
-    """Write a summary as plain text, without a newline at the end."""
-    blocks = [_head(summary), _category_table(summary), _au_table(summary), _first(summary)]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _category_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[CategoryShare, ...]:
@@ -107,14 +149,46 @@ def _category_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[CategoryShare
     )
 
 
+def _quota_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[StratumShare, ...]:
+    if not isinstance(plan.prior, QuotaPrior):
+        return ()
+    cells = plan.prior.cells
+    vectors = np.array([spec.aus for spec in specs], dtype=np.float32)
+    known = [*plan.categories, None]
+    labels = np.array([known.index(spec.emotion) for spec in specs]) if plan.categories else None
+    counts = np.bincount(cells.numbers(vectors, labels), minlength=len(cells.names))
+    return tuple(
+        StratumShare(name, share, float(count) / len(specs))
+        for name, share, count in zip(cells.names, cells.shares, counts.tolist(), strict=True)
+    )
+
+
+def _common_strata(specs: list[SampleSpec]) -> tuple[StratumShare, ...]:
+    found = Counter(spec.stratum for spec in specs)
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(StratumShare(name, None, count / len(specs)) for name, count in ordered[:COMMON])
+
+
+def _level_shares(vectors: np.ndarray) -> Float64[np.ndarray, "12 5"]:
+    levels = intensity_levels(vectors)
+    return np.stack([(levels == level).mean(axis=0) for level in range(1, LEVELS)], axis=1)
+
+
+def _number_shares(active: np.ndarray) -> tuple[float, ...]:
+    numbers = np.bincount(active.sum(axis=1), minlength=AU_COUNT + 1)
+    return tuple((numbers / len(active)).tolist())
+
+
 def _au_frequencies(plan: Plan, specs: list[SampleSpec]) -> tuple[AUFrequency, ...]:
     vectors = np.array([spec.aus for spec in specs])
     active = (vectors != 0).sum(axis=0)
     totals = vectors.sum(axis=0)
-    rates, means = plan.prior.rates(), plan.prior.mean_intensities()
+    prior = plan.prior
+    asked, rates, means = prior.asked_rates(), prior.rates(), prior.mean_intensities()
     return tuple(
         AUFrequency(
             name=name,
+            asked_rate=float(asked[au]),
             expected_rate=float(rates[au]),
             counted_rate=float(active[au] / len(specs)),
             expected_mean=float(means[au]) if rates[au] > 0 else None,
@@ -122,61 +196,3 @@ def _au_frequencies(plan: Plan, specs: list[SampleSpec]) -> tuple[AUFrequency, .
         )
         for au, name in enumerate(AUS)
     )
-
-
-def _head(summary: PlanSummary) -> list[str]:
-    sizes = ", ".join(f"{split} {size}" for split, size in summary.sizes.items())
-    return [
-        f"samples     {summary.samples} ({sizes})",
-        f"identities  {summary.identities}",
-        f"shards      {summary.shards}",
-    ]
-
-
-def _category_table(summary: PlanSummary) -> list[str]:
-    if not summary.categories:
-        return []
-    width = max(len("category"), *(len(category.name) for category in summary.categories))
-    rows = [
-        f"{category.name:{width}}  {category.expected:8.1%}  {category.counted:8.1%}"
-        for category in summary.categories
-    ]
-    same = [f"the same on the 12 AUs: {', '.join(group)}" for group in summary.ambiguous]
-    return [f"{'category':{width}}  expected  {_source(summary)}", *rows, *same]
-
-
-def _au_table(summary: PlanSummary) -> list[str]:
-    names = max(len(name) for name in AU_NAMES.values())
-    rows = [
-        f"{au.name:5} {AU_NAMES[au.name]:{names}}  {au.expected_rate:8.1%}  {au.counted_rate:8.1%}"
-        f"  {_intensity(au.expected_mean):>8}  {_intensity(au.counted_mean):>8}"
-        for au in summary.aus
-    ]
-    indent = " " * (6 + names)
-    return [
-        f"{indent}  {'active':>8}  {'':8}  {'mean intensity where active'}",
-        f"{indent}  expected  {'planned':>8}  expected  {'planned':>8}",
-        *rows,
-    ]
-
-
-def _first(summary: PlanSummary) -> list[str]:
-    return [line for spec in summary.first for line in _spec_lines(spec)]
-
-
-def _spec_lines(spec: SampleSpec) -> list[str]:
-    return [
-        f"{spec.sample_id}  {spec.split}  {spec.identity_id}  {spec.stratum}",
-        f"    {describe(spec.aus)}",
-        f"    {spec.prompt}",
-    ]
-
-
-def _source(summary: PlanSummary) -> str:
-    if summary.counted == summary.samples:
-        return f"{'planned':>8}"
-    return f"{'planned':>8}  (first {summary.counted} samples)"
-
-
-def _intensity(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

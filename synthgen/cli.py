@@ -18,9 +18,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 train_app = typer.Typer(help="Train the embedded models.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
+app.add_typer(prior_app, name="prior")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 Overrides = Annotated[
@@ -81,13 +83,24 @@ def plan(
     config: Config,
     overrides: Overrides = None,
     first: Annotated[int, typer.Option("-n", "--first", min=0, help="Specs to print.")] = 5,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="PNG file for marginals, co-occurrence, strata (extra 'plots')."),
+    ] = None,
 ) -> None:
-    """Print the first specs and the expected AU and category frequencies; makes nothing."""
+    """Print the first specs and the expected AU and category frequencies; makes no image."""
     from samplers.plan import build_plan
-    from samplers.summary import render, summarise
+    from samplers.summary import summarise
+    from samplers.summary_text import render
     from synthgen.config import load_config
 
-    typer.echo(render(summarise(build_plan(load_config(config, overrides or ())), first)))
+    summary = summarise(build_plan(load_config(config, overrides or ())), first)
+    typer.echo(render(summary))
+    if plot is not None:
+        from synthgen.report.plan_plot import write_plot
+
+        write_plot(summary, plot)
+        typer.echo(f"\n{plot}: marginals, co-occurrence, active AUs, strata")
 
 
 @app.command()
@@ -141,6 +154,14 @@ def inspect(dataset: Dataset) -> None:
 
 
 @app.command()
+def report(dataset: Dataset) -> None:
+    """Compare what was asked, drawn and delivered: strata, identity slots, AUs, drift."""
+    from synthgen.report.comparison import compare, describe_comparison
+
+    typer.echo(describe_comparison(compare(dataset)))
+
+
+@app.command()
 def reproduce(
     dataset: Dataset,
     sample_id: Annotated[str, typer.Argument(help="As in column sample_id.")],
@@ -186,6 +207,29 @@ def fetch(config: Config, overrides: Overrides = None) -> None:
 
     for path in fetch_weights(load_config(config, overrides or ())):
         typer.echo(str(path))
+
+
+@prior_app.command("fit")
+def fit_prior(
+    labels: Annotated[
+        Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
+    ],
+    layout: Annotated[
+        str, typer.Option("--format", help="csv, openface, libreface, disfa or bp4d.")
+    ],
+    to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
+    active_from: Annotated[
+        float,
+        typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
+    ] = 0.5,
+) -> None:
+    """Fit a copula prior to labels, so that it can be shared without them."""
+    from samplers.priors.fit_file import write_fit
+
+    fit = write_fit(labels, layout, to, active_from)
+    for warning in fit.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(f"{to}: fitted to {fit.rows} rows; its keys go under expressions")
 
 
 @train_app.command("au-net")

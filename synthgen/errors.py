@@ -17,6 +17,10 @@ class ActionUnitError(SynthgenError, ValueError):
     """An AU name or an AU value that is not allowed."""
 
 
+class LabelsError(SynthgenError):
+    """A label file cannot be read, or holds what is not allowed."""
+
+
 class WeightsError(SynthgenError):
     """A weight file is missing, is of the wrong format, or must not be loaded."""
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
 from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
-from synthgen.config.expressions import IntensityRange
+from synthgen.config.priors import IntensityRange
 
 
 class ExpressionShare(Section):

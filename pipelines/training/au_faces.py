@@ -24,7 +24,7 @@ from samplers.priors.emotions import EmotionsPrior
 from samplers.priors.prototypes import prototype_table
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
-from synthgen.config.expressions import EmotionsConfig, IntensityRange
+from synthgen.config.priors import EmotionsConfig, IntensityRange
 
 HELD_OUT = 2**40
 """Identity seed of the first held-out face; training takes identity seeds from 0 on."""

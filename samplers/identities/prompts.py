@@ -1,8 +1,11 @@
 """Identity source `prompts`: a template with slots; an identity is a tuple of their values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
+from samplers.identities.quotas import WHERE as QUOTAS
+from samplers.identities.quotas import quota_order
 from samplers.identities.tuples import (
     TABLE_LIMIT,
     FeistelOrder,
@@ -52,9 +55,19 @@ class PromptIdentities:
 
     @classmethod
     def from_config(
-        cls, config: PromptIdentitiesConfig, seed: int, samples: int
+        cls,
+        config: PromptIdentitiesConfig,
+        seed: int,
+        samples: int,
+        pattern: Sequence[str] = ("train",),
     ) -> "PromptIdentities":
         """Build the identities that a number of samples shows.
+
+        Args:
+            config: the section `identities`.
+            seed: seed of the run.
+            samples: samples of the run.
+            pattern: split of each identity of a period, in each of which quotas hold.
 
         Raises:
             ConfigError: if the template yields too few tuples, or weighted ones too many.
@@ -67,13 +80,13 @@ class PromptIdentities:
         count = -(-samples // config.expressions_per_identity)
         tuples = prod(len(slot) for slot in weights)
         _refuse_too_few(tuples, count, samples, config.expressions_per_identity)
-        return cls(
-            run_seed=seed,
-            template=config.template,
-            slots={name: tuple(values) for name, values in weighted.items()},
-            order=_choose_order(seed, weights, tuples, count),
-            count=count,
-        )
+        slots = {name: tuple(values) for name, values in weighted.items()}
+        if config.quotas:
+            every = _every_tuple(seed, weights, tuples)
+            order = quota_order(seed, slots, config.quotas, every, pattern, count)
+        else:
+            order = _choose_order(seed, weights, tuples, count)
+        return cls(seed, config.template, slots, order, count)
 
     def identity(self, number: int) -> Identity:
         """Return the identity of a number in [0, count)."""
@@ -105,6 +118,15 @@ def _choose_order(
             f"{TABLE_LIMIT} are possible, so leave values or the weights out"
         )
     return FeistelOrder.build(seed, tuples)
+
+
+def _every_tuple(seed: int, weights: list[list[float]], tuples: int) -> TableOrder:
+    if tuples > TABLE_LIMIT:
+        raise ConfigError(
+            f"{QUOTAS}: the slots yield {tuples} tuples of values; with quotas at most "
+            f"{TABLE_LIMIT} are possible, so leave values or the quotas out"
+        )
+    return weighted_order(seed, weights, tuples)
 
 
 def _refuse_too_few(tuples: int, identities: int, samples: int, group: int) -> None:

@@ -1,16 +1,25 @@
 """What every prior over AU vectors does."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from samplers.priors.support import Part
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
 
 FIRST_SPLIT = "train"
 """The split whose draw `Prior.sample` is."""
+
+ESTIMATE_SIZE = 1 << 18
+"""Vectors of the sample on which is counted what has no closed form: the standard error of a rate
+is below 0.001."""
+
+_ESTIMATE_CHUNK = 1 << 16
 
 _CHUNK = 8192
 """Rows drawn at once, so that many rows need little memory beside their own."""
@@ -23,8 +32,16 @@ class Prior(ABC):
     stratum and draws the vector anew.
     """
 
-    width: ClassVar[int]
-    """Uniforms that a vector takes; each AU's numbers have columns of their own."""
+    balanced: ClassVar[bool] = False
+    """Whether strata are dealt out in exact shares, which a further trial under rules keeps.
+
+    Where they are not, the stratum is a part of the random draw, and a further trial draws it anew.
+    """
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
 
     @property
     @abstractmethod
@@ -51,19 +68,50 @@ class Prior(ABC):
 
     @abstractmethod
     def rates(self) -> Float64[np.ndarray, " 12"]:
-        """Return the exact share of samples in which each AU is active."""
+        """Return the share of samples in which each AU is active: exact, but under rules."""
 
     @abstractmethod
     def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
-        """Return the exact mean intensity of each AU where it is active."""
+        """Return the mean intensity of each AU where it is active: exact, but under rules."""
+
+    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return the rates that were asked for, before any rule."""
+        return self.rates()
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return P(AU i and AU j active); the diagonal holds the rates.
+
+        Estimated on a fixed sample of 2^18 vectors (standard error below 0.001) unless a prior
+        knows it exactly.
+        """
+        return estimate(self).joint
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of categories that the 12 AUs of their prototypes cannot tell apart."""
         return ()
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the plan should know about the prior, a sentence each."""
+        return ()
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return name → sha256 of each file that the prior is a function of."""
+        return {}
+
     def category(self, stratum: int) -> str | None:
-        """Return the category of a stratum, or None where the prior has none."""
+        """Return the category of a stratum, or None where it has none."""
         return self.categories[stratum] if self.categories else None
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts whose shares rules must not change, and what each may show.
+
+        A part may claim more than it draws: what no claim allows is impossible.
+        """
+        return (Part.of("this prior", self.rates()),)
+
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the number of the part of each stratum."""
+        return np.zeros_like(strata)
 
     def vectors(
         self,
@@ -74,10 +122,43 @@ class Prior(ABC):
         replacement: int = 0,
     ) -> Float32[np.ndarray, "rows 12"]:
         """Draw the AU vectors of the positions from `start` of a split, one for each stratum."""
+        return self.draw(strata, self._numbers(seed, split, start, len(strata), replacement))
+
+    def trial(
+        self,
+        seed: int,
+        split: str,
+        start: int,
+        strata: Int64[np.ndarray, " rows"],
+        replacement: int,
+        number: int,
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+        """Draw positions once more, for rules that refused what they drew before.
+
+        Args:
+            seed: seed of the run.
+            split: the split.
+            start: first position.
+            strata: what the positions were given.
+            replacement: number of the spec; a replacement keeps its stratum.
+            number: trial, from 1; each has stages of its own.
+
+        Returns:
+            Strata and vectors.
+        """
+        place = f"{split}/trial-{number}"
+        if not self.balanced and not replacement:
+            strata = self.strata(seed, place, start, start + len(strata))
+        return strata, self.vectors(seed, place, start, strata, replacement)
+
+    def _numbers(
+        self, seed: int, split: str, start: int, count: int, replacement: int
+    ) -> Float64[np.ndarray, "rows width"]:
+        """Return the uniforms of the vectors at `count` positions."""
         stage = f"expressions/vector/{split}"
         if replacement:
             stage += f"/replacement-{replacement}"
-        return self.draw(strata, uniforms(seed, stage, start, start + len(strata), self.width))
+        return uniforms(seed, stage, start, start + count, self.width)
 
     def sample(self, n: int, seed: int) -> Float32[np.ndarray, "n 12"]:
         """Draw n AU vectors: those of a run whose one split is `train`.
@@ -92,3 +173,29 @@ class Prior(ABC):
             strata = self.strata(seed, FIRST_SPLIT, start, stop)
             vectors[start:stop] = self.vectors(seed, FIRST_SPLIT, start, strata)
         return vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Estimate:
+    """What a sample of a prior holds.
+
+    Attributes:
+        joint: share of vectors in which AU i and AU j are active; the diagonal holds the rates.
+        means: mean intensity of each AU where it is active; 0 where it never is.
+    """
+
+    joint: Float64[np.ndarray, "12 12"]
+    means: Float64[np.ndarray, " 12"]
+
+
+@lru_cache(maxsize=16)
+def estimate(prior: Prior) -> Estimate:
+    """Count the first `ESTIMATE_SIZE` vectors of a prior at seed 0, once for equal priors."""
+    both, totals = np.zeros((AU_COUNT, AU_COUNT)), np.zeros(AU_COUNT)
+    for start in range(0, ESTIMATE_SIZE, _ESTIMATE_CHUNK):
+        strata = prior.strata(0, FIRST_SPLIT, start, start + _ESTIMATE_CHUNK)
+        vectors = prior.vectors(0, FIRST_SPLIT, start, strata).astype(np.float64)
+        active = (vectors != 0).astype(np.float64)
+        both += active.T @ active  # whole numbers: exact in any order
+        totals += vectors.sum(axis=0)
+    return Estimate(both / ESTIMATE_SIZE, totals / np.maximum(np.diagonal(both), 1))

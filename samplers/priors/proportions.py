@@ -44,6 +44,21 @@ def blocked_order(
     return block[order].reshape(-1)[start - first * len(block) : stop - first * len(block)]
 
 
+def blocked_ranks(
+    seed: int, stage: str, counts: tuple[int, ...], start: int, stop: int
+) -> Int64[np.ndarray, " rows"]:
+    """Return how many positions before each of start … stop−1 have its category number."""
+    size = sum(counts)
+    first, last = start // size, -(-stop // size)
+    order = blocked_order(seed, stage, counts, first * size, last * size).reshape(-1, size)
+    ranks = np.empty_like(order)
+    for category, count in enumerate(counts):
+        here = order == category
+        before = np.arange(first, last)[:, None] * count
+        ranks[here] = (before + np.cumsum(here, axis=1) - 1)[here]
+    return ranks.reshape(-1)[start - first * size : stop - first * size]
+
+
 def _rounded(numbers: Mapping[str, int]) -> dict[str, int]:
     total = sum(numbers.values())
     spare = MAX_BLOCK - len(numbers)

@@ -52,7 +52,7 @@ def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prot
     """
     chosen = tuple(_find(name) for name in names)
     if not allow_ambiguous:
-        _refuse_ambiguous(chosen)
+        refuse_ambiguous(chosen)
     return chosen
 
 
@@ -64,6 +64,19 @@ def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...]
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
+def refuse_ambiguous(chosen: Iterable[Prototype]) -> None:
+    """Refuse prototypes that are the same on the 12 AUs.
+
+    Raises:
+        ConfigError: naming the first two.
+    """
+    for one, other, *_ in ambiguous_groups(chosen):
+        raise ConfigError(
+            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
+            f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
+        )
+
+
 def _find(name: str) -> Prototype:
     table, impossible = prototype_table(), _read()["impossible"]
     if name in impossible:
@@ -73,14 +86,6 @@ def _find(name: str) -> Prototype:
             f"{WHERE}: unknown category {name!r}; those that exist: {', '.join(table)}"
         )
     return table[name]
-
-
-def _refuse_ambiguous(chosen: tuple[Prototype, ...]) -> None:
-    for one, other, *_ in ambiguous_groups(chosen):
-        raise ConfigError(
-            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
-            f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
-        )
 
 
 def _prototype(name: str, entry: Mapping[str, Mapping]) -> Prototype:

@@ -1,12 +1,6 @@
 """The configuration of a run: one YAML file, checked, immutable."""
 
-from synthgen.config.expressions import (
-    AURate,
-    EmotionsConfig,
-    ExpressionsConfig,
-    IndependentConfig,
-    IntensityRange,
-)
+from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.identities import IdentitiesConfig, PromptIdentitiesConfig
 from synthgen.config.loading import (
     dump_config,
@@ -22,18 +16,36 @@ from synthgen.config.pipeline import (
     PipelineConfig,
     ProceduralConfig,
 )
+from synthgen.config.priors import (
+    AURate,
+    BetaIntensity,
+    BuiltinConfig,
+    CopulaConfig,
+    CorrelationMatrix,
+    EmotionsConfig,
+    EmpiricalConfig,
+    IndependentConfig,
+    IntensityRange,
+    Marginal,
+)
 from synthgen.config.run import RunConfig
 from synthgen.config.verify import PolicyConfig, VerifyConfig
 
 __all__ = [
     "AURate",
+    "BetaIntensity",
+    "BuiltinConfig",
+    "CopulaConfig",
+    "CorrelationMatrix",
     "EmotionsConfig",
+    "EmpiricalConfig",
     "ExpressionsConfig",
     "FineFaceConfig",
     "FineFaceWeights",
     "IdentitiesConfig",
     "IndependentConfig",
     "IntensityRange",
+    "Marginal",
     "OutputConfig",
     "PipelineConfig",
     "PolicyConfig",

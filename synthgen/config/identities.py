@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
+from synthgen.config.quotas import Share, refuse_many, rest_of
 
 
 class PromptIdentitiesConfig(Section):
@@ -24,6 +25,11 @@ class PromptIdentitiesConfig(Section):
         default=1,
         ge=1,
         description="Samples that show the same identity, each with its own expression.",
+    )
+    quotas: dict[str, dict[str, Share]] = Field(
+        default={},
+        description="Slot → value → share of the identities, held in every split; what is left "
+        "goes to the slot's other values.",
     )
 
     @field_validator("slots")
@@ -48,6 +54,22 @@ class PromptIdentitiesConfig(Section):
         for name in self.slots:
             if name not in named:
                 raise ValueError(f"slot {name!r} is not in the template {self.template!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _quotas_match_slots(self) -> "PromptIdentitiesConfig":
+        for name, shares in self.quotas.items():
+            if name not in self.slots:
+                raise ValueError(
+                    f"quotas name the slot {name!r}; there are {', '.join(self.slots) or 'none'}"
+                )
+            for value in shares:
+                if value not in self.slots[name]:
+                    known = ", ".join(map(repr, self.slots[name]))
+                    raise ValueError(f"quotas.{name} has the value {value!r}; there are {known}")
+            others = len(shares) < len(self.slots[name])
+            rest_of(f"quotas.{name}", shares.values(), possible=others)
+        refuse_many([len(shares) for shares in self.quotas.values()])
         return self
 
     def slot_names(self) -> list[str]:

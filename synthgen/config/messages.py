@@ -52,8 +52,11 @@ def first_sentence(error: ValidationError, data: object) -> str:
 def _place(location: Sequence[str | int], data: object, kind: str) -> tuple[str | int, ...]:
     """Keep of a location what is a key of the input; the rest names members of unions."""
     place: list[str | int] = []
-    last = len(location) - 1
+    last, tagged = len(location) - 1, None
     for depth, part in enumerate(location):
+        if data is not tagged and isinstance(data, Mapping) and data.get("prior") == part:
+            tagged = data  # the name of a prior, which may be that of a key of it too
+            continue
         if _holds(data, part):
             data = data[part]  # pyright: ignore[reportIndexIssue]
         elif not (kind == "missing" and depth == last):

@@ -1,13 +1,14 @@
 """The text of a dataset card, below its YAML header."""
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from synthgen.dataset import layout
+from synthgen.dataset.card_strata import strata_section
+from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.run_record import RunRecord
 from synthgen.dataset.statistics import Statistics
 
@@ -22,6 +23,7 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         _contents(statistics),
         _action_units(statistics),
         _verification(statistics),
+        strata_section(statistics, record.configuration),
         _origin(record),
         _configuration(record),
     ]
@@ -73,13 +75,13 @@ def _contents(statistics: Statistics) -> str:
         [split, statistics.rows[split], statistics.identities[split], statistics.rejects[split]]
         for split in splits
     ]
-    parts = ["## Contents", _table(["split", "samples", "identities", "rejected attempts"], rows)]
+    parts = ["## Contents", table(["split", "samples", "identities", "rejected attempts"], rows)]
     if statistics.categories:
         rows = [
             [name, *(counts[split] for split in splits), sum(counts.values())]
             for name, counts in statistics.categories.items()
         ]
-        parts.append(_table(["emotion", *splits, "all"], rows))
+        parts.append(table(["emotion", *splits, "all"], rows))
     return "\n\n".join(parts)
 
 
@@ -89,12 +91,12 @@ def _action_units(statistics: Statistics) -> str:
         [
             au.name,
             f"{100 * au.requested / total:.1f} %",
-            *(_number(value) for value in (au.mean_requested, au.mean_measured, au.mean_elsewhere)),
+            *(number(value) for value in (au.mean_requested, au.mean_measured, au.mean_elsewhere)),
         ]
         for au in statistics.aus
     ]
     head = ["AU", "asked for in", "mean asked for", "mean found there", "mean found elsewhere"]
-    return f"## Action Units\n\n{_table(head, rows)}"
+    return f"## Action Units\n\n{table(head, rows)}"
 
 
 def _verification(statistics: Statistics) -> str:
@@ -102,11 +104,11 @@ def _verification(statistics: Statistics) -> str:
         "## Verification",
         "",
         f"{statistics.attempts} images were made for {statistics.total} samples; "
-        f"{statistics.accepted} kept the policy ({_percent(statistics.acceptance)}).",
+        f"{statistics.accepted} kept the policy ({percent(statistics.acceptance)}).",
     ]
     reasons = {**statistics.rejected, **({"error": statistics.errors} if statistics.errors else {})}
     if reasons:
-        lines += ["", _table(["reason", "rejected attempts"], reasons.items())]
+        lines += ["", table(["reason", "rejected attempts"], reasons.items())]
     if kept := statistics.total - statistics.accepted:
         misses = "misses the policy and was" if kept == 1 else "miss the policy and were"
         lines += ["", f"{kept} of the samples {misses} kept with `accepted` = false."]
@@ -128,9 +130,9 @@ def _origin(record: RunRecord) -> str:
     for title, key in (("weights", "weights"), ("package", "versions")):
         if rows := list(_flatten(record.identity.get(key, {}))):
             what = "sha256" if key == "weights" else "version"
-            parts.append(_table([title, what], rows))
+            parts.append(table([title, what], rows))
     if record.licences:
-        parts.append(_table(["licence of", "licence"], sorted(record.licences.items())))
+        parts.append(table(["licence of", "licence"], sorted(record.licences.items())))
     return "\n\n".join(parts)
 
 
@@ -151,20 +153,3 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flatten(child, f"{prefix} {key}".strip())
     else:
         yield prefix, value if isinstance(value, str) else json.dumps(value)
-
-
-def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _number(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
-
-
-def _percent(share: float) -> str:
-    return "–" if math.isnan(share) else f"{100 * share:.1f} %"

@@ -20,8 +20,9 @@ class RunRecord:
 
     Attributes:
         identity: identity of the data, nested JSON values: `configuration` (that of
-            `RunConfig.identity`), `weights` (file → sha256), `versions` (package → version). It
-            alone decides whether a run may continue.
+            `RunConfig.identity`), `weights` (file → sha256), `versions` (package → version) and,
+            where the prior reads any, `labels` (file → sha256). It alone decides whether a run may
+            continue.
         samples: samples asked for.
         schema: what the columns depend on.
         synthgen_version: version of synthgen.

@@ -1,7 +1,7 @@
 """What a dataset holds, counted from its markers and from its columns other than the images."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.storage import Storage
+from synthgen.dataset.strata import StrataSums, Stratum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Statistics:
         categories: category → split → rows; empty where the prior has no categories.
         identities: split → identities.
         aus: one for each AU, in order.
+        strata: one for each quota cell, or else each category.
+        slots: slot with a quota → value → rows.
         attempts: images that were asked for.
         accepted: rows that keep the policy.
         rejected: reason → attempts that missed the policy.
@@ -56,6 +59,8 @@ class Statistics:
     categories: Mapping[str, Mapping[str, int]]
     identities: Mapping[str, int]
     aus: tuple[AUStatistics, ...]
+    strata: tuple[Stratum, ...]
+    slots: Mapping[str, Mapping[str, int]]
     attempts: int
     accepted: int
     rejected: Mapping[str, int]
@@ -90,16 +95,23 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     """
     markers = _in_order_of_splits(record, markers)
     categories = record.schema.categories
-    columns = ["aus", "aus_measured", "identity_id", *(["emotion"] if categories else [])]
-    sums = _AUSums()
+    quotas = record.configuration.get("identities", {}).get("quotas") or {}
+    sums, strata = _AUSums(), StrataSums(record)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
     identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
+    slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
+    columns = [*strata.row_columns, "aus_measured", "identity_id", *(["identity"] * bool(quotas))]
     for marker in markers:
         for batch in read_columns(storage, layout.data_file(*marker.key), columns):
             sums.add(batch)
+            strata.add_rows(batch)
             identities[marker.split].update(batch.column("identity_id").to_pylist())
+            for slot, found in slots.items():
+                found.update(batch.column("identity").field(slot).to_pylist())
             if categories:
                 labels[marker.split].update(batch.column("emotion").to_pylist())
+        for batch in _reject_columns(storage, marker, strata.reject_columns):
+            strata.add_rejects(batch)
     return Statistics(
         rows=_total({marker.split: marker.rows} for marker in markers),
         rejects=_total({marker.split: marker.rejects} for marker in markers),
@@ -109,12 +121,21 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         },
         identities={split: len(found) for split, found in identities.items()},
         aus=sums.statistics(),
+        strata=strata.strata(),
+        slots=slots,
         attempts=sum(marker.attempts for marker in markers),
         accepted=sum(marker.accepted for marker in markers),
         rejected=dict(sorted(_total(marker.rejected for marker in markers).items())),
         errors=sum(marker.errors for marker in markers),
         missing=tuple(sample for marker in markers for sample in marker.missing),
     )
+
+
+def _reject_columns(
+    storage: Storage, marker: ShardMarker, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    if marker.rejects:
+        yield from read_columns(storage, layout.reject_file(*marker.key), columns)
 
 
 class _AUSums:

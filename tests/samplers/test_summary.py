@@ -4,7 +4,9 @@ import sys
 import pytest
 
 from samplers import build_plan
-from samplers.summary import render, summarise
+from samplers.summary import summarise
+from samplers.summary_text import render
+from synthgen.config import parse_config
 
 
 def test_a_summary_counts_the_whole_plan(configuration):
@@ -68,3 +70,49 @@ def test_independent_aus_have_no_category_table(configuration):
 def test_a_plan_loads_neither_torch_nor_ray():
     code = "import samplers.summary, sys; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+COPULA = {
+    "prior": "copula",
+    "marginals": {"AU1": {"rate": 0.3}, "AU2": {"rate": 0.3}, "AU4": {"rate": 0.3}},
+    "correlation": {"AU1+AU2": 0.9, "AU2+AU4": 0.9, "AU1+AU4": 0.55},
+    "max_repair": 0.1,
+}
+
+
+def with_expressions(configuration, expressions):
+    data = configuration(samples=120).model_dump(mode="json")
+    return build_plan(parse_config({**data, "expressions": expressions}))
+
+
+def test_what_rules_leave_stands_beside_what_was_asked(configuration):
+    rules = {"rules": [{"exclude": ["AU1", "AU12"]}]}
+    aus = {"AU1": {"rate": 0.5}, "AU12": {"rate": 0.5}}
+    plan = with_expressions(configuration, {"prior": "independent", "aus": aus, **rules})
+    lines = render(summarise(plan)).splitlines()
+    assert "   asked  expected   planned  expected   planned" in lines[5]
+    (line,) = (line for line in lines if line.startswith("AU12"))
+    asked, expected = (float(part.rstrip("%")) for part in line.split()[4:6])
+    assert asked == 50
+    assert expected == pytest.approx(100 / 3, abs=1)
+
+
+def test_repairs_are_told(configuration):
+    lines = render(summarise(with_expressions(configuration, COPULA))).splitlines()
+    assert any(line.startswith("note: expressions.correlation: AU1+AU4") for line in lines)
+
+
+def test_quotas_have_a_table_and_a_matrix(configuration):
+    quotas = {"category": {"happy": 0.75}}
+    expressions = {"prior": "emotions", "categories": ["happy", "sad"], "quotas": quotas}
+    summary = summarise(with_expressions(configuration, expressions))
+    assert [(cell.name, cell.asked) for cell in summary.quotas] == [
+        ("happy", 0.75),
+        ("other category", 0.25),
+    ]
+    assert all(cell.counted == pytest.approx(cell.asked, abs=0.01) for cell in summary.quotas)
+    assert summary.joint_expected[6, 10] == pytest.approx(0.75)
+    assert summary.joint_counted[6, 10] == pytest.approx(0.75, abs=0.01)
+    assert sum(summary.active_counted) == pytest.approx(1)
+    assert summary.levels_counted[6].sum() == pytest.approx(0.75, abs=0.01)
+    assert "quota              asked   planned" in render(summary)

@@ -67,6 +67,31 @@ def test_generate_says_where_the_dataset_is_and_how_to_load_it(dataset):
     assert lines[-1] == f'load it: datasets.load_dataset("{out}")'
 
 
+def test_report_compares_asked_drawn_and_delivered(dataset):
+    code, output, _ = run("report", dataset[0])
+    assert code == 0
+    lines = output.splitlines()
+    assert re.fullmatch(r".*: 48 samples from \d+ images, 0 missing", lines[0])
+    assert any(re.fullmatch(r"happy +14\.3%( +\d+\.\d%){2}", line) for line in lines)
+    assert any(re.fullmatch(r"AU12 +lip corner puller( +\d+\.\d%){4}", line) for line in lines)
+
+
+def test_report_of_no_dataset_is_one_line(tmp_path):
+    code, _, errors = run("report", tmp_path)
+    assert (code, errors) == (
+        2,
+        f"error: there is no synthgen dataset in {tmp_path}: no .synthgen/run.json\n",
+    )
+
+
+def test_plan_draws_a_picture(tmp_path):
+    code, output, _ = run("plan", *small(tmp_path / "out"), "--plot", tmp_path / "plan.png")
+    assert code == 0
+    last = f"{tmp_path}/plan.png: marginals, co-occurrence, active AUs, strata"
+    assert output.splitlines()[-1] == last
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_inspect_finds_nothing_wrong_and_then_a_flipped_byte(dataset, tmp_path):
     out, _ = dataset
     code, output, _ = run("inspect", out)

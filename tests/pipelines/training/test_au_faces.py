@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 from pipelines.training.au_config import AUNetworkConfig, ExpressionShare
 from pipelines.training.au_faces import HeldOutFaces, TrainingFaces, draw_aus, face_number
 from synthgen.action_units import AUS
-from synthgen.config.expressions import IntensityRange
+from synthgen.config.priors import IntensityRange
 
 CONFIG = AUNetworkConfig.model_validate(
     {

@@ -1,0 +1,173 @@
+"""Prior `empirical`: the rows of a label file, with a kernel around their intensities."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+from scipy.special import ndtr, ndtri
+
+from samplers.priors.labels import open_labels
+from samplers.priors.labels.source import remarks
+from samplers.priors.prior import Prior
+from samplers.priors.unique_rows import unique_rows
+from samplers.randomness import uniforms
+from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
+from synthgen.config import EmpiricalConfig
+
+_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmpiricalPrior(Prior):
+    """The rows of a label file, each as often as it weighs.
+
+    A stratum is the set of active AUs, bit i for AU i: a replacement is another draw among the rows
+    with the same active AUs. Equal rows are kept once.
+
+    Attributes:
+        name: name of the label file or folder.
+        sha256: checksum of the labels.
+        rows: the different rows, those of one stratum side by side.
+        ends: sum of the weights of all rows up to each one.
+        sets: the strata, ascending.
+        starts: first row of each stratum, and the number of rows at the end.
+        occurrence: for each AU, whether its occurrence alone is known: then its intensity is drawn
+            uniformly from [low, 5].
+        smoothing: standard deviation of the kernel [intensity].
+        low: lowest intensity of an active AU.
+        remarks: what a reader of the plan should know of the labels.
+    """
+
+    name: str
+    sha256: str
+    rows: np.ndarray
+    ends: np.ndarray
+    sets: np.ndarray
+    starts: np.ndarray
+    occurrence: tuple[bool, ...]
+    smoothing: float
+    low: float
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def from_config(cls, config: EmpiricalConfig) -> "EmpiricalPrior":
+        """Read the labels of a configuration.
+
+        Raises:
+            LabelsError: if they cannot be read, a line is malformed, or no row is left.
+        """
+        labels = open_labels(config.labels, config.format, config.where, config.weights)
+        rows, weights = unique_rows(labels.batches(config.active_from), config.labels)
+        masks = (rows != 0) @ _BITS
+        order = np.argsort(masks, kind="stable")
+        sets, starts = np.unique(masks[order], return_index=True)
+        return cls(
+            name=Path(config.labels).name,
+            sha256=labels.sha256(),
+            rows=rows[order],
+            ends=np.cumsum(weights[order]),
+            sets=sets,
+            starts=np.append(starts, len(rows)),
+            occurrence=tuple(au in labels.occurrence_only for au in AUS),
+            smoothing=config.smoothing,
+            low=config.active_from,
+            remarks=remarks(labels.unknown, labels.occurrence_only, config.active_from),
+        )
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
+        return 1 + AU_COUNT
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Nothing: there are no categories."""
+        return ()
+
+    def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
+        """Draw the set of active AUs of each position."""
+        numbers = uniforms(seed, f"expressions/active/{split}", start, stop, 1)[:, 0]
+        ends = self.ends[self.starts[1:] - 1]
+        found = np.searchsorted(ends, numbers * ends[-1], side="right")
+        return self.sets[np.minimum(found, len(self.sets) - 1)]
+
+    def draw(
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 13"]
+    ) -> Float32[np.ndarray, "rows 12"]:
+        """Choose a row of the stratum by column 0, the kernel around AU i by column 1 + i."""
+        place = np.searchsorted(self.sets, strata)
+        first, last = self.starts[place], self.starts[place + 1] - 1
+        below = np.where(first > 0, self.ends[first - 1], 0.0)
+        target = below + numbers[:, 0] * (self.ends[last] - below)
+        chosen = np.clip(np.searchsorted(self.ends, target, side="right"), first, last)
+        rows = self.rows[chosen]
+        return np.where(rows != 0, self._around(rows, numbers[:, 1:]), np.float32(0))
+
+    def stratum_name(self, stratum: int) -> str:
+        """Name the active AUs: `AU6+AU12`, or `neutral`."""
+        active = [name for bit, name in enumerate(AUS) if stratum >> bit & 1]
+        return "+".join(active) or "neutral"
+
+    def category_shares(self) -> dict[str, float]:
+        """Return nothing: there are no categories."""
+        return {}
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return the checksum of the labels."""
+        return {self.name: self.sha256}
+
+    def notes(self) -> tuple[str, ...]:
+        """Return which AUs the labels do not code, or only by their occurrence."""
+        return self.remarks
+
+    def rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return the share of the rows, by weight, in which each AU is active."""
+        return self._shares() @ self._active().astype(np.float64)
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return the share of the rows, by weight, in which both AUs of each pair are active."""
+        active = self._active().astype(np.float64)
+        return (active * self._shares()[:, None]).T @ active
+
+    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+        """Return the mean of what the kernel gives, by weight; 0 for an AU that is never active."""
+        weights = np.diff(self.ends, prepend=0.0)
+        means = np.zeros(AU_COUNT)
+        for au in range(AU_COUNT):
+            active = self.rows[:, au] != 0
+            if self.occurrence[au]:
+                means[au] = (self.low + MAX_INTENSITY) / 2
+            elif active.any():
+                centres = self._clipped_means(self.rows[active, au].astype(np.float64))
+                means[au] = np.average(centres, weights=weights[active])
+        return means
+
+    def _around(
+        self, rows: Float32[np.ndarray, "rows 12"], numbers: Float64[np.ndarray, "rows 12"]
+    ) -> Float32[np.ndarray, "rows 12"]:
+        found = rows
+        if self.smoothing:
+            moved = rows + self.smoothing * ndtri(numbers)
+            found = np.clip(moved, self.low, MAX_INTENSITY)
+        if any(self.occurrence):
+            anywhere = self.low + (MAX_INTENSITY - self.low) * numbers
+            found = np.where(self.occurrence, anywhere, found)
+        return found.astype(np.float32)
+
+    def _clipped_means(self, centres: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
+        """Return the mean of a normal around each centre, clipped to [low, 5]."""
+        if not self.smoothing:
+            return centres
+        low, high, width = self.low, MAX_INTENSITY, self.smoothing
+        a, b = (low - centres) / width, (high - centres) / width
+        density = (np.exp(-(b**2) / 2) - np.exp(-(a**2) / 2)) / np.sqrt(2 * np.pi)
+        inside = centres * (ndtr(b) - ndtr(a)) - width * density
+        return low * ndtr(a) + high * ndtr(-b) + inside
+
+    def _active(self) -> Bool[np.ndarray, "strata 12"]:
+        return (self.sets[:, None] & _BITS) != 0
+
+    def _shares(self) -> Float64[np.ndarray, " strata"]:
+        ends = self.ends[self.starts[1:] - 1]
+        return np.diff(ends, prepend=0.0) / ends[-1]

@@ -1,0 +1,47 @@
+"""From a path and the name of a format to labels that can be read."""
+
+from functools import partial
+from pathlib import Path
+
+from samplers.priors.labels.bp4d import open_bp4d
+from samplers.priors.labels.columns import TABLES
+from samplers.priors.labels.disfa import open_disfa
+from samplers.priors.labels.filters import Where
+from samplers.priors.labels.source import Labels
+from samplers.priors.labels.tables import open_table
+from synthgen.errors import LabelsError
+
+_OPENERS = {
+    **{name: partial(open_table, table=table) for name, table in TABLES.items()},
+    "disfa": open_disfa,
+    "bp4d": open_bp4d,
+}
+
+FORMATS = tuple(_OPENERS)
+"""Names of the formats."""
+
+
+def open_labels(
+    path: str | Path, layout: str, where: Where | None = None, weights: str | None = None
+) -> Labels:
+    """Open a label file, or a folder of label files.
+
+    Args:
+        path: the file or folder; a relative one is relative to the working directory.
+        layout: one of `FORMATS`.
+        where: column → what it must hold, of the rows that are wanted.
+        weights: column of the weights; without one each row weighs 1.
+
+    Raises:
+        LabelsError: if there is no such file or format, or the files are not of that format.
+    """
+    root = Path(path)
+    if layout not in _OPENERS:
+        raise LabelsError(
+            f"unknown label format {layout!r}; those that exist: {', '.join(FORMATS)}"
+        )
+    if not root.exists():
+        raise LabelsError(f"there is no label file or folder {root}")
+    if layout in ("disfa", "bp4d") and not root.is_dir():
+        raise LabelsError(f"{root} is a file; format {layout!r} wants a folder")
+    return _OPENERS[layout](root, where=where, weights=weights)

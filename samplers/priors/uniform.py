@@ -1,0 +1,117 @@
+"""Prior `uniform`: k active AUs, any k of them alike."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from samplers.priors.active_sets import ActiveSetsPrior
+from samplers.priors.support import Part
+from synthgen.action_units import AU_COUNT, au_index
+from synthgen.config.priors import UniformConfig
+
+
+@dataclass(frozen=True, slots=True)
+class UniformPrior(ActiveSetsPrior):
+    """k by its weights, then any k of the AUs. A stratum is the set of active AUs, bit i for AU i.
+
+    Intensities are uniform in a range, each by itself; or their sum is uniform in a range and is
+    split uniformly over the simplex: Dirichlet(1, …, 1), by exponentials over their sum.
+
+    Attributes:
+        weights: probability of each number of active AUs, from 0 to 12.
+        choice: positions of the AUs to choose from.
+        low: lowest intensity, or lowest sum.
+        high: highest intensity, or highest sum.
+        split: whether low and high bound the sum.
+    """
+
+    weights: tuple[float, ...]
+    choice: tuple[int, ...]
+    low: float
+    high: float
+    split: bool
+
+    stage: ClassVar[str] = "expressions/uniform"
+    set_width: ClassVar[int] = 1 + AU_COUNT
+
+    @classmethod
+    def from_config(cls, config: UniformConfig) -> "UniformPrior":
+        """Build the prior of a configuration."""
+        bounds = config.total or config.each
+        return cls(
+            weights=config.weights(),
+            choice=tuple(sorted(au_index(name) for name in config.aus)),
+            low=bounds.low,
+            high=bounds.high,
+            split=config.total is not None,
+        )
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes: one for each AU, and one for a sum."""
+        return AU_COUNT + self.split
+
+    def active(self, numbers: Float64[np.ndarray, "rows 13"]) -> Bool[np.ndarray, "rows 12"]:
+        """Decide k by column 0, and the k smallest of the AUs' keys by the columns 1–12."""
+        most = max(number for number, weight in enumerate(self.weights) if weight)
+        count = np.searchsorted(np.cumsum(self.weights)[:most], numbers[:, 0], side="right")
+        keys = np.full((len(numbers), AU_COUNT), np.inf)
+        keys[:, self.choice] = numbers[:, 1:][:, self.choice]
+        ranks = np.argsort(np.argsort(keys, axis=1, kind="stable"), axis=1, kind="stable")
+        return ranks < count[:, None]
+
+    def draw(
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
+    ) -> Float32[np.ndarray, "rows 12"]:
+        """Give each active AU an intensity; column i is AU i's, column 12 the sum's."""
+        active = self.members(strata)
+        if not self.split:
+            intensity = self.low + (self.high - self.low) * numbers
+            return np.where(active, intensity, 0.0).astype(np.float32)
+        total = self.low + (self.high - self.low) * numbers[:, AU_COUNT:]
+        return (total * _simplex(active, numbers[:, :AU_COUNT])).astype(np.float32)
+
+    def rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return Σ P(k) · k / n for the n AUs to choose from."""
+        rates = np.zeros(AU_COUNT)
+        rates[list(self.choice)] = self._mean_number() / len(self.choice)
+        return rates
+
+    def joint(self) -> Float64[np.ndarray, "12 12"]:
+        """Return Σ P(k) · k (k − 1) / (n (n − 1)) for each two of the n AUs."""
+        number, size = np.arange(AU_COUNT + 1), len(self.choice)
+        pairs = float(np.array(self.weights) @ (number * (number - 1)))
+        joint = np.zeros((AU_COUNT, AU_COUNT))
+        joint[np.ix_(self.choice, self.choice)] = pairs / max(size * (size - 1), 1)
+        np.fill_diagonal(joint, self.rates())
+        return joint
+
+    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+        """Return the middle of the range; of a sum, the mean share of it that an AU has."""
+        middle = (self.low + self.high) / 2
+        if self.split and (number := self._mean_number()):
+            middle *= (1 - self.weights[0]) / number
+        return np.full(AU_COUNT, middle)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the whole: no share is fixed."""
+        chances = [0.5 * (au in self.choice) for au in range(AU_COUNT)]
+        low, high = [0.0 if self.split else self.low] * AU_COUNT, [self.high] * AU_COUNT
+        numbers = [number for number, weight in enumerate(self.weights) if weight]
+        return (Part.of("this prior", chances, low, high, numbers),)
+
+    def _mean_number(self) -> float:
+        return float(np.array(self.weights) @ np.arange(AU_COUNT + 1))
+
+
+def _simplex(
+    active: Bool[np.ndarray, "rows 12"], numbers: Float64[np.ndarray, "rows 12"]
+) -> Float64[np.ndarray, "rows 12"]:
+    """Return shares of the active AUs, uniform among those that add up to 1."""
+    exponentials = np.where(active, -np.log(numbers), 0.0)
+    total = np.zeros(len(active))
+    for au in range(AU_COUNT):  # in fixed order: a row has the same bits alone and in bulk
+        total += exponentials[:, au]
+    return exponentials / np.where(total > 0, total, 1.0)[:, None]

@@ -1,0 +1,148 @@
+"""What was asked, what was drawn, what was delivered: a dataset against its configuration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from samplers.plan import build_plan
+from synthgen.action_units import AU_NAMES, AUS
+from synthgen.config import parse_config
+from synthgen.config.yaml_text import read_yaml
+from synthgen.dataset import Storage, read_record, read_statistics
+from synthgen.dataset.layout import CONFIG
+from synthgen.dataset.statistics import Statistics
+from synthgen.dataset.strata import DRIFT, Drift, drifts
+
+STRATA = 40
+"""Strata and drifts that are shown at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A dataset against its configuration.
+
+    Attributes:
+        url: where the dataset lies.
+        statistics: what it holds.
+        asked: stratum → share that the configuration asks for; a stratum of none is not there.
+        rates: share of samples in which each AU is to be active: as the prior was asked, and with
+            rules and quotas.
+        slots: slot → value → share that the configuration asks for.
+    """
+
+    url: str
+    statistics: Statistics
+    asked: Mapping[str, float]
+    rates: Sequence[tuple[float, float]]
+    slots: Mapping[str, Mapping[str, float]]
+
+
+def compare(url: str) -> Comparison:
+    """Compare a dataset with the configuration that is stored with it.
+
+    Raises:
+        DatasetError: if there is no dataset, or it is corrupt.
+        ConfigError: if the stored configuration cannot be read.
+    """
+    storage = Storage(url)
+    read_record(storage)
+    config = parse_config(read_yaml(storage.read(CONFIG).decode()), where=CONFIG)
+    plan, statistics = build_plan(config), read_statistics(storage)
+    asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
+    rates = zip(plan.prior.asked_rates().tolist(), plan.prior.rates().tolist(), strict=True)
+    return Comparison(
+        url=url,
+        statistics=statistics,
+        asked=asked or plan.prior.category_shares(),
+        rates=tuple(rates),
+        slots=config.identities.quotas,
+    )
+
+
+def describe_comparison(found: Comparison) -> str:
+    """Write a comparison as plain text, without a newline at the end."""
+    blocks = [_head(found), _strata_table(found), _slot_table(found), _au_table(found)]
+    blocks.append(_drift_table(drifts(found.statistics.strata)))
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _head(found: Comparison) -> list[str]:
+    statistics = found.statistics
+    lines = [
+        f"{found.url}: {statistics.total} samples from {statistics.attempts} images, "
+        f"{len(statistics.missing)} missing"
+    ]
+    reasons = sorted(statistics.rejected.items(), key=lambda item: (-item[1], item[0]))
+    if reasons:
+        lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+    return lines
+
+
+def _strata_table(found: Comparison) -> list[str]:
+    strata = found.statistics.strata[:STRATA]
+    drawn = sum(stratum.drawn for stratum in found.statistics.strata)
+    width = max(len("stratum"), *(len(stratum.name) for stratum in strata))
+    rows = [
+        f"{s.name:{width}}  {_share(found.asked.get(s.name))}"
+        f"  {_share(s.drawn / drawn if drawn else None)}"
+        f"  {_share(s.delivered / found.statistics.total if found.statistics.total else None)}"
+        for s in strata
+    ]
+    more = len(found.statistics.strata) - len(strata)
+    left = [f"… and {more} more"] if more else []
+    head = f"{'stratum':{width}}  {'asked':>8}  {'drawn':>8}  {'delivered':>9}"
+    return [head, *rows, *left]
+
+
+def _slot_table(found: Comparison) -> list[str]:
+    rows = []
+    for slot, asked in found.slots.items():
+        counts = found.statistics.slots[slot]
+        total = max(sum(counts.values()), 1)
+        for value in sorted({*asked, *counts}):
+            share = counts.get(value, 0) / total
+            rows.append((f"{slot} {value!r}", asked.get(value), share))
+    if not rows:
+        return []
+    width = max(len("identity slot"), *(len(name) for name, _, _ in rows))
+    lines = [f"{name:{width}}  {_share(asked)}  {_share(share)}" for name, asked, share in rows]
+    return [f"{'identity slot':{width}}  {'asked':>8}  delivered", *lines]
+
+
+def _au_table(found: Comparison) -> list[str]:
+    strata = found.statistics.strata
+    drawn = _overall([(s.drawn, s.drawn_rates) for s in strata])
+    delivered = _overall([(s.delivered, s.delivered_rates) for s in strata])
+    names = max(len(name) for name in AU_NAMES.values())
+    rows = [
+        f"{au:5} {AU_NAMES[au]:{names}}  {_share(asked)}  {_share(expected)}"
+        f"  {_share(drawn[n])}  {_share(delivered[n])}"
+        for n, (au, (asked, expected)) in enumerate(zip(AUS, found.rates, strict=True))
+    ]
+    head = f"{'AU active in':{6 + names}}  {'asked':>8}  expected  {'drawn':>8}  delivered"
+    return [head, *rows]
+
+
+def _drift_table(found: Sequence[Drift]) -> list[str]:
+    if not found:
+        return [f"inside the strata no AU's rate changed by {DRIFT:.1%} or more"]
+    shown = found[:STRATA]
+    width = max(len("drift inside"), *(len(drift.stratum) for drift in shown))
+    rows = [
+        f"{drift.stratum:{width}}  {drift.au:5} {_share(drift.drawn)}  {_share(drift.delivered)} "
+        f"  {drift.change:+8.1%}"
+        for drift in shown
+    ]
+    more = [f"… and {len(found) - len(shown)} more"] if len(found) > len(shown) else []
+    head = f"{'drift inside':{width}}  {'AU':5} {'drawn':>8}  {'delivered':>9}  {'change':>8}"
+    return [head, *rows, *more]
+
+
+def _overall(parts: Sequence[tuple[int, Sequence[float]]]) -> list[float | None]:
+    total = sum(count for count, _ in parts)
+    if not total:
+        return [None] * len(AUS)
+    return [sum(count * rates[au] for count, rates in parts) / total for au in range(len(AUS))]
+
+
+def _share(value: float | None) -> str:
+    return f"{'–':>8}" if value is None else f"{value:8.1%}"

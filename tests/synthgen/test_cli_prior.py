@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import pytest
+
+from samplers import load_prior
+
+COMMAND = [sys.executable, "-m", "synthgen.cli", "prior", "fit"]
+
+
+def _run(*arguments, cwd):
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def labels(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("AU6,AU12\n" + "0,0\n3,4\n0,2.5\n0.4,1\n" * 25)
+    return path
+
+
+def test_a_prior_is_fitted_to_labels(labels, tmp_path):
+    code, output, notes = _run("labels.csv", "--format", "csv", "--to", "p.yaml", cwd=tmp_path)
+    assert code == 0
+    assert output == "p.yaml: fitted to 100 rows; its keys go under expressions\n"
+    assert notes == (
+        "note: AU1, AU2, AU4, AU5, AU9, AU15, AU17, AU20, AU25, AU26: not coded by the labels, "
+        "absent from the prior\n"
+        "note: AU6: active in fewer than 30 rows; uncertain\n"
+    )
+    assert load_prior(tmp_path / "p.yaml").rates()[[4, 6]].tolist() == [0.25, 0.75]
+
+
+def test_a_malformed_row_is_one_line_and_exit_code_2(labels, tmp_path):
+    labels.write_text("AU6,AU12\n0,0\n0,x\n")
+    code, output, error = _run("labels.csv", "--format", "csv", "--to", "p.yaml", cwd=tmp_path)
+    assert (code, output) == (2, "")
+    assert error == "error: labels.csv, line 3: AU12 is 'x'; it must be a number from 0 to 5\n"
+
+
+def test_lower_intensities_can_count_as_active(labels, tmp_path):
+    arguments = ("labels.csv", "--format", "csv", "-o", "p.yaml", "--active-from", "0.2")
+    assert _run(*arguments, cwd=tmp_path)[0] == 0
+    assert load_prior(tmp_path / "p.yaml").rates()[4] == 0.5
+
+
+def test_a_fit_loads_neither_torch_nor_ray(labels, tmp_path):
+    script = (
+        "import sys; from samplers.priors.fit_file import write_fit; from pathlib import Path; "
+        "write_fit('labels.csv', 'csv', Path('p.yaml')); print({'torch', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout == "set()\n"
