@@ -14,8 +14,7 @@ from pipelines.training.au_faces import HELD_OUT, draw_aus
 from pipelines.training.au_metrics import agreement
 from samplers.priors import EmotionsPrior
 from synthgen.action_units import AU_COUNT
-from synthgen.config import load_config
-from synthgen.config.expressions import IntensityRange
+from synthgen.config import IntensityRange, load_config
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
 FACES = 1500
