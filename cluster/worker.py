@@ -146,8 +146,8 @@ class Worker:
             return self._judge(batch, self.paint(batch), seconds)
         except SynthgenError:
             raise
-        except Exception:
-            _log.exception("a batch failed; its samples are made one by one")
+        except Exception as error:
+            _log.warning("a batch failed; its samples are made one by one", exc_info=error)
         return [self._alone(attempt, place, seconds) for place, attempt in enumerate(batch)]
 
     def _alone(self, attempt: Attempt, place: int, seconds: Seconds) -> Outcome:
