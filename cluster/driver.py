@@ -33,6 +33,7 @@ class Summary:
 
     Attributes:
         rows: samples in the dataset.
+        accepted: those of them whose image keeps the policy.
         missing: samples that were dropped.
         errors: samples whose image could not be made; more than 0 means exit code 3.
         attempts: images made for them, over all runs.
@@ -40,6 +41,7 @@ class Summary:
     """
 
     rows: int
+    accepted: int
     missing: int
     errors: int
     attempts: int
@@ -82,6 +84,7 @@ def summarise(markers: Iterable[ShardMarker]) -> Summary:
         rejected.update(marker.rejected)
     return Summary(
         rows=sum(marker.rows for marker in markers),
+        accepted=sum(marker.accepted for marker in markers),
         missing=sum(len(marker.missing) for marker in markers),
         errors=sum(marker.errors for marker in markers),
         attempts=sum(marker.attempts for marker in markers),

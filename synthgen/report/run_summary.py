@@ -14,6 +14,8 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
     if summary.rejected:
         reasons = sorted(summary.rejected.items(), key=lambda item: (-item[1], item[0]))
         lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+    if unaccepted := summary.rows - summary.accepted:
+        lines.append(f"unaccepted: {unaccepted} samples hold the best of their attempts")
     if summary.missing:
         lines.append(f"missing: {summary.missing} samples found no accepted image")
     if summary.errors:

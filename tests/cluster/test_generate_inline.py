@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from cluster.driver import generate
+from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
 from synthgen.dataset import Storage, inspect_dataset, read_markers
 from synthgen.errors import OutputError
+from synthgen.report.run_summary import describe_run
 
 
 def test_a_run_gives_what_was_asked_for(make_config, tmp_path):
@@ -22,6 +23,16 @@ def test_a_run_gives_what_was_asked_for(make_config, tmp_path):
     rejects = load_dataset(config.output.path, "rejects", cache_dir=str(tmp_path / "cache"))
     assert sum(len(rows) for rows in rejects.values()) == sum(summary.rejected.values())
     assert inspect_dataset(config.output.path).problems == ()
+
+
+def test_the_summary_tells_what_is_unaccepted_missing_and_failed(make_config):
+    summary = Summary(8, 5, 2, 1, 20, {"inactive": 4, "active_error": 10})
+    assert describe_run(make_config(), summary).splitlines()[1:-1] == [
+        "rejected: 10 active_error, 4 inactive",
+        "unaccepted: 3 samples hold the best of their attempts",
+        "missing: 2 samples found no accepted image",
+        "failed: 1 samples raised; see reason 'error' in rejects",
+    ]
 
 
 def test_running_again_changes_nothing(make_config, digests):
