@@ -1,1 +1,1 @@
-"""cluster."""
+"""Shards worked inline or by Ray actors: rounds, schedule, faults, the run."""

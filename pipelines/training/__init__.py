@@ -1,1 +1,1 @@
-"""training."""
+"""Recipes that train the embedded models, and what they share."""
