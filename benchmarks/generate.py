@@ -29,7 +29,7 @@ def generate_rate(config: RunConfig) -> float:
         nonlocal images
         images += marker.attempts
 
-    with InlineExecutor(config) as executor:
+    with InlineExecutor(config, plan) as executor:
         started = time.perf_counter()
         executor.run(Schedule(plan.shards(), 1), count, lambda counts: None)
         return images / (time.perf_counter() - started)

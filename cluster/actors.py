@@ -20,6 +20,7 @@ from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.loading import load_worker
 from cluster.schedule import Schedule, Task
 from cluster.worker import Worker
+from samplers.plan import build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker
@@ -38,7 +39,7 @@ class WorkerActor:
 
     def load(self) -> dict[str, Any]:
         """Load the worker and return its fingerprint; a method, so that its errors keep type."""
-        self._worker = load_worker(self._config)
+        self._worker = load_worker(self._config, build_plan(self._config))
         return self._worker.fingerprint()
 
     def work(self, shard: Shard, isolate: bool) -> ShardMarker:

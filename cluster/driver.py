@@ -11,7 +11,7 @@ from cluster.progress import Progress
 from cluster.records import make_record
 from cluster.schedule import Schedule
 from pipelines.loading import check_pipeline
-from samplers.plan import build_plan
+from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
 from synthgen.config.priors.empirical import with_absolute_labels
@@ -66,7 +66,7 @@ def generate(config: RunConfig, executor: ExecutorName = "ray", overwrite: bool 
     check_pipeline(config)
     storage = Storage(config.output.path)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
-    with _start(config, executor) as running:
+    with _start(config, plan, executor) as running:
         record = make_record(config, plan, running.fingerprint())
         shards = list(plan.shards())
         finished = open_run(storage, record, dump_config(config), shards, overwrite=overwrite)
@@ -92,9 +92,9 @@ def summarise(markers: Iterable[ShardMarker]) -> Summary:
     )
 
 
-def _start(config: RunConfig, executor: ExecutorName) -> Executor:
+def _start(config: RunConfig, plan: Plan, executor: ExecutorName) -> Executor:
     if executor == "inline":
-        return InlineExecutor(config)
+        return InlineExecutor(config, plan)
     from cluster.actors import RayExecutor
 
     return RayExecutor(_anchored(config))

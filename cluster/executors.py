@@ -6,6 +6,7 @@ from typing import Any, Protocol, Self
 
 from cluster.loading import load_worker
 from cluster.schedule import Schedule, Task
+from samplers.plan import Plan
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker
 from synthgen.errors import SynthgenError
@@ -43,8 +44,8 @@ class Executor(Protocol):
 class InlineExecutor:
     """Works the shards in this process."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self._worker = load_worker(config)
+    def __init__(self, config: RunConfig, plan: Plan) -> None:
+        self._worker = load_worker(config, plan)
         self._running: dict[Future[ShardMarker], Task] = {}
         self._pool = ThreadPoolExecutor(IN_FLIGHT, "shard")
 

@@ -8,19 +8,18 @@ from pipelines.loading import (
     load_verifier,
     pick_device,
 )
-from samplers.plan import build_plan
+from samplers.plan import Plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage
 
 
-def load_worker(config: RunConfig) -> Worker:
+def load_worker(config: RunConfig, plan: Plan) -> Worker:
     """Load the pipeline and the verifier of a configuration on this process's device.
 
     Raises:
         SynthgenError: if the configuration, weights or an optional package do not serve.
     """
     check_pipeline(config)
-    plan = build_plan(config)
     fix_arithmetic(config.pipeline.threads)
     device = pick_device()
     return Worker(

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from samplers.plan import build_plan
 from synthgen.action_units import AU_NAMES, AUS
-from synthgen.config import parse_config
-from synthgen.config.yaml_text import read_yaml
 from synthgen.dataset import Storage, read_record, read_statistics
-from synthgen.dataset.layout import CONFIG
 from synthgen.dataset.statistics import Statistics
 from synthgen.dataset.strata import DRIFT, Drift, drifts
+from synthgen.report.run_summary import describe_reasons
+from synthgen.report.stored import stored_config
 
 STRATA = 40
 """Strata and drifts that are shown at most."""
@@ -45,7 +44,7 @@ def compare(url: str) -> Comparison:
     """
     storage = Storage(url)
     read_record(storage)
-    config = parse_config(read_yaml(storage.read(CONFIG).decode()), where=CONFIG)
+    config = stored_config(storage)
     plan, statistics = build_plan(config), read_statistics(storage)
     asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
     rates = zip(plan.prior.asked_rates().tolist(), plan.prior.rates().tolist(), strict=True)
@@ -71,9 +70,8 @@ def _head(found: Comparison) -> list[str]:
         f"{found.url}: {statistics.total} samples from {statistics.attempts} images, "
         f"{len(statistics.missing)} missing"
     ]
-    reasons = sorted(statistics.rejected.items(), key=lambda item: (-item[1], item[0]))
-    if reasons:
-        lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+    if statistics.rejected:
+        lines.append(describe_reasons(statistics.rejected))
     return lines
 
 

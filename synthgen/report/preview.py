@@ -32,7 +32,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
     """
     plan = build_plan(config)
     number = min(number, config.samples)
-    worker = load_worker(config)
+    worker = load_worker(config, plan)
     cells: list[tuple[Image, str]] = []
     accepted = 0
     for batch in _batches(plan, number, config.pipeline.batch_size):

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from cluster.loading import load_worker
 from cluster.rows import encode_image
 from samplers.plan import build_plan
-from synthgen.config import RunConfig, parse_config
-from synthgen.dataset import Storage, find_sample, layout
-from synthgen.errors import DatasetError, OutputError
+from synthgen.dataset import Storage, find_sample
+from synthgen.errors import OutputError
+from synthgen.report.stored import stored_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,11 @@ def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduct
         OutputError: if the file cannot be written.
     """
     storage = Storage(dataset)
-    config = stored_config(storage, dataset)
+    config = stored_config(storage)
     row = find_sample(storage, sample_id)
     plan = build_plan(config)
     spec = plan.sample(plan.find(sample_id), row["replacement"])
-    (picture,) = load_worker(config).paint([plan.attempt(spec, row["attempt"])])
+    (picture,) = load_worker(config, plan).paint([plan.attempt(spec, row["attempt"])])
     stored = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
     encoded = encode_image(picture, config.output.image_format)
     again = Image.open(io.BytesIO(encoded)).convert("RGB")
@@ -68,19 +67,6 @@ def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduct
     difference = np.abs(np.asarray(stored, np.int16) - np.asarray(again, np.int16))
     same = encoded == row["image"]["bytes"]
     return Reproduction(sample_id, same, int(difference.max()), float(difference.mean()))
-
-
-def stored_config(storage: Storage, dataset: str) -> RunConfig:
-    """Read the resolved configuration of a dataset, with this place as its output.
-
-    Raises:
-        DatasetError: if there is none.
-    """
-    if not storage.exists(layout.CONFIG):
-        raise DatasetError(f"{dataset} is not a synthgen dataset: it has no {layout.CONFIG}")
-    data = yaml.safe_load(storage.read(layout.CONFIG))
-    data["output"]["path"] = dataset
-    return parse_config(data, where=f"{dataset}/{layout.CONFIG}")
 
 
 def _write_pair(stored: Image.Image, again: Image.Image, to: Path) -> None:

@@ -1,5 +1,7 @@
 """What a run left behind, in a few lines."""
 
+from collections.abc import Mapping
+
 from cluster.driver import Summary
 from synthgen.config import RunConfig
 
@@ -12,8 +14,7 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         f"({summary.rows / max(summary.attempts, 1):.0%} kept)"
     ]
     if summary.rejected:
-        reasons = sorted(summary.rejected.items(), key=lambda item: (-item[1], item[0]))
-        lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons))
+        lines.append(describe_reasons(summary.rejected))
     if unaccepted := summary.rows - summary.accepted:
         lines.append(f"unaccepted: {unaccepted} samples hold the best of their attempts")
     if summary.missing:
@@ -22,3 +23,9 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
     lines.append(f'load it: datasets.load_dataset("{path}")')
     return "\n".join(lines)
+
+
+def describe_reasons(rejected: Mapping[str, int]) -> str:
+    """Say why images were rejected, the most frequent reason first."""
+    reasons = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
+    return "rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons)
