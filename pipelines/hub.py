@@ -49,12 +49,16 @@ def resolve(
                 f"weights folder {id_or_folder} does not exist; it must hold {_list(files)}"
             )
         folder = _fetch(str(id_or_folder), revision, files, patterns, setting)
-    for name in files:
-        if not any((folder / twin).is_file() for twin in _twins(name)):
-            raise WeightsError(
-                f"{id_or_folder} has no file {name}{_at(revision)}; it must hold {_list(files)}"
-            )
+    if missing := missing_files(folder, files):
+        raise WeightsError(
+            f"{id_or_folder} has no file {missing[0]}{_at(revision)}; it must hold {_list(files)}"
+        )
     return folder
+
+
+def missing_files(folder: Path, files: Sequence[str]) -> list[str]:
+    """Return those of some files that a folder lacks; a `.ckpt` may be there as `.safetensors`."""
+    return [name for name in files if not any((folder / twin).is_file() for twin in _twins(name))]
 
 
 def _may_be_id(text: str) -> bool:

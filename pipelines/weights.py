@@ -9,7 +9,8 @@ def fetch_weights(config: RunConfig) -> list[Path]:
     """Fetch the published weights of a configuration; what is here already is only checked.
 
     Returns:
-        The folders and files that hold them; none for weights that are part of the package.
+        The folders and files that hold them; none for weights that are embedded in the package,
+        which are only looked for.
 
     Raises:
         WeightsError: if something is missing and cannot be fetched, or does not fit.
@@ -20,11 +21,11 @@ def fetch_weights(config: RunConfig) -> list[Path]:
 def _pipeline_weights(config: RunConfig) -> list[Path]:
     if not isinstance(config.pipeline, FineFaceConfig):
         return []
-    from pipelines.fineface.weights import locate
+    from pipelines.fineface.weights import MINI_FOLDER, locate
 
     folders = locate(config.pipeline.weights)
     found = (folders.base, folders.fineface, folders.vae)
-    return [folder for folder in found if folder is not None]
+    return [path for path in found if path is not None and path.parent != MINI_FOLDER]
 
 
 def _verifier_weights(weights: str) -> list[Path]:

@@ -4,6 +4,7 @@
 # diffusers exports its names lazily, which the type checker does not see.
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, plain_module
 from pipelines.fineface.checkpoint import file_names, read_au_adapter, write_au_adapter
 from pipelines.fineface.lora import fuse_lora
+from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.weights import MINI, locate
 from pipelines.hub import resolve
 from synthgen.errors import WeightsError
 
@@ -76,6 +79,33 @@ class FineFacePipeline(StableDiffusionPipeline):
         }
         super().__init__(**components, requires_safety_checker=requires_safety_checker)
         self.register_modules(au_adapter=au_adapter)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
+    ) -> Any:
+        """Load the embedded weights, a base, or a saved pipeline.
+
+        Args:
+            pretrained_model_name_or_path: the text `"mini"` for the embedded weights, which paint
+                drawn faces of 128×128: their base, with their AU adapter loaded and without a
+                safety checker. Otherwise what `DiffusionPipeline.from_pretrained` takes. A folder
+                of the name `mini` is not looked at; write `"./mini"` for it.
+            kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype`; they go
+                before what is said above. With `au_adapter=None` the embedded base comes alone.
+
+        Raises:
+            WeightsError: if the embedded weights are incomplete.
+        """
+        if pretrained_model_name_or_path != MINI:
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        folders = locate(MINI)
+        unchecked = {"safety_checker": None, "requires_safety_checker": False}
+        with no_progress_bars():
+            pipeline = super().from_pretrained(folders.base, **{**unchecked, **kwargs})
+            if "au_adapter" not in kwargs:
+                pipeline.load_au_adapter(folders.fineface)
+        return pipeline
 
     def load_au_adapter(
         self,

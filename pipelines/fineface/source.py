@@ -3,11 +3,9 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,16 +16,15 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
-from diffusers.utils import logging as diffusers_log
 from jaxtyping import Float
 from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextModel
-from transformers.utils import logging as transformers_log
 
 from pipelines.fineface.pipeline import FineFacePipeline
-from pipelines.fineface.weights import LICENCES, checksums, locate
+from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.weights import checksums, locate
 from samplers.spec import Attempt
 from synthgen.config import FineFaceConfig
 from synthgen.errors import WeightsError
@@ -54,7 +51,7 @@ class FineFaceSource:
     def __init__(self, config: FineFaceConfig, device: str) -> None:
         self._config = config
         self._folders = locate(config.weights)
-        with _no_progress_bars():
+        with no_progress_bars():
             self._pipeline = self._load(getattr(torch, config.dtype), device)
         if device.startswith("cuda"):
             torch.backends.cudnn.deterministic = True
@@ -91,8 +88,8 @@ class FineFaceSource:
     def fingerprint(self) -> dict[str, Any]:
         """Return checksums of the files in use, licences, and versions of what computes."""
         return {
-            "weights": checksums(self._folders, self._config.weights.lora_scale),
-            "licences": dict(LICENCES),
+            "weights": checksums(self._folders),
+            "licences": dict(self._folders.licences),
             "versions": {package: version(package) for package in _PACKAGES},
         }
 
@@ -106,7 +103,7 @@ class FineFaceSource:
         return torch.stack(noise).to(pipeline.unet.dtype)
 
     def _load(self, dtype: torch.dtype, device: str) -> FineFacePipeline:
-        weights, folders = self._config.weights, self._folders
+        folders = self._folders
         try:
             pipeline = FineFacePipeline.from_pretrained(
                 folders.base,
@@ -115,6 +112,7 @@ class FineFaceSource:
                 text_encoder=_model(CLIPTextModel, folders.base / "text_encoder", dtype),
                 safety_checker=None,
                 feature_extractor=None,
+                image_encoder=None,
                 requires_safety_checker=False,
                 dtype=dtype,
                 local_files_only=True,
@@ -123,29 +121,12 @@ class FineFaceSource:
             raise WeightsError(
                 f"{folders.base} cannot be loaded as Stable Diffusion: {_line(error)}"
             ) from error
-        pipeline.load_au_adapter(folders.fineface, lora_scale=weights.lora_scale)
+        pipeline.load_au_adapter(folders.fineface, lora_scale=folders.lora_scale)
         pipeline.scheduler = _scheduler(self._config.scheduler, pipeline.scheduler)
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline.to(device)
-
-
-@contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep the loaders' progress bars out of a run's own output."""
-    shown = [library for library in (diffusers_log, transformers_log) if _shows_bars(library)]
-    for library in shown:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in shown:
-            library.enable_progress_bar()
-
-
-def _shows_bars(library: ModuleType) -> bool:
-    return library.is_progress_bar_enabled()
 
 
 def _model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:

@@ -1,17 +1,32 @@
 """Where the weights of a FineFace run lie, and what they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipelines.checkpoints import file_sha256
 from pipelines.fineface.checkpoint import file_names
-from pipelines.hub import resolve
+from pipelines.hub import missing_files, resolve
 from synthgen.config import FineFaceWeights
+from synthgen.errors import WeightsError
 
-LICENCES = {
-    "Stable Diffusion": "CreativeML OpenRAIL++-M (2.x), CreativeML OpenRAIL-M (1.x)",
-    "FineFace": "Apache-2.0 (code); the data that its weights were trained on have their own terms",
+MINI = "mini"
+"""Name of the embedded weights: of both together, of the base, and of the FineFace files."""
+
+MINI_FOLDER = Path(__file__).parents[1] / "mini"
+"""Holds the embedded weights: `base/` as diffusers saves it, and `fineface/` as FineFace's."""
+
+_PUBLISHED = {
+    "base": ("Stable Diffusion", "CreativeML OpenRAIL++-M (2.x), CreativeML OpenRAIL-M (1.x)"),
+    "fineface": (
+        "FineFace",
+        "Apache-2.0 (code); the data that its weights were trained on have their own terms",
+    ),
+}
+_EMBEDDED = {
+    "base": ("Stable Diffusion mini, trained by synthgen on its own drawn faces", "Apache-2.0"),
+    "fineface": ("FineFace mini, trained by synthgen on its own drawn faces", "Apache-2.0"),
 }
 
 _MODEL_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
@@ -24,6 +39,7 @@ _BASE_FILES = (
     "unet/diffusion_pytorch_model.safetensors",
 )
 _VAE_FILES = tuple(f"vae/{name}" for name in _MODEL_FILES)
+_TOKENIZER_FILE = "tokenizer/tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +50,15 @@ class FineFaceFolders:
         base: the Stable Diffusion base.
         fineface: the FineFace files.
         vae: a VAE instead of the base's own; None: the base's own.
+        lora_scale: scale at which the LoRA is fused.
+        licences: what is used → its licence.
     """
 
     base: Path
     fineface: Path
     vae: Path | None
+    lora_scale: float
+    licences: Mapping[str, str]
 
     @property
     def vae_model(self) -> Path:
@@ -46,48 +66,75 @@ class FineFaceFolders:
         return self.vae or self.base / "vae"
 
 
-def locate(weights: FineFaceWeights) -> FineFaceFolders:
-    """Find the weights, and fetch from the Hub what is no folder here.
+def locate(weights: Literal["mini"] | FineFaceWeights) -> FineFaceFolders:
+    """Find the weights, and fetch from the Hub what is neither embedded nor a folder here.
 
     Raises:
         WeightsError: if something is missing and cannot be fetched.
     """
-    base_files = _BASE_FILES if weights.vae else _BASE_FILES + _VAE_FILES
+    if not isinstance(weights, FineFaceWeights):
+        weights = FineFaceWeights(base=MINI, fineface=MINI)
     return FineFaceFolders(
-        base=resolve(
-            weights.base,
-            revision=weights.revision,
-            files=base_files,
-            patterns=["tokenizer/*"],
-            setting="pipeline.weights.base",
-        ),
-        fineface=resolve(
-            weights.fineface,
-            files=file_names("", weights.lora_scale),
-            setting="pipeline.weights.fineface",
-        ),
+        base=_base_folder(weights),
+        fineface=_fineface_folder(weights),
         vae=resolve(weights.vae, files=_MODEL_FILES, setting="pipeline.weights.vae")
         if weights.vae
         else None,
+        lora_scale=weights.lora_scale,
+        licences=_licences(weights),
     )
 
 
-def checksums(folders: FineFaceFolders, lora_scale: float) -> dict[str, str]:
+def checksums(folders: FineFaceFolders) -> dict[str, str]:
     """Return the SHA-256 of each file that the images are a function of.
 
     The names are those in the folders, behind `base/`, `fineface/` or `vae/`: where the folders lie
     makes no difference.
     """
-    return {name: file_sha256(path) for name, path in sorted(_used_files(folders, lora_scale))}
+    return {name: file_sha256(path) for name, path in sorted(_used_files(folders))}
 
 
-def _used_files(folders: FineFaceFolders, lora_scale: float) -> Iterator[tuple[str, Path]]:
+def _base_folder(weights: FineFaceWeights) -> Path:
+    if weights.base == MINI:
+        return _embedded("base", [*_BASE_FILES, *_VAE_FILES, _TOKENIZER_FILE])
+    return resolve(
+        weights.base,
+        revision=weights.revision,
+        files=_BASE_FILES if weights.vae else _BASE_FILES + _VAE_FILES,
+        patterns=["tokenizer/*"],
+        setting="pipeline.weights.base",
+    )
+
+
+def _fineface_folder(weights: FineFaceWeights) -> Path:
+    files = file_names("", weights.lora_scale)
+    if weights.fineface == MINI:
+        return _embedded("fineface", files)
+    return resolve(weights.fineface, files=files, setting="pipeline.weights.fineface")
+
+
+def _embedded(part: str, files: Sequence[str]) -> Path:
+    folder = MINI_FOLDER / part
+    if missing := missing_files(folder, files):
+        raise WeightsError(
+            f"the embedded weights are incomplete: {folder} has no {', '.join(missing)}; "
+            "install synthgen again"
+        )
+    return folder
+
+
+def _licences(weights: FineFaceWeights) -> dict[str, str]:
+    named = {"base": weights.base, "fineface": weights.fineface}
+    return dict((_EMBEDDED if name == MINI else _PUBLISHED)[part] for part, name in named.items())
+
+
+def _used_files(folders: FineFaceFolders) -> Iterator[tuple[str, Path]]:
     tokenizer = sorted(path for path in (folders.base / "tokenizer").iterdir() if path.is_file())
     for path in [*(folders.base / name for name in _BASE_FILES), *tokenizer]:
         yield f"base/{path.relative_to(folders.base).as_posix()}", path
     for name in _MODEL_FILES:
         yield f"vae/{name}", folders.vae_model / name
-    for name in file_names("", lora_scale):
+    for name in file_names("", folders.lora_scale):
         path = folders.fineface / name
         twin = path.with_suffix(".safetensors")
         used = twin if twin.is_file() else path

