@@ -130,15 +130,23 @@ def image(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration whose pipeline paints; without one, a drawn portrait."),
+        typer.Option(help="Configuration whose pipeline paints; without one, the quickstart's."),
     ] = None,
     overrides: Overrides = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and the identity.")] = 0,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="Make a strip of this AU from 0 to 5, measured.", metavar="AU"),
+    ] = None,
 ) -> None:
-    """Make one picture."""
+    """Make one picture, or a strip of one AU's intensities."""
     from synthgen.report.single import write_image
+    from synthgen.report.sweep import write_sweep
 
-    write_image(prompt, aus or [], to, config, overrides or (), seed)
+    if sweep is None:
+        write_image(prompt, aus or [], to, config, overrides or (), seed)
+    else:
+        write_sweep(prompt, sweep, aus or [], to, config, overrides or (), seed)
     typer.echo(str(to))
 
 
@@ -180,7 +188,7 @@ def reproduce(
 
 @app.command()
 def init(
-    name: Annotated[str, typer.Argument(help="quickstart or sd21.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="quickstart, drawn or sd21.", metavar="NAME")],
     to: Annotated[Path | None, typer.Option("--to", "-o", help="File to write.")] = None,
 ) -> None:
     """Write an example configuration."""
@@ -205,8 +213,11 @@ def fetch(config: Config, overrides: Overrides = None) -> None:
     from pipelines.weights import fetch_weights
     from synthgen.config import load_config
 
-    for path in fetch_weights(load_config(config, overrides or ())):
+    paths = fetch_weights(load_config(config, overrides or ()))
+    for path in paths:
         typer.echo(str(path))
+    if not paths:
+        typer.echo("nothing to fetch: what this configuration needs is part of synthgen")
 
 
 @prior_app.command("fit")

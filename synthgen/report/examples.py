@@ -5,7 +5,11 @@ from pathlib import Path
 import synthgen
 from synthgen.errors import ConfigError, OutputError
 
-EXAMPLES = {"quickstart": "quickstart.yaml", "sd21": "fineface-sd21.yaml"}
+EXAMPLES = {
+    "quickstart": "quickstart.yaml",
+    "drawn": "drawn-faces.yaml",
+    "sd21": "fineface-sd21.yaml",
+}
 """Name of `synthgen init` → file under `examples/`."""
 
 
@@ -21,7 +25,7 @@ def write_example(name: str, to: Path | None) -> Path:
     path = to or Path(f"{name}.yaml")
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(_example_file(EXAMPLES[name]).read_text(encoding="utf-8"))
+            file.write(example_file(name).read_text(encoding="utf-8"))
     except FileExistsError as error:
         raise OutputError(f"{path} is there already; choose another file with --to") from error
     except OSError as error:
@@ -29,8 +33,12 @@ def write_example(name: str, to: Path | None) -> Path:
     return path
 
 
-def _example_file(name: str) -> Path:
-    """Find an example in the installed package, or in the checkout that is installed editable."""
+def example_file(name: str) -> Path:
+    """Find an example in the installed package, or in the checkout that is installed editable.
+
+    Args:
+        name: as for `synthgen init`.
+    """
     package = Path(synthgen.__file__).parent
-    packed = package / "examples" / name
-    return packed if packed.is_file() else package.parent / "examples" / name
+    packed = package / "examples" / EXAMPLES[name]
+    return packed if packed.is_file() else package.parent / "examples" / EXAMPLES[name]

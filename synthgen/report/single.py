@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL.Image import Image
+
 from pipelines.loading import fix_arithmetic, load_source, pick_device
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_index, au_vector
-from synthgen.config import PipelineConfig, ProceduralConfig, load_config
+from synthgen.config import RunConfig, load_config
 from synthgen.errors import ActionUnitError, OutputError
-
-_DRAWN = ProceduralConfig(name="procedural", size=512, batch_size=1)
+from synthgen.report.examples import example_file
 
 
 def write_image(
@@ -26,7 +27,7 @@ def write_image(
         prompt: what to show.
         intensities: `AU12=5` and the like.
         to: the file.
-        config: configuration whose pipeline paints; None draws a portrait of 512×512.
+        config: configuration whose pipeline paints; None: the example `quickstart`.
         overrides: `key=value` for the configuration.
         seed: seed of the noise and of what the prompt leaves open.
 
@@ -34,13 +35,28 @@ def write_image(
         ActionUnitError: if an AU or its intensity is not allowed.
         OutputError: if the file cannot be written.
     """
-    aus = parse_intensities(intensities)
-    pipeline: PipelineConfig = _DRAWN
-    if config is not None:
-        pipeline = load_config(config, overrides).pipeline.model_copy(update={"batch_size": 1})
+    attempt = Attempt(one_sample(prompt, parse_intensities(intensities), seed), 0, seed)
+    pipeline = config_or_quickstart(config, overrides).pipeline
     fix_arithmetic(pipeline.threads)
-    source = load_source(pipeline, pick_device())
-    (picture,) = source.paint([Attempt(_spec(prompt, aus, seed), 0, seed)])
+    (picture,) = load_source(pipeline, pick_device()).paint([attempt])
+    save_picture(picture, to)
+
+
+def config_or_quickstart(config: Path | None, overrides: Sequence[str]) -> RunConfig:
+    """Read a configuration; None: the example `quickstart`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    return load_config(config or example_file("quickstart"), overrides)
+
+
+def save_picture(picture: Image, to: Path) -> None:
+    """Write a picture in the format that the ending of the file says.
+
+    Raises:
+        OutputError: if the file cannot be written, or its ending names no format.
+    """
     try:
         picture.save(to)
     except (OSError, ValueError) as error:
@@ -64,7 +80,14 @@ def parse_intensities(items: Sequence[str]) -> tuple[float, ...]:
     return au_vector(intensities)
 
 
-def _spec(prompt: str, aus: tuple[float, ...], seed: int) -> SampleSpec:
+def one_sample(prompt: str, aus: tuple[float, ...], seed: int) -> SampleSpec:
+    """Return the spec of a picture that belongs to no run.
+
+    Args:
+        prompt: what to show.
+        aus: AU vector.
+        seed: seed of what the prompt leaves open.
+    """
     return SampleSpec(
         index=0,
         split="",

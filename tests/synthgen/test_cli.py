@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
-QUICKSTART = REPOSITORY / "examples" / "quickstart.yaml"
+DRAWN = REPOSITORY / "examples" / "drawn-faces.yaml"
 COMMAND = [sys.executable, "-m", "synthgen.cli"]
 
 
@@ -26,7 +27,7 @@ def run(*arguments, cwd=None):
 
 def small(out, *more):
     settings = [f"output.path={out}", "samples=48", "output.shard_size=12", *more]
-    return [QUICKSTART, *(part for setting in settings for part in ("--set", setting))]
+    return [DRAWN, *(part for setting in settings for part in ("--set", setting))]
 
 
 def digests(folder):
@@ -122,13 +123,13 @@ def test_reproduce_of_an_unknown_sample(dataset):
 
 def test_preview_writes_a_sheet_of_first_attempts(tmp_path):
     sheet = tmp_path / "sheet.png"
-    code, output, _ = run("preview", QUICKSTART, "-n", 4, "-o", sheet)
+    code, output, _ = run("preview", DRAWN, "-n", 4, "-o", sheet)
     assert code == 0
     assert re.fullmatch(rf"{sheet}: 4 first attempts, [0-4] of them accepted\n", output)
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
-def test_image_draws_a_portrait_and_refuses_an_unknown_au(tmp_path):
+def test_image_paints_a_portrait_and_refuses_an_unknown_au(tmp_path):
     file = tmp_path / "x.png"
     assert run("image", "an old man", "--au", "AU12=5", "-o", file)[0] == 0
     assert file.read_bytes().startswith(b"\x89PNG")
@@ -141,6 +142,48 @@ def test_image_draws_a_portrait_and_refuses_an_unknown_au(tmp_path):
     assert not (tmp_path / "y.png").exists()
 
 
+def test_image_paints_by_a_configuration_and_its_overrides(tmp_path):
+    file = tmp_path / "x.jpg"
+    options = ["--config", DRAWN, "--set", "pipeline.size=96", "-o", file]
+    assert run("image", "an old man", *options) == (0, f"{file}\n", "")
+    assert Image.open(file).size == (96, 96)
+
+
+def test_a_sweep_is_a_strip_of_six_measured_intensities(tmp_path):
+    file = tmp_path / "strip.png"
+    options = ["--sweep", "AU12", "--au", "AU6=2", "--config", DRAWN]
+    assert run("image", "an old man", *options, "-o", file) == (0, f"{file}\n", "")
+    assert Image.open(file).size == (6 * 168 + 8, 160 + 2 * 13 + 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--sweep", "AU12", "--au", "AU12=2"],
+            "AU12 is swept from 0 to 5; leave out --au AU12=…",
+        ),
+        (
+            ["--sweep", "AU7"],
+            "unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
+            "AU15, AU17, AU20, AU25, AU26",
+        ),
+    ],
+)
+def test_a_sweep_of_what_cannot_be_swept_is_refused(tmp_path, options, message):
+    found = run("image", "an old man", *options, "-o", tmp_path / "strip.png")
+    assert found == (2, "", f"error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_embedded_weights_need_no_fetching():
+    assert run("weights", "fetch", DRAWN) == (
+        0,
+        "nothing to fetch: what this configuration needs is part of synthgen\n",
+        "",
+    )
+
+
 def test_plan_prints_the_first_specs_without_torch():
     script = (
         "import sys; sys.argv = ['synthgen', 'plan', sys.argv[1]]\n"
@@ -149,7 +192,7 @@ def test_plan_prints_the_first_specs_without_torch():
         "print({'torch', 'ray', 'diffusers'} & set(sys.modules))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(QUICKSTART)], capture_output=True, text=True
+        [sys.executable, "-c", script, str(DRAWN)], capture_output=True, text=True
     )
     assert "sample-00000000" in done.stdout
     assert done.stdout.endswith("set()\n")
@@ -168,7 +211,7 @@ def test_init_writes_an_example_that_is_a_configuration(tmp_path):
     )
     assert run("init", "sd3", cwd=tmp_path)[0::2] == (
         2,
-        "error: no example 'sd3'; those that exist: quickstart, sd21\n",
+        "error: no example 'sd3'; those that exist: quickstart, drawn, sd21\n",
     )
 
 
@@ -206,7 +249,7 @@ def test_config_schema_describes_every_field():
 def test_bad_configurations_end_with_one_sentence_and_nothing_written(tmp_path, overrides, message):
     settings = [f"output.path={tmp_path / 'out'}", *overrides]
     options = [part for setting in settings for part in ("--set", setting)]
-    code, output, error = run("generate", QUICKSTART, *options, "--executor", "inline")
+    code, output, error = run("generate", DRAWN, *options, "--executor", "inline")
     assert (code, output) == (2, "")
     assert error.startswith("error: ")
     assert message in error

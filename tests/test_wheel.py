@@ -1,0 +1,17 @@
+"""What the wheel holds, as hatchling would pack it."""
+
+from pathlib import Path
+
+from hatchling.builders.wheel import WheelBuilder
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_the_embedded_weights_and_the_examples_are_in_the_wheel():
+    included = WheelBuilder(str(REPOSITORY)).recurse_included_files()
+    found = {file.distribution_path for file in included}
+    weights = [path for path in REPOSITORY.glob("pipelines/mini/**/*") if path.is_file()]
+    assert weights
+    assert {path.relative_to(REPOSITORY).as_posix() for path in weights} <= found
+    examples = {"quickstart.yaml", "drawn-faces.yaml", "fineface-sd21.yaml"}
+    assert {f"synthgen/examples/{name}" for name in examples} <= found
