@@ -1,0 +1,30 @@
+"""A person as a face recogniser sees one: the value that FaceID pipelines and verifiers read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+FACEID_WIDTH = 512
+"""Numbers of a FaceID embedding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceIdentity:
+    """The person that an image is to show.
+
+    Attributes:
+        identity_id: name of the person.
+        embeddings: one L2-normalised embedding for each known face of the person.
+        embedder: fingerprint of the recogniser that made them; another one's mean nothing.
+    """
+
+    identity_id: str
+    embeddings: Float32[np.ndarray, "faces 512"]
+    embedder: str
+
+    @property
+    def mean(self) -> Float32[np.ndarray, "512"]:
+        """The middle of the person's faces, L2-normalised."""
+        total = self.embeddings.astype(np.float64).sum(axis=0)
+        return (total / np.linalg.norm(total)).astype(np.float32)
