@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
-import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from synthgen.action_units import AU_COUNT
+from pipelines.fineface.encoders import make_encoder, usual_hidden_size
 from synthgen.errors import WeightsError
 
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -35,13 +34,14 @@ class AUAdapter(ModelMixin, ConfigMixin):
     Args:
         layers: path of each cross-attention layer in the UNet → its inner width.
         cross_attention_dim: width of the text embeddings, to which the AU token is padded.
-        hidden_size: outputs h of the encoder's linear layer; 12 + h ≤ `cross_attention_dim`.
+        hidden_size: outputs of the encoder's linear layers; the token must fit the width.
         lora_layers: path of each linear layer with LoRA → (inputs, outputs); empty: no LoRA.
         lora_rank: rank of the LoRA; 0 without one.
         lora_scale: scale at which the LoRA is fused into the UNet beside this adapter.
+        encoder: kind of the AU encoder, one of `encoders.ENCODERS`.
 
     Raises:
-        WeightsError: if the AU token is wider than the text embeddings.
+        WeightsError: if the AU token is wider than the text embeddings, or the encoder unknown.
     """
 
     @register_to_config
@@ -53,14 +53,10 @@ class AUAdapter(ModelMixin, ConfigMixin):
         lora_layers: Mapping[str, Any] | None = None,
         lora_rank: int = 0,
         lora_scale: int | float = 1.0,
+        encoder: str = "res_mlp64",
     ) -> None:
         super().__init__()
-        if AU_COUNT + hidden_size > cross_attention_dim:
-            raise WeightsError(
-                f"the AU token is {AU_COUNT} + {hidden_size} wide; "
-                f"the text embeddings of this UNet hold {cross_attention_dim}"
-            )
-        self.au_encoder = nn.Linear(AU_COUNT, hidden_size)
+        self.au_encoder = make_encoder(encoder, hidden_size, cross_attention_dim)
         for path, width in layers.items():
             for name in ("au_to_k", "au_to_v"):
                 projection = nn.Linear(cross_attention_dim, width, bias=False)
@@ -71,33 +67,38 @@ class AUAdapter(ModelMixin, ConfigMixin):
 
     @classmethod
     def for_unet(
-        cls, unet: nn.Module, hidden_size: int, lora_rank: int = 0, lora_scale: int | float = 1.0
+        cls,
+        unet: nn.Module,
+        hidden_size: int | None = None,
+        lora_rank: int = 0,
+        lora_scale: int | float = 1.0,
+        encoder: str = "res_mlp64",
     ) -> "AUAdapter":
         """Make an untrained adapter that fits a UNet.
 
         Args:
             unet: UNet of Stable Diffusion 1.x or 2.x.
-            hidden_size: outputs of the encoder's linear layer.
+            hidden_size: outputs of the encoder's linear layers; None: those of Table 2.
             lora_rank: rank of the LoRA on every attention layer; 0: none.
             lora_scale: scale at which the LoRA is to be fused.
+            encoder: kind of the AU encoder, one of `encoders.ENCODERS`.
 
         Raises:
             WeightsError: if the UNet has no cross-attention layer, or the AU token is too wide.
         """
         attentions = dict(_attentions(unet))
         cross = {path: layer for path, layer in attentions.items() if path.endswith(".attn2")}
-        if not cross:
-            raise WeightsError(f"{type(unet).__name__} has no cross-attention layer for AUs")
-        widths = {layer.cross_attention_dim for layer in cross.values()}
-        if len(widths) > 1:
-            raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; FineFace has one")
+        width = text_width(unet)
+        if hidden_size is None:
+            hidden_size = usual_hidden_size(encoder, width)
         return cls(
             layers={path: layer.inner_dim for path, layer in cross.items()},
-            cross_attention_dim=widths.pop(),
+            cross_attention_dim=width,
             hidden_size=hidden_size,
             lora_layers=_lora_layers(attentions) if lora_rank else None,
             lora_rank=lora_rank,
             lora_scale=lora_scale,
+            encoder=encoder,
         )
 
     @classmethod
@@ -123,12 +124,12 @@ class AUAdapter(ModelMixin, ConfigMixin):
         return (adapter, info) if wants_info else adapter
 
     def encode(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch width"]:
-        """Return the AU token y = [x, Wx + b, 0…0] (FineFace's linear encoder).
+        """Return the AU token: what the encoder gives, padded with zeros.
 
         Args:
             aus: AU intensities; [0–5], or beyond.
         """
-        token = torch.cat([aus, self.au_encoder(aus)], dim=-1)  # [batch, 12 + h]
+        token = self.au_encoder(aus)
         return nn.functional.pad(token, (0, self.config["cross_attention_dim"] - token.shape[-1]))
 
     def forward(self, aus: Float[Tensor, "batch 12"]) -> dict[str, Tensor]:
@@ -157,6 +158,21 @@ class AUAdapter(ModelMixin, ConfigMixin):
     def attention_state(self) -> dict[str, Tensor]:
         """Return the AU projections' tensors by their published names."""
         return {k: v for k, v in self.state_dict().items() if ".processor.au_to_" in k}
+
+
+def text_width(unet: nn.Module) -> int:
+    """Return the width of the text embeddings that a UNet attends to.
+
+    Raises:
+        WeightsError: if it has no cross-attention layer, or layers of several widths.
+    """
+    cross = [layer for path, layer in _attentions(unet) if path.endswith(".attn2")]
+    if not cross:
+        raise WeightsError(f"{type(unet).__name__} has no cross-attention layer for AUs")
+    widths = {layer.cross_attention_dim for layer in cross}
+    if len(widths) > 1:
+        raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; FineFace has one")
+    return widths.pop()
 
 
 def _is_lora(name: str) -> bool:

@@ -8,12 +8,19 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipelines.checkpoints import check_tensors, read_pickled_tensors, read_safetensors
-from pipelines.fineface.adapter import AUAdapter
+from pipelines.checkpoints import (
+    SAFETENSORS_SUFFIX,
+    check_tensors,
+    read_pickled_tensors,
+    read_safetensors,
+)
+from pipelines.fineface.adapter import AUAdapter, text_width
+from pipelines.fineface.encoders import recognise
 
 ATTENTION_FILE = "attn_processors.ckpt"
 ENCODER_FILE = "au_encoder.ckpt"
 LORA_FILE = "pytorch_lora_weights.safetensors"
+PICKLE_SUFFIX = ".ckpt"
 
 
 def file_names(weight_prefix: str, lora_scale: int | float) -> list[str]:
@@ -54,7 +61,8 @@ def read_au_adapter(
     wants_lora = bool(lora_scale) and (not weight_prefix or lora_path.is_file())
     lora = read_safetensors(lora_path)[0] if wants_lora else {}
     rank = _lora_rank(lora) if wants_lora else 0
-    adapter = AUAdapter.for_unet(unet, _rows(encoder, "au_encoder.weight"), rank, lora_scale)
+    kind, hidden_size = recognise(encoder, text_width(unet))
+    adapter = AUAdapter.for_unet(unet, hidden_size, rank, lora_scale, kind)
     tensors = {
         **check_tensors(attention, adapter.attention_state(), str(attention_path)),
         **check_tensors(encoder, adapter.encoder_state(), str(encoder_path)),
@@ -64,26 +72,31 @@ def read_au_adapter(
     return adapter.eval()
 
 
-def write_au_adapter(adapter: AUAdapter, folder: Path, weight_prefix: str) -> None:
-    """Write an adapter as published: two `.ckpt` files, and the LoRA where there is one."""
+def write_au_adapter(
+    adapter: AUAdapter, folder: Path, weight_prefix: str, suffix: str = PICKLE_SUFFIX
+) -> None:
+    """Write an adapter as published: two files, and the LoRA's where there is one.
+
+    Args:
+        adapter: the adapter; it is written in its own number format.
+        folder: where the files go.
+        weight_prefix: start of the file names.
+        suffix: `.ckpt`, as published, or `.safetensors`, the same tensors with no pickle.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(_portable(adapter.attention_state()), folder / (weight_prefix + ATTENTION_FILE))
-    torch.save(_portable(adapter.encoder_state()), folder / (weight_prefix + ENCODER_FILE))
+    save = save_file if suffix == SAFETENSORS_SUFFIX else torch.save
+    states = {ATTENTION_FILE: adapter.attention_state(), ENCODER_FILE: adapter.encoder_state()}
+    for name, state in states.items():
+        save(_portable(state), (folder / (weight_prefix + name)).with_suffix(suffix))
     if lora := adapter.lora_state():
         save_file(_portable(lora), folder / (weight_prefix + LORA_FILE))
 
 
 def _read(folder: Path, name: str) -> tuple[Any, Path]:
-    twin = (folder / name).with_suffix(".safetensors")
+    twin = (folder / name).with_suffix(SAFETENSORS_SUFFIX)
     if twin.is_file():
         return read_safetensors(twin)[0], twin
     return read_pickled_tensors(folder / name), folder / name
-
-
-def _rows(found: Any, name: str) -> int:
-    """Return the number of rows of a tensor; 1 where it is missing, which the check then names."""
-    value = found.get(name) if isinstance(found, Mapping) else None
-    return value.shape[0] if isinstance(value, Tensor) and value.ndim == 2 else 1
 
 
 def _lora_rank(lora: Mapping[str, Tensor]) -> int:

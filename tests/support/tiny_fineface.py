@@ -18,15 +18,15 @@ RANK = 3
 SIZE = 32
 
 
-def make_sd(folder: Path, seed: int = 0) -> Path:
-    """Save a tiny base that paints 32×32 images; text width 32."""
+def make_sd(folder: Path, seed: int = 0, size: int = SIZE) -> Path:
+    """Save a tiny base that paints images of 32×32 or another size; text width 32."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(folder / "words")
     pipeline = StableDiffusionPipeline(
-        vae=_vae(seed),
+        vae=_vae(seed, size),
         text_encoder=_text_encoder(seed, len(tokenizer)),
         tokenizer=tokenizer,
-        unet=tiny_unet(seed),
+        unet=tiny_unet(seed, size),
         scheduler=DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,
@@ -72,11 +72,11 @@ def make_fineface(
     return folder
 
 
-def tiny_unet(seed: int) -> UNet2DConditionModel:
+def tiny_unet(seed: int, size: int = SIZE) -> UNet2DConditionModel:
     """Make a UNet of two levels, both with cross-attention."""
     torch.manual_seed(seed)
     return UNet2DConditionModel(
-        sample_size=SIZE // 2,
+        sample_size=size // 2,
         block_out_channels=(16, 32),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -91,14 +91,14 @@ def _normal(draw: torch.Generator, shape: tuple[int, ...], scale: float) -> torc
     return scale * torch.randn(tuple(shape), generator=draw)
 
 
-def _vae(seed: int) -> AutoencoderKL:
+def _vae(seed: int, size: int) -> AutoencoderKL:
     torch.manual_seed(seed + 1)
     return AutoencoderKL(
         block_out_channels=(8, 16),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=8,
-        sample_size=SIZE,
+        sample_size=size,
     ).eval()
 
 

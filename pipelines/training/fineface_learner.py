@@ -1,0 +1,102 @@
+"""One step after another for the AU adapter beside a frozen base."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pipelines.fineface.adapter import AUAdapter
+from pipelines.fineface.branch import au_branch
+from pipelines.fineface.unfused_lora import unfused_lora
+from pipelines.training.diffusion_loss import diffusion_loss, draw_timesteps, target_of
+from pipelines.training.fineface_config import FineFaceTrainingConfig
+from pipelines.training.frozen_base import FrozenBase
+from pipelines.training.latents import LatentBatch
+from pipelines.training.learner import Learner
+from pipelines.training.perturbation import perturb
+
+
+class FineFaceLearner(Learner):
+    """Learns an `AUAdapter`: AU encoder, AU values, and LoRA; AU keys have no effect and stay.
+
+    Args:
+        config: the training run.
+        base: the base, on the device.
+        device: torch device.
+    """
+
+    def __init__(
+        self, config: FineFaceTrainingConfig, base: FrozenBase, device: torch.device
+    ) -> None:
+        adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed)
+        super().__init__(config, config.cycles, adapter, device)
+        self._config = config
+        self._base = base
+
+    def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
+        """Return the diffusion loss of a batch."""
+        scheduler, settings = self._base.scheduler, self._config.noise
+        noise = torch.randn(batch.latents.shape).to(self.device)
+        total = scheduler.config["num_train_timesteps"]
+        timesteps = draw_timesteps(len(noise), total, settings, self.device)
+        aus = perturb(batch.aus, self._config.smoothing)
+        noisy: Tensor = scheduler.add_noise(batch.latents, noise, timesteps)  # pyright: ignore
+        predicted = self.predict(noisy, timesteps, batch.input_ids, aus)
+        target = target_of(scheduler, batch.latents, noise, timesteps)
+        return {"loss": diffusion_loss(predicted, target, timesteps, scheduler, settings)}
+
+    def predict(
+        self,
+        noisy: Float[Tensor, "B c h w"],
+        timesteps: Int[Tensor, " B"],
+        input_ids: Int[Tensor, "B L"],
+        aus: Float[Tensor, "B 12"],
+    ) -> Float[Tensor, "B c h w"]:
+        """Return the prediction of the base with the adapter that learns.
+
+        Args:
+            noisy: noisy latents.
+            timesteps: their timesteps.
+            input_ids: tokens of the captions.
+            aus: AU intensities [0–5].
+        """
+        unet, adapter = self._base.unet, self.network
+        vectors = adapter(aus)  # in float32: bfloat16 would round intensities
+        with self.autocast():
+            with torch.no_grad():
+                text = self._base.text_encoder(input_ids).last_hidden_state
+            with unfused_lora(unet, adapter), au_branch(unet, vectors):
+                return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
+
+    def parts(self, batch: LatentBatch) -> Sequence[LatentBatch]:
+        """Cut a batch into parts, on the device."""
+        cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
+        return [LatentBatch(*parts) for parts in zip(*cut, strict=True)]
+
+
+def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AUAdapter:
+    """Make the adapter that training begins with.
+
+    The AU projections are copies of the layer's text projections; the LoRA does nothing yet: A is
+    gaussian of standard deviation 1 / rank, as peft's "gaussian" is, and B is zero. Keys do not
+    learn: over one token they have no effect.
+
+    Args:
+        unet: the frozen UNet.
+        encoder: kind of the AU encoder.
+        rank: rank of the LoRA.
+        seed: seed of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapter = AUAdapter.for_unet(unet, lora_rank=rank, encoder=encoder)
+        for path in adapter.config["lora_layers"]:
+            nn.init.normal_(adapter.get_parameter(f"unet.{path}.lora_A.weight"), std=1 / rank)
+            nn.init.zeros_(adapter.get_parameter(f"unet.{path}.lora_B.weight"))
+    for path in adapter.config["layers"]:
+        for name in ("k", "v"):
+            own = adapter.get_parameter(f"{path}.processor.au_to_{name}.weight")
+            own.data.copy_(unet.get_parameter(f"{path}.to_{name}.weight"))
+            own.requires_grad_(name == "v")
+    return adapter

@@ -1,0 +1,130 @@
+"""The Stable Diffusion base that an adapter learns beside."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pipelines.checkpoints import file_sha256
+from pipelines.fineface.models import load_model
+from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.weights import MINI, MINI_FOLDER
+from pipelines.hub import resolve
+from synthgen.errors import WeightsError
+
+VAE_FILE = "vae/diffusion_pytorch_model.safetensors"
+
+_SCHEDULER_FILE = "scheduler/scheduler_config.json"
+_WEIGHT_FILES = (
+    "text_encoder/model.safetensors",
+    "unet/diffusion_pytorch_model.safetensors",
+    VAE_FILE,
+)
+_FILES = (
+    "model_index.json",
+    _SCHEDULER_FILE,
+    "text_encoder/config.json",
+    "unet/config.json",
+    "vae/config.json",
+    *_WEIGHT_FILES,
+)
+_PREDICTIONS = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenBase:
+    """A base whose weights stay what they are.
+
+    Attributes:
+        folder: its folder.
+        unet: predicts what the scheduler asks for.
+        text_encoder: turns tokens into conditions.
+        tokenizer: turns captions into tokens.
+        scheduler: the noise schedule that the UNet was trained with.
+    """
+
+    folder: Path
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDPMScheduler
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that a training depends on."""
+        tokenizer = sorted(p for p in (self.folder / "tokenizer").iterdir() if p.is_file())
+        files = [*(self.folder / name for name in (*_WEIGHT_FILES, _SCHEDULER_FILE)), *tokenizer]
+        return {path.relative_to(self.folder).as_posix(): file_sha256(path) for path in files}
+
+
+def find_base(base: str, revision: str | None) -> Path:
+    """Return the folder of a base, fetched from the Hub if it is no folder here.
+
+    Args:
+        base: folder, Hub id, or `mini`.
+        revision: revision on the Hub.
+
+    Raises:
+        WeightsError: if files are missing and cannot be fetched.
+    """
+    named = MINI_FOLDER / "base" if base == MINI else base
+    return resolve(named, revision=revision, files=_FILES, patterns=["tokenizer/*"], setting="base")
+
+
+def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention: str) -> FrozenBase:
+    """Load what a training needs at each step.
+
+    Args:
+        folder: folder of the base.
+        device: torch device.
+        dtype: number format of the UNet and the text encoder.
+        attention: `sdpa` or `explicit`.
+
+    Raises:
+        WeightsError: if weights do not fit their configuration, or the UNet predicts something that
+            no loss is known for.
+    """
+    try:
+        with no_progress_bars():
+            unet = load_model(UNet2DConditionModel, folder / "unet", dtype)
+            text_encoder = load_model(CLIPTextModel, folder / "text_encoder", dtype)
+            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{folder} cannot be loaded as Stable Diffusion: {str(error).splitlines()[0]}"
+        ) from error
+    if attention == "explicit":
+        unet.set_attn_processor(AttnProcessor())
+    if device.type == "cuda":
+        unet.to(memory_format=torch.channels_last)
+    return FrozenBase(
+        folder=folder,
+        unet=_frozen(unet, device),
+        text_encoder=_frozen(text_encoder, device),
+        tokenizer=tokenizer,
+        scheduler=_scheduler(folder / _SCHEDULER_FILE),
+    )
+
+
+def _frozen(model: Any, device: torch.device) -> Any:
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _scheduler(path: Path) -> DDPMScheduler:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in _PREDICTIONS:
+        raise WeightsError(
+            f"{path}: prediction_type is {kind!r}; training knows {', '.join(_PREDICTIONS)}"
+        )
+    known = DDPMScheduler.from_config(config)
+    assert isinstance(known, DDPMScheduler)  # noqa: S101 - narrows the type
+    return known
