@@ -21,6 +21,10 @@ class LabelsError(SynthgenError):
     """A label file cannot be read, or holds what is not allowed."""
 
 
+class StoreError(SynthgenError):
+    """A store of face embeddings cannot be read, or holds what is not allowed."""
+
+
 class WeightsError(SynthgenError):
     """A weight file is missing, is of the wrong format, or must not be loaded."""
 
@@ -39,3 +43,7 @@ class MissingDependencyError(SynthgenError, ImportError):
 
 class RunError(SynthgenError):
     """A run ended before its dataset was whole; what is committed stays. Exit code 3."""
+
+
+class TrainingError(SynthgenError):
+    """A training cannot go on; its last checkpoint stays."""

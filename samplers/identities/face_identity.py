@@ -24,7 +24,18 @@ class FaceIdentity:
     embedder: str
 
     @property
-    def mean(self) -> Float32[np.ndarray, "512"]:
+    def mean(self) -> Float32[np.ndarray, " 512"]:
         """The middle of the person's faces, L2-normalised."""
         total = self.embeddings.astype(np.float64).sum(axis=0)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are the same person with the same embeddings, to the bit."""
+        return isinstance(other, FaceIdentity) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Return a hash of the person."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, bytes]:
+        return self.identity_id, self.embedder, self.embeddings.tobytes()

@@ -1,0 +1,180 @@
+"""A store of face embeddings: known people, and the recogniser that describes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from samplers.identities.embeddings import (
+    RowName,
+    checked_embeddings,
+    plain_row,
+    refuse_repeated,
+)
+from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.raw_store import RawStore
+from samplers.identities.store_about import StoreAbout
+from samplers.identities.store_reading import read_raw
+from synthgen.errors import StoreError
+
+
+@dataclass(frozen=True, eq=False)
+class FaceStore:
+    """Embeddings of people; several rows of one `identity_id` are several faces of a person.
+
+    Attributes:
+        embeddings: L2-normalised, one a row.
+        identity_ids: the person of each row.
+        about: embedder, licence and origin.
+        splits: the split of each row, the same for all rows of a person; None where nothing says.
+        photos: the photo of each row; None where nothing says.
+        where: the file, for sentences.
+    """
+
+    embeddings: Float32[np.ndarray, "rows 512"]
+    identity_ids: tuple[str, ...]
+    about: StoreAbout
+    splits: tuple[str, ...] | None = None
+    photos: tuple[str | None, ...] | None = None
+    where: str = "store"
+
+    @classmethod
+    def build(
+        cls,
+        embeddings: np.ndarray,
+        identity_ids: Sequence[str],
+        about: StoreAbout,
+        *,
+        splits: Sequence[str] | None = None,
+        photos: Sequence[str | None] | None = None,
+        where: str = "store",
+        row_name: RowName = plain_row,
+    ) -> "FaceStore":
+        """Check and normalise embeddings.
+
+        Args:
+            embeddings: [rows, 512], of any length above 0.
+            identity_ids: the person of each row.
+            about: embedder, licence and origin.
+            splits: the split of each row.
+            photos: the photo of each row.
+            where: the file, for sentences.
+            row_name: how rows are called.
+
+        Raises:
+            StoreError: if an embedding cannot be one, two rows are the same, a name is empty, or a
+                person is in two splits.
+        """
+        checked = checked_embeddings(embeddings, where, row_name)
+        for what, values in (
+            ("identity_ids", identity_ids),
+            ("splits", splits),
+            ("photos", photos),
+        ):
+            if values is not None and len(values) != len(checked):
+                raise StoreError(
+                    f"{where} holds {len(checked)} embeddings and {len(values)} {what}; "
+                    "there must be as many"
+                )
+        refuse_repeated(identity_ids, splits, where)
+        return cls(
+            checked,
+            tuple(identity_ids),
+            about,
+            tuple(splits) if splits else None,
+            tuple(photos) if photos else None,
+            where,
+        )
+
+    @cached_property
+    def rows(self) -> dict[str, tuple[int, ...]]:
+        """The rows of each person, people and rows in the order of the file."""
+        found: dict[str, list[int]] = {}
+        for row, identity in enumerate(self.identity_ids):
+            found.setdefault(identity, []).append(row)
+        return {identity: tuple(rows) for identity, rows in found.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 of people, splits and embeddings; the kind of file does not change it."""
+        digest = sha256(self.embeddings.astype("<f4").tobytes())
+        names = [*self.identity_ids, *(self.splits or ()), self.about.embedder]
+        digest.update("\0".join(names).encode())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Return the number of people."""
+        return len(self.rows)
+
+    def split_of(self, identity_id: str) -> str | None:
+        """Return the split that the store gives a person; None where it gives none."""
+        return self.splits[self.rows[identity_id][0]] if self.splits else None
+
+    def face(self, identity_id: str, faces: int | None = None) -> FaceIdentity:
+        """Return a person.
+
+        Args:
+            identity_id: the person's name.
+            faces: the first faces to take, in the order of the file; None: all.
+        """
+        rows = list(self.rows[identity_id][:faces])
+        return FaceIdentity(identity_id, self.embeddings[rows], self.about.embedder)
+
+
+def read_store(
+    path: str | Path, *, column: str | None = None, embedder: str | None = None
+) -> FaceStore:
+    """Read a store, whatever kind of file it is.
+
+    Args:
+        path: `.parquet`, `.safetensors`, `.npy`, `.npz`, or the folder of an HF dataset.
+        column: column, tensor or array of the embeddings; None: the one of a usual name.
+        embedder: fingerprint of the recogniser, for files that do not carry it.
+
+    Raises:
+        StoreError: if the file cannot be read, holds what is no embedding, says nothing about its
+            embedder, or names another one than `embedder`.
+    """
+    return build_store(read_raw(Path(path), column), str(path), embedder)
+
+
+def build_store(raw: RawStore, where: str, embedder: str | None = None) -> FaceStore:
+    """Check what a file holds.
+
+    Args:
+        raw: what it holds.
+        where: the file, for sentences.
+        embedder: fingerprint of the recogniser, where the file does not carry it.
+
+    Raises:
+        StoreError: as `read_store`.
+    """
+    return FaceStore.build(
+        raw.embeddings(),
+        raw.identity_ids(),
+        _about(raw, embedder, where),
+        splits=raw.each_split(),
+        photos=raw.photos,
+        where=where,
+        row_name=raw.row_name,
+    )
+
+
+def _about(raw: RawStore, embedder: str | None, where: str) -> StoreAbout:
+    if raw.about is None:
+        if embedder is None:
+            raise StoreError(
+                f"{where} does not say which recogniser made its embeddings; name it "
+                "(identities.embedder in a configuration, --embedder on the command line)"
+            )
+        return StoreAbout(embedder=embedder, embedder_name=embedder)
+    if embedder not in (None, raw.about.embedder):
+        raise StoreError(
+            f"{where} holds embeddings of {raw.about.embedder!r} ({raw.about.embedder_name}), not "
+            f"of {embedder!r}; embeddings of two recognisers mean different things"
+        )
+    return raw.about

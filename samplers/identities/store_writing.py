@@ -1,0 +1,65 @@
+"""Write a store of face embeddings: whole under its name, or not at all."""
+
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from samplers.identities.store_about import ABOUT_KEY
+from samplers.identities.store_tables import to_table
+from synthgen.errors import StoreError
+
+if TYPE_CHECKING:
+    from samplers.identities.store import FaceStore
+
+
+def write_store(path: str | Path, store: "FaceStore") -> None:
+    """Write a store whole or not at all.
+
+    Args:
+        path: a file that ends in `.parquet` or `.safetensors`.
+        store: what to write.
+
+    Raises:
+        StoreError: if the ending is another one, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _WRITERS[path.suffix](part, store)
+        part.replace(path)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, store: "FaceStore") -> None:
+    table = to_table(store.embeddings, store.identity_ids, store.about, store.splits, store.photos)
+    pq.write_table(table, path)
+
+
+def _write_safetensors(path: Path, store: "FaceStore") -> None:
+    from safetensors.numpy import save_file
+
+    lists = {
+        "identity_ids": store.identity_ids,
+        "splits": store.splits,
+        "photos": store.photos,
+    }
+    about = json.loads(store.about.to_json())
+    about |= {key: list(values) for key, values in lists.items() if values is not None}
+    save_file({"embedding": store.embeddings}, path, {ABOUT_KEY: json.dumps(about)})
+
+
+_WRITERS: dict[str, Callable[[Path, "FaceStore"], None]] = {
+    ".parquet": _write_parquet,
+    ".safetensors": _write_safetensors,
+}
