@@ -47,7 +47,7 @@ def _agreement(
     error = measured - drawn
     absent = measured[drawn == 0]
     return AUAgreement(
-        pearson_r=_pearson(drawn, measured),
+        pearson_r=pearson(drawn, measured),
         mae=float(np.abs(error).mean()),
         bias=float(error.mean()),
         inactive_mean=float(absent.mean()) if absent.size else float("nan"),
@@ -55,7 +55,8 @@ def _agreement(
     )
 
 
-def _pearson(x: Float[np.ndarray, " faces"], y: Float[np.ndarray, " faces"]) -> float:
+def pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
+    """Return the correlation of two rows of numbers; NaN where either is constant."""
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale > 0 else float("nan")

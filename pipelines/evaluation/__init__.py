@@ -1,0 +1,1 @@
+"""How well images show what was asked for: protocols, judges, statistics and tables."""

@@ -1,0 +1,108 @@
+"""What measures images: AU networks, the second judge, and an image encoder for CLIP-I."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL.Image import Image, Resampling
+from torch import Tensor
+
+from pipelines.checkpoints import file_sha256
+from pipelines.evaluation.judge_network import (
+    INPUT_SIDE,
+    JUDGED_TRAITS,
+    JudgeNetwork,
+    JudgeOutput,
+    load_judge,
+)
+from pipelines.interfaces import Verifier
+from pipelines.procedural.vocabulary import TRAITS
+from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
+
+_WHOLE_SIDE = 128
+"""Side of the portraits that the second judge learned from [pixels]."""
+
+
+@runtime_checkable
+class AUJudge(Protocol):
+    """Measures AUs."""
+
+    name: str
+    weights: Mapping[str, str]
+    """File → sha256."""
+
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+        """Measure AU intensities [0–5] of RGB images; NaN where there is no face."""
+        ...
+
+
+class VerifierJudge:
+    """The verifier of runs as a judge.
+
+    Args:
+        verifier: the verifier.
+    """
+
+    def __init__(self, verifier: Verifier) -> None:
+        self.name = verifier.name
+        self.weights: Mapping[str, str] = verifier.fingerprint()["weights"]
+        self._verifier = verifier
+
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+        """Measure AU intensities [0–5]."""
+        return self._verifier.measure(images).aus
+
+
+class SecondJudge:
+    """The network of `synthgen train judge`: AUs and traits of drawn and mini faces.
+
+    Args:
+        network: the network, in evaluation mode.
+        weights: file → sha256.
+    """
+
+    def __init__(self, network: JudgeNetwork, weights: Mapping[str, str]) -> None:
+        self.name = "second judge"
+        self.weights = dict(weights)
+        self._network = network
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "SecondJudge":
+        """Load a judge.
+
+        Raises:
+            WeightsError: as `load_judge`.
+        """
+        network = load_judge(path)
+        return cls(network, {Path(path).name: file_sha256(Path(path))})
+
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+        """Measure AU intensities [0–5]."""
+        return self._read(images).aus.clamp(MIN_INTENSITY, MAX_INTENSITY).numpy()
+
+    def traits(self, images: Sequence[Image]) -> dict[str, list[str]]:
+        """Return trait → its value in each image."""
+        logits = self._read(images).traits
+        return {
+            trait: [TRAITS[trait][place] for place in logits[trait].argmax(1).tolist()]
+            for trait in JUDGED_TRAITS
+        }
+
+    @torch.inference_mode()
+    def _read(self, images: Sequence[Image]) -> JudgeOutput:
+        return self._network(torch.stack([_portrait(image) for image in images]))
+
+
+def _portrait(image: Image) -> Float[Tensor, "3 side side"]:
+    """Scale an image's middle square to the portraits' size and cut the input out of it."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.convert("RGB").crop((left, top, left + side, top + side))
+    if side != _WHOLE_SIDE:
+        square = square.resize((_WHOLE_SIDE, _WHOLE_SIDE), Resampling.BICUBIC)
+    start = (_WHOLE_SIDE - INPUT_SIDE) // 2
+    cut = np.asarray(square, np.float32)[start : start + INPUT_SIDE, start : start + INPUT_SIDE]
+    return torch.from_numpy(cut / 255).permute(2, 0, 1)

@@ -1,0 +1,137 @@
+"""What is asked of a model that is to be judged.
+
+A protocol asks each prompt for its neutral face, for each AU alone at each intensity, and for
+combinations. All images of a prompt start from the same noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from pipelines.evaluation.prompts import AskedPrompt
+from pipelines.training.captions import expression_phrase
+from samplers.priors import load_prior
+from samplers.randomness import derive_seed
+from synthgen.action_units import AU_COUNT, AUS, au_vector
+
+NEUTRAL = (0.0,) * AU_COUNT
+
+COMBINED_CATEGORIES = ("happy", "sad", "surprised", "fearful", "angry", "disgusted")
+"""Categories whose prototypes and variants are the combinations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image that is asked for.
+
+    Attributes:
+        prompt: its prompt.
+        aus: its AU intensities [0–5].
+        text: what the model is told; the prompt's own text unless the AUs are put into words.
+    """
+
+    prompt: AskedPrompt
+    aus: tuple[float, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How much is asked of each prompt.
+
+    Attributes:
+        prompts: number of prompts.
+        levels: intensities at which each AU is asked for alone, without 0: a neutral face is that.
+        combinations: combinations of AUs for each prompt.
+        drawn: `emotions`: other combinations for each prompt, from the prior of that name, at
+            intensities 2 to 5; `grid`: the same for all, from the prior `grid` as the FineFace
+            paper's protocol has it.
+    """
+
+    prompts: int
+    levels: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0)
+    combinations: int = 10
+    drawn: str = "emotions"
+
+    @property
+    def images(self) -> int:
+        """Images with AUs: 12 AUs at each level, and the combinations, for each prompt."""
+        return self.prompts * (AU_COUNT * len(self.levels) + self.combinations)
+
+
+PAPER = Protocol(prompts=15, combinations=50, drawn="grid")
+"""The counts of the FineFace paper: 15 × 12 × 5 + 15 × 50 = 1,650 images with AUs."""
+
+
+def neutral_requests(prompts: Sequence[AskedPrompt]) -> list[Request]:
+    """Ask for the neutral face of each prompt."""
+    return [Request(prompt, NEUTRAL, prompt.text) for prompt in prompts]
+
+
+def single_requests(prompts: Sequence[AskedPrompt], levels: Sequence[float]) -> list[Request]:
+    """Ask for each AU alone: the prompts in order, in each the AUs, in each the levels."""
+    return [
+        Request(prompt, au_vector({au: level}), prompt.text)
+        for prompt in prompts
+        for au in AUS
+        for level in levels
+    ]
+
+
+def combined_requests(
+    prompts: Sequence[AskedPrompt], protocol: Protocol, seed: int
+) -> list[Request]:
+    """Ask for combinations: the prompts in order, in each its combinations.
+
+    Args:
+        prompts: the prompts.
+        protocol: how many, and from which prior.
+        seed: seed of the evaluation [0, 2^63).
+    """
+    drawn = _combinations(protocol, len(prompts), seed)  # [prompts, combinations, 12]
+    return [
+        Request(prompt, tuple(map(float, aus)), prompt.text)
+        for prompt, rows in zip(prompts, drawn, strict=True)
+        for aus in rows
+    ]
+
+
+def in_words(requests: Sequence[Request], seed: int) -> list[Request]:
+    """Put the AUs into the prompts, by FACS name and word of intensity, as captions do.
+
+    What is asked for stays the same; it is for models that are told nothing but the text.
+    """
+    return [
+        replace(request, text=_told(request, number, seed))
+        for number, request in enumerate(requests)
+    ]
+
+
+def au_array(requests: Sequence[Request]) -> Float[np.ndarray, "n 12"]:
+    """Return the AU vectors of requests."""
+    return np.array([request.aus for request in requests], np.float32).reshape(-1, AU_COUNT)
+
+
+def _told(request: Request, number: int, seed: int) -> str:
+    words = derive_seed(seed, "evaluation/words", number)
+    return f"{request.text}, {expression_phrase(request.aus, words)}"
+
+
+def _combinations(
+    protocol: Protocol, prompts: int, seed: int
+) -> Float[np.ndarray, "prompts combinations 12"]:
+    count = protocol.combinations
+    if protocol.drawn == "grid":
+        prior = load_prior({"prior": "grid", "combinations": count})
+        singles = AU_COUNT * 5  # a grid shows each AU alone at its five levels first
+        same = prior.sample(singles + count, seed=0)[singles:]
+        return np.broadcast_to(same, (prompts, count, AU_COUNT))
+    section = {
+        "prior": "emotions",
+        "categories": list(COMBINED_CATEGORIES),
+        "intensity": {"low": 2.0, "high": 5.0},
+    }
+    drawn = load_prior(section).sample(prompts * count, seed=seed)
+    return drawn.reshape(prompts, count, AU_COUNT)

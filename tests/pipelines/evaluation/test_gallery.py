@@ -1,0 +1,83 @@
+"""Images are painted once, in batches of one shape, and kept."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.evaluation.gallery import Gallery
+from pipelines.evaluation.painting import Candidate, candidate_of
+from pipelines.evaluation.prompts import unseen_prompts
+from pipelines.evaluation.protocols import single_requests
+from pipelines.procedural.source import ProceduralSource
+from synthgen.config import ProceduralConfig
+from synthgen.errors import OutputError
+
+CONFIG = ProceduralConfig(name="procedural", size=64)
+
+
+class Counting:
+    """Drawn faces; counts what is painted."""
+
+    def __init__(self):
+        self.batches = []
+        settings = CONFIG.model_dump(mode="json")
+        drawn = candidate_of("drawn", ProceduralSource(CONFIG), settings)
+
+        def paint(texts, aus, seeds):
+            self.batches.append(len(texts))
+            return drawn.paint(texts, aus, seeds)
+
+        self.candidate = Candidate(drawn.name, drawn.identity, paint)
+
+
+@pytest.fixture(scope="module")
+def requests():
+    return single_requests(unseen_prompts(1, seed=0), (5.0,))[:5]
+
+
+def pixels(batches):
+    return [np.asarray(image).tolist() for _, images in batches for image in images]
+
+
+def test_a_killed_evaluation_goes_on_with_the_same_images(tmp_path, requests):
+    whole, first, then = Counting(), Counting(), Counting()
+    wanted = pixels(Gallery(tmp_path / "whole", 2).batches(whole.candidate, requests))
+    gallery = Gallery(tmp_path / "killed", 2)
+    for _ in zip(range(2), gallery.batches(first.candidate, requests), strict=False):
+        pass  # killed after two batches
+    found = pixels(gallery.batches(then.candidate, requests))
+    assert found == wanted
+    assert (whole.batches, first.batches, then.batches) == ([2, 2, 2], [2, 2], [2])
+    assert pixels(gallery.batches(then.candidate, requests)) == wanted
+    assert then.batches == [2]
+
+
+def test_batches_hold_what_was_asked_for_alone(tmp_path, requests):
+    parts = list(Gallery(tmp_path, 3).batches(Counting().candidate, requests))
+    assert [request for part, _ in parts for request in part] == requests
+    assert [len(images) for _, images in parts] == [3, 2]
+
+
+def test_a_broken_picture_is_painted_anew(tmp_path, requests):
+    gallery, counting = Gallery(tmp_path, 5), Counting()
+    wanted = pixels(gallery.batches(counting.candidate, requests))
+    (file,) = tmp_path.glob("*.png")
+    file.write_bytes(file.read_bytes()[:200])
+    assert pixels(gallery.batches(counting.candidate, requests)) == wanted
+    assert counting.batches == [5, 5]
+
+
+def test_another_model_paints_its_own_images(tmp_path, requests):
+    gallery, one = Gallery(tmp_path, 5), Counting().candidate
+    black = Candidate(
+        "black", {}, lambda texts, aus, seeds: [Image.new("RGB", (8, 8))] * len(texts)
+    )
+    assert len(pixels(gallery.batches(one, requests))[0]) == 64
+    assert len(pixels(gallery.batches(black, requests))[0]) == 8
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, requests):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=f"^cannot write the images {tmp_path}/file/.*png: "):
+        list(Gallery(tmp_path / "file", 5).batches(Counting().candidate, requests))
