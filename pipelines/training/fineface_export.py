@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX, file_sha256
 from pipelines.fineface import AUAdapter
@@ -31,7 +32,8 @@ def export_adapter(
     Returns:
         The folder that `load_au_adapter` reads.
     """
-    written = copy.deepcopy(adapter).to("cpu", getattr(torch, export.dtype))
+    written = copy.deepcopy(adapter)
+    nn.Module.to(written, device="cpu", dtype=getattr(torch, export.dtype))
     published = folder / PUBLISHED
     write_au_adapter(written, published, "", SAFETENSORS_SUFFIX)
     if export.also == "ckpt":

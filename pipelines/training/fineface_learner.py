@@ -33,6 +33,7 @@ class FineFaceLearner(Learner):
         super().__init__(config, config.cycles, adapter, device)
         self._config = config
         self._base = base
+        self._adapter = adapter  # the network, by its class
 
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch."""
@@ -61,7 +62,7 @@ class FineFaceLearner(Learner):
             input_ids: tokens of the captions.
             aus: AU intensities [0–5].
         """
-        unet, adapter = self._base.unet, self.network
+        unet, adapter = self._base.unet, self._adapter
         vectors = adapter(aus)  # in float32: bfloat16 would round intensities
         with self.autocast():
             with torch.no_grad():
