@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from synthgen.cli_evaluate import evaluate_app
+from synthgen.cli_train import train_app
 from synthgen.errors import RunError, SynthgenError
 
 app = typer.Typer(
@@ -19,10 +21,10 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
 prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
-train_app = typer.Typer(help="Train the embedded models.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")
+app.add_typer(evaluate_app, name="evaluate")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 Overrides = Annotated[
@@ -241,17 +243,6 @@ def fit_prior(
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"{to}: fitted to {fit.rows} rows; its keys go under expressions")
-
-
-@train_app.command("au-net")
-def train_au_net(
-    config: Annotated[Path, typer.Argument(help="Training configuration.", metavar="CONFIG")],
-    to: Annotated[Path, typer.Option("--to", "-o", help="Folder for weights and checkpoints.")],
-) -> None:
-    """Train the AU network of the embedded verifier on procedural faces; resumes by itself."""
-    from pipelines.training.au_network import train_au_network
-
-    typer.echo(str(train_au_network(config, to)))
 
 
 def _fail(message: str, code: int) -> NoReturn:

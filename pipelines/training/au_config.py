@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
+from pipelines.training.settings import Cycle, OptimizerConfig
 from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -90,10 +91,9 @@ class CoarseConfig(Section):
     )
 
 
-class CycleConfig(Section):
+class CycleConfig(Cycle):
     """Steps in which the learning rate rises linearly and then falls to zero along a cosine."""
 
-    steps: int = Field(ge=1, le=10**7, description="Optimisation steps.")
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Highest learning rate.")
     warmup: float = Field(default=0.1, ge=0, le=1, description="Share of the steps that warm up.")
     augmented: float = Field(
@@ -113,13 +113,6 @@ class CycleConfig(Section):
     def weights(self) -> list[float]:
         """Return the weights in the order of an AU vector."""
         return [self.emphasis.get(name, 1.0) for name in AUS]
-
-
-class OptimizerConfig(Section):
-    """AdamW."""
-
-    weight_decay: float = Field(default=0.01, ge=0, le=1, description="Decoupled weight decay.")
-    clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
 
 class EvaluationConfig(Section):

@@ -6,7 +6,7 @@ It goes on where it was stopped, and then ends in the same weights as without th
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,27 @@ from pipelines.training.au_metrics import AUAgreement, agreement
 from pipelines.training.au_trainer import AUTrainer
 from pipelines.training.card import write_card
 from pipelines.training.checkpoint import load_checkpoint, save_checkpoint
+from pipelines.training.loader import load_batches
+from pipelines.training.sameness import check_same, what_counts
+from pipelines.training.session import CHECKPOINT, training_folder
+from pipelines.training.whole_files import writing
 from synthgen.config.loading import load_section
-from synthgen.errors import OutputError
 
 WEIGHTS = "au_network.safetensors"
 CARD = "au_network.json"
-CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
 
 _LICENCE = "Apache-2.0"
-_PREFETCH = 4
 _GLANCE = 5
 _EVALUATED_AT_ONCE = 50
 
 
 def train_au_network(
-    config_path: str | Path, out: str | Path, resume: bool = True, stop_at: int | None = None
+    config_path: str | Path,
+    out: str | Path,
+    resume: bool = True,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> Path:
     """Train an AU network, measure it on held-out faces, and export it.
 
@@ -49,6 +54,7 @@ def train_au_network(
         resume: go on from the folder's checkpoint if there is one; otherwise start anew.
         stop_at: end after this step with a checkpoint and without an export; None trains to the
             end.
+        overrides: `key=value`, as for `load_section`.
 
     Returns:
         The weight file (which exists only when the training reached its end).
@@ -58,8 +64,8 @@ def train_au_network(
         OutputError: if the folder cannot be made, or holds a checkpoint of another configuration.
         WeightsError: if the checkpoint cannot be read.
     """
-    config = load_section(config_path, AUNetworkConfig)
-    folder = _folder(Path(out))
+    config = load_section(config_path, AUNetworkConfig, overrides)
+    folder = training_folder(out)
     torch.set_num_threads(config.threads)
     trainer = AUTrainer(config)
     if resume:
@@ -88,37 +94,17 @@ def evaluate_network(
     return agreement(torch.cat(drawn).numpy(), torch.cat(measured).numpy())
 
 
-def _folder(path: Path) -> Path:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path}: {error.strerror}") from error
-    return path
-
-
 def _restore(trainer: AUTrainer, config: AUNetworkConfig, path: Path) -> None:
     if not path.exists():
         return
     content = load_checkpoint(path)
-    _check_same(content["config"], _what_counts(config), path)
+    check_same(content["config"], _what_counts(config), path, AUNetworkConfig)
     trainer.restore(content["state"])
-
-
-def _check_same(found: dict[str, Any], wanted: dict[str, Any], path: Path) -> None:
-    for key, value in wanted.items():
-        old = found.get(key)
-        begun = value[: len(old)] if key == "cycles" and isinstance(old, list) else value
-        if old != begun:
-            raise OutputError(
-                f"{path} was trained with {key} {old!r}, now it is {value!r}; "
-                "train into another folder, or start anew"
-            )
 
 
 def _what_counts(config: AUNetworkConfig) -> dict[str, Any]:
     """Return what the weights are a function of: the configuration's part, and the renderer."""
-    free = {"workers", "checkpoint_every", "evaluation"}
-    return {"renderer": RENDERER_VERSION, **config.model_dump(mode="json", exclude=free)}
+    return what_counts(config, "evaluation", renderer=RENDERER_VERSION)
 
 
 def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int) -> None:
@@ -134,14 +120,9 @@ def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int)
 
 
 def _batches(config: AUNetworkConfig, first: int, last: int) -> Iterator[Face]:
-    faces = range(first * config.batch_size, last * config.batch_size)
-    yield from DataLoader(
-        TrainingFaces(config),
-        config.batch_size,
-        sampler=faces,
-        num_workers=config.workers,
-        prefetch_factor=_PREFETCH if config.workers else None,
-    )
+    size = config.batch_size
+    places = (range(step * size, (step + 1) * size) for step in range(first, last))
+    return load_batches(TrainingFaces(config), places, config.workers)
 
 
 def _save(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
@@ -153,7 +134,8 @@ def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
     faces = HeldOutFaces(config, max(config.evaluation.faces // _GLANCE, 2))
     found = evaluate_network(trainer.measure, faces)
     line = {"step": trainer.step, "aus": {k: dataclasses.asdict(v) for k, v in found.items()}}
-    with (folder / HISTORY).open("a", encoding="utf-8") as file:
+    path = folder / HISTORY
+    with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     worst = min(found, key=lambda name: found[name].pearson_r)
     tqdm.write(f"step {trainer.step}: lowest r {found[worst].pearson_r:.4f} ({worst})")

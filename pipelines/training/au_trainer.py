@@ -1,7 +1,5 @@
 """One optimisation step after another for the AU network, and its state between them."""
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.libreface.network import LibreFaceNetwork
-from pipelines.training.au_config import AUNetworkConfig, CycleConfig
+from pipelines.training.au_config import AUNetworkConfig
 from pipelines.training.au_loss import au_loss
 from pipelines.training.ema import MovingAverage
+from pipelines.training.optimization import learning_rate, parameter_groups
 
 
 class AUTrainer:
@@ -35,7 +34,8 @@ class AUTrainer:
         self._network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
         self._average = MovingAverage(self._network, config.ema_decay)
         self._optimizer = torch.optim.AdamW(
-            parameter_groups(self._network, config.optimizer.weight_decay), fused=True
+            parameter_groups(self._network.parameters(), config.optimizer.weight_decay),
+            fused=True,
         )
         self.step = 0
 
@@ -95,32 +95,6 @@ class AUTrainer:
             return pixels
         size = (coarse.input_size, coarse.input_size)
         return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
-
-
-def learning_rate(step: int, cycles: Sequence[CycleConfig]) -> float:
-    """Return the learning rate of a step: in each cycle it rises linearly, then falls to zero."""
-    for cycle in cycles:
-        if step < cycle.steps:
-            return cycle.learning_rate * _share(step, cycle)
-        step -= cycle.steps
-    return 0.0
-
-
-def _share(step: int, cycle: CycleConfig) -> float:
-    warm = cycle.warmup * cycle.steps
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    done = (step - warm) / max(cycle.steps - warm, 1)
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Part the parameters: matrices and kernels decay, biases and norms do not."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def set_dropout(network: nn.Module, chance: float) -> None:

@@ -1,23 +1,23 @@
 """Checkpoints of a training run: one file, whole or absent."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipelines.checkpoints import read_pickled_tensors
+from pipelines.training.whole_files import write_whole
 from synthgen.errors import WeightsError
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint so that a crash leaves the old one or the new one, never half of one."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    """Write a checkpoint so that a crash leaves the old one or the new one, never half of one.
+
+    Raises:
+        OutputError: if it cannot be written, as on a full disk; the old one stays.
+    """
+    with write_whole(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pipelines.training.au_config import AUNetworkConfig, CycleConfig
-from pipelines.training.au_trainer import AUTrainer, learning_rate, parameter_groups
+from pipelines.training.au_trainer import AUTrainer
+from pipelines.training.optimization import learning_rate, parameter_groups
 
 CONFIG = AUNetworkConfig.model_validate(
     {
@@ -84,7 +85,7 @@ def test_the_learning_rate_rises_and_falls_in_each_cycle():
 
 
 def test_norms_and_biases_do_not_decay():
-    decaying, free = parameter_groups(AUTrainer(CONFIG).average, 0.1)
+    decaying, free = parameter_groups(AUTrainer(CONFIG).average.parameters(), 0.1)
     assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
     assert all(parameter.ndim > 1 for parameter in decaying["params"])
     assert all(parameter.ndim == 1 for parameter in free["params"])

@@ -1,0 +1,112 @@
+"""The trained parts that a UNet is trained beside: VAE, text encoder, tokenizer."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pipelines.checkpoints import file_sha256, read_safetensors
+from pipelines.fineface.models import load_model
+from pipelines.fineface.quiet import no_progress_bars
+from synthgen.errors import WeightsError
+
+TEXT, TOKENIZER = "text_encoder", "tokenizer"
+VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
+TEXT_WEIGHTS = "model.safetensors"
+
+_ENCODER = ("encoder.", "quant_conv.")
+
+
+def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
+    """Load a VAE, float32, that does not learn.
+
+    Args:
+        folder: its folder, as `synthgen train vae` and diffusers write it.
+        device: torch device.
+
+    Raises:
+        WeightsError: if files are missing or do not fit.
+    """
+    _check_files(folder, ("config.json", VAE_WEIGHTS), "vae", "the VAE")
+    return _frozen(_loaded(AutoencoderKL, folder), device)
+
+
+def load_text(folder: Path, device: torch.device) -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """Load a text encoder, float32, that does not learn, and its tokenizer.
+
+    Args:
+        folder: folder with `text_encoder` and `tokenizer`, as `synthgen train clip` writes it.
+        device: torch device.
+
+    Raises:
+        WeightsError: if files are missing, or the two do not fit each other.
+    """
+    files = (f"{TEXT}/config.json", f"{TEXT}/{TEXT_WEIGHTS}", f"{TOKENIZER}/tokenizer_config.json")
+    _check_files(folder, files, "clip", "the text encoder")
+    text = _frozen(_loaded(CLIPTextModel, folder / TEXT), device)
+    tokenizer = CLIPTokenizer.from_pretrained(folder / TOKENIZER)
+    for what, asked, there in (
+        ("tokens", len(tokenizer), text.config.vocab_size),
+        ("places", tokenizer.model_max_length, text.config.max_position_embeddings),
+    ):
+        if asked > there:
+            raise WeightsError(
+                f"clip: the tokenizer in {folder} has {asked} {what}; its text encoder has {there}"
+            )
+    return text, tokenizer
+
+
+def checksums(vae: Path, clip: Path) -> dict[str, str]:
+    """Return the SHA-256 of what a UNet's weights are a function of."""
+    return {
+        "vae_encoder_sha256": encoder_sha256(vae),
+        "text_sha256": file_sha256(clip / TEXT / TEXT_WEIGHTS),
+    }
+
+
+def encoder_sha256(vae: Path) -> str:
+    """Return the SHA-256 of what latents are a function of: a VAE's encoder and latent scale.
+
+    The decoder does not count: it may be trained on while a UNet learns.
+
+    Args:
+        vae: folder of the VAE.
+    """
+    tensors, _ = read_safetensors(vae / VAE_WEIGHTS)
+    config = json.loads((vae / "config.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256(str(config.get("scaling_factor")).encode())
+    for name in sorted(tensors):
+        if name.startswith(_ENCODER):
+            digest.update(name.encode())
+            digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_files(folder: Path, names: tuple[str, ...], key: str, what: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{key}: {folder} is no folder of {what}; it lacks {', '.join(missing)}; "
+            f"synthgen train {key} makes one"
+        )
+
+
+def _loaded(kind: Any, folder: Path) -> Any:
+    try:
+        with no_progress_bars():
+            return load_model(kind, folder, torch.float32)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{folder} cannot be loaded: {first}") from error
+
+
+def _frozen(model: Any, device: torch.device) -> Any:
+    return model.to(device).eval().requires_grad_(False)

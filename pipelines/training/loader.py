@@ -1,0 +1,78 @@
+"""Batches of examples, read by other processes, with errors that stay one sentence."""
+
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from synthgen.errors import SynthgenError
+
+_PREFETCH = 4
+
+
+def load_batches(
+    examples: Dataset[Any],
+    places: Iterable[Iterable[Any]],
+    workers: int,
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> Iterator[Any]:
+    """Yield batches in order.
+
+    Args:
+        examples: place → example; what it draws is a function of the place alone.
+        places: the places of each batch.
+        workers: processes that read; 0: this one.
+        collate: makes a batch of a list of examples; None: as torch does.
+
+    Raises:
+        SynthgenError: the first that an example raises, as it was raised.
+    """
+    loader = DataLoader(
+        _Guarded(examples),
+        batch_sampler=_Once(places),
+        num_workers=workers,
+        prefetch_factor=_PREFETCH if workers else None,
+        collate_fn=partial(_collated, collate),
+        worker_init_fn=_ignore_interrupts,
+    )
+    for batch in loader:
+        if isinstance(batch, SynthgenError):
+            raise batch
+        yield batch
+
+
+class _Guarded(Dataset[Any]):
+    """Returns the errors that a user can mend: torch would wrap them in a traceback."""
+
+    def __init__(self, examples: Dataset[Any]) -> None:
+        self._examples = examples
+
+    def __getitem__(self, place: Any) -> Any:
+        try:
+            return self._examples[place]
+        except SynthgenError as error:
+            return error
+
+
+class _Once:
+    """The places of each batch, as a batch sampler."""
+
+    def __init__(self, places: Iterable[Iterable[Any]]) -> None:
+        self._places = places
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return map(list, self._places)
+
+
+def _collated(collate: Callable[[list[Any]], Any] | None, examples: list[Any]) -> Any:
+    faults = [example for example in examples if isinstance(example, SynthgenError)]
+    if faults:
+        return faults[0]
+    return (collate or default_collate)(examples)
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Leave Ctrl-C to the training, which ends its readers when its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

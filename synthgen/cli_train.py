@@ -1,0 +1,89 @@
+"""`synthgen train …`: train models, on drawn portraits or on datasets of your own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+train_app = typer.Typer(
+    help="Train the embedded models, or your own; the same command continues a training.",
+    no_args_is_help=True,
+)
+
+Config = Annotated[Path, typer.Argument(help="Training configuration (YAML).", metavar="CONFIG")]
+Folder = Annotated[
+    Path, typer.Option("--to", "-o", help="Folder for checkpoints, curves, sheets and weights.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: data.size=64", metavar="KEY=VALUE"),
+]
+StopAt = Annotated[
+    int | None, typer.Option("--stop-at", min=1, help="Stop after this step, with a checkpoint.")
+]
+
+
+@train_app.command()
+def vae(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the VAE that latents are made with."""
+    from pipelines.training.vae import train_vae
+
+    _train(train_vae, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def clip(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the text encoder that conditions, and the image encoder beside it."""
+    from pipelines.training.clip import train_clip
+
+    _train(train_clip, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def unet(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the text-to-image base that FineFace steers."""
+    from pipelines.training.unet import train_unet
+
+    _train(train_unet, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def fineface(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train FineFace's AU adapter by the paper's recipe."""
+    from pipelines.training.fineface import train_fineface
+
+    _train(train_fineface, config, to, overrides, stop_at)
+
+
+@train_app.command("au-net")
+def au_net(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the AU network of the embedded verifier."""
+    from pipelines.training.au_network import train_au_network
+
+    _train(train_au_network, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the second judge, which evaluations use beside the verifier."""
+    from pipelines.training.judge import train_judge
+
+    _train(train_judge, config, to, overrides, stop_at)
+
+
+def _train(
+    train: Callable[..., Path],
+    config: Path,
+    to: Path,
+    overrides: list[str] | None,
+    stop_at: int | None,
+) -> None:
+    try:
+        made = train(config, to, stop_at=stop_at, overrides=overrides or ())
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command continues from {to / 'checkpoint.pt'}", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(str(made) if made.exists() else f"{to}: to be continued by the same command")
