@@ -1,0 +1,162 @@
+"""A small face recogniser and its file.
+
+A residual network (He et al., CVPR 2016) ends in a depthwise convolution over all places, which
+weighs them one by one instead of averaging them (Chen et al., "MobileFaceNets", 2018), and in a
+linear layer of 512 numbers whose direction is the embedding.
+
+Shapes: B batch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipelines.checkpoints import load_strictly, read_safetensors
+from pipelines.libreface.resnet import BasicBlock
+from samplers.identities.face_identity import FACEID_WIDTH
+from synthgen.errors import WeightsError
+
+INPUT_SIDE = 112
+"""Side of the input [pixels]."""
+
+FORMAT = "synthgen-face-embedder-1"
+
+_STAGES = 4
+_LAST_SIDE = INPUT_SIDE // 2**_STAGES
+
+
+class FaceNetwork(nn.Module):
+    """Turns aligned faces into 512 numbers.
+
+    Args:
+        channels: channels at a half, a quarter, an eighth and a sixteenth of the side.
+        blocks: residual blocks of each of these stages.
+    """
+
+    def __init__(
+        self, channels: Sequence[int] = (32, 64, 128, 192), blocks: Sequence[int] = (1, 2, 2, 2)
+    ) -> None:
+        super().__init__()
+        self.shape = {"channels": list(channels), "blocks": list(blocks)}
+        first, last = channels[0], channels[-1]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(inplace=True),
+        )
+        inputs = (first, *channels[:-1])
+        self.stages = nn.Sequential(
+            *(
+                _stage(inputs[place], channels[place], blocks[place], 2 if place else 1)
+                for place in range(_STAGES)
+            )
+        )
+        self.places = nn.Sequential(
+            nn.Conv2d(last, last, _LAST_SIDE, groups=last, bias=False),
+            nn.BatchNorm2d(last),
+            nn.Flatten(),
+        )
+        self.projection = nn.Linear(last, FACEID_WIDTH, bias=False)
+        self.scaling = nn.BatchNorm1d(FACEID_WIDTH)
+
+    def forward(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B 512"]:
+        """Return the features of aligned faces of pixels in [0, 1]; their direction counts."""
+        return self.scaling(self.projection(self._features(pixels)))
+
+    def by_rows(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B 512"]:
+        """Return what `forward` does, each image's bits whatever its place in the batch.
+
+        On a CPU the last bits of a matrix product's row depend on its place; so the projection
+        takes one row at a time.
+        """
+        rows = [self.projection(row[None]) for row in self._features(pixels)]
+        return self.scaling(torch.cat(rows))
+
+    def _features(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B last"]:
+        return self.places(self.stages(self.stem(2 * pixels - 1)))
+
+
+def save_face_network(
+    network: FaceNetwork,
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a recogniser's weights, and what it looks like.
+
+    Args:
+        network: the network.
+        path: file that ends in `.safetensors`; its folder must exist.
+        metadata: further texts to keep, such as `licence`.
+        dtype: float16 or float32; counters stay whole numbers.
+    """
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    save_file(tensors, path, {**(metadata or {}), "format": FORMAT, **_texts(network)})
+
+
+def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
+    """Read a recogniser.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU, and the file's metadata.
+
+    Raises:
+        WeightsError: if the file is missing, is none that `synthgen train face-embedder` wrote,
+            does not hold exactly the network's tensors, or holds one that is not finite.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise WeightsError(
+            f"face embedder {file} does not exist; `synthgen train face-embedder CONFIG --to "
+            "FOLDER` makes one"
+        )
+    tensors, metadata = read_safetensors(file)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{file} is no face embedder that `synthgen train face-embedder` wrote: its format is "
+            f"{metadata.get('format')!r}, it must be {FORMAT!r}"
+        )
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise WeightsError(f"{file}: {name} holds values that are not finite numbers")
+    network = FaceNetwork(**_shape(metadata.get("shape", ""), file))
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    load_strictly(network, floats, str(file))
+    return network.eval(), metadata
+
+
+def _texts(network: FaceNetwork) -> dict[str, str]:
+    return {"shape": json.dumps(network.shape)}
+
+
+def _shape(text: str, file: Path) -> dict[str, list[int]]:
+    try:
+        shape = json.loads(text)
+        channels, blocks = list(shape["channels"]), list(shape["blocks"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{file}: its metadata does not say what the face embedder looks like"
+        ) from error
+    if len(channels) != _STAGES or len(blocks) != _STAGES or not _small([*channels, *blocks]):
+        raise WeightsError(
+            f"{file}: the face embedder's shape {shape} must hold {_STAGES} channels and "
+            f"{_STAGES} blocks, each from 1 to 1024"
+        )
+    return {"channels": channels, "blocks": blocks}
+
+
+def _small(sizes: Sequence[object]) -> bool:
+    return all(type(size) is int and 1 <= size <= 1024 for size in sizes)
+
+
+def _stage(inputs: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+    first = BasicBlock(inputs, channels, stride)
+    return nn.Sequential(first, *(BasicBlock(channels, channels, 1) for _ in range(blocks - 1)))

@@ -1,0 +1,96 @@
+"""A folder of photographs becomes a store."""
+
+import pytest
+from PIL import Image
+from tiny_face_embedder import face_embedder, portrait
+
+from pipelines.faceid.photos import embed_photos, find_photos
+from pipelines.faceid.quality import Quality
+from samplers.identities.store import read_store
+from samplers.identities.store_writing import write_store
+from synthgen.errors import StoreError
+
+EVERYTHING = Quality(0.0, 0.0, 0.0)
+
+
+def put(folder, **people):
+    """Write `name=seed` as a photograph, `name=[seeds]` as a folder of them."""
+    for name, seeds in people.items():
+        if isinstance(seeds, int):
+            portrait(seeds).save(folder / f"{name}.png")
+        else:
+            (folder / name).mkdir()
+            for number, seed in enumerate(seeds):
+                portrait(seed).save(folder / name / f"{number}.png")
+
+
+def test_people_are_named_after_their_folder_or_file(tmp_path):
+    put(tmp_path, anna=[1, 2], ben=3)
+    found = [(photo.name, photo.identity_id) for photo in find_photos(tmp_path)]
+    assert found == [("anna/0.png", "anna"), ("anna/1.png", "anna"), ("ben.png", "ben")]
+    assert [photo.identity_id for photo in find_photos(tmp_path / "ben.png")] == ["ben"]
+
+
+def test_a_store_carries_embedder_licences_and_photos(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    put(photos, anna=[1, 2], ben=3)
+    embedder = face_embedder(tmp_path)
+    store, left = embed_photos(photos, embedder, EVERYTHING, licence="CC-BY-4.0", synthetic=True)
+    assert left == []
+    write_store(tmp_path / "store.parquet", store)
+    again = read_store(tmp_path / "store.parquet", embedder=embedder.fingerprint)
+    assert again.identity_ids == ("anna", "anna", "ben")
+    assert again.photos == ("anna/0.png", "anna/1.png", "ben.png")
+    assert again.about.licence == "CC0-1.0; CC-BY-4.0"
+    assert again.about.embedder_name == "face-embedder-tiny"
+    assert again.about.synthetic is True
+    alone = embedder.embed([portrait(3)]).embeddings[0]
+    assert again.embeddings[2].tolist() == pytest.approx(alone.tolist(), abs=1e-6)
+
+
+def test_what_is_not_good_enough_is_left_out_with_a_reason(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    put(photos, a=1, c=1)
+    portrait(2, size=64).resize((48, 48)).save(photos / "small.png")
+    Image.new("RGB", (128, 128), "gray").save(photos / "smooth.png")
+    (photos / "torn.jpg").write_bytes(b"no picture")
+    embedder = face_embedder(tmp_path)
+    store, left = embed_photos(photos, embedder, Quality())
+    assert store.identity_ids == ("a",)
+    assert [(one.name, one.reason) for one in left] == [
+        ("c.png", "it shows the very face of a.png"),
+        ("small.png", "the face is 48 pixels wide; at least 64 are needed"),
+        ("smooth.png", "the face is blurred: sharpness 0.0, at least 30"),
+        (
+            "torn.jpg",
+            f"it cannot be read: cannot identify image file '{photos}/torn.jpg'",
+        ),
+    ]
+
+
+def test_without_photographs_there_is_no_store(tmp_path):
+    def said(path):
+        with pytest.raises(StoreError) as caught:
+            embed_photos(path, face_embedder(tmp_path), Quality())
+        return str(caught.value)
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert said(empty) == (
+        f"{empty} holds no photograph: no file that ends in .bmp, .jpeg, .jpg, .png, .tif, .tiff, "
+        ".webp"
+    )
+    none = tmp_path / "none"
+    assert said(none) == f"{none} does not exist; it must be a photograph or a folder of them"
+    Image.new("RGB", (20, 20)).save(empty / "a.png")
+    assert said(empty) == (
+        f"none of the photographs in {empty} can be taken; the first, a.png: the face is 20 "
+        "pixels wide; at least 64 are needed"
+    )
+    Image.new("RGB", (20, 20)).save(empty / "a.jpg")
+    assert said(empty) == (
+        f"{empty} names 'a' twice: a.jpg and a.png; rename one, or put the photographs of a "
+        "person into one folder"
+    )

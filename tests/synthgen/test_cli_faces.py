@@ -1,0 +1,60 @@
+"""`synthgen faces embed`."""
+
+import sys
+
+import pytest
+from tiny_face_embedder import face_embedder, portrait
+from typer.testing import CliRunner
+
+from samplers.identities.store import read_store
+from synthgen.cli import app
+from synthgen.errors import ConfigError, MissingDependencyError
+
+runner = CliRunner()
+
+
+def test_photographs_become_a_store(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(2):
+        portrait(number).save(photos / f"{number}.png")
+    portrait(3).resize((40, 40)).save(photos / "small.png")
+    face_embedder(tmp_path)
+    to, weights = tmp_path / "store.parquet", tmp_path / "tiny.safetensors"
+    words = [
+        "faces",
+        "embed",
+        str(photos),
+        "--to",
+        str(to),
+        "--embedder",
+        "mini",
+        "--model",
+        str(weights),
+    ]
+    done = runner.invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert done.stderr == "small.png: the face is 40 pixels wide; at least 64 are needed\n"
+    assert done.stdout == f"{to}: 2 people in 2 of 3 photographs; licence: CC0-1.0\n"
+    assert read_store(to).identity_ids == ("0", "1")
+
+
+def test_without_insightface_its_install_line_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "insightface.app", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        runner.invoke(
+            app, ["faces", "embed", str(tmp_path), "--to", "s.parquet"], catch_exceptions=False
+        )
+    assert str(caught.value) == (
+        "embedding photographs needs insightface, which is not installed: "
+        "pip install 'synthgen[faceid]'"
+    )
+
+
+def test_mini_weights_take_no_licence(tmp_path):
+    words = ["faces", "embed", str(tmp_path), "--to", "s.parquet", "--embedder", "mini"]
+    with pytest.raises(ConfigError) as caught:
+        runner.invoke(app, [*words, "--model-licence", "MIT"], catch_exceptions=False)
+    assert str(caught.value) == (
+        "the licence 'MIT' is given for the embedder 'mini', whose weight file says its own"
+    )
