@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from synthgen.cli_evaluate import evaluate_app
+from synthgen.cli_faces import faces_app
 from synthgen.cli_train import train_app
 from synthgen.errors import RunError, SynthgenError
 
@@ -25,6 +26,7 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")
 app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(faces_app, name="faces")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 Overrides = Annotated[
