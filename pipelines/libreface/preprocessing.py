@@ -17,8 +17,8 @@ from pipelines.libreface.network import INPUT_SIZE
 RESIZED = 256
 """Side to which LibreFace shrinks a crop before it cuts out 224 [pixels]."""
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def resized_side(input_size: int) -> int:
@@ -40,8 +40,8 @@ def face_pixels(
     """
     cut = np.stack([_middle(crop, input_size) for crop in crops])  # [batch, size, size, 3]
     pixels = torch.from_numpy(cut).permute(0, 3, 1, 2).float().div_(255)
-    mean = torch.tensor(_IMAGENET_MEAN).view(3, 1, 1)
-    std = torch.tensor(_IMAGENET_STD).view(3, 1, 1)
+    mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
     return pixels.sub_(mean).div_(std)
 
 

@@ -8,13 +8,14 @@ import torch
 from PIL.Image import Image
 
 from pipelines.training.about import about_training
-from pipelines.training.base_parts import load_vae
+from pipelines.training.base_parts import encoder_sha256, load_vae
+from pipelines.training.data_config import WORDS
 from pipelines.training.examples import Examples, examples_of
 from pipelines.training.fineface_config import FineFaceTrainingConfig
 from pipelines.training.fineface_export import PUBLISHED, export_adapter
 from pipelines.training.fineface_learner import FineFaceLearner
 from pipelines.training.fineface_sheet import paint_sheet
-from pipelines.training.frozen_base import VAE_FILE, FrozenBase, find_base, load_base
+from pipelines.training.frozen_base import FrozenBase, find_base, load_base
 from pipelines.training.latents import LatentStore
 from pipelines.training.learner import pick_training_device
 from pipelines.training.sameness import what_counts
@@ -59,7 +60,11 @@ def train_fineface(
         config.attention,
     )
     examples = examples_of(config.data, config.seed)
-    facts = {"base_files": base.checksums(), **examples.fingerprint}
+    facts = {
+        "base_files": base.checksums(),
+        "vae_encoder_sha256": encoder_sha256(base.folder / "vae"),
+        **examples.fingerprint,
+    }
     store = _store(config, base, folder, examples, facts, device)
     learner = FineFaceLearner(config, base, device)
     session = Session(
@@ -88,8 +93,8 @@ def _store(
     device: torch.device,
 ) -> LatentStore:
     made_of = {
-        "vae": facts["base_files"][VAE_FILE],
-        "data": config.data.model_dump(mode="json"),
+        "vae_encoder": facts["vae_encoder_sha256"],
+        "data": config.data.model_dump(mode="json", exclude=WORDS),
         "seed": config.seed,
         **examples.fingerprint,
     }

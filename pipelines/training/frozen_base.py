@@ -21,13 +21,10 @@ from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve
 from synthgen.errors import WeightsError
 
-VAE_FILE = "vae/diffusion_pytorch_model.safetensors"
-
 _SCHEDULER_FILE = "scheduler/scheduler_config.json"
 _WEIGHT_FILES = (
     "text_encoder/model.safetensors",
     "unet/diffusion_pytorch_model.safetensors",
-    VAE_FILE,
 )
 _FILES = (
     "model_index.json",
@@ -35,6 +32,7 @@ _FILES = (
     "text_encoder/config.json",
     "unet/config.json",
     "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
     *_WEIGHT_FILES,
 )
 _PREDICTIONS = ("epsilon", "v_prediction")
@@ -59,7 +57,7 @@ class FrozenBase:
     scheduler: DDPMScheduler
 
     def checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of the files that a training depends on."""
+        """Return the SHA-256 of the files that a training depends on, besides the VAE's."""
         tokenizer = sorted(p for p in (self.folder / "tokenizer").iterdir() if p.is_file())
         files = [*(self.folder / name for name in (*_WEIGHT_FILES, _SCHEDULER_FILE)), *tokenizer]
         return {path.relative_to(self.folder).as_posix(): file_sha256(path) for path in files}
