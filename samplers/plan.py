@@ -4,13 +4,26 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from samplers.identities import Identity, PromptIdentities
+import numpy as np
+from jaxtyping import Float64
+
+from samplers.identities import Identities, Identity, build_identities
 from samplers.partition import Partition
 from samplers.priors import Prior, build_prior
 from samplers.randomness import derive_seed
+from samplers.series import Series, build_series
 from samplers.spec import Attempt, SampleSpec, Shard
+from synthgen.action_units import AU_COUNT
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError
+
+OWN_SHARE = 0.1
+"""Share of its own noise that each further attempt blends into its identity's; half at most."""
+
+NEUTRAL = "neutral"
+"""Stratum of the neutral images, and their category where the prior has it."""
+
+_NEUTRAL_FACE = (None, (0.0,) * AU_COUNT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +39,10 @@ class Plan:
         shard_size: samples of a shard.
         negative_prompt: what no image must show.
         partition: index ↔ (split, position).
+        series: the samples of an identity.
         prior: the distribution of AU vectors.
         identities: who is shown.
+        shared_noise: whether the samples of an identity start from the same noise.
     """
 
     seed: int
@@ -35,8 +50,10 @@ class Plan:
     shard_size: int
     negative_prompt: str
     partition: Partition
+    series: Series
     prior: Prior
-    identities: PromptIdentities
+    identities: Identities
+    shared_noise: bool
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -51,7 +68,21 @@ class Plan:
     @property
     def slots(self) -> tuple[str, ...]:
         """Names of the identity slots, in the order of the template."""
-        return tuple(self.identities.slots)
+        return self.identities.slots
+
+    def category_shares(self) -> dict[str, float]:
+        """Return the share of each category among all samples, neutral images included."""
+        share = self.series.share
+        shares = {name: share * part for name, part in self.prior.category_shares().items()}
+        return {**shares, NEUTRAL: shares[NEUTRAL] + 1 - share} if NEUTRAL in shares else shares
+
+    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return the share of all samples in which each AU is active, before rules and quotas."""
+        return self.series.share * self.prior.asked_rates()
+
+    def rates(self) -> Float64[np.ndarray, " 12"]:
+        """Return the share of all samples in which each AU is active."""
+        return self.series.share * self.prior.rates()
 
     def sample(self, index: int, replacement: int = 0) -> SampleSpec:
         """Return the spec of a sample.
@@ -82,9 +113,15 @@ class Plan:
         return self._specs(split, start, stop, 0)
 
     def attempt(self, spec: SampleSpec, number: int) -> Attempt:
-        """Return a try at a spec; its noise is its own."""
+        """Return a try at a spec.
+
+        Its noise is its own; or its identity's, into which further attempts blend their own.
+        """
         seed = derive_seed(self.seed, "noise", spec.index, spec.replacement, number)
-        return Attempt(spec, number, seed)
+        if not self.shared_noise:
+            return Attempt(spec, number, seed)
+        identity = derive_seed(self.seed, "noise/identity", spec.index // self.partition.group)
+        return Attempt(spec, number, seed, identity, min(number * OWN_SHARE, 0.5))
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, split by split; only the last of a split may be smaller."""
@@ -120,21 +157,27 @@ class Plan:
 
     def _specs(self, split: str, start: int, stop: int, replacement: int) -> list[SampleSpec]:
         self._check_range(split, start, stop)
-        strata = self.prior.strata(self.seed, split, start, stop)
-        vectors = self.prior.vectors(self.seed, split, start, strata, replacement)
+        drawn = self._drawn(split, start, stop, replacement)
         identity, number = None, -1
         specs = []
-        for position, stratum, aus in zip(
-            range(start, stop), strata.tolist(), vectors.tolist(), strict=True
-        ):
+        for position in range(start, stop):
             index = self.partition.index(split, position)
             if identity is None or number != index // self.partition.group:
                 number = index // self.partition.group
                 identity = self.identities.identity(number)
-            specs.append(
-                self._spec(split, position, index, replacement, stratum, tuple(aus), identity)
-            )
+            shown = _NEUTRAL_FACE if self.series.is_neutral(position) else next(drawn)
+            specs.append(self._spec(split, position, index, replacement, shown, identity))
         return specs
+
+    def _drawn(
+        self, split: str, start: int, stop: int, replacement: int
+    ) -> Iterator[tuple[int | None, tuple[float, ...]]]:
+        """Yield stratum and AU vector of the expressions among some positions."""
+        start, stop = self.series.expression(start), self.series.expression(stop)
+        if start < stop:
+            strata = self.prior.strata(self.seed, split, start, stop)
+            vectors = self.prior.vectors(self.seed, split, start, strata, replacement)
+            yield from zip(strata.tolist(), map(tuple, vectors.tolist()), strict=True)
 
     def _spec(
         self,
@@ -142,23 +185,25 @@ class Plan:
         position: int,
         index: int,
         replacement: int,
-        stratum: int,
-        aus: tuple[float, ...],
+        shown: tuple[int | None, tuple[float, ...]],
         identity: Identity,
     ) -> SampleSpec:
+        stratum, aus = shown
+        neutral = NEUTRAL if NEUTRAL in self.categories else None
         return SampleSpec(
             index=index,
             split=split,
             position=position,
             replacement=replacement,
-            stratum=self.prior.stratum_name(stratum),
+            stratum=NEUTRAL if stratum is None else self.prior.stratum_name(stratum),
             aus=aus,
-            emotion=self.prior.category(stratum),
+            emotion=neutral if stratum is None else self.prior.category(stratum),
             identity_id=identity.identity_id,
             identity=identity.values,
             identity_seed=identity.seed,
             prompt=identity.prompt,
             negative_prompt=self.negative_prompt,
+            faceid=identity.faceid,
         )
 
     def _check_range(self, split: str, start: int, stop: int) -> int:
@@ -172,20 +217,24 @@ def build_plan(config: RunConfig) -> Plan:
     """Build the plan of a configuration.
 
     Raises:
-        ConfigError: if categories are unknown, ambiguous or not to be shown, or if the template
-            yields too few tuples for the identities.
+        ConfigError: if categories are unknown, ambiguous or not to be shown, or if there are too
+            few identities.
+        LabelsError: if a label file cannot be read.
+        StoreError: if a store of faces cannot be read.
     """
-    partition = Partition.build(
-        config.output.split_shares(), config.identities.expressions_per_identity
-    )
+    prior = build_prior(config.expressions)
+    series = build_series(config.identities, config.expressions, prior)
+    partition = Partition.build(config.output.split_shares(), series.size)
     return Plan(
         seed=config.seed,
         samples=config.samples,
         shard_size=config.output.shard_size,
         negative_prompt=config.identities.negative_prompt,
         partition=partition,
-        prior=build_prior(config.expressions),
-        identities=PromptIdentities.from_config(
-            config.identities, config.seed, config.samples, partition.pattern
+        series=series,
+        prior=prior,
+        identities=build_identities(
+            config.identities, config.seed, config.samples, partition, series.describe()
         ),
+        shared_noise=config.identities.noise == "identity",
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from samplers.identities.face_identity import FaceIdentity
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSpec:
@@ -22,6 +24,7 @@ class SampleSpec:
         identity_seed: seed of what the slots leave open about the identity.
         prompt: text for the pipeline.
         negative_prompt: what the image must not show.
+        faceid: the person by face embeddings; None where the prompt alone says who is shown.
     """
 
     index: int
@@ -36,6 +39,7 @@ class SampleSpec:
     identity_seed: int
     prompt: str
     negative_prompt: str
+    faceid: FaceIdentity | None = None
 
     @property
     def sample_id(self) -> str:
@@ -50,12 +54,18 @@ class Attempt:
     Attributes:
         spec: what to show.
         number: 0 for the first attempt.
-        seed: seed of the noise [0, 2^63).
+        seed: seed of the attempt's own noise [0, 2^63).
+        shared_seed: seed of the noise that all samples of the identity start from; None where each
+            starts from its own.
+        own_share: share of the noise's variance that is the attempt's own [0, 1]; the rest is the
+            identity's.
     """
 
     spec: SampleSpec
     number: int
     seed: int
+    shared_seed: int | None = None
+    own_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, order=True)

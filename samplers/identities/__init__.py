@@ -1,5 +1,21 @@
 """Identity sources: who is shown, one module for each."""
 
-from samplers.identities.prompts import Identity, PromptIdentities
+from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.faceid import FaceIdIdentities
+from samplers.identities.identity import Identity
+from samplers.identities.loading import Identities, build_identities
+from samplers.identities.prompts import PromptIdentities
+from samplers.identities.store import FaceStore, read_store
+from samplers.identities.store_writing import write_store
 
-__all__ = ["Identity", "PromptIdentities"]
+__all__ = [
+    "FaceIdIdentities",
+    "FaceIdentity",
+    "FaceStore",
+    "Identities",
+    "Identity",
+    "PromptIdentities",
+    "build_identities",
+    "read_store",
+    "write_store",
+]

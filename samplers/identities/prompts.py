@@ -1,9 +1,10 @@
 """Identity source `prompts`: a template with slots; an identity is a tuple of their values."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import prod
 
+from samplers.identities.identity import Identity, filled
 from samplers.identities.quotas import WHERE as QUOTAS
 from samplers.identities.quotas import quota_order
 from samplers.identities.tuples import (
@@ -13,26 +14,10 @@ from samplers.identities.tuples import (
     is_weighted,
     weighted_order,
 )
+from samplers.partition import Partition
 from samplers.randomness import derive_seed
 from synthgen.config import PromptIdentitiesConfig
 from synthgen.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is shown.
-
-    Attributes:
-        identity_id: name, unique in the dataset.
-        values: slot → value.
-        seed: seed of what the slots leave open [0, 2^63).
-        prompt: the template filled with the values, runs of blanks collapsed.
-    """
-
-    identity_id: str
-    values: dict[str, str]
-    seed: int
-    prompt: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,16 +27,21 @@ class PromptIdentities:
     Attributes:
         run_seed: seed of the run.
         template: prompt with slots in braces.
-        slots: slot → its values.
+        values: slot → its values.
         order: which tuple each identity takes.
         count: number of identities of the run.
     """
 
     run_seed: int
     template: str
-    slots: dict[str, tuple[str, ...]]
+    values: dict[str, tuple[str, ...]]
     order: TableOrder | FeistelOrder
     count: int
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """Names of the slots, in order of the template."""
+        return tuple(self.values)
 
     @classmethod
     def from_config(
@@ -59,7 +49,8 @@ class PromptIdentities:
         config: PromptIdentitiesConfig,
         seed: int,
         samples: int,
-        pattern: Sequence[str] = ("train",),
+        partition: Partition | None = None,
+        asked: str = "",
     ) -> "PromptIdentities":
         """Build the identities that a number of samples shows.
 
@@ -67,7 +58,9 @@ class PromptIdentities:
             config: the section `identities`.
             seed: seed of the run.
             samples: samples of the run.
-            pattern: split of each identity of a period, in each of which quotas hold.
+            partition: the split of each sample, in each of which quotas hold; None: one split,
+                and `config.expressions_per_identity` samples of an identity.
+            asked: samples of an identity in words, for sentences.
 
         Raises:
             ConfigError: if the template yields too few tuples, or weighted ones too many.
@@ -77,16 +70,29 @@ class PromptIdentities:
             name: dict(sorted(values.items())) for name, values in config.weighted_slots().items()
         }
         weights = [list(values.values()) for values in weighted.values()]
-        count = -(-samples // config.expressions_per_identity)
+        partition = partition or Partition.build(
+            {"train": Fraction(1)}, int(config.expressions_per_identity)
+        )
+        count = -(-samples // partition.group)
         tuples = prod(len(slot) for slot in weights)
-        _refuse_too_few(tuples, count, samples, config.expressions_per_identity)
+        _refuse_too_few(
+            tuples, count, samples, asked or f"expressions_per_identity: {partition.group}"
+        )
         slots = {name: tuple(values) for name, values in weighted.items()}
         if config.quotas:
             every = _every_tuple(seed, weights, tuples)
-            order = quota_order(seed, slots, config.quotas, every, pattern, count)
+            order = quota_order(seed, slots, config.quotas, every, partition.pattern, count)
         else:
             order = _choose_order(seed, weights, tuples, count)
         return cls(seed, config.template, slots, order, count)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return nothing: prompts are a function of the configuration alone."""
+        return {}
+
+    def licences(self) -> dict[str, str]:
+        """Return nothing: prompts have no licence."""
+        return {}
 
     def identity(self, number: int) -> Identity:
         """Return the identity of a number in [0, count)."""
@@ -95,16 +101,16 @@ class PromptIdentities:
             identity_id=f"id-{number:08d}",
             values=values,
             seed=derive_seed(self.run_seed, "identities/seed", number),
-            prompt=" ".join(self.template.format(**values).split()),
+            prompt=filled(self.template, values),
         )
 
     def _values(self, tuple_number: int) -> dict[str, str]:
         """Read the digits of a tuple's number; the last slot's is the lowest."""
         values = {}
-        for name in reversed(self.slots):
-            tuple_number, digit = divmod(tuple_number, len(self.slots[name]))
-            values[name] = self.slots[name][digit]
-        return {name: values[name] for name in self.slots}
+        for name in reversed(self.values):
+            tuple_number, digit = divmod(tuple_number, len(self.values[name]))
+            values[name] = self.values[name][digit]
+        return {name: values[name] for name in self.values}
 
 
 def _choose_order(
@@ -129,11 +135,11 @@ def _every_tuple(seed: int, weights: list[list[float]], tuples: int) -> TableOrd
     return weighted_order(seed, weights, tuples)
 
 
-def _refuse_too_few(tuples: int, identities: int, samples: int, group: int) -> None:
+def _refuse_too_few(tuples: int, identities: int, samples: int, asked: str) -> None:
     if tuples < identities:
         raise ConfigError(
             f"identities.template: its slots yield {tuples} different tuple"
             f"{'' if tuples == 1 else 's'} of values, but samples: {samples} with "
-            f"expressions_per_identity: {group} ask for {identities} identities; "
+            f"{asked} ask for {identities} identities; "
             "add values or slots, or raise expressions_per_identity"
         )

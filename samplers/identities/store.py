@@ -114,14 +114,9 @@ class FaceStore:
         """Return the split that the store gives a person; None where it gives none."""
         return self.splits[self.rows[identity_id][0]] if self.splits else None
 
-    def face(self, identity_id: str, faces: int | None = None) -> FaceIdentity:
-        """Return a person.
-
-        Args:
-            identity_id: the person's name.
-            faces: the first faces to take, in the order of the file; None: all.
-        """
-        rows = list(self.rows[identity_id][:faces])
+    def face(self, identity_id: str) -> FaceIdentity:
+        """Return a person, with all faces in the order of the file."""
+        rows = list(self.rows[identity_id])
         return FaceIdentity(identity_id, self.embeddings[rows], self.about.embedder)
 
 

@@ -72,6 +72,10 @@ class CombinationsPrior(DealtPrior):
         """Name the combination."""
         return self.names[stratum]
 
+    def listed(self) -> int | None:
+        """Return the length of a block that holds each stratum once."""
+        return len(self.counts) if set(self.counts) == {1} else None
+
     def category_shares(self) -> dict[str, float]:
         """Return nothing: there are no categories."""
         return {}

@@ -120,6 +120,10 @@ class EmotionsPrior(DealtPrior):
         """Name the category."""
         return self.names[stratum]
 
+    def listed(self) -> int | None:
+        """Return the length of a block that holds each stratum once."""
+        return len(self.counts) if set(self.counts) == {1} else None
+
     def category_shares(self) -> dict[str, float]:
         """Return the share of each category in a block."""
         total = sum(self.counts)

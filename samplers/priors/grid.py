@@ -64,6 +64,10 @@ class GridPrior(DealtPrior):
         """Name the AUs and levels of the cell: `AU6=2.0 AU12=5.0`."""
         return describe(self.cells[stratum])
 
+    def listed(self) -> int:
+        """Return the number of cells."""
+        return len(self.cells)
+
     def category_shares(self) -> dict[str, float]:
         """Return nothing: there are no categories."""
         return {}

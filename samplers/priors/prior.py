@@ -94,6 +94,14 @@ class Prior(ABC):
         """Return what a reader of the plan should know about the prior, a sentence each."""
         return ()
 
+    def listed(self) -> int | None:
+        """Return the length of the list of expressions that the prior goes through over and over.
+
+        Position by position, each stretch of that length that starts at a multiple of it holds each
+        stratum once. None where there is no such list.
+        """
+        return None
+
     def fingerprint(self) -> dict[str, str]:
         """Return name → sha256 of each file that the prior is a function of."""
         return {}

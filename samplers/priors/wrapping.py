@@ -72,6 +72,10 @@ class WrappedPrior(Prior, ABC):
         """Return what a reader of the plan should know."""
         return self.inner.notes()
 
+    def listed(self) -> int | None:
+        """Return the length of the list of expressions."""
+        return self.inner.listed()
+
     def fingerprint(self) -> dict[str, str]:
         """Return name → sha256 of each file that the prior is a function of."""
         return self.inner.fingerprint()

@@ -1,7 +1,12 @@
 """The configuration of a run: one YAML file, checked, immutable."""
 
 from synthgen.config.expressions import ExpressionsConfig
-from synthgen.config.identities import IdentitiesConfig, PromptIdentitiesConfig
+from synthgen.config.identities import (
+    FaceIdIdentitiesConfig,
+    IdentitiesConfig,
+    PromptIdentitiesConfig,
+    SyntheticPeopleConfig,
+)
 from synthgen.config.loading import (
     dump_config,
     load_config,
@@ -40,6 +45,7 @@ __all__ = [
     "EmotionsConfig",
     "EmpiricalConfig",
     "ExpressionsConfig",
+    "FaceIdIdentitiesConfig",
     "FineFaceConfig",
     "FineFaceWeights",
     "IdentitiesConfig",
@@ -52,6 +58,7 @@ __all__ = [
     "ProceduralConfig",
     "PromptIdentitiesConfig",
     "RunConfig",
+    "SyntheticPeopleConfig",
     "VerifyConfig",
     "dump_config",
     "load_config",

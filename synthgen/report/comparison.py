@@ -47,13 +47,14 @@ def compare(url: str) -> Comparison:
     config = stored_config(storage)
     plan, statistics = build_plan(config), read_statistics(storage)
     asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
-    rates = zip(plan.prior.asked_rates().tolist(), plan.prior.rates().tolist(), strict=True)
+    rates = zip(plan.asked_rates().tolist(), plan.rates().tolist(), strict=True)
+    quotas = config.identities.quotas if config.identities.source == "prompts" else {}
     return Comparison(
         url=url,
         statistics=statistics,
-        asked=asked or plan.prior.category_shares(),
+        asked=asked or plan.category_shares(),
         rates=tuple(rates),
-        slots=config.identities.quotas,
+        slots=quotas,
     )
 
 

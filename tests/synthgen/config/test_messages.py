@@ -135,7 +135,11 @@ SENTENCES = [
         "set allow_out_of_range: true to allow it",
     ),
     ("expressions.prior", GONE, "key expressions.prior is missing"),
-    ("identities.source", "photos", "identities.source is 'photos'; it must be 'prompts'"),
+    (
+        "identities.source",
+        "photos",
+        "identities.source is 'photos'; it must be 'prompts' or 'faceid'",
+    ),
     ("identities.slots.age", [], "identities.slots: slot 'age' has no values; give at least one"),
     ("identities.slots.age", GONE, "identities: template slot {age} has no values under slots"),
     ("identities.slots.age", 3, "identities.slots.age is 3; it must be a list or a mapping"),
@@ -164,7 +168,23 @@ SENTENCES = [
     (
         "identities.expressions_per_identity",
         0,
-        "identities.expressions_per_identity is 0; it must be at least 1",
+        "identities.expressions_per_identity is 0; it must be 'grid' or at least 1",
+    ),
+    (
+        "identities.noise",
+        "mine",
+        "identities.noise is 'mine'; it must be 'sample' or 'identity'",
+    ),
+    ("identities", {"source": "faceid"}, "key identities.store is missing"),
+    (
+        "identities",
+        {"source": "faceid", "store": "x.npy", "synthetic": {"min_distance": 1.5}},
+        "identities.synthetic.min_distance is 1.5; it must be at most 1",
+    ),
+    (
+        "identities",
+        {"source": "faceid", "store": "x.npy", "template": "at {place}"},
+        "identities: template slot {place} has no values under slots",
     ),
     ("verify.max_attempts", 0, "verify.max_attempts is 0; it must be at least 1"),
     ("verify.max_replacements", -2, "verify.max_replacements is -2; it must be at least 0"),

@@ -1,18 +1,17 @@
-"""Section `identities`: who is shown."""
+"""What every identity source is told."""
 
 import string
-from typing import Literal
+from abc import ABC
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
-from synthgen.config.quotas import Share, refuse_many, rest_of
 
 
-class PromptIdentitiesConfig(Section):
-    """Identities from a prompt template; an identity is a tuple of slot values and a seed."""
+class IdentitySection(Section, ABC):
+    """The prompt, and the samples of one identity."""
 
-    source: Literal["prompts"]
     template: str = Field(
         min_length=1, description="Prompt with slots in braces, as in 'a {age} {person}'."
     )
@@ -21,15 +20,19 @@ class PromptIdentitiesConfig(Section):
         description="Values of each slot in equal shares, or a mapping to weights above 0.",
     )
     negative_prompt: str = Field(default="", description="What the image must not show.")
-    expressions_per_identity: int = Field(
+    expressions_per_identity: Literal["grid"] | Annotated[int, Field(ge=1)] = Field(
         default=1,
-        ge=1,
-        description="Samples that show the same identity, each with its own expression.",
+        description="Samples that show the same identity, each with its own expression; 'grid': "
+        "each identity shows each expression that the prior lists once.",
     )
-    quotas: dict[str, dict[str, Share]] = Field(
-        default={},
-        description="Slot → value → share of the identities, held in every split; what is left "
-        "goes to the slot's other values.",
+    neutral_image: bool = Field(
+        default=False,
+        description="One sample more for each identity, its first: the neutral face.",
+    )
+    noise: Literal["sample", "identity"] = Field(
+        default="sample",
+        description="Whose noise an image starts from: its own, or that of its identity, so that "
+        "only the expression changes; later attempts blend in their own.",
     )
 
     @field_validator("slots")
@@ -46,7 +49,7 @@ class PromptIdentitiesConfig(Section):
         return slots
 
     @model_validator(mode="after")
-    def _slots_match_template(self) -> "PromptIdentitiesConfig":
+    def _slots_match_template(self) -> "IdentitySection":
         named = self.slot_names()
         for name in named:
             if name not in self.slots:
@@ -54,22 +57,6 @@ class PromptIdentitiesConfig(Section):
         for name in self.slots:
             if name not in named:
                 raise ValueError(f"slot {name!r} is not in the template {self.template!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _quotas_match_slots(self) -> "PromptIdentitiesConfig":
-        for name, shares in self.quotas.items():
-            if name not in self.slots:
-                raise ValueError(
-                    f"quotas name the slot {name!r}; there are {', '.join(self.slots) or 'none'}"
-                )
-            for value in shares:
-                if value not in self.slots[name]:
-                    known = ", ".join(map(repr, self.slots[name]))
-                    raise ValueError(f"quotas.{name} has the value {value!r}; there are {known}")
-            others = len(shares) < len(self.slots[name])
-            rest_of(f"quotas.{name}", shares.values(), possible=others)
-        refuse_many([len(shares) for shares in self.quotas.values()])
         return self
 
     def slot_names(self) -> list[str]:
@@ -98,6 +85,3 @@ class PromptIdentitiesConfig(Section):
             for name in self.slot_names()
             for values in [self.slots[name]]
         }
-
-
-IdentitiesConfig = PromptIdentitiesConfig

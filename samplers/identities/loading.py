@@ -1,0 +1,30 @@
+"""From a configuration's section `identities` to its source."""
+
+from samplers.identities.faceid import FaceIdIdentities
+from samplers.identities.prompts import PromptIdentities
+from samplers.partition import Partition
+from synthgen.config import FaceIdIdentitiesConfig, IdentitiesConfig
+
+Identities = PromptIdentities | FaceIdIdentities
+"""An identity source."""
+
+
+def build_identities(
+    config: IdentitiesConfig, seed: int, samples: int, partition: Partition, asked: str
+) -> Identities:
+    """Build the identities of a run.
+
+    Args:
+        config: the section `identities`.
+        seed: seed of the run.
+        samples: samples of the run.
+        partition: the split of each sample.
+        asked: samples of an identity in words, for sentences.
+
+    Raises:
+        ConfigError: if there are too few identities.
+        StoreError: if a store cannot be read, or holds what is no embedding.
+    """
+    if isinstance(config, FaceIdIdentitiesConfig):
+        return FaceIdIdentities.from_config(config, seed, samples, partition, asked)
+    return PromptIdentities.from_config(config, seed, samples, partition, asked)

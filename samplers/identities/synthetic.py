@@ -1,0 +1,127 @@
+"""New people from the statistics of a store, none of them near to anyone real."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.nearest import nearest
+from samplers.identities.store import FaceStore
+from samplers.randomness import normals
+from synthgen.errors import ConfigError
+
+TRIES = 2000
+"""Draws in a row that may all be too near to somebody before the distance is given up."""
+
+_CHUNK = 500
+_STAGE = "identities/synthetic"
+
+_GRID = 2.0**24
+"""Embeddings are rounded to multiples of 2^−24, so that libraries' last bits do not show."""
+
+
+def new_people(
+    store: FaceStore,
+    count: int,
+    seed: int,
+    *,
+    min_distance: float,
+    shrinkage: float,
+) -> FaceStore:
+    """Draw people who are nobody in a store.
+
+    Embeddings are normals with the store's mean and covariance, the latter drawn towards a round
+    one, put back onto the sphere. Draw after draw, one that keeps the distance to everyone before
+    it becomes a person: a larger count keeps the earlier people.
+
+    Args:
+        store: real people, two at least.
+        count: how many to draw, at least 1.
+        seed: seed of the draw [0, 2^63).
+        min_distance: smallest cosine distance to all real and all new people.
+        shrinkage: share of the round covariance (0, 1].
+
+    Raises:
+        ConfigError: if the store is too small, or the distance cannot be kept.
+    """
+    _refuse_small(store)
+    kept = np.empty((count, FACEID_WIDTH), dtype=np.float32)
+    found, refused = 0, 0
+    for chunk in _candidates(store, seed, shrinkage):
+        free = _is_far(chunk, store.embeddings, min_distance) & _is_far(
+            chunk, kept[:found], min_distance
+        )
+        first = found
+        for row, far in zip(chunk, free.tolist(), strict=True):
+            if far and _is_far(row[None], kept[first:found], min_distance)[0]:
+                kept[found] = row
+                found, refused = found + 1, 0
+                if found == count:
+                    return _as_store(store, kept, seed)
+            elif (refused := refused + 1) == TRIES:
+                raise ConfigError(_too_near(store, found, count, min_distance))
+    raise AssertionError("candidates never end")
+
+
+def _candidates(
+    store: FaceStore, seed: int, shrinkage: float
+) -> Iterator[Float32[np.ndarray, "chunk 512"]]:
+    """Yield normalised draws from the store's statistics, without an end."""
+    mean, factor = _statistics(store.embeddings.astype(np.float64), shrinkage)
+    start = 0
+    while True:
+        numbers = normals(seed, _STAGE, start, start + _CHUNK, FACEID_WIDTH)
+        drawn = mean + numbers @ factor.T
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        yield (np.round(drawn * _GRID) / _GRID).astype(np.float32)
+        start += _CHUNK
+
+
+def _statistics(
+    rows: Float64[np.ndarray, "rows 512"], shrinkage: float
+) -> tuple[Float64[np.ndarray, " 512"], Float64[np.ndarray, "512 512"]]:
+    """Return the mean, and a factor L of the covariance L·Lᵀ."""
+    mean = rows.mean(axis=0)
+    covariance = np.cov(rows, rowvar=False)
+    round_one = np.eye(FACEID_WIDTH) * np.trace(covariance) / FACEID_WIDTH
+    return mean, np.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * round_one)
+
+
+def _is_far(
+    rows: Float32[np.ndarray, "rows 512"],
+    others: Float32[np.ndarray, "others 512"],
+    min_distance: float,
+) -> np.ndarray:
+    if not len(others):
+        return np.ones(len(rows), dtype=bool)
+    return nearest(rows, others).similarity <= 1 - min_distance
+
+
+def _as_store(store: FaceStore, rows: Float32[np.ndarray, "rows 512"], seed: int) -> FaceStore:
+    return FaceStore(
+        embeddings=rows,
+        identity_ids=tuple(f"new-{number:08d}" for number in range(len(rows))),
+        about=replace(
+            store.about,
+            synthetic=True,
+            source=f"drawn with seed {seed} from the statistics of {len(store)} people",
+        ),
+        where=f"new people from {store.where}",
+    )
+
+
+def _refuse_small(store: FaceStore) -> None:
+    if len(store) < 2:
+        raise ConfigError(
+            f"{store.where} holds 1 person; new people are drawn from the statistics of 2 or more"
+        )
+
+
+def _too_near(store: FaceStore, found: int, count: int, min_distance: float) -> str:
+    return (
+        f"only {found} of {count} new people keep a cosine distance of {min_distance:g} to each "
+        f"other and to the {len(store)} people of {store.where}: the next {TRIES} draws are all "
+        "nearer to somebody; ask for fewer people or a smaller distance"
+    )

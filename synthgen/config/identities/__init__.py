@@ -1,0 +1,22 @@
+"""Section `identities`: who is shown; a module for each source."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from synthgen.config.identities.faceid import (
+    FaceIdIdentitiesConfig,
+    SyntheticPeopleConfig,
+)
+from synthgen.config.identities.prompts import PromptIdentitiesConfig
+
+IdentitiesConfig = Annotated[
+    PromptIdentitiesConfig | FaceIdIdentitiesConfig, Field(discriminator="source")
+]
+
+__all__ = [
+    "FaceIdIdentitiesConfig",
+    "IdentitiesConfig",
+    "PromptIdentitiesConfig",
+    "SyntheticPeopleConfig",
+]

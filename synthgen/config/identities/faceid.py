@@ -1,0 +1,65 @@
+"""The section of source `faceid`."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field
+
+from synthgen.config.base import Section
+from synthgen.config.identities.base import IdentitySection
+
+DEFAULT_DISTANCE = 0.7
+"""Cosine distance at which two embeddings are commonly taken for two people (similarity 0.3)."""
+
+
+class SyntheticPeopleConfig(Section):
+    """New people, drawn from the statistics of a store."""
+
+    min_distance: float = Field(
+        default=DEFAULT_DISTANCE,
+        gt=0,
+        le=1,
+        description="Smallest cosine distance (0, 1] of a new person to everyone in the store and "
+        "to every other new person.",
+    )
+    shrinkage: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="How far the store's covariance is drawn towards a round one (0, 1]: more for "
+        "a small store.",
+    )
+
+
+class FaceIdIdentitiesConfig(IdentitySection):
+    """Identities from a store of face embeddings; the prompt gives scene and clothes."""
+
+    source: Literal["faceid"]
+    store: str = Field(
+        min_length=1,
+        description="File of embeddings (.parquet, .safetensors, .npy, .npz), or folder of a "
+        "dataset.",
+    )
+    column: str | None = Field(
+        default=None,
+        description="Column, tensor or array of the embeddings; null: one of a usual name.",
+    )
+    embedder: str | None = Field(
+        default=None,
+        description="Fingerprint of the recogniser that made the embeddings, for a store that "
+        "does not carry it.",
+    )
+    template: str = Field(
+        default="a portrait photo of a person",
+        min_length=1,
+        description="Prompt with slots in braces, as in 'a person {place}'; the values are drawn "
+        "for each identity.",
+    )
+    synthetic: SyntheticPeopleConfig | None = Field(
+        default=None,
+        description="Show new people, drawn from the store's statistics, instead of its own.",
+    )
+
+    def with_absolute_store(self) -> Self:
+        """Return the section with a path of the store that does not depend on the folder."""
+        return self.model_copy(update={"store": str(Path(self.store).absolute())})

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from pipelines.fineface.noise import first_noise, own_generator
+from samplers.spec import Attempt, SampleSpec
+
+SHAPE = (4, 32, 32)
+SPEC = SampleSpec(
+    index=0,
+    split="train",
+    position=0,
+    replacement=0,
+    stratum="",
+    aus=(0.0,) * 12,
+    emotion=None,
+    identity_id="",
+    identity={},
+    identity_seed=0,
+    prompt="",
+    negative_prompt="",
+)
+
+
+def noise(seed, shared_seed=None, own_share=1.0):
+    attempt = Attempt(SPEC, 0, seed, shared_seed, own_share)
+    return first_noise(attempt, own_generator(attempt), SHAPE)
+
+
+def test_noise_is_the_attempts_own_by_default():
+    assert torch.equal(noise(5), torch.randn(SHAPE, generator=torch.Generator().manual_seed(5)))
+    assert not torch.equal(noise(5), noise(6))
+
+
+def test_first_attempts_of_an_identity_share_their_noise_and_what_follows():
+    assert torch.equal(noise(5, 9, 0.0), noise(6, 9, 0.0))
+    attempts = [Attempt(SPEC, 0, seed, 9, 0.0) for seed in (5, 6)]
+    one, other = [torch.randn(3, generator=own_generator(attempt)) for attempt in attempts]
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_later_attempts_blend_and_keep_the_variance(share):
+    blend, shared, own = noise(5, 9, share), noise(5, 9, 0.0), noise(5)
+    assert blend.std().item() == pytest.approx(1, abs=0.05)
+    assert torch.allclose(blend, (1 - share) ** 0.5 * shared + share**0.5 * own, atol=1e-6)
+    correlation = (blend * shared).mean().item()
+    assert correlation == pytest.approx((1 - share) ** 0.5, abs=0.06)
