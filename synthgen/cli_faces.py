@@ -8,6 +8,10 @@ import typer
 
 faces_app = typer.Typer(help="Stores of face embeddings.", no_args_is_help=True)
 
+Store = Annotated[
+    Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
+]
+
 
 class EmbedderKind(StrEnum):
     """What embeds faces."""
@@ -78,3 +82,70 @@ def embed(
         f"{to}: {len(store)} people in {faces} of {faces + len(left)} photographs; licence: "
         f"{store.about.licence}"
     )
+
+
+@faces_app.command("import")
+def import_faces(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Embeddings: .pt, .npy, .npz, .safetensors, .parquet, or folder of a dataset.",
+            metavar="FILE",
+        ),
+    ],
+    to: Store,
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="Fingerprint of the recogniser, where the file does not carry it."),
+    ] = None,
+    embedder_name: Annotated[
+        str | None, typer.Option(help="Its name for people to read.", metavar="NAME")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column, tensor or array of the embeddings.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the embeddings.")] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Nobody real is described; kept in the store.")
+    ] = False,
+) -> None:
+    """Turn embeddings of another kind of file into a store; pickles are read as tensors alone."""
+    from pipelines.faceid.importing import import_store
+    from samplers.identities.store_writing import write_store
+
+    store = import_store(
+        file,
+        column=column,
+        embedder=embedder,
+        embedder_name=embedder_name,
+        licence=licence,
+        synthetic=synthetic,
+    )
+    write_store(to, store)
+    typer.echo(
+        f"{to}: {len(store)} people, {len(store.embeddings)} embeddings of "
+        f"{store.about.embedder_name}; licence: {store.about.licence}"
+    )
+
+
+@faces_app.command()
+def invent(
+    store: Annotated[Path, typer.Argument(help="Store of real people.", metavar="STORE")],
+    to: Store,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    min_distance: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
+    ] = 0.7,
+    shrinkage: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Share of a round covariance in the store's.")
+    ] = 0.1,
+) -> None:
+    """Draw people from the statistics of a store, each far from everyone in it and each other."""
+    from samplers.identities import new_people, read_store, write_store
+
+    made = new_people(
+        read_store(store), people, seed, min_distance=min_distance, shrinkage=shrinkage
+    )
+    write_store(to, made)
+    typer.echo(f"{to}: {len(made)} new people, {min_distance:g} or more from everyone in {store}")

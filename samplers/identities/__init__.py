@@ -7,6 +7,7 @@ from samplers.identities.loading import Identities, build_identities
 from samplers.identities.prompts import PromptIdentities
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.store_writing import write_store
+from samplers.identities.synthetic import new_people
 
 __all__ = [
     "FaceIdIdentities",
@@ -16,6 +17,7 @@ __all__ = [
     "Identity",
     "PromptIdentities",
     "build_identities",
+    "new_people",
     "read_store",
     "write_store",
 ]

@@ -10,8 +10,12 @@ from synthgen.config.base import Section
 
 
 class IdentitySection(Section, ABC):
-    """The prompt, and the samples of one identity."""
+    """The prompt, and the samples of one identity.
 
+    Keys that earlier configurations did not know are stored only where they say something.
+    """
+
+    source: str = Field(description="Where people come from.")
     template: str = Field(
         min_length=1, description="Prompt with slots in braces, as in 'a {age} {person}'."
     )
@@ -27,10 +31,12 @@ class IdentitySection(Section, ABC):
     )
     neutral_image: bool = Field(
         default=False,
+        exclude_if=lambda asked: not asked,
         description="One sample more for each identity, its first: the neutral face.",
     )
     noise: Literal["sample", "identity"] = Field(
         default="sample",
+        exclude_if=lambda whose: whose == "sample",
         description="Whose noise an image starts from: its own, or that of its identity, so that "
         "only the expression changes; later attempts blend in their own.",
     )

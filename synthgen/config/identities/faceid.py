@@ -11,6 +11,9 @@ from synthgen.config.identities.base import IdentitySection
 DEFAULT_DISTANCE = 0.7
 """Cosine distance at which two embeddings are commonly taken for two people (similarity 0.3)."""
 
+DEFAULT_SHRINKAGE = 0.1
+"""Share of a round covariance in that of a store, so that a small one has a use, too."""
+
 
 class SyntheticPeopleConfig(Section):
     """New people, drawn from the statistics of a store."""
@@ -23,7 +26,7 @@ class SyntheticPeopleConfig(Section):
         "to every other new person.",
     )
     shrinkage: float = Field(
-        default=0.1,
+        default=DEFAULT_SHRINKAGE,
         gt=0,
         le=1,
         description="How far the store's covariance is drawn towards a round one (0, 1]: more for "
