@@ -8,9 +8,11 @@ from jaxtyping import Float64
 
 from samplers.plan import Plan
 from samplers.priors.quotas import QuotaPrior
+from samplers.series import Series
 from samplers.spec import SampleSpec
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config.quota_cells import LEVELS, intensity_levels
+from synthgen.errors import ConfigError
 
 COUNTED = 10_000
 """Samples, from the first, that the frequencies of a plan are counted over at most."""
@@ -71,9 +73,13 @@ class PlanSummary:
     Attributes:
         samples: samples of the run.
         identities: identities of the run.
+        series: the samples of each identity.
+        noise: whose noise images start from: `sample` or `identity`.
+        people: what the store of faces is; None where prompts say who is shown.
         shards: shards of the run.
         sizes: split → samples.
-        counted: samples, from the first, that the frequencies were counted over.
+        counted: samples, from the first, that the frequencies were counted over; neutral images
+            are left out of the counts.
         categories: shares of the categories; empty where the prior has none.
         ambiguous: groups of categories whose prototypes are the same on the 12 AUs.
         quotas: shares of the quota cells; empty where there are none.
@@ -90,6 +96,9 @@ class PlanSummary:
 
     samples: int
     identities: int
+    series: Series
+    noise: str
+    people: str | None
     shards: int
     sizes: dict[str, int]
     counted: int
@@ -112,18 +121,29 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
     Args:
         plan: the plan.
         first: specs to show, from the first.
+
+    Raises:
+        ConfigError: if all samples are neutral images.
     """
     counted = min(plan.samples, COUNTED)
     specs = [
         spec
         for split in plan.sizes
         for spec in plan.specs(split, 0, plan.partition.size(split, counted))
+        if not plan.series.is_neutral(spec.position)
     ]
+    if not specs:
+        raise ConfigError(
+            f"samples is {plan.samples}; all of them are neutral images, ask for more"
+        )
     vectors = np.array([spec.aus for spec in specs])
     active = vectors != 0
     return PlanSummary(
         samples=plan.samples,
         identities=plan.identities.count,
+        series=plan.series,
+        noise="identity" if plan.shared_noise else "sample",
+        people=plan.identities.describe(),
         shards=sum(-(-size // plan.shard_size) for size in plan.sizes.values()),
         sizes=plan.sizes,
         counted=counted,

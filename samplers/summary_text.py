@@ -26,11 +26,24 @@ def render(summary: PlanSummary) -> str:
 
 def _head(summary: PlanSummary) -> list[str]:
     sizes = ", ".join(f"{split} {size}" for split, size in summary.sizes.items())
+    people = [f"people      {summary.people}"] if summary.people else []
     return [
         f"samples     {summary.samples} ({sizes})",
-        f"identities  {summary.identities}",
+        f"identities  {summary.identities}{_series(summary)}",
+        *people,
         f"shards      {summary.shards}",
     ]
+
+
+def _series(summary: PlanSummary) -> str:
+    """Say what the samples of an identity are, where there are several."""
+    series = summary.series
+    if series.size == 1:
+        return ""
+    each = f"{series.expressions} expression{'s' * (series.expressions > 1)}"
+    neutral = ", a neutral image" if series.neutral else ""
+    noise = ", one noise" if summary.noise == "identity" else ""
+    return f" (each {each}{neutral}{noise})"
 
 
 def _category_table(summary: PlanSummary) -> list[str]:

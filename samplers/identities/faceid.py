@@ -99,6 +99,11 @@ class FaceIdIdentities:
             faceid=self.store.face(name),
         )
 
+    def describe(self) -> str:
+        """Say who the people are and which recogniser describes them."""
+        store = self.store
+        return f"{store.where}: {len(store)} people, described by {store.about.embedder_name}"
+
     def fingerprint(self) -> dict[str, str]:
         """Return what the people are a function of besides the configuration."""
         return {"identities.store": self.store.fingerprint}

@@ -86,6 +86,9 @@ class PromptIdentities:
             order = _choose_order(seed, weights, tuples, count)
         return cls(seed, config.template, slots, order, count)
 
+    def describe(self) -> str | None:
+        """Return None: there is no store."""
+
     def fingerprint(self) -> dict[str, str]:
         """Return nothing: prompts are a function of the configuration alone."""
         return {}

@@ -4,9 +4,12 @@ import sys
 import pytest
 
 from samplers import build_plan
+from samplers.identities import write_store
 from samplers.summary import summarise
 from samplers.summary_text import render
-from synthgen.config import parse_config
+from synthgen.config import FaceIdIdentitiesConfig, parse_config
+from synthgen.errors import ConfigError
+from tests.support.tiny_faces import make_store
 
 
 def test_a_summary_counts_the_whole_plan(configuration):
@@ -44,7 +47,7 @@ def test_the_text_holds_every_part(configuration):
     lines = render(summarise(plan, first=1)).splitlines()
     assert lines[:3] == [
         "samples     30 (train 24, validation 3, test 3)",
-        "identities  10",
+        "identities  10 (each 3 expressions)",
         "shards      6",
     ]
     assert lines[4] == "category  expected   planned"
@@ -116,3 +119,36 @@ def test_quotas_have_a_table_and_a_matrix(configuration):
     assert sum(summary.active_counted) == pytest.approx(1)
     assert summary.levels_counted[6].sum() == pytest.approx(0.75, abs=0.01)
     assert "quota              asked   planned" in render(summary)
+
+
+def test_the_samples_of_an_identity_are_told(configuration):
+    config = configuration(samples=40)
+    changes = {"neutral_image": True, "noise": "identity", "expressions_per_identity": "grid"}
+    section = config.identities.model_copy(update=changes)
+    plan = build_plan(config.model_copy(update={"identities": section}))
+    summary = summarise(plan)
+    assert render(summary).splitlines()[1] == (
+        "identities  8 (each 4 expressions, a neutral image, one noise)"
+    )
+    assert [share.counted for share in summary.categories] == [0.25] * 4
+
+
+def test_the_people_of_a_store_are_told(configuration, tmp_path):
+    write_store(tmp_path / "faces.parquet", make_store(30))
+    store = str(tmp_path / "faces.parquet")
+    config = configuration(samples=30)
+    section = FaceIdIdentitiesConfig(source="faceid", store=store, expressions_per_identity=3)
+    plan = build_plan(config.model_copy(update={"identities": section}))
+    lines = render(summarise(plan)).splitlines()
+    assert lines[1:3] == [
+        "identities  10 (each 3 expressions)",
+        f"people      {store}: 30 people, described by toy",
+    ]
+
+
+def test_a_plan_of_neutral_images_alone_is_refused(configuration):
+    config = configuration(samples=1)
+    section = config.identities.model_copy(update={"neutral_image": True})
+    with pytest.raises(ConfigError) as caught:
+        summarise(build_plan(config.model_copy(update={"identities": section})))
+    assert str(caught.value) == "samples is 1; all of them are neutral images, ask for more"

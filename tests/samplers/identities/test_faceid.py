@@ -131,7 +131,9 @@ def test_the_people_are_part_of_what_the_data_is_a_function_of(store, tmp_path):
     assert build_plan(configuration(other)).identities.fingerprint() == (
         plan.identities.fingerprint()
     )
-    write_store(other, FaceStore.build(random_embeddings(40, 1), [str(n) for n in range(40)], ABOUT))
+    write_store(
+        other, FaceStore.build(random_embeddings(40, 1), [str(n) for n in range(40)], ABOUT)
+    )
     assert build_plan(configuration(other)).identities.fingerprint() != (
         plan.identities.fingerprint()
     )

@@ -1,0 +1,20 @@
+from datasets import load_dataset
+
+from cluster.driver import generate
+from synthgen.report.comparison import compare, describe_comparison
+
+
+def test_grids_neutral_images_and_one_noise_come_through_a_run(make_config, tmp_path):
+    config = make_config(samples=30)
+    changes = {"expressions_per_identity": "grid", "neutral_image": True, "noise": "identity"}
+    section = config.identities.model_copy(update=changes)
+    config = config.model_copy(update={"identities": section})
+    summary = generate(config, "inline")
+    assert summary.rows == 30
+    splits = load_dataset(config.output.path, cache_dir=str(tmp_path / "cache"))
+    people = {split: set(rows["identity_id"]) for split, rows in splits.items()}
+    assert not set.intersection(*people.values())
+    for split, rows in splits.items():
+        neutral = [row for row in rows if not any(row["aus"])]
+        assert {row["identity_id"] for row in neutral} == people[split]
+    assert "neutral" in describe_comparison(compare(config.output.path))
