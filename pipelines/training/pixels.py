@@ -8,6 +8,7 @@ from jaxtyping import Float
 from PIL import Image as PILImage
 from PIL.Image import Image
 from torch import Tensor
+from torch.nn import functional
 
 
 def to_pixels(image: Image) -> Float[Tensor, "3 h w"]:
@@ -17,8 +18,10 @@ def to_pixels(image: Image) -> Float[Tensor, "3 h w"]:
 
 
 def sheet_of(rows: Sequence[Sequence[Float[Tensor, "3 h w"]]]) -> Image:
-    """Return rows of pixels in [-1, 1], all of one size, as one picture."""
+    """Return rows of pixels in [-1, 1], all of one size, as a picture; short rows end white."""
     lines = [torch.cat(list(row), -1) for row in rows]
+    width = max(line.shape[-1] for line in lines)
+    lines = [functional.pad(line, (0, width - line.shape[-1]), value=1.0) for line in lines]
     whole = torch.cat(lines, -2).clamp(-1, 1)
     return PILImage.fromarray(whole.add(1).mul(127.5).round().byte().permute(1, 2, 0).cpu().numpy())
 
