@@ -22,6 +22,7 @@ class FaceIdIdentities:
         template: prompt with slots in braces.
         values: what the slots say.
         store: the embeddings.
+        origin: fingerprint of the store that was read.
         people: split → names, in the order in which they are shown.
         partition: the split of each identity.
         count: number of identities of the run.
@@ -31,6 +32,7 @@ class FaceIdIdentities:
     template: str
     values: SlotValues
     store: FaceStore
+    origin: str
     people: Mapping[str, Sequence[str]]
     partition: Partition
     count: int
@@ -58,6 +60,7 @@ class FaceIdIdentities:
             ConfigError: if it has too few people, or if no new people can be drawn.
         """
         store = read_store(config.store, column=config.column, embedder=config.embedder)
+        origin = store.fingerprint
         count = -(-samples // partition.group)
         if config.synthetic is not None:
             store = new_people(
@@ -76,6 +79,7 @@ class FaceIdIdentities:
             template=config.template,
             values=SlotValues(seed, config.weighted_slots()),
             store=store,
+            origin=origin,
             people=people,
             partition=partition,
             count=count,
@@ -105,8 +109,12 @@ class FaceIdIdentities:
         return f"{store.where}: {len(store)} people, described by {store.about.embedder_name}"
 
     def fingerprint(self) -> dict[str, str]:
-        """Return what the people are a function of besides the configuration."""
-        return {"identities.store": self.store.fingerprint}
+        """Return what the people are a function of besides the configuration.
+
+        For new people that is the store that they were drawn from: a run that is extended has more
+        of them.
+        """
+        return {"identities.store": self.origin}
 
     def licences(self) -> dict[str, str]:
         """Return name → licence of what the embeddings come from."""

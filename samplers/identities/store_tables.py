@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from samplers.identities.embeddings import refuse_width
@@ -80,12 +79,13 @@ def to_table(
 
 def _dataset_tables(path: Path) -> dict[str, pa.Table]:
     from datasets import DatasetDict, disable_progress_bars, load_dataset, load_from_disk
+    from datasets.exceptions import DatasetsError
 
     disable_progress_bars()
     saved = any((path / name).exists() for name in _SAVED)
     try:
         found = load_from_disk(str(path)) if saved else load_dataset(str(path))
-    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read as a dataset: {_line(error)}") from error
     parts = found if isinstance(found, DatasetDict) else {"train": found}
     return {str(name): part.with_format("arrow")[:] for name, part in parts.items()}
@@ -117,11 +117,17 @@ def _embeddings(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
         return np.empty((0, FACEID_WIDTH), dtype=np.float32)
     _refuse_null(column, f"column {name!r}", where)
     # Widths first: a row of another width would shift every row after it.
-    widths = pc.list_value_length(column).to_numpy()
+    rows = column.combine_chunks()
+    widths = _widths(rows)
     for row in np.flatnonzero(widths != FACEID_WIDTH)[:1].tolist():
         refuse_width(row, int(widths[row]), where)
-    numbers = pc.list_flatten(column).to_numpy()
-    return numbers.reshape(-1, FACEID_WIDTH)
+    return rows.flatten().to_numpy(zero_copy_only=False).reshape(-1, FACEID_WIDTH)
+
+
+def _widths(rows: pa.Array) -> np.ndarray:
+    if pa.types.is_fixed_size_list(rows.type):
+        return np.full(len(rows), rows.type.list_size)
+    return rows.value_lengths().to_numpy(zero_copy_only=False)
 
 
 def _texts(table: pa.Table, names: Sequence[str], where: str) -> list[str] | None:
@@ -129,7 +135,8 @@ def _texts(table: pa.Table, names: Sequence[str], where: str) -> list[str] | Non
     if name is None:
         return None
     _refuse_null(table.column(name), f"column {name!r}", where)
-    return [str(value) for value in table.column(name).to_pylist()]
+    values: list[object] = table.column(name).to_pylist()
+    return [str(value) for value in values]
 
 
 def _refuse_null(column: pa.ChunkedArray, what: str, where: str) -> None:

@@ -37,7 +37,7 @@ class SyntheticPeopleConfig(Section):
 class FaceIdIdentitiesConfig(IdentitySection):
     """Identities from a store of face embeddings; the prompt gives scene and clothes."""
 
-    source: Literal["faceid"]
+    source: Literal["faceid"]  # pyright: ignore[reportIncompatibleVariableOverride]
     store: str = Field(
         min_length=1,
         description="File of embeddings (.parquet, .safetensors, .npy, .npz), or folder of a "

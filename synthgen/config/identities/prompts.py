@@ -11,7 +11,7 @@ from synthgen.config.quotas import Share, refuse_many, rest_of
 class PromptIdentitiesConfig(IdentitySection):
     """Identities from a prompt template; an identity is a tuple of slot values and a seed."""
 
-    source: Literal["prompts"]
+    source: Literal["prompts"]  # pyright: ignore[reportIncompatibleVariableOverride]
     quotas: dict[str, dict[str, Share]] = Field(
         default={},
         description="Slot → value → share of the identities, held in every split; what is left "

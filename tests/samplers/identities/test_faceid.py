@@ -148,4 +148,5 @@ def test_new_people_are_nobody_in_the_store_and_keep_their_order(store):
     made = np.concatenate([spec.faceid.embeddings for spec in specs[::2]])
     assert (made @ make_store(40, faces=2).embeddings.T).max() <= 0.4 + 1e-6
     assert len(owners(plan)) == 20
+    assert plan.identities.fingerprint() == longer.identities.fingerprint()
     assert plan.identities.licences() == {"face embeddings (toy)": "cc0"}

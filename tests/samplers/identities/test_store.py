@@ -110,6 +110,16 @@ def test_a_dataset_gives_its_column_and_its_splits(tmp_path):
     assert np.array_equal(store.embeddings, FaceStore.build(values, "abcde", ABOUT).embeddings)
 
 
+def test_a_folder_of_files_is_a_dataset_and_an_empty_one_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    folder, empty = tmp_path / "files", tmp_path / "empty"
+    folder.mkdir()
+    empty.mkdir()
+    pq.write_table(pa.table({"face": random_embeddings(3).tolist()}), folder / "a.parquet")
+    assert len(read_store(folder, embedder="toy")) == 3
+    assert refusal(empty).startswith("STORE cannot be read as a dataset: ")
+
+
 def _changed(row, place, value):
     values = random_embeddings(3)
     values[row, place] = value
