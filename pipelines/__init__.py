@@ -7,12 +7,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.fineface import FineFacePipeline
+    from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
     from pipelines.libreface import LibreFaceVerifier
 
-__all__ = ["FineFacePipeline", "LibreFaceVerifier"]
+__all__ = ["FineFaceIPAdapterPipeline", "FineFacePipeline", "LibreFaceVerifier"]
 
 _HOME = {
+    "FineFaceIPAdapterPipeline": "pipelines.fineface",
     "FineFacePipeline": "pipelines.fineface",
     "LibreFaceVerifier": "pipelines.libreface",
 }

@@ -1,7 +1,16 @@
 """From the configuration to a loaded image source and a loaded verifier."""
 
 from pipelines.interfaces import ImageSource, Verifier
-from synthgen.config import PipelineConfig, ProceduralConfig, RunConfig, VerifyConfig
+from samplers.spec import SampleSpec
+from synthgen.config import (
+    FaceIdConfig,
+    FaceIdIdentitiesConfig,
+    PipelineConfig,
+    ProceduralConfig,
+    RunConfig,
+    VerifyConfig,
+)
+from synthgen.errors import ConfigError
 
 
 def pick_device() -> str:
@@ -35,6 +44,10 @@ def load_source(config: PipelineConfig, device: str) -> ImageSource:
         from pipelines.procedural.source import ProceduralSource
 
         return ProceduralSource(config)
+    if isinstance(config, FaceIdConfig):
+        from pipelines.fineface.faceid_source import FaceIdSource
+
+        return FaceIdSource(config, device)
     from pipelines.fineface.source import FineFaceSource
 
     return FineFaceSource(config, device)
@@ -56,9 +69,42 @@ def check_pipeline(config: RunConfig) -> None:
     """Refuse what the pipeline cannot show, before anything is loaded.
 
     Raises:
-        ConfigError: if an identity slot has a value that the pipeline does not know.
+        ConfigError: if an identity slot has a value that the pipeline does not know, or people are
+            given to a pipeline that shows none, or none to one that shows people.
     """
+    _check_people(config)
     if isinstance(config.pipeline, ProceduralConfig):
         from pipelines.procedural.source import ProceduralSource
 
         ProceduralSource(config.pipeline).check_values(config.identities.weighted_slots())
+
+
+def check_spec(source: ImageSource, spec: SampleSpec) -> None:
+    """Refuse, before work begins, people whom a loaded source cannot show.
+
+    Args:
+        source: what turns specs into images.
+        spec: any spec of the run; all are of one store.
+
+    Raises:
+        FaceEmbeddingError: if its embeddings are of another recogniser than the source expects.
+    """
+    if source.name == "fineface-faceid":
+        from pipelines.fineface.faceid_source import FaceIdSource
+
+        if isinstance(source, FaceIdSource):
+            source.check(spec)
+
+
+def _check_people(config: RunConfig) -> None:
+    name, given = config.pipeline.name, isinstance(config.identities, FaceIdIdentitiesConfig)
+    if given and not isinstance(config.pipeline, FaceIdConfig):
+        raise ConfigError(
+            f"identities.source is 'faceid', but the pipeline {name!r} cannot show people by their "
+            "embeddings; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'"
+        )
+    if not given and isinstance(config.pipeline, FaceIdConfig):
+        raise ConfigError(
+            f"the pipeline {name!r} shows people by their embeddings, but identities.source is "
+            f"{config.identities.source!r}; set it to 'faceid', or pipeline.name to 'fineface'"
+        )

@@ -1,8 +1,12 @@
 """Fetch every weight that a configuration names, so that runs need no network."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from synthgen.config import FineFaceConfig, RunConfig
+from synthgen.config import FaceIdConfig, FineFaceConfig, RunConfig
+
+if TYPE_CHECKING:
+    from pipelines.fineface.weights import FineFaceFolders
 
 
 def fetch_weights(config: RunConfig) -> list[Path]:
@@ -19,13 +23,28 @@ def fetch_weights(config: RunConfig) -> list[Path]:
 
 
 def _pipeline_weights(config: RunConfig) -> list[Path]:
-    if not isinstance(config.pipeline, FineFaceConfig):
-        return []
-    from pipelines.fineface.weights import MINI_FOLDER, locate
+    pipeline = config.pipeline
+    if isinstance(pipeline, FaceIdConfig):
+        from pipelines.fineface.faceid_weights import locate_faceid
 
-    folders = locate(config.pipeline.weights)
+        files = locate_faceid(pipeline.weights)
+        return [*_not_embedded(files.folders), *_unless_embedded(files.face_adapter)]
+    if isinstance(pipeline, FineFaceConfig):
+        from pipelines.fineface.weights import locate
+
+        return _not_embedded(locate(pipeline.weights))
+    return []
+
+
+def _not_embedded(folders: "FineFaceFolders") -> list[Path]:
     found = (folders.base, folders.fineface, folders.vae)
-    return [path for path in found if path is not None and path.parent != MINI_FOLDER]
+    return [part for path in found if path is not None for part in _unless_embedded(path)]
+
+
+def _unless_embedded(path: Path) -> list[Path]:
+    from pipelines.fineface.weights import MINI_FOLDER
+
+    return [] if MINI_FOLDER in path.parents else [path]
 
 
 def _verifier_weights(weights: str) -> list[Path]:

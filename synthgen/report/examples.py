@@ -9,6 +9,7 @@ EXAMPLES = {
     "quickstart": "quickstart.yaml",
     "drawn": "drawn-faces.yaml",
     "sd21": "fineface-sd21.yaml",
+    "faceid": "faceid-sd15.yaml",
 }
 """Name of `synthgen init` → file under `examples/`."""
 

@@ -1,0 +1,176 @@
+"""What image sources of Stable Diffusion have in common: loading, noise, sizes, arguments."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    UNet2DConditionModel,
+)
+from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
+from jaxtyping import Float
+from PIL.Image import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from pipelines.fineface.models import load_model
+from pipelines.fineface.noise import first_noise, own_generator
+from pipelines.fineface.pipeline import FineFacePipeline
+from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.weights import FineFaceFolders
+from samplers.spec import Attempt
+from synthgen.config import FaceIdConfig, FineFaceConfig
+from synthgen.errors import WeightsError
+
+_PACKAGES = ("torch", "diffusers", "transformers", "peft")
+
+
+class DiffusionSource(ABC):
+    """An `ImageSource` of images of a `FineFacePipeline`.
+
+    Stable Diffusion's safety checker is not loaded: it blackens some faces, and each image is
+    checked by the verifier anyway. Mind the licence of the base before you publish images.
+
+    Args:
+        config: sampler and number format.
+        pipeline: the pipeline, on its device.
+    """
+
+    name: str
+
+    def __init__(self, config: FineFaceConfig | FaceIdConfig, pipeline: FineFacePipeline) -> None:
+        self._config = config
+        self._pipeline = pipeline
+        if pipeline.device.type == "cuda":
+            torch.backends.cudnn.deterministic = True
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images [pixels]: the configured ones, or the base's own."""
+        pipeline, config = self._pipeline, self._config
+        side = pipeline.unet.config.sample_size
+        own = (side, side) if isinstance(side, int) else tuple(side)
+        height, width = (length * pipeline.vae_scale_factor for length in own)
+        return config.height or height, config.width or width
+
+    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+        """Paint a batch; the noise of each image comes from its own generator on the CPU."""
+        output = self._pipeline(**self._arguments(attempts))
+        assert isinstance(output, StableDiffusionPipelineOutput)  # noqa: S101 - narrows the type
+        return list(output.images)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return checksums of the files in use, licences, and versions of what computes."""
+        return {
+            "weights": self._checksums(),
+            "licences": dict(self._licences()),
+            "versions": {package: version(package) for package in _PACKAGES},
+        }
+
+    @abstractmethod
+    def _checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of each file in use."""
+
+    @abstractmethod
+    def _licences(self) -> Mapping[str, str]:
+        """Return what is used → its licence."""
+
+    def _arguments(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
+        height, width = self.size
+        generators = [own_generator(attempt) for attempt in attempts]
+        config = self._config
+        return {
+            "prompt": [attempt.spec.prompt for attempt in attempts],
+            "aus": [attempt.spec.aus for attempt in attempts],
+            "au_scale": config.au_scale,
+            "negative_prompt": [attempt.spec.negative_prompt for attempt in attempts],
+            "height": height,
+            "width": width,
+            "num_inference_steps": config.num_inference_steps,
+            "guidance_scale": config.guidance_scale,
+            "latents": self._noise(attempts, generators, height, width),
+            "generator": generators,
+        }
+
+    def _noise(
+        self,
+        attempts: Sequence[Attempt],
+        generators: Sequence[torch.Generator],
+        height: int,
+        width: int,
+    ) -> Float[Tensor, "batch channels height width"]:
+        pipeline = self._pipeline
+        scale = pipeline.vae_scale_factor
+        shape = (pipeline.unet.config.in_channels, height // scale, width // scale)
+        noise = [first_noise(*pair, shape) for pair in zip(attempts, generators, strict=True)]
+        return torch.stack(noise).to(pipeline.unet.dtype)
+
+
+def load_pipeline(
+    kind: type[FineFacePipeline],
+    folders: FineFaceFolders,
+    config: FineFaceConfig | FaceIdConfig,
+    device: str,
+) -> Any:
+    """Load a base with its AU adapter and sampler.
+
+    Args:
+        kind: class of the pipeline.
+        folders: where the weights are.
+        config: sampler and number format.
+        device: torch device, such as `cpu` or `cuda:0`.
+
+    Raises:
+        WeightsError: if weights do not fit one another.
+    """
+    with no_progress_bars():
+        pipeline = _load_base(kind, folders, getattr(torch, config.dtype))
+        pipeline.load_au_adapter(
+            folders.fineface, weight_prefix=folders.weight_prefix, lora_scale=folders.lora_scale
+        )
+    pipeline.scheduler = _scheduler(config.scheduler, pipeline.scheduler)
+    pipeline.unet.to(memory_format=torch.channels_last)
+    pipeline.vae.to(memory_format=torch.channels_last)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
+    try:
+        return kind.from_pretrained(
+            folders.base,
+            unet=load_model(UNet2DConditionModel, folders.base / "unet", dtype),
+            vae=load_model(AutoencoderKL, folders.vae_model, dtype),
+            text_encoder=load_model(CLIPTextModel, folders.base / "text_encoder", dtype),
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+            dtype=dtype,
+            local_files_only=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise WeightsError(
+            f"{folders.base} cannot be loaded as Stable Diffusion: {_line(error)}"
+        ) from error
+
+
+def _scheduler(name: str, base: Any) -> Any:
+    if name == "dpmpp":
+        return DPMSolverMultistepScheduler.from_config(base.config, algorithm_type="dpmsolver++")
+    if name == "ddim":
+        return DDIMScheduler.from_config(base.config, clip_sample=False)
+    return base
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,194 @@
+"""Text, Action Units and a person's face, each with a branch of its own (Eq. 5)."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
+from torch import Tensor
+
+from pipelines.fineface.action_unit_batch import AUs
+from pipelines.fineface.face_adapter import load_face_adapter
+from pipelines.fineface.face_branch import FaceEmbeddings, face_batch, face_scale, takes_faces
+from pipelines.fineface.faceid_weights import embedded_face_adapter
+from pipelines.fineface.pipeline import FineFacePipeline, prompt_count
+from pipelines.fineface.weights import MINI
+from samplers.identities.face_identity import FACEID_WIDTH
+from synthgen.errors import WeightsError
+
+
+class FineFaceIPAdapterPipeline(FineFacePipeline):
+    """Text to image with Action Units and a person (FineFace, arXiv 2407.20175, FaceID variant).
+
+    A Stable Diffusion 1.5 base, then, in either order, `load_au_adapter` (the published files of
+    this variant have `weight_prefix="sd15_"`) and diffusers' own `load_ip_adapter` with a FaceID
+    file and `image_encoder_folder=None`:
+
+        Z = Attn(Q, K_text, V_text) + λ_img·Attn(Q, K_img, V_img) + λ_AU·Attn(Q, K_AU, V_AU)
+
+    The tokens of all faces of a person stand in one K_img. diffusers does not save IP-Adapters with
+    a pipeline, so that `save_pretrained` refuses as long as one is loaded.
+    """
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike[str], **kwargs: Any
+    ) -> Any:
+        """Load the embedded weights with their face adapter, a base, or a saved pipeline.
+
+        Args:
+            pretrained_model_name_or_path: as in `FineFacePipeline.from_pretrained`; with `"mini"`
+                the embedded face adapter is loaded too.
+            kwargs: as in `FineFacePipeline.from_pretrained`.
+
+        Raises:
+            WeightsError: if the embedded weights are incomplete.
+        """
+        pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if pretrained_model_name_or_path == MINI:
+            load_face_adapter(pipeline, embedded_face_adapter())
+        return pipeline
+
+    def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - the rest by name
+        self, save_directory: str | PathLike[str], **kwargs: Any
+    ) -> None:
+        """Save the pipeline, as `DiffusionPipeline.save_pretrained` does, without an IP-Adapter.
+
+        Raises:
+            WeightsError: if one is loaded: it would be lost without a word.
+        """
+        if takes_faces(self._plain_unet()):
+            raise WeightsError(
+                "an IP-Adapter cannot be saved with a pipeline; call unload_ip_adapter before "
+                "save_pretrained, and load_ip_adapter after from_pretrained"
+            )
+        super().save_pretrained(save_directory, **kwargs)
+
+    @torch.no_grad()
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - faces come third
+        self,
+        prompt: str | list[str] | None = None,
+        aus: AUs = None,
+        faceid_embeds: FaceEmbeddings = None,
+        *,
+        au_scale: int | float = 1.0,
+        ip_scale: int | float = 1.0,
+        height: int | None = None,
+        width: int | None = None,
+        num_inference_steps: int = 50,
+        timesteps: list[int] | None = None,
+        sigmas: list[float] | None = None,
+        guidance_scale: int | float = 7.5,
+        negative_prompt: str | list[str] | None = None,
+        num_images_per_prompt: int = 1,
+        eta: int | float = 0.0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+        cross_attention_kwargs: dict[str, Any] | None = None,
+        guidance_rescale: int | float = 0.0,
+        clip_skip: int | None = None,
+        callback_on_step_end: Callable[..., Any]
+        | PipelineCallback
+        | MultiPipelineCallbacks
+        | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+    ) -> StableDiffusionPipelineOutput | tuple[Any, ...]:
+        """Paint images of prompts with Action Units and people.
+
+        All arguments but these are those of `FineFacePipeline`.
+
+        Args:
+            prompt: text or texts.
+            aus: intensities, as in `FineFacePipeline`; None: no AU branch.
+            faceid_embeds: L2-normalised embeddings of faces [batch, faces, 512] or [batch, 512] in
+                any array type, made by the recogniser that the IP-Adapter was trained with; one
+                person for all prompts, or one for each. None: no face branch.
+            au_scale: λ_AU, the weight of the AU branch (Eq. 5).
+            ip_scale: λ_img, the weight of the face branch (Eq. 5), times what
+                `set_ip_adapter_scale` has set; at 0 images are those of `FineFacePipeline`.
+            height: height [pixels].
+            width: width [pixels].
+            num_inference_steps: denoising steps.
+            timesteps: timesteps of one's own, descending.
+            sigmas: noise levels of one's own.
+            guidance_scale: guidance of text, AUs and faces alike; at most 1: none. The
+                unconditional half sees AUs of 0 and embeddings of 0.
+            negative_prompt: what the images must not show.
+            num_images_per_prompt: images of each prompt.
+            eta: η of DDIM [0, 1].
+            generator: source of the noise.
+            latents: noise to start from.
+            prompt_embeds: text embeddings instead of `prompt`.
+            negative_prompt_embeds: likewise instead of `negative_prompt`.
+            output_type: `pil`, `np`, `pt` or `latent`.
+            return_dict: False: return a tuple.
+            cross_attention_kwargs: arguments for the attention processors.
+            guidance_rescale: φ against overexposure.
+            clip_skip: layers of the text encoder to leave out at its end.
+            callback_on_step_end: called after each step.
+            callback_on_step_end_tensor_inputs: names of the tensors that it is given.
+
+        Returns:
+            `StableDiffusionPipelineOutput`, or a tuple of its fields if `return_dict` is False.
+
+        Raises:
+            ActionUnitError: as `FineFacePipeline`.
+            FaceEmbeddingError: if the embeddings are not finite, or their shape does not fit.
+            WeightsError: if AUs or embeddings are given and their adapter is not loaded, or an
+                IP-Adapter of another kind is.
+            ValueError: if Stable Diffusion refuses another argument.
+        """
+        people = prompt_count(prompt, prompt_embeds)
+        faces = self._faces(faceid_embeds, people, self._is_guided(guidance_scale))
+        with face_scale(self._plain_unet(), 0 if faceid_embeds is None else ip_scale):
+            return super().__call__(
+                prompt,
+                aus,
+                au_scale=au_scale,
+                height=height,
+                width=width,
+                num_inference_steps=num_inference_steps,
+                timesteps=timesteps,
+                sigmas=sigmas,
+                guidance_scale=guidance_scale,
+                negative_prompt=negative_prompt,
+                num_images_per_prompt=num_images_per_prompt,
+                eta=eta,
+                generator=generator,
+                latents=latents,
+                prompt_embeds=prompt_embeds,
+                negative_prompt_embeds=negative_prompt_embeds,
+                ip_adapter_image_embeds=faces,
+                output_type=output_type,
+                return_dict=return_dict,
+                cross_attention_kwargs=cross_attention_kwargs,
+                guidance_rescale=guidance_rescale,
+                clip_skip=clip_skip,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            )
+
+    def _faces(self, embeddings: FaceEmbeddings, people: int, guided: bool) -> list[Tensor] | None:
+        """Return the embeddings as diffusers takes them: with guidance zeros stand before them.
+
+        With an IP-Adapter the UNet asks for embeddings always; without people they are zeros.
+        """
+        loaded = takes_faces(self._plain_unet())
+        if embeddings is None and not loaded:
+            return None
+        if not loaded:
+            raise WeightsError(
+                "the pipeline has no IP-Adapter for faces; load one by load_ip_adapter first"
+            )
+        given = torch.zeros(1, FACEID_WIDTH) if embeddings is None else embeddings
+        rows = face_batch(given, people).to(self._execution_device, self.unet.dtype)
+        return [torch.cat([torch.zeros_like(rows), rows]) if guided else rows]
