@@ -1,6 +1,6 @@
 """Nearest neighbours in a store of 10,000 faces, and people invented far from all of them.
 
-python benchmarks/face_store.py --threads 2
+Run: python benchmarks/face_store.py --threads 2
 """
 
 import argparse

@@ -1,0 +1,49 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samplers import build_plan
+from samplers.identities import write_store
+from samplers.summary import summarise
+from samplers.summary_text import render
+from synthgen.config import parse_config
+from tests.support.tiny_faces import make_store
+
+TEXT = (Path(__file__).parents[1] / "docs" / "identities.md").read_text(encoding="utf-8")
+SECTIONS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+
+
+def plan_of(section):
+    return build_plan(
+        parse_config(
+            {
+                "name": "docs",
+                "seed": 1,
+                "samples": 20,
+                "output": {"path": "out"},
+                "expressions": {"prior": "emotions", "categories": ["happy", "sad", "awed"]},
+                "identities": section,
+                "pipeline": {"name": "procedural"},
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize("text", SECTIONS)
+def test_each_section_of_the_page_can_be_planned(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_store("faces.parquet", make_store(60))
+    head = render(summarise(plan_of(yaml.safe_load(text)))).splitlines()[:3]
+    assert head[0].startswith("samples     20 (train ")
+    assert head[1].startswith("identities  ")
+
+
+def test_the_shown_plan_looks_like_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_store("faces.parquet", make_store(60))
+    lines = render(summarise(plan_of(yaml.safe_load(SECTIONS[-1])))).splitlines()
+    assert lines[1] == "identities  5 (each 3 expressions, a neutral image, one noise)"
+    assert lines[2] == "people      faces.parquet: 60 people, described by toy"
+    assert "(each 7 expressions, a neutral image, one noise)" in TEXT
