@@ -74,6 +74,16 @@ def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: Stop
     _train(train_judge, config, to, overrides, stop_at)
 
 
+@train_app.command("face-embedder")
+def face_embedder(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train the recogniser of drawn faces, which embeds people and checks who is shown."""
+    from pipelines.training.face_embedder import train_face_embedder
+
+    _train(train_face_embedder, config, to, overrides, stop_at)
+
+
 def _train(
     train: Callable[..., Path],
     config: Path,

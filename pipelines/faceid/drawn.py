@@ -29,8 +29,6 @@ IMAGE_SIDE = 128
 
 LICENCE = "Apache-2.0"
 
-_MAX_BATCH = 32
-
 
 class DrawnFaceEmbedder:
     """Embeds the face in the middle of each image with a small recogniser.
@@ -71,24 +69,13 @@ class DrawnFaceEmbedder:
             )
         file = MINI_FILE if weights == "mini" else Path(weights)
         network, metadata = load_face_network(file)
-        network.requires_grad_(False).to(device, memory_format=torch.channels_last)  # pyright: ignore
+        network.requires_grad_(False).to(device)
         name = "face-embedder-mini" if weights == "mini" else f"face-embedder-{file.stem}"
         return cls(network, file, name, metadata.get("licence", LICENCE))
 
     def embed(self, images: Sequence[Image]) -> FaceEmbeddings:
         """Embed the middle of each image."""
-        crops = [middle_of(image) for image in images]
-        features = [
-            row
-            for start in range(0, len(crops), _MAX_BATCH)
-            for row in self._features(crops[start : start + _MAX_BATCH])
-        ]
-        return join_faces(
-            [
-                FoundFace(normalised(row), 1, float(min(image.size)), 1.0, sharpness_of(crop))
-                for row, image, crop in zip(features, images, crops, strict=True)
-            ]
-        )
+        return join_faces([self._face(image) for image in images])
 
     def provenance(self) -> dict[str, Any]:
         """Return what embeddings are a function of."""
@@ -99,10 +86,13 @@ class DrawnFaceEmbedder:
         }
 
     @torch.inference_mode()
-    def _features(self, crops: Sequence[Image]) -> Float[np.ndarray, "batch 512"]:
+    def _face(self, image: Image) -> FoundFace:
+        """Embed one image, alone: bits would depend on how many stand beside it."""
+        crop = middle_of(image)
+        pixels = to_pixels(crop)[None]
         device = next(self._network.parameters()).device
-        pixels = to_pixels(crops).contiguous(memory_format=torch.channels_last)
-        return self._network.by_rows(pixels.to(device)).float().cpu().numpy()
+        features = self._network(pixels.to(device))[0].float().cpu().numpy()
+        return FoundFace(normalised(features), 1, float(min(image.size)), 1.0, sharpness_of(crop))
 
 
 def middle_of(image: Image) -> Image:
@@ -114,7 +104,6 @@ def middle_of(image: Image) -> Image:
     return image.crop((start, start, start + INPUT_SIDE, start + INPUT_SIDE))
 
 
-def to_pixels(crops: Sequence[Image]) -> Float[Tensor, "batch 3 112 112"]:
-    """Return crops as pixels in [0, 1]."""
-    values = np.stack([np.asarray(crop) for crop in crops])  # [batch, 112, 112, 3]
-    return torch.from_numpy(values).permute(0, 3, 1, 2).float().div_(255)
+def to_pixels(crop: Image) -> Float[Tensor, "3 112 112"]:
+    """Return a crop as pixels in [0, 1]."""
+    return torch.from_numpy(np.array(crop)).permute(2, 0, 1).float().div_(255)

@@ -1,8 +1,8 @@
 """A small face recogniser and its file.
 
-A residual network (He et al., CVPR 2016) ends in a depthwise convolution over all places, which
-weighs them one by one instead of averaging them (Chen et al., "MobileFaceNets", 2018), and in a
-linear layer of 512 numbers whose direction is the embedding.
+A residual network (He et al., CVPR 2016) ends in a depthwise convolution as large as its input, so
+that places are weighed one by one instead of averaged (Chen et al., "MobileFaceNets", 2018), and in
+a linear layer of 512 numbers whose direction is the embedding.
 
 Shapes: B batch.
 """
@@ -56,29 +56,33 @@ class FaceNetwork(nn.Module):
                 for place in range(_STAGES)
             )
         )
-        self.places = nn.Sequential(
-            nn.Conv2d(last, last, _LAST_SIDE, groups=last, bias=False),
-            nn.BatchNorm2d(last),
-            nn.Flatten(),
-        )
+        self.places = nn.Sequential(WeighedSum(last, _LAST_SIDE), nn.BatchNorm1d(last))
         self.projection = nn.Linear(last, FACEID_WIDTH, bias=False)
         self.scaling = nn.BatchNorm1d(FACEID_WIDTH)
 
     def forward(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B 512"]:
         """Return the features of aligned faces of pixels in [0, 1]; their direction counts."""
-        return self.scaling(self.projection(self._features(pixels)))
+        features = self.places(self.stages(self.stem(2 * pixels - 1)))  # [B, last]
+        return self.scaling(self.projection(features))
 
-    def by_rows(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B 512"]:
-        """Return what `forward` does, each image's bits whatever its place in the batch.
 
-        On a CPU the last bits of a matrix product's row depend on its place; so the projection
-        takes one row at a time.
-        """
-        rows = [self.projection(row[None]) for row in self._features(pixels)]
-        return self.scaling(torch.cat(rows))
+class WeighedSum(nn.Module):
+    """Adds up all places of each channel, each place with a weight of its own.
 
-    def _features(self, pixels: Float[Tensor, "B 3 112 112"]) -> Float[Tensor, "B last"]:
-        return self.places(self.stages(self.stem(2 * pixels - 1)))
+    That is a depthwise convolution as large as its input.
+
+    Args:
+        channels: channels of the input.
+        side: height and width of the input.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, side, side) / side)
+
+    def forward(self, x: Float[Tensor, "B c h w"]) -> Float[Tensor, "B c"]:
+        """Return the sums."""
+        return (x * self.weight).sum((2, 3))
 
 
 def save_face_network(

@@ -11,7 +11,7 @@ from synthgen.errors import ConfigError
 class DrawnEmbedderConfig(Section):
     """The project's own small recogniser of drawn and mini faces."""
 
-    kind: Literal["mini"]
+    kind: Literal["mini"] = Field(description="Drawn and mini faces.")
     weights: str = Field(
         default="mini",
         description="'mini' (embedded), or a file that `synthgen train face-embedder` wrote.",
@@ -21,7 +21,7 @@ class DrawnEmbedderConfig(Section):
 class InsightFaceConfig(Section):
     """insightface (extra 'faceid'): photographs and what looks like them."""
 
-    kind: Literal["insightface"]
+    kind: Literal["insightface"] = Field(description="Photographs (extra 'faceid').")
     model: str = Field(
         default="buffalo_l",
         min_length=1,

@@ -14,7 +14,7 @@ NEUTRAL = (0.0,) * 12
 def face_network(seed: int = 0) -> FaceNetwork:
     """Make a recogniser that has learned nothing."""
     torch.manual_seed(seed)
-    return FaceNetwork(channels=(4, 4, 4, 8), blocks=(1, 1, 1, 1)).eval()
+    return FaceNetwork(channels=(8, 8, 8, 8), blocks=(1, 1, 1, 1)).eval()
 
 
 def face_embedder(folder: Path, seed: int = 0, name: str = "tiny") -> DrawnFaceEmbedder:
