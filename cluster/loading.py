@@ -1,8 +1,10 @@
 """Load a worker from the configuration, the same way inline and in an actor."""
 
 from cluster.worker import Worker
+from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.loading import (
     check_pipeline,
+    check_spec,
     fix_arithmetic,
     load_source,
     load_verifier,
@@ -22,10 +24,22 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     check_pipeline(config)
     fix_arithmetic(config.pipeline.threads)
     device = pick_device()
+    source = load_source(config.pipeline, device)
+    check_spec(source, plan.sample(0))
     return Worker(
         config,
         plan,
-        load_source(config.pipeline, device),
+        source,
         load_verifier(config.verify, device),
         Storage(config.output.path),
+        _load_identities(config, plan, device),
     )
+
+
+def _load_identities(config: RunConfig, plan: Plan, device: str) -> IdentityVerifier | None:
+    """Load what compares people, and see that it can compare those of this run."""
+    if config.verify.identity is None:
+        return None
+    verifier = IdentityVerifier.from_config(config.verify.identity, device, config.pipeline.threads)
+    verifier.check(plan.sample(0).faceid)
+    return verifier

@@ -4,6 +4,7 @@ import io
 
 from PIL.Image import Image
 
+from pipelines.faceid.measurement import NOBODY, IdentityMeasurement
 from pipelines.policy import Verdict
 from samplers.spec import Attempt
 from synthgen.schema import Reject, Row
@@ -28,10 +29,14 @@ def make_row(
     measured: tuple[float, ...] | None,
     verdict: Verdict,
     made_by: tuple[str, str],
+    person: IdentityMeasurement = NOBODY,
 ) -> Row:
     """Build the row of an image; `made_by` names its pipeline and its verifier."""
+    wanted = attempt.spec.faceid
     return Row(
-        **_common(attempt, measured, verdict, made_by),
+        **_common(attempt, measured, verdict, made_by, person),
+        faceid_embedding=None if wanted is None else tuple(wanted.mean.tolist()),
+        faceid_measured=None if person.embedding is None else tuple(person.embedding.tolist()),
         image=image,
         accepted=verdict.accepted,
         identity=attempt.spec.identity,
@@ -43,10 +48,11 @@ def make_reject(
     measured: tuple[float, ...] | None,
     verdict: Verdict,
     made_by: tuple[str, str],
+    person: IdentityMeasurement = NOBODY,
 ) -> Reject:
     """Build the reject of an attempt that missed the policy or failed."""
     return Reject(
-        **_common(attempt, measured, verdict, made_by),
+        **_common(attempt, measured, verdict, made_by, person),
         reason=str(verdict.reason),
         detail=verdict.detail,
     )
@@ -57,6 +63,7 @@ def _common(
     measured: tuple[float, ...] | None,
     verdict: Verdict,
     made_by: tuple[str, str],
+    person: IdentityMeasurement,
 ) -> dict:
     spec = attempt.spec
     return {
@@ -74,4 +81,6 @@ def _common(
         "seed": attempt.seed,
         "pipeline": made_by[0],
         "verifier": made_by[1],
+        "identity_similarity": person.similarity,
+        "forbidden_similarity": person.forbidden,
     }

@@ -14,6 +14,8 @@ from PIL.Image import Image
 from cluster.records import dataset_schema
 from cluster.rounds import Outcome, ShardRounds
 from cluster.rows import encode_image, make_reject, make_row
+from pipelines.faceid.measurement import NOBODY, IdentityMeasurement, judge_identity
+from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.policy import Verdict, judge
 from samplers.plan import Plan
@@ -46,11 +48,13 @@ class Worker:
         source: ImageSource,
         verifier: Verifier,
         storage: Storage,
+        identities: IdentityVerifier | None = None,
     ) -> None:
         self._config = config
         self._plan = plan
         self._source = source
         self._verifier = verifier
+        self._identities = identities
         self._storage = storage
         self._schema = dataset_schema(config, plan)
         self._painting = threading.Lock()
@@ -64,10 +68,14 @@ class Worker:
 
     def fingerprint(self) -> dict[str, dict]:
         """Return what the data is a function of besides the configuration."""
+        people = {} if self._identities is None else self._identities.fingerprint()
         return {
             "pipeline": self._source.fingerprint(),
             "verifier": self._verifier.fingerprint(),
+            "identity": people,
             "labels": self._plan.prior.fingerprint(),
+            "stores": {**self._plan.identities.fingerprint(), **people.get("stores", {})},
+            "licences": self._plan.identities.licences(),
         }
 
     def counts(self) -> dict[str, int]:
@@ -167,11 +175,12 @@ class Worker:
         padded = [*images, *[images[-1]] * (size - len(images))]
         with self._measuring, _timed(seconds, "measure"):
             found = self._verifier.measure(padded)
+            people = self._people(attempts, images)
         with _timed(seconds, "encode"):
             outcomes = [
-                self._outcome(attempt, image, aus, int(faces))
-                for attempt, image, aus, faces in zip(
-                    attempts, images, found.aus, found.faces, strict=False
+                self._outcome(attempt, image, aus, int(faces), person)
+                for attempt, image, aus, faces, person in zip(
+                    attempts, images, found.aus, found.faces, people, strict=False
                 )
             ]
         with self._measuring:
@@ -179,15 +188,35 @@ class Worker:
             self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
         return outcomes
 
-    def _outcome(self, attempt: Attempt, image: Image, aus: np.ndarray, faces: int) -> Outcome:
+    def _people(
+        self, attempts: Sequence[Attempt], images: Sequence[Image]
+    ) -> Sequence[IdentityMeasurement]:
+        """Measure whom images show: each alone, so that nothing needs to be padded."""
+        if self._identities is None:
+            return [NOBODY] * len(images)
+        return self._identities.measure(images, [attempt.spec.faceid for attempt in attempts])
+
+    def _outcome(
+        self,
+        attempt: Attempt,
+        image: Image,
+        aus: np.ndarray,
+        faces: int,
+        person: IdentityMeasurement,
+    ) -> Outcome:
+        policy = self._config.verify.policy
         measured = tuple(float(value) for value in aus) if faces else None
-        verdict = judge(attempt.spec.aus, aus, faces, self._config.verify.policy)
+        verdict = judge(attempt.spec.aus, aus, faces, policy)
+        if self._identities is not None:
+            verdict = judge_identity(verdict, person, policy)
         made_by = (self._source.name, self._verifier.name)
         row = None
         if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
             encoded = encode_image(image, self._config.output.image_format)
-            row = make_row(attempt, encoded, measured, verdict, made_by)
-        reject = None if verdict.accepted else make_reject(attempt, measured, verdict, made_by)
+            row = make_row(attempt, encoded, measured, verdict, made_by, person)
+        reject = None
+        if not verdict.accepted:
+            reject = make_reject(attempt, measured, verdict, made_by, person)
         return Outcome(attempt, measured, row, reject, verdict.distance)
 
     def _failed(self, attempt: Attempt, error: Exception) -> Outcome:

@@ -18,8 +18,18 @@ from jaxtyping import Bool, Float
 from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config import PolicyConfig
 
-Reason = Literal["no_face", "au_tolerance", "missing_au", "active_error", "inactive", "error"]
-"""What an image missed; `error`: making or measuring it failed."""
+Reason = Literal[
+    "no_face",
+    "au_tolerance",
+    "missing_au",
+    "active_error",
+    "inactive",
+    "identity",
+    "forbidden",
+    "error",
+]
+"""What an image missed; `identity`: the person asked for; `forbidden`: not to show somebody;
+`error`: making or measuring it failed."""
 
 ASKED_FOR = 1.0
 """From this request on, an AU must be measured at `min_active` at least [intensity]."""
@@ -37,8 +47,8 @@ class Verdict:
             is active or there is no face.
         inactive_max: largest measured intensity among the inactive AUs; None where none is
             inactive or there is no face.
-        distance: by how much the bounds are missed, summed over them [intensity]; 0 where the image
-            is accepted, infinite where there is no face or no image.
+        distance: by how much the bounds are missed, summed over them [intensity; cosines count ten
+            times]; 0 where the image is accepted, infinite where there is no face or no image.
     """
 
     accepted: bool

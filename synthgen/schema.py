@@ -27,6 +27,14 @@ class Row:
         seed: seed of the image's noise [0, 2^63).
         pipeline: name of the pipeline.
         verifier: name of the verifier.
+        faceid_embedding: embedding of the person asked for, 512 numbers, L2-normalised; None where
+            the prompt alone says who is shown.
+        faceid_measured: embedding of the image's face; None where no face was found or nobody
+            looked for one.
+        identity_similarity: cosine between the embedding of the image and that of the person asked
+            for; None where one of them is missing.
+        forbidden_similarity: largest cosine between the embedding of the image and those that must
+            not appear; None where one of them is missing.
     """
 
     sample_id: str
@@ -46,6 +54,10 @@ class Row:
     seed: int
     pipeline: str
     verifier: str
+    faceid_embedding: tuple[float, ...] | None = None
+    faceid_measured: tuple[float, ...] | None = None
+    identity_similarity: float | None = None
+    forbidden_similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +65,8 @@ class Reject:
     """One attempt that was not kept, with its reason; without its image.
 
     Attributes:
-        reason: `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance` or `error`.
+        reason: `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance`,
+            `identity`, `forbidden` or `error`.
         detail: the reason in words, with values.
 
     The other fields are those of `Row`.
@@ -75,6 +88,15 @@ class Reject:
     seed: int
     pipeline: str
     verifier: str
+    identity_similarity: float | None = None
+    forbidden_similarity: float | None = None
+
+
+FACEID_EMBEDDING, FACEID_MEASURED = "faceid_embedding", "faceid_measured"
+IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY = "identity_similarity", "forbidden_similarity"
+
+FACE_COLUMNS = (FACEID_EMBEDDING, FACEID_MEASURED, IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY)
+"""Columns that a dataset has only where faces are embedded, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +109,10 @@ class DatasetSchema:
         slots: names of the identity slots; empty where there are none, and then there is no
             column `identity`.
         image_format: `png`, `jpeg` or `webp`.
+        faces: those of `FACE_COLUMNS` that there are, in order.
     """
 
     categories: tuple[str, ...]
     slots: tuple[str, ...]
     image_format: str
+    faces: tuple[str, ...] = ()

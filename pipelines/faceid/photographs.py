@@ -94,8 +94,8 @@ class InsightFaceEmbedder:
         }
 
     def _largest(self, image: Image.Image) -> FoundFace | None:
-        from insightface.app.common import Face
-        from insightface.utils import face_align
+        from insightface.app.common import Face  # pyright: ignore[reportMissingImports]
+        from insightface.utils import face_align  # pyright: ignore[reportMissingImports]
 
         pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])  # BGR
         boxes, points = self._detector.detect(pixels)
@@ -116,8 +116,8 @@ class InsightFaceEmbedder:
 
 def _analysis(model: str, device: str, threads: int) -> Any:
     try:
-        import onnxruntime
-        from insightface.app import FaceAnalysis
+        import onnxruntime  # pyright: ignore[reportMissingImports]
+        from insightface.app import FaceAnalysis  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
             "embedding photographs needs insightface, which is not installed: "

@@ -99,8 +99,7 @@ def _batches(config: FaceEmbedderConfig, first: int, last: int) -> Iterable[Pict
 def _export(average: FaceNetwork, config: FaceEmbedderConfig, folder: Path, name: str) -> None:
     weights = folder / WEIGHTS
     with write_whole(weights) as partial:
-        plain = average.to("cpu", memory_format=torch.contiguous_format)
-        save_face_network(plain, partial, {"licence": LICENCE})
+        save_face_network(average.to("cpu"), partial, {"licence": LICENCE})
     card = {
         "command": f"synthgen train face-embedder {name} --to {folder.name}",
         "file": weights.name,

@@ -7,6 +7,9 @@ from pydantic import Field
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError
 
+INSIGHTFACE_MODEL = "buffalo_l"
+"""Model pack that insightface takes by itself."""
+
 
 class DrawnEmbedderConfig(Section):
     """The project's own small recogniser of drawn and mini faces."""
@@ -23,7 +26,7 @@ class InsightFaceConfig(Section):
 
     kind: Literal["insightface"] = Field(description="Photographs (extra 'faceid').")
     model: str = Field(
-        default="buffalo_l",
+        default=INSIGHTFACE_MODEL,
         min_length=1,
         description="Folder of ONNX files (detector and recogniser), or the name of a model pack, "
         "which insightface downloads.",
@@ -55,8 +58,9 @@ def embedder_config(
         ConfigError: if a licence is given for `mini`, whose weight file says it.
     """
     if kind == "insightface":
-        chosen = {"model": model} if model else {}
-        return InsightFaceConfig(kind="insightface", licence=licence, **chosen)
+        return InsightFaceConfig(
+            kind="insightface", model=model or INSIGHTFACE_MODEL, licence=licence
+        )
     if licence is not None:
         raise ConfigError(
             f"the licence {licence!r} is given for the embedder {kind!r}, whose weight file says "

@@ -1,6 +1,8 @@
 """The whole configuration of a run."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from synthgen.config.base import Section
 from synthgen.config.cluster import ClusterConfig
@@ -32,6 +34,18 @@ class RunConfig(Section):
     cluster: ClusterConfig = Field(
         default=ClusterConfig(), description="On what the run runs; the data does not depend on it."
     )
+
+    @model_validator(mode="after")
+    def _somebody_is_asked_for(self) -> Self:
+        judged = self.verify.policy.min_identity_similarity is not None
+        wanted = self.verify.identity is not None and self.verify.identity.wanted is not None
+        if (judged or wanted) and self.identities.source != "faceid":
+            key = "policy.min_identity_similarity" if judged else "identity.wanted"
+            raise ValueError(
+                f"verify.{key} compares images with the people of a store; identities.source is "
+                f"{self.identities.source!r}, it must be 'faceid'"
+            )
+        return self
 
     def identity(self) -> dict[str, object]:
         """Return the part of the configuration that the data is a function of.

@@ -1,13 +1,21 @@
 """Section `verify`: how images are measured, and which are kept."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from synthgen.action_units import au_index
 from synthgen.config.base import Section
+from synthgen.config.embedder import EmbedderConfig
 
 _Bound = Annotated[float, Field(ge=0)]
+_Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+def _not_asked(value: object) -> bool:
+    """Tell what stays out of a stored configuration: older ones do not know it."""
+    return value is None
 
 
 class PolicyConfig(Section):
@@ -30,6 +38,18 @@ class PolicyConfig(Section):
         description="AU → largest |requested − measured|, instead of the bounds above; "
         "null = this AU is not judged.",
     )
+    min_identity_similarity: _Cosine | None = Field(
+        default=None,
+        exclude_if=_not_asked,
+        description="Least cosine [-1, 1] between the embedding of the image and that of the "
+        "person asked for; null = not judged. Needs verify.identity.",
+    )
+    max_similarity_to_forbidden: _Cosine | None = Field(
+        default=None,
+        exclude_if=_not_asked,
+        description="Largest cosine [-1, 1] between the embedding of the image and any of the "
+        "store verify.identity.forbidden; null = not judged.",
+    )
 
     @field_validator("per_au_tolerance")
     @classmethod
@@ -37,6 +57,30 @@ class PolicyConfig(Section):
         for name in value:
             au_index(name)
         return value
+
+
+class IdentityCheckConfig(Section):
+    """Who measures whether an image shows the person asked for."""
+
+    embedder: EmbedderConfig = Field(
+        description="What embeds the faces of images; best not the one that conditions them."
+    )
+    wanted: str | None = Field(
+        default=None,
+        description="Store of the people of identities.store by this embedder, under the same "
+        "identity_id; null: the embeddings that the pipeline is given.",
+    )
+    forbidden: str | None = Field(
+        default=None,
+        description="Store of people by this embedder whom no image may show, such as those whom "
+        "a model was trained on.",
+    )
+
+    def with_absolute_stores(self) -> Self:
+        """Return the section with paths that do not depend on the working folder."""
+        paths = {key: getattr(self, key) for key in ("wanted", "forbidden")}
+        absolute = {key: str(Path(path).absolute()) for key, path in paths.items() if path}
+        return self.model_copy(update=absolute)
 
 
 class VerifyConfig(Section):
@@ -54,6 +98,11 @@ class VerifyConfig(Section):
         default="mediapipe",
         description="'centered': the face stands where procedural and mini faces stand; "
         "'mediapipe': found by FaceMesh (extra 'alignment').",
+    )
+    identity: IdentityCheckConfig | None = Field(
+        default=None,
+        exclude_if=_not_asked,
+        description="Whether images show whom they were asked to; null = not measured.",
     )
     policy: PolicyConfig = Field(default=PolicyConfig(), description="Bounds an image must keep.")
     max_attempts: int = Field(
@@ -73,3 +122,19 @@ class VerifyConfig(Section):
         le=1000,
         description="Further specs of a stratum before a sample is dropped.",
     )
+
+    @model_validator(mode="after")
+    def _bounds_can_be_judged(self) -> Self:
+        policy, identity = self.policy, self.identity
+        if policy.min_identity_similarity is not None and identity is None:
+            raise ValueError(
+                "policy.min_identity_similarity needs an embedder: set verify.identity, such as "
+                "{embedder: {kind: mini}}"
+            )
+        forbidden = None if identity is None else identity.forbidden
+        if policy.max_similarity_to_forbidden is not None and forbidden is None:
+            raise ValueError(
+                "policy.max_similarity_to_forbidden needs a store of embeddings as "
+                "verify.identity.forbidden"
+            )
+        return self

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from synthgen.dataset import layout
+from synthgen.dataset.card_faces import faces_section
 from synthgen.dataset.card_strata import strata_section
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.run_record import RunRecord
@@ -23,6 +24,7 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         _contents(statistics),
         _action_units(statistics),
         _verification(statistics),
+        *faces_section(statistics.faces),
         strata_section(statistics, record.configuration),
         _origin(record),
         _configuration(record),

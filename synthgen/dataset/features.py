@@ -11,12 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from synthgen.action_units import AU_COUNT
-from synthgen.schema import DatasetSchema
+from synthgen.schema import FACEID_EMBEDDING, FACEID_MEASURED, DatasetSchema
 
 Feature = dict[str, Any]
 """One column, as `datasets` writes it in JSON."""
 
 _IMAGE: Feature = {"_type": "Image"}
+
+EMBEDDING_WIDTH = 512
+"""Numbers of a face embedding."""
 
 
 def data_features(schema: DatasetSchema) -> dict[str, Feature]:
@@ -31,6 +34,7 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
         **_emotion(schema),
         "identity_id": _value("string"),
         **_identity(schema),
+        **_faces(schema, embeddings=True),
         **_origin(),
     }
 
@@ -46,6 +50,7 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
         "replacement": _value("int32"),
         **_emotion(schema),
         "identity_id": _value("string"),
+        **_faces(schema, embeddings=False),
         **_origin(),
     }
 
@@ -78,14 +83,14 @@ def _value(dtype: str) -> Feature:
     return {"dtype": dtype, "_type": "Value"}
 
 
-def _au_vector() -> Feature:
-    return {"feature": _value("float32"), "length": AU_COUNT, "_type": "List"}
+def _vector(length: int) -> Feature:
+    return {"feature": _value("float32"), "length": length, "_type": "List"}
 
 
 def _measurements() -> dict[str, Feature]:
     return {
-        "aus": _au_vector(),
-        "aus_measured": _au_vector(),
+        "aus": _vector(AU_COUNT),
+        "aus_measured": _vector(AU_COUNT),
         "active_error": _value("float32"),
         "inactive_max": _value("float32"),
     }
@@ -101,6 +106,15 @@ def _identity(schema: DatasetSchema) -> dict[str, Feature]:
     if not schema.slots:
         return {}
     return {"identity": {slot: _value("string") for slot in schema.slots}}
+
+
+def _faces(schema: DatasetSchema, *, embeddings: bool) -> dict[str, Feature]:
+    vectors = (FACEID_EMBEDDING, FACEID_MEASURED)
+    return {
+        name: _vector(EMBEDDING_WIDTH) if name in vectors else _value("float32")
+        for name in schema.faces
+        if embeddings or name not in vectors
+    }
 
 
 def _origin() -> dict[str, Feature]:

@@ -2,6 +2,7 @@
 
 import math
 
+from synthgen.dataset.card_faces import faces_line
 from synthgen.dataset.inspection import Inspection
 from synthgen.dataset.statistics import Statistics
 
@@ -21,6 +22,7 @@ def describe_inspection(inspection: Inspection) -> str:
         lines.append(f"missing samples: {len(statistics.missing)}")
     if statistics.categories:
         lines.append(f"emotions: {_categories(statistics)}")
+    lines += faces_line(statistics.faces)
     if not inspection.problems:
         return "\n".join([*lines, "no problems: all checksums agree"])
     return "\n".join([*lines, "problems:", *(f"  {problem}" for problem in inspection.problems)])

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from synthgen.action_units import AU_COUNT
 from synthgen.dataset.features import (
+    EMBEDDING_WIDTH,
     Feature,
     arrow_schema,
     data_features,
@@ -17,7 +18,7 @@ from synthgen.dataset.features import (
 )
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
-from synthgen.schema import DatasetSchema, Reject, Row
+from synthgen.schema import FACEID_EMBEDDING, FACEID_MEASURED, DatasetSchema, Reject, Row
 
 ROWS_PER_GROUP = 250
 BYTES_PER_GROUP = 100_000_000
@@ -26,6 +27,7 @@ BYTES_PER_GROUP = 100_000_000
 # Arrow (to 25) writes a null of a fixed-length list into Parquet but cannot read it back:
 # https://github.com/apache/arrow/issues/35692. Twelve nulls in its place are read everywhere.
 _NO_MEASUREMENT = (None,) * AU_COUNT
+_NO_EMBEDDING = (None,) * EMBEDDING_WIDTH
 
 _IMAGE_BYTES = "image.bytes"
 
@@ -106,6 +108,9 @@ def _writer_options(features: Mapping[str, Feature]) -> dict[str, Any]:
 def _row_values(schema: DatasetSchema, row: Row) -> dict[str, Any]:
     values = _values(schema, row)
     values["image"] = {"bytes": row.image, "path": f"{row.sample_id}.{schema.image_format}"}
+    for name in (FACEID_EMBEDDING, FACEID_MEASURED):
+        if values[name] is None:
+            values[name] = _NO_EMBEDDING
     values["identity"] = {slot: row.identity[slot] for slot in schema.slots}
     return values
 

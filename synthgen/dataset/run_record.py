@@ -21,7 +21,8 @@ class RunRecord:
     Attributes:
         identity: identity of the data, nested JSON values: `configuration` (that of
             `RunConfig.identity`), `weights` (file → sha256), `versions` (package → version) and,
-            where the prior reads any, `labels` (file → sha256). It alone decides whether a run may
+            where there are any, `labels` (file → sha256) that the prior reads and `stores` (use →
+            sha256) of face embeddings. It alone decides whether a run may
             continue.
         samples: samples asked for.
         schema: what the columns depend on.
@@ -64,6 +65,7 @@ def parse_record(data: bytes) -> RunRecord:
                 categories=tuple(schema["categories"]),
                 slots=tuple(schema["slots"]),
                 image_format=schema["image_format"],
+                faces=tuple(schema.get("faces", ())),
             ),
         )
     except json_files.NOT_WHOLE as error:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import layout
+from synthgen.dataset.faces import FaceStatistics, FaceSums
 from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
@@ -52,6 +53,7 @@ class Statistics:
         rejected: reason → attempts that missed the policy.
         errors: attempts that ended in an error.
         missing: ids of the samples that have no row.
+        faces: how images show the people asked for; None where no faces were embedded.
     """
 
     rows: Mapping[str, int]
@@ -66,6 +68,7 @@ class Statistics:
     rejected: Mapping[str, int]
     errors: int
     missing: tuple[str, ...]
+    faces: FaceStatistics | None = None
 
     @property
     def total(self) -> int:
@@ -96,14 +99,16 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     markers = _in_order_of_splits(record, markers)
     categories = record.schema.categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
-    sums, strata = _AUSums(), StrataSums(record)
+    sums, strata, faces = _AUSums(), StrataSums(record), FaceSums(record.schema)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
     identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
     slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
     columns = [*strata.row_columns, "aus_measured", "identity_id", *(["identity"] * bool(quotas))]
     for marker in markers:
-        for batch in read_columns(storage, layout.data_file(*marker.key), columns):
+        file = layout.data_file(*marker.key)
+        for batch in read_columns(storage, file, [*columns, *faces.columns]):
             sums.add(batch)
+            faces.add(batch)
             strata.add_rows(batch)
             identities[marker.split].update(batch.column("identity_id").to_pylist())
             for slot, found in slots.items():
@@ -128,6 +133,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         rejected=dict(sorted(_total(marker.rejected for marker in markers).items())),
         errors=sum(marker.errors for marker in markers),
         missing=tuple(sample for marker in markers for sample in marker.missing),
+        faces=faces.statistics(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from samplers.plan import build_plan
 from synthgen.action_units import AU_NAMES, AUS
 from synthgen.dataset import Storage, read_record, read_statistics
+from synthgen.dataset.card_faces import faces_line
 from synthgen.dataset.statistics import Statistics
 from synthgen.dataset.strata import DRIFT, Drift, drifts
 from synthgen.report.run_summary import describe_reasons
@@ -73,7 +74,7 @@ def _head(found: Comparison) -> list[str]:
     ]
     if statistics.rejected:
         lines.append(describe_reasons(statistics.rejected))
-    return lines
+    return [*lines, *faces_line(statistics.faces)]
 
 
 def _strata_table(found: Comparison) -> list[str]:

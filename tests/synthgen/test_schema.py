@@ -10,7 +10,13 @@ from synthgen.schema import Reject, Row
 def test_a_reject_is_a_row_without_image_and_with_a_reason():
     row_fields = {field.name for field in dataclasses.fields(Row)}
     reject_fields = {field.name for field in dataclasses.fields(Reject)}
-    assert row_fields - reject_fields == {"image", "accepted", "identity"}
+    assert row_fields - reject_fields == {
+        "image",
+        "accepted",
+        "identity",
+        "faceid_embedding",
+        "faceid_measured",
+    }
     assert reject_fields - row_fields == {"reason", "detail"}
 
 

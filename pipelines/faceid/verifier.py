@@ -1,0 +1,139 @@
+"""Measure whether images show the people that they were asked to show."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL.Image import Image
+
+from pipelines.faceid.embedder import FaceEmbedder
+from pipelines.faceid.loading import load_embedder
+from pipelines.faceid.measurement import NOBODY, IdentityMeasurement
+from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.store import FaceStore, read_store
+from synthgen.config.verify import IdentityCheckConfig
+from synthgen.errors import StoreError
+
+
+class IdentityVerifier:
+    """Embeds the faces of images and compares them with whom they should and must not show.
+
+    A measurement is a function of its image and its person alone.
+
+    Args:
+        embedder: what embeds.
+        wanted: the people asked for, by this embedder; None: as the pipeline is given them.
+        forbidden: people who must not appear, by this embedder.
+
+    Attributes:
+        name: name of the embedder.
+
+    Raises:
+        StoreError: if a store was made by another embedder.
+    """
+
+    def __init__(
+        self,
+        embedder: FaceEmbedder,
+        wanted: FaceStore | None = None,
+        forbidden: FaceStore | None = None,
+    ) -> None:
+        self.name = embedder.name
+        self._embedder = embedder
+        self._wanted = wanted
+        self._forbidden = forbidden
+        for store in (wanted, forbidden):
+            if store is not None and store.about.embedder != embedder.fingerprint:
+                raise StoreError(
+                    f"{store.where} holds embeddings of {store.about.embedder!r} "
+                    f"({store.about.embedder_name}); verify.identity.embedder is {self.name}, "
+                    f"{embedder.fingerprint!r}: embed its photographs by that"
+                )
+
+    @classmethod
+    def from_config(
+        cls, config: IdentityCheckConfig, device: str, threads: int = 1
+    ) -> "IdentityVerifier":
+        """Load embedder and stores.
+
+        Raises:
+            WeightsError: if weights are missing or do not fit.
+            MissingDependencyError: if the embedder's package is not installed.
+            StoreError: if a store cannot be read or was made by another embedder.
+        """
+        embedder = load_embedder(config.embedder, device, threads)
+        return cls(embedder, _store(config.wanted), _store(config.forbidden))
+
+    def check(self, person: FaceIdentity | None) -> None:
+        """Refuse a person who cannot be compared with what the embedder finds.
+
+        Raises:
+            StoreError: if the person's embeddings are another embedder's, or the store of wanted
+                people does not know the person.
+        """
+        if person is None:
+            return
+        if self._wanted is not None:
+            if person.identity_id not in self._wanted.rows:
+                raise StoreError(
+                    f"{self._wanted.where} (verify.identity.wanted) does not hold "
+                    f"{person.identity_id!r}, whom identities.store names"
+                )
+        elif person.embedder != self._embedder.fingerprint:
+            raise StoreError(
+                f"the embeddings of {person.identity_id} are of {person.embedder!r}; "
+                f"verify.identity.embedder is {self.name}, {self._embedder.fingerprint!r}: name a "
+                "store of the same people by that as verify.identity.wanted"
+            )
+
+    def measure(
+        self, images: Sequence[Image], people: Sequence[FaceIdentity | None]
+    ) -> list[IdentityMeasurement]:
+        """Measure RGB images, each with the person that it was to show, or None.
+
+        Raises:
+            StoreError: if a person cannot be compared; see `check`.
+        """
+        found = self._embedder.embed(images)
+        return [
+            self._compare(embedding, person) if faces else NOBODY
+            for embedding, faces, person in zip(found.embeddings, found.faces, people, strict=True)
+        ]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what measurements are a function of; as `ImageSource.fingerprint`, and `stores`.
+
+        Stores go by use → sha256.
+        """
+        uses = {"wanted": self._wanted, "forbidden": self._forbidden}
+        stores = {
+            f"verify.identity.{use}": store.fingerprint
+            for use, store in uses.items()
+            if store is not None
+        }
+        return {**self._embedder.provenance(), "stores": stores}
+
+    def _compare(self, embedding: np.ndarray, person: FaceIdentity | None) -> IdentityMeasurement:
+        name, forbidden = self._nearest_forbidden(embedding)
+        similarity = None if person is None else _cosine(self._embedding_of(person), embedding)
+        return IdentityMeasurement(embedding, similarity, forbidden, name)
+
+    def _embedding_of(self, person: FaceIdentity) -> np.ndarray:
+        self.check(person)
+        return (person if self._wanted is None else self._wanted.face(person.identity_id)).mean
+
+    def _nearest_forbidden(self, embedding: np.ndarray) -> tuple[str | None, float | None]:
+        if self._forbidden is None:
+            return None, None
+        cosines = self._forbidden.embeddings @ embedding  # [rows], one image at a time
+        nearest = int(cosines.argmax())
+        name = self._forbidden.identity_ids[nearest]
+        return name, _cosine(self._forbidden.embeddings[nearest], embedding)
+
+
+def _store(path: str | None) -> FaceStore | None:
+    return None if path is None else read_store(path)
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.clip(np.dot(one.astype(np.float64), other.astype(np.float64)), -1, 1))
