@@ -45,7 +45,11 @@ SENTENCES = [
         "output.splits: split name 'all' must be a plain word other than 'all'",
     ),
     ("pipeline.bath", 3, "unknown key pipeline.bath"),
-    ("pipeline.name", "paint", "pipeline.name is 'paint'; it must be 'procedural' or 'fineface'"),
+    (
+        "pipeline.name",
+        "paint",
+        "pipeline.name is 'paint'; it must be 'procedural', 'fineface' or 'fineface-faceid'",
+    ),
     ("pipeline.name", GONE, "key pipeline.name is missing"),
     ("pipeline", 3, "pipeline is 3; it must be a mapping"),
     (
