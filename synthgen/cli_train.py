@@ -58,6 +58,14 @@ def fineface(
     _train(train_fineface, config, to, overrides, stop_at)
 
 
+@train_app.command()
+def faceid(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
+    """Train the face adapter that shows people by their embeddings."""
+    from pipelines.training.faceid import train_faceid
+
+    _train(train_faceid, config, to, overrides, stop_at)
+
+
 @train_app.command("au-net")
 def au_net(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the AU network of the embedded verifier."""

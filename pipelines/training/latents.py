@@ -93,6 +93,16 @@ class LatentStore:
         """Channels, height and width of a latent."""
         return self._latents.shape[1:]
 
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return self._count
+
+    def rows(self, step: int) -> list[int]:
+        """Return the examples of a step's batch, in order."""
+        places = range(step * self._batch_size, (step + 1) * self._batch_size)
+        return [self._order(place)[0] for place in places]
+
     def batches(self, first: int, last: int) -> Iterator[LatentBatch]:
         """Yield the batches of steps `first` to `last`; each is a function of its step alone."""
         for step in range(first, last):

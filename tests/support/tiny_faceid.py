@@ -44,9 +44,10 @@ def face_adapter_state(strength: float = 0.5) -> dict[str, dict[str, Tensor]]:
         "norm.bias": normal(TEXT_WIDTH, scale=0.1),
     }
     attention = {}
-    cross = [path for path in tiny_unet(0).attn_processors if ".attn2." in path]
+    unet = tiny_unet(0)
+    cross = [path.removesuffix(".processor") for path in unet.attn_processors if ".attn2." in path]
     for number, path in enumerate(cross):
-        width = tiny_unet(0).get_submodule(path.removesuffix(".processor")).inner_dim
+        width = unet.get_parameter(f"{path}.to_v.weight").shape[0]
         for kind in "kv":
             name = f"{2 * number + 1}.to_{kind}_ip.weight"
             attention[name] = normal(width, TEXT_WIDTH, scale=strength)

@@ -19,7 +19,7 @@ from pipelines.weights import fetch_weights
 from samplers.identities.face_identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
-from synthgen.config import FaceIdConfig, RunConfig, load_config, parse_config
+from synthgen.config import FaceIdConfig, FaceIdWeights, RunConfig, load_config, parse_config
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "faceid-sd15.yaml"
@@ -256,6 +256,7 @@ def test_people_need_a_pipeline_that_shows_them_and_the_reverse(
 def test_the_example_names_the_published_weights() -> None:
     found = load_config(EXAMPLE)
     assert isinstance(found.pipeline, FaceIdConfig)
+    assert isinstance(found.pipeline.weights, FaceIdWeights)
     assert found.pipeline.weights.weight_prefix == "sd15_"
     assert found.pipeline.weights.weight_name == "ip-adapter-faceid-portrait-v11_sd15.bin"
     check_pipeline(found)
