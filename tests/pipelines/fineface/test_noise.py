@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
 
 from pipelines.fineface.noise import first_noise, own_generator
+from pipelines.fineface.source import FineFaceSource
 from samplers.spec import Attempt, SampleSpec
+from synthgen.config import FineFaceConfig
 
 SHAPE = (4, 32, 32)
 SPEC = SampleSpec(
@@ -45,3 +49,17 @@ def test_later_attempts_blend_and_keep_the_variance(share):
     assert torch.allclose(blend, (1 - share) ** 0.5 * shared + share**0.5 * own, atol=1e-6)
     correlation = (blend * shared).mean().item()
     assert correlation == pytest.approx((1 - share) ** 0.5, abs=0.06)
+
+
+def test_a_sampler_that_draws_on_its_way_draws_the_same_for_an_identity(sd_folder, fineface_folder):
+    weights = {"base": str(sd_folder), "fineface": str(fineface_folder)}
+    config = {"name": "fineface", "weights": weights, "num_inference_steps": 2}
+    source = FineFaceSource(FineFaceConfig.model_validate(config), "cpu")
+    scheduler = source._pipeline.scheduler
+    source._pipeline.scheduler = EulerAncestralDiscreteScheduler.from_config(scheduler.config)
+    shared = [Attempt(SPEC, 0, seed, 9, 0.0) for seed in (5, 6)]
+    one, other, blend = (
+        np.asarray(source.paint([attempt])[0]) for attempt in (*shared, Attempt(SPEC, 1, 5, 9, 0.3))
+    )
+    assert np.array_equal(one, other)
+    assert not np.array_equal(one, blend)
