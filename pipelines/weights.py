@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthgen.config import FaceIdConfig, FineFaceConfig, RunConfig
+from synthgen.config.verify import IdentityCheckConfig
 
 if TYPE_CHECKING:
     from pipelines.fineface.weights import FineFaceFolders
@@ -18,8 +19,13 @@ def fetch_weights(config: RunConfig) -> list[Path]:
 
     Raises:
         WeightsError: if something is missing and cannot be fetched, or does not fit.
+        MissingDependencyError: if an optional package that fetches is not installed.
     """
-    return [*_pipeline_weights(config), *_verifier_weights(config.verify.weights)]
+    return [
+        *_pipeline_weights(config),
+        *_verifier_weights(config.verify.weights),
+        *_embedder_weights(config.verify.identity),
+    ]
 
 
 def _pipeline_weights(config: RunConfig) -> list[Path]:
@@ -54,3 +60,11 @@ def _verifier_weights(weights: str) -> list[Path]:
     if weights == "mini":
         return []
     return [fetch_libreface() if weights == "libreface" else find_weight_file(weights)]
+
+
+def _embedder_weights(check: IdentityCheckConfig | None) -> list[Path]:
+    if check is None:
+        return []
+    from pipelines.faceid.loading import load_embedder
+
+    return [path for file in load_embedder(check.embedder).files for path in _unless_embedded(file)]

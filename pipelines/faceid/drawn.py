@@ -45,6 +45,7 @@ class DrawnFaceEmbedder:
     def __init__(self, network: FaceNetwork, file: Path, name: str, licence: str) -> None:
         self.name = name
         self.licence = licence
+        self.files = (file,)
         self._network = network
         self._weights = {file.name: file_sha256(file)}
         self.fingerprint = f"sha256:{self._weights[file.name]}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,11 +54,13 @@ class FaceEmbedder(Protocol):
         fingerprint: `sha256:…` of the recogniser's file; embeddings of equal fingerprints can be
             compared, others never.
         licence: licence that its embeddings bring with them.
+        files: its weight files.
     """
 
     name: str
     fingerprint: str
     licence: str
+    files: tuple[Path, ...]
 
     def embed(self, images: Sequence[Image]) -> FaceEmbeddings:
         """Embed the largest face of each RGB image of any size."""

@@ -42,7 +42,8 @@ class InsightFaceEmbedder:
         self.licence = licence
         self._detector = analysis.models["detection"]
         self._recogniser = analysis.models["recognition"]
-        files = [Path(analysis.models[task].model_file) for task in _TASKS]
+        files = tuple(Path(analysis.models[task].model_file) for task in _TASKS)
+        self.files = files
         width = self._recogniser.output_shape[-1]
         if width != FACEID_WIDTH:
             raise WeightsError(

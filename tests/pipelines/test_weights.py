@@ -1,10 +1,11 @@
 import pytest
 import torch
+from tiny_face_embedder import face_embedder
 from tiny_mini import make_mini
 
 from pipelines.libreface.network import LibreFaceNetwork
 from pipelines.weights import fetch_weights
-from synthgen.config import parse_config
+from synthgen.config import VerifyConfig, parse_config
 from synthgen.errors import WeightsError
 
 
@@ -25,6 +26,14 @@ def config(weights, pipeline=None):
 
 def test_embedded_weights_need_no_fetching():
     assert fetch_weights(config("mini")) == []
+
+
+def test_a_face_embedder_of_ones_own_is_named(tmp_path):
+    file = tmp_path / "tiny.safetensors"
+    face_embedder(tmp_path)
+    check = {"embedder": {"kind": "mini", "weights": str(file)}}
+    verify = VerifyConfig.model_validate({"weights": "mini", "identity": check})
+    assert fetch_weights(config("mini").model_copy(update={"verify": verify})) == [file]
 
 
 def test_embedded_fineface_needs_no_fetching(monkeypatch, tmp_path):
