@@ -150,7 +150,7 @@ def _candidates(schema: pa.Schema) -> list[str]:
 
 def _about_people(schema: pa.Schema) -> list[str]:
     wanted = (first_of(schema.names, ID_NAMES), first_of(schema.names, SPLIT_NAMES), "photo")
-    return [name for name in wanted if name in schema.names]
+    return [name for name in wanted if name is not None and name in schema.names]
 
 
 def _is_list(kind: pa.DataType) -> bool:
