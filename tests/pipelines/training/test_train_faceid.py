@@ -3,6 +3,7 @@
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_only_the_face_adapter_learns(files: Path, base: FrozenBase, batch: Peop
     kept = copy.deepcopy(au_adapter.state_dict())
     learner = FaceIdLearner(settings(), base, au_adapter, CPU)
     start = copy.deepcopy(learner.network.state_dict())
-    processors = base.unet.attn_processors
+    processors: Any = base.unet.attn_processors
     assert torch.equal(processors[f"{ATTENTION}.processor"].to_v_ip[0].weight, text)
 
     for _ in range(2):
