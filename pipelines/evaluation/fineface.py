@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.evaluation.clip_images import find_encoder
 from pipelines.evaluation.findings import Instruments, examine
 from pipelines.evaluation.gallery import Gallery
-from pipelines.evaluation.judges import AUJudge, SecondJudge, VerifierJudge
+from pipelines.evaluation.judges import SecondJudge, VerifierJudge
 from pipelines.evaluation.painting import Candidate, candidate_of
 from pipelines.evaluation.prompts import AskedPrompt, unseen_prompts
 from pipelines.evaluation.protocols import Protocol, neutral_requests
@@ -56,7 +56,7 @@ class FineFaceEvaluator:
         self._adapters = [] if settings.encoders is None else find_adapters(settings.encoders)
         second = None if settings.judge is None else SecondJudge.from_file(settings.judge)
         verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=self._device)
-        judges: list[AUJudge] = [VerifierJudge(verifier)]
+        judges: list[Any] = [VerifierJudge(verifier)]
         if second is not None:
             judges.append(second)
         embedder = find_encoder(locate(settings.pipeline().weights).base)

@@ -91,8 +91,9 @@ class FineFacePipeline(StableDiffusionPipeline):
                 drawn faces of 128×128: their base, with their AU adapter loaded and without a
                 safety checker. Otherwise what `DiffusionPipeline.from_pretrained` takes. A folder
                 of the name `mini` is not looked at; write `"./mini"` for it.
-            kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype`; they go
-                before what is said above. With `au_adapter=None` the embedded base comes alone.
+            kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype` (float32 for
+                the embedded weights); they go before what is said above. With `au_adapter=None`
+                the embedded base comes alone.
 
         Raises:
             WeightsError: if the embedded weights are incomplete.
@@ -100,9 +101,12 @@ class FineFacePipeline(StableDiffusionPipeline):
         if pretrained_model_name_or_path != MINI:
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         folders = locate(MINI)
-        unchecked = {"safety_checker": None, "requires_safety_checker": False}
+        # Without a number format, transformers keeps the files' own and diffusers does not.
+        own = {"safety_checker": None, "requires_safety_checker": False, "dtype": torch.float32}
+        if "torch_dtype" in kwargs:
+            del own["dtype"]
         with no_progress_bars():
-            pipeline = super().from_pretrained(folders.base, **{**unchecked, **kwargs})
+            pipeline = super().from_pretrained(folders.base, **{**own, **kwargs})
             if "au_adapter" not in kwargs:
                 pipeline.load_au_adapter(folders.fineface)
         return pipeline

@@ -40,14 +40,15 @@ def export_clip(
     Returns:
         The folder, with `text_encoder`, `tokenizer`, `image_encoder` and `feature_extractor`.
     """
-    text = CLIPTextModel(clip.config.text_config)
+    sizes: Any = clip.config
+    text: Any = CLIPTextModel(sizes.text_config)
     _fill(text, clip)
-    image = CLIPVisionModelWithProjection(clip.config.vision_config)
+    image: Any = CLIPVisionModelWithProjection(sizes.vision_config)
     _fill(image, clip)
     text.to(torch.float16).save_pretrained(folder / TEXT)
     image.to(torch.float16).save_pretrained(folder / IMAGE)
     tokenizer.save_pretrained(folder / TOKENIZER)
-    _processor(clip).save_pretrained(folder / PROCESSOR)
+    _processor(sizes.vision_config.image_size).save_pretrained(folder / PROCESSOR)
     files = {part: file_sha256(folder / part / "model.safetensors") for part in (TEXT, IMAGE)}
     for part, sha256 in files.items():
         card = {**about, "file": "model.safetensors", "sha256": sha256, "held_out": held_out}
@@ -75,8 +76,6 @@ def _name(name: str, state: dict[str, Tensor]) -> str:
     raise KeyError(name)
 
 
-def _processor(clip: CLIPModel) -> CLIPImageProcessor:
-    side = clip.config.vision_config.image_size
-    return CLIPImageProcessor(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-    )
+def _processor(side: int) -> Any:
+    make: Any = CLIPImageProcessor
+    return make(size={"shortest_edge": side}, crop_size={"height": side, "width": side})

@@ -53,11 +53,13 @@ def export_base(
     Returns:
         The folder of the base.
     """
-    pipeline = StableDiffusionPipeline(
+    make: Any = StableDiffusionPipeline
+    half: Any = copy.deepcopy(unet)
+    pipeline = make(
         vae=_loaded(AutoencoderKL, vae_folder),
         text_encoder=_loaded(CLIPTextModel, clip_folder / TEXT),
         tokenizer=CLIPTokenizer.from_pretrained(clip_folder / TOKENIZER),
-        unet=copy.deepcopy(unet).to("cpu", torch.float16),
+        unet=half.to("cpu", torch.float16),
         scheduler=DDIMScheduler.from_config(
             scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1
         ),

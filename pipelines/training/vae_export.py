@@ -83,7 +83,7 @@ def aus_that_survive(
 
 @torch.inference_mode()
 def _through(
-    vae: AutoencoderKL, images: list[Image]
+    vae: Any, images: list[Image]
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n 3 H W"]]:
     latents, decoded = [], []
     for start in range(0, len(images), _AT_ONCE):
@@ -95,7 +95,7 @@ def _through(
     return torch.cat(latents), torch.cat(decoded)
 
 
-def _half(vae: AutoencoderKL) -> AutoencoderKL:
-    copy = AutoencoderKL.from_config(vae.config)
+def _half(vae: AutoencoderKL) -> Any:
+    copy: Any = AutoencoderKL.from_config(vae.config)
     copy.load_state_dict(vae.state_dict())
     return copy.to(torch.float16)
