@@ -1,5 +1,6 @@
 """Configuration of `synthgen train au-net`: one YAML file, checked, immutable."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -19,6 +20,18 @@ class ExpressionShare(Section):
         description="Chance of each AU to be active [0, 1], whatever the others do; 'emotions': "
         "the prototype and the variants of an emotion category, all categories alike."
     )
+
+
+def check_expressions(kinds: Sequence[ExpressionShare], intensity: IntensityRange) -> None:
+    """Refuse shares that do not add up to 1, and intensities outside [0, 5].
+
+    Raises:
+        ValueError: with the sum, or the first intensity outside.
+    """
+    if abs((total := sum(kind.share for kind in kinds)) - 1) > 1e-6:
+        raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
+    if outside := intensity.outside():
+        raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
 
 
 class FacesConfig(Section):
@@ -44,10 +57,7 @@ class FacesConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "FacesConfig":
-        if abs((total := sum(kind.share for kind in self.expressions)) - 1) > 1e-6:
-            raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
-        if outside := self.intensity.outside():
-            raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
+        check_expressions(self.expressions, self.intensity)
         return self
 
 

@@ -24,7 +24,7 @@ from pipelines.training.au_metrics import AUAgreement, agreement
 from pipelines.training.au_trainer import AUTrainer
 from pipelines.training.card import write_card
 from pipelines.training.checkpoint import load_checkpoint, save_checkpoint
-from pipelines.training.loader import load_batches
+from pipelines.training.loader import batch_places, load_batches
 from pipelines.training.sameness import check_same, what_counts
 from pipelines.training.session import CHECKPOINT, training_folder
 from pipelines.training.whole_files import writing
@@ -120,8 +120,7 @@ def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int)
 
 
 def _batches(config: AUNetworkConfig, first: int, last: int) -> Iterator[Face]:
-    size = config.batch_size
-    places = (range(step * size, (step + 1) * size) for step in range(first, last))
+    places = batch_places(config.batch_size, first, last)
     return load_batches(TrainingFaces(config), places, config.workers)
 
 

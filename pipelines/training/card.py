@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipelines.training.whole_files import write_text_whole
 from synthgen.revision import git_revision
 
 _PACKAGES = ("synthgen", "torch", "skia-python", "numpy", "pillow")
@@ -16,12 +17,13 @@ def write_card(path: Path, content: Mapping[str, Any]) -> None:
     """Write a card as JSON, whole or not at all; numbers that are not finite become null.
 
     The versions of the packages that compute and the revision of the sources are added.
+
+    Raises:
+        OutputError: if it cannot be written.
     """
     card = {**content, "revision": git_revision(), "versions": package_versions()}
-    partial = path.with_name(path.name + ".partial")
     text = json.dumps(_finite(card), indent=1, ensure_ascii=False, allow_nan=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_text_whole(path, text + "\n")
 
 
 def package_versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """`synthgen train clip`: train the text encoder that conditions, and its image encoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from pipelines.training.clip_export import TOKENIZER, export_clip, top1
 from pipelines.training.clip_learner import ClipLearner
 from pipelines.training.examples import Examples, examples_of
 from pipelines.training.learner import pick_training_device
-from pipelines.training.loader import load_batches
+from pipelines.training.loader import batch_places, load_batches
 from pipelines.training.sameness import what_counts
 from pipelines.training.session import CHECKPOINT, Session, training_folder
 from pipelines.training.tokenizer import train_tokenizer
@@ -60,7 +60,7 @@ def train_clip(
         folder,
         what_counts(config, **examples.fingerprint),
         lambda first, last: load_batches(
-            pairs, _places(config.batch_size, first, last), config.workers
+            pairs, batch_places(config.batch_size, first, last), config.workers
         ),
     )
     session.resume()
@@ -86,11 +86,6 @@ def _tokenizer(config: CLIPConfig, examples: Examples, folder: Path) -> CLIPToke
     with writing(path):
         tokenizer.save_pretrained(path)
     return tokenizer
-
-
-def _places(batch_size: int, first: int, last: int) -> Iterator[range]:
-    for step in range(first, last):
-        yield range(step * batch_size, (step + 1) * batch_size)
 
 
 def _measured(

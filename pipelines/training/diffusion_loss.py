@@ -1,6 +1,6 @@
 """The loss of a diffusion model (Ho et al. 2020, Eq. 14; v: Salimans and Ho 2022, App. D)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,35 @@ def draw_timesteps(
     middle = settings.timesteps == "middle"
     share = (1.5 * torch.randn(count)).sigmoid() if middle else torch.rand(count)
     return (share * total).long().clamp(max=total - 1).to(device)
+
+
+class Noised(NamedTuple):
+    """Latents with noise, and what a model is to make of them.
+
+    Attributes:
+        latents: noisy latents [B, c, h, w].
+        timesteps: their timesteps [B].
+        target: what the model is to predict [B, c, h, w].
+    """
+
+    latents: Tensor
+    timesteps: Tensor
+    target: Tensor
+
+
+def noised(latents: Float[Tensor, "B c h w"], scheduler: Any, settings: NoiseSettings) -> Noised:
+    """Draw noise and timesteps from torch's generator and put the noise on the latents.
+
+    Args:
+        latents: scaled latents.
+        scheduler: the noise schedule.
+        settings: how timesteps are drawn.
+    """
+    noise = torch.randn(latents.shape).to(latents.device)
+    total = scheduler.config["num_train_timesteps"]
+    timesteps = draw_timesteps(len(latents), total, settings, latents.device)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    return Noised(noisy, timesteps, target_of(scheduler, latents, noise, timesteps))
 
 
 def target_of(

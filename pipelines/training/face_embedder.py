@@ -15,7 +15,7 @@ from pipelines.training.face_embedder_config import FaceEmbedderConfig
 from pipelines.training.face_embedder_learner import FaceEmbedderLearner
 from pipelines.training.face_people import Pictures, TrainingPictures, held_out_pictures
 from pipelines.training.learner import pick_training_device
-from pipelines.training.loader import load_batches
+from pipelines.training.loader import batch_places, load_batches
 from pipelines.training.session import Session, training_folder, what_counts
 from pipelines.training.whole_files import write_whole
 from synthgen.config.loading import load_section
@@ -91,8 +91,7 @@ def evaluate_embedder(
 
 
 def _batches(config: FaceEmbedderConfig, first: int, last: int) -> Iterable[Pictures]:
-    size = config.batch_size
-    places = (range(step * size, (step + 1) * size) for step in range(first, last))
+    places = batch_places(config.batch_size, first, last)
     return load_batches(TrainingPictures(config), places, config.workers)
 
 

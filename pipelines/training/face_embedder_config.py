@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.training.au_config import ExpressionShare
+from pipelines.training.au_config import ExpressionShare, check_expressions
 from pipelines.training.judge_config import JudgeAugmentation
 from pipelines.training.settings import Cycle, TrainingSettings
 from synthgen.config.base import Section
@@ -36,10 +36,7 @@ class PeopleConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "PeopleConfig":
-        if abs((total := sum(kind.share for kind in self.expressions)) - 1) > 1e-6:
-            raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
-        if outside := self.intensity.outside():
-            raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
+        check_expressions(self.expressions, self.intensity)
         return self
 
 

@@ -4,7 +4,6 @@ CosFace: Wang et al., CVPR 2018, Eq. 4. ArcFace: Deng et al., CVPR 2019, Eq. 3.
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -65,11 +64,6 @@ class FaceEmbedderLearner(Learner):
         loss = margin_loss(cosines, batch.people, self._config.margin, self._risen())
         right = (cosines.argmax(1) == batch.people).float().mean()
         return {"loss": loss, "right": right}
-
-    def parts(self, batch: Pictures) -> Sequence[Pictures]:
-        """Cut a batch into parts, on the device."""
-        pieces = [value.to(self.device).chunk(self.settings.accumulate) for value in batch]
-        return [Pictures(*piece) for piece in zip(*pieces, strict=True)]
 
     def _risen(self) -> float:
         return min(1.0, (self.step + 1) / self._rising) if self._rising else 1.0

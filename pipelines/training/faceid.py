@@ -25,14 +25,13 @@ from pipelines.hub import resolve
 from pipelines.training.about import about_training
 from pipelines.training.base_parts import encoder_sha256, load_vae
 from pipelines.training.card import write_card
-from pipelines.training.data_config import WORDS
 from pipelines.training.examples import Examples, examples_of
 from pipelines.training.faceid_config import FaceIdTrainingConfig
 from pipelines.training.faceid_learner import FaceIdLearner
 from pipelines.training.faceid_people import embed_people, people_batches, portrait_of
 from pipelines.training.faceid_sheet import paint_people
 from pipelines.training.frozen_base import FrozenBase, find_base, load_base
-from pipelines.training.latents import LatentStore
+from pipelines.training.latent_stores import images_made_of, open_latents
 from pipelines.training.learner import pick_training_device
 from pipelines.training.sameness import what_counts
 from pipelines.training.session import Session, training_folder
@@ -84,9 +83,13 @@ def train_faceid(
     config = load_section(config_path, FaceIdTrainingConfig, overrides)
     parts = _load(config, training_folder(out))
     facts = _facts(parts)
-    store = _latents(parts, facts)
+    examples, base = parts.examples, parts.base
+    vae = load_vae(base.folder / "vae", parts.device)
+    store = open_latents(
+        config, parts.folder, examples, vae, base.tokenizer, facts["vae_encoder_sha256"]
+    )
     embeddings = embed_people(
-        parts.folder, parts.examples, store.count, parts.embedder, _made_of(parts)
+        parts.folder, examples, store.count, parts.embedder, images_made_of(config, examples)
     )
     learner = FaceIdLearner(config, parts.base, _au_adapter(parts), parts.device)
     session = Session(
@@ -141,30 +144,6 @@ def _facts(parts: _Parts) -> dict[str, Any]:
 
 def _weight_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".ckpt"))
-
-
-def _made_of(parts: _Parts) -> dict[str, Any]:
-    config = parts.config
-    return {
-        "data": config.data.model_dump(mode="json", exclude=WORDS),
-        "seed": config.seed,
-        **parts.examples.fingerprint,
-    }
-
-
-def _latents(parts: _Parts, facts: dict[str, Any]) -> LatentStore:
-    config = parts.config
-    return LatentStore(
-        Path(config.latents) if config.latents else parts.folder / "latents",
-        parts.examples,
-        config.examples,
-        load_vae(parts.base.folder / "vae", parts.device),
-        parts.base.tokenizer,
-        {"vae_encoder": facts["vae_encoder_sha256"], **_made_of(parts)},
-        batch_size=config.batch_size,
-        seed=config.seed,
-        drop_caption=config.drop_caption,
-    )
 
 
 def _au_adapter(parts: _Parts) -> AUAdapter | None:

@@ -1,7 +1,7 @@
 """One step after another for the face adapter beside a frozen base."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.unfused_lora import unfused_lora
-from pipelines.training.diffusion_loss import diffusion_loss, draw_timesteps, target_of
+from pipelines.training.diffusion_loss import diffusion_loss, noised
 from pipelines.training.faceid_config import FaceIdTrainingConfig
 from pipelines.training.faceid_network import FaceAdapter
 from pipelines.training.faceid_people import PeopleBatch
@@ -44,14 +44,13 @@ class FaceIdLearner(Learner):
     def losses(self, batch: PeopleBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch; some of its people are hidden, for guidance."""
         scheduler, settings = self._base.scheduler, self._config.noise
-        noise = torch.randn(batch.latents.shape).to(self.device)
-        total = scheduler.config["num_train_timesteps"]
-        timesteps = draw_timesteps(len(noise), total, settings, self.device)
-        shown = (torch.rand(len(noise), 1) >= self._config.drop_face).to(self.device)
-        noisy: Tensor = scheduler.add_noise(batch.latents, noise, timesteps)  # pyright: ignore
-        predicted = self.predict(noisy, timesteps, batch.input_ids, batch.aus, batch.faces * shown)
-        target = target_of(scheduler, batch.latents, noise, timesteps)
-        return {"loss": diffusion_loss(predicted, target, timesteps, scheduler, settings)}
+        seen = noised(batch.latents, scheduler, settings)
+        shown = (torch.rand(len(batch.latents), 1) >= self._config.drop_face).to(self.device)
+        predicted = self.predict(
+            seen.latents, seen.timesteps, batch.input_ids, batch.aus, batch.faces * shown
+        )
+        loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
+        return {"loss": loss}
 
     def predict(
         self,
@@ -77,11 +76,6 @@ class FaceIdLearner(Learner):
             seen = (text, [self.network(faces)])
             first = unet.conv_in.weight.dtype  # the UNet's own: the adapter in it has another
             return unet(noisy.to(first), timesteps, seen).sample.float()
-
-    def parts(self, batch: PeopleBatch) -> Sequence[PeopleBatch]:
-        """Cut a batch into parts, on the device."""
-        cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
-        return [PeopleBatch(*parts) for parts in zip(*cut, strict=True)]
 
     @contextlib.contextmanager
     def _expression(self, aus: Tensor) -> Iterator[None]:

@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL.Image import Image
 
 from pipelines.training.about import about_training
 from pipelines.training.base_parts import encoder_sha256, load_vae
-from pipelines.training.data_config import WORDS
-from pipelines.training.examples import Examples, examples_of
+from pipelines.training.examples import examples_of
 from pipelines.training.fineface_config import FineFaceTrainingConfig
 from pipelines.training.fineface_export import PUBLISHED, export_adapter
 from pipelines.training.fineface_learner import FineFaceLearner
 from pipelines.training.fineface_sheet import paint_sheet
 from pipelines.training.frozen_base import FrozenBase, find_base, load_base
-from pipelines.training.latents import LatentStore
+from pipelines.training.latent_stores import open_latents
 from pipelines.training.learner import pick_training_device
 from pipelines.training.sameness import what_counts
 from pipelines.training.session import Session, training_folder
@@ -65,7 +63,8 @@ def train_fineface(
         "vae_encoder_sha256": encoder_sha256(base.folder / "vae"),
         **examples.fingerprint,
     }
-    store = _store(config, base, folder, examples, facts, device)
+    vae = load_vae(base.folder / "vae", device)
+    store = open_latents(config, folder, examples, vae, base.tokenizer, facts["vae_encoder_sha256"])
     learner = FineFaceLearner(config, base, device)
     session = Session(
         "fineface",
@@ -82,33 +81,6 @@ def train_fineface(
         )
         export_adapter(learner.average, folder, config.export, about)
     return folder / PUBLISHED
-
-
-def _store(
-    config: FineFaceTrainingConfig,
-    base: FrozenBase,
-    folder: Path,
-    examples: Examples,
-    facts: dict[str, Any],
-    device: torch.device,
-) -> LatentStore:
-    made_of = {
-        "vae_encoder": facts["vae_encoder_sha256"],
-        "data": config.data.model_dump(mode="json", exclude=WORDS),
-        "seed": config.seed,
-        **examples.fingerprint,
-    }
-    return LatentStore(
-        Path(config.latents) if config.latents else folder / "latents",
-        examples,
-        config.examples,
-        load_vae(base.folder / "vae", device),
-        base.tokenizer,
-        made_of,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        drop_caption=config.drop_caption,
-    )
 
 
 def _sheet(config: FineFaceTrainingConfig, base: FrozenBase, learner: FineFaceLearner) -> Image:

@@ -1,7 +1,5 @@
 """One step after another for the AU adapter beside a frozen base."""
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.unfused_lora import unfused_lora
-from pipelines.training.diffusion_loss import diffusion_loss, draw_timesteps, target_of
+from pipelines.training.diffusion_loss import diffusion_loss, noised
 from pipelines.training.fineface_config import FineFaceTrainingConfig
 from pipelines.training.frozen_base import FrozenBase
 from pipelines.training.latents import LatentBatch
@@ -38,14 +36,11 @@ class FineFaceLearner(Learner):
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch."""
         scheduler, settings = self._base.scheduler, self._config.noise
-        noise = torch.randn(batch.latents.shape).to(self.device)
-        total = scheduler.config["num_train_timesteps"]
-        timesteps = draw_timesteps(len(noise), total, settings, self.device)
+        seen = noised(batch.latents, scheduler, settings)
         aus = perturb(batch.aus, self._config.smoothing)
-        noisy: Tensor = scheduler.add_noise(batch.latents, noise, timesteps)  # pyright: ignore
-        predicted = self.predict(noisy, timesteps, batch.input_ids, aus)
-        target = target_of(scheduler, batch.latents, noise, timesteps)
-        return {"loss": diffusion_loss(predicted, target, timesteps, scheduler, settings)}
+        predicted = self.predict(seen.latents, seen.timesteps, batch.input_ids, aus)
+        loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
+        return {"loss": loss}
 
     def predict(
         self,
@@ -69,11 +64,6 @@ class FineFaceLearner(Learner):
                 text = self._base.text_encoder(input_ids).last_hidden_state
             with unfused_lora(unet, adapter), au_branch(unet, vectors):
                 return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
-
-    def parts(self, batch: LatentBatch) -> Sequence[LatentBatch]:
-        """Cut a batch into parts, on the device."""
-        cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
-        return [LatentBatch(*parts) for parts in zip(*cut, strict=True)]
 
 
 def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AUAdapter:

@@ -25,6 +25,7 @@ from pipelines.training.judge_config import JudgeConfig
 from pipelines.training.judge_faces import NOT_SHOWN, HeldOutPortraits, JudgePortraits, Portraits
 from pipelines.training.judge_learner import JudgeLearner
 from pipelines.training.learner import pick_training_device
+from pipelines.training.loader import batch_places, load_batches
 from pipelines.training.session import Session, training_folder, what_counts
 from synthgen.config.loading import load_section
 
@@ -102,10 +103,8 @@ def _right(logits: dict[str, torch.Tensor], batch: Portraits) -> torch.Tensor:
 
 
 def _batches(config: JudgeConfig, first: int, last: int) -> Iterable[Portraits]:
-    faces = range(first * config.batch_size, last * config.batch_size)
-    return DataLoader(
-        JudgePortraits(config), config.batch_size, sampler=faces, num_workers=config.workers
-    )
+    places = batch_places(config.batch_size, first, last)
+    return load_batches(JudgePortraits(config), places, config.workers)
 
 
 def _export(average: JudgeNetwork, config: JudgeConfig, folder: Path, name: str) -> None:

@@ -1,7 +1,5 @@
 """One step after another for the second judge."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -37,11 +35,6 @@ class JudgeLearner(Learner):
             errors[trait] = _cross_entropy(found.traits[trait], batch.traits[:, place])
         traits = torch.stack([errors[trait] for trait in JUDGED_TRAITS]).sum()
         return {"loss": errors["aus"] + self._config.trait_weight * traits, **errors}
-
-    def parts(self, batch: Portraits) -> Sequence[Portraits]:
-        """Cut a batch into parts, on the device."""
-        pieces = [value.to(self.device).chunk(self.settings.accumulate) for value in batch]
-        return [Portraits(*piece) for piece in zip(*pieces, strict=True)]
 
 
 def make_judge(model: JudgeModel) -> JudgeNetwork:

@@ -70,9 +70,10 @@ class Learner(ABC):
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """Return the losses of a batch on the device: `loss`, which is learned, and its parts."""
 
-    @abstractmethod
     def parts(self, batch: Any) -> Sequence[Any]:
-        """Cut a batch into `settings.accumulate` parts of equal size."""
+        """Cut a batch, a NamedTuple of tensors, into `settings.accumulate` parts, on the device."""
+        cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
+        return [type(batch)(*parts) for parts in zip(*cut, strict=True)]
 
     def compiled(self) -> Sequence[nn.Module]:
         """Return the modules whose calls `settings.compile` compiles; by default the network."""

@@ -43,6 +43,12 @@ def load_batches(
         yield batch
 
 
+def batch_places(batch_size: int, first: int, last: int) -> Iterator[range]:
+    """Yield the places of each batch of steps `first` to `last`: one after another from 0 on."""
+    for step in range(first, last):
+        yield range(step * batch_size, (step + 1) * batch_size)
+
+
 class _Guarded(Dataset[Any]):
     """Returns the errors that a user can mend: torch would wrap them in a traceback."""
 

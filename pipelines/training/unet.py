@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL.Image import Image
 
 from pipelines.training.about import about_training
 from pipelines.training.base_parts import checksums, load_text, load_vae
-from pipelines.training.data_config import WORDS
 from pipelines.training.examples import examples_of
-from pipelines.training.latents import LatentStore
+from pipelines.training.latent_stores import open_latents
 from pipelines.training.learner import pick_training_device
 from pipelines.training.sameness import what_counts
 from pipelines.training.session import Session, training_folder
@@ -53,9 +51,10 @@ def train_unet(
     vae = load_vae(Path(config.vae), device)
     text, tokenizer = load_text(Path(config.clip), device)
     facts = checksums(Path(config.vae), Path(config.clip))
-    store = _store(config, folder, vae, tokenizer, facts["vae_encoder_sha256"])
+    examples = examples_of(config.data, config.seed)
+    store = open_latents(config, folder, examples, vae, tokenizer, facts["vae_encoder_sha256"])
     learner = UNetLearner(config, store.shape, text, device)
-    facts |= examples_of(config.data, config.seed).fingerprint
+    facts |= examples.fingerprint
     prompts = _prompts(config)
 
     def sheet() -> Image:
@@ -72,29 +71,6 @@ def train_unet(
             learner.average, learner.scheduler, Path(config.vae), Path(config.clip), folder, about
         )
     return folder / BASE
-
-
-def _store(
-    config: UNetConfig, folder: Path, vae: Any, tokenizer: Any, encoder_sha256: str
-) -> LatentStore:
-    examples = examples_of(config.data, config.seed)
-    made_of = {
-        "vae_encoder": encoder_sha256,
-        "data": config.data.model_dump(mode="json", exclude=WORDS),
-        "seed": config.seed,
-        **examples.fingerprint,
-    }
-    return LatentStore(
-        Path(config.latents) if config.latents else folder / "latents",
-        examples,
-        config.examples,
-        vae,
-        tokenizer,
-        made_of,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        drop_caption=config.drop_caption,
-    )
 
 
 def _prompts(config: UNetConfig) -> list[str]:

@@ -3,15 +3,13 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-from collections.abc import Sequence
-
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from pipelines.training.diffusion_loss import diffusion_loss, draw_timesteps, target_of
+from pipelines.training.diffusion_loss import diffusion_loss, noised
 from pipelines.training.latents import LatentBatch
 from pipelines.training.learner import Learner
 from pipelines.training.unet_config import UNetConfig
@@ -50,22 +48,14 @@ class UNetLearner(Learner):
 
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch."""
-        noise = torch.randn(batch.latents.shape).to(self.device)
-        total = self.scheduler.config["num_train_timesteps"]
-        timesteps = draw_timesteps(len(noise), total, self._config.noise, self.device)
-        noisy: Tensor = self.scheduler.add_noise(batch.latents, noise, timesteps)  # pyright: ignore
+        scheduler, settings = self.scheduler, self._config.noise
+        seen = noised(batch.latents, scheduler, settings)
         with self.autocast():
             with torch.no_grad():
                 text = self._text_encoder(batch.input_ids).last_hidden_state
-            predicted = self.network(noisy, timesteps, text).sample
-        target = target_of(self.scheduler, batch.latents, noise, timesteps)
-        loss = diffusion_loss(predicted, target, timesteps, self.scheduler, self._config.noise)
+            predicted = self.network(seen.latents, seen.timesteps, text).sample
+        loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
         return {"loss": loss}
-
-    def parts(self, batch: LatentBatch) -> Sequence[LatentBatch]:
-        """Cut a batch into parts, on the device."""
-        cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
-        return [LatentBatch(*parts) for parts in zip(*cut, strict=True)]
 
 
 def make_unet(
