@@ -63,6 +63,27 @@ def target_of(
     return noise
 
 
+class Guess(NamedTuple):
+    """Clean latents as a model guesses them.
+
+    Attributes:
+        latents: the guess [B, c, h, w].
+        signal: share of the signal's variance in what the model saw [0–1], [B].
+    """
+
+    latents: Tensor
+    signal: Tensor
+
+
+def guess_of(scheduler: Any, seen: Noised, predicted: Float[Tensor, "B c h w"]) -> Guess:
+    """Return the clean latents that a prediction means."""
+    signal = scheduler.alphas_cumprod.to(predicted.device)[seen.timesteps]
+    kept, noise = (part.sqrt().view(-1, 1, 1, 1) for part in (signal, 1 - signal))
+    if scheduler.config.prediction_type == "v_prediction":
+        return Guess(kept * seen.latents - noise * predicted, signal)
+    return Guess((seen.latents - noise * predicted) / kept, signal)
+
+
 def diffusion_loss(
     predicted: Float[Tensor, "B c h w"],
     target: Float[Tensor, "B c h w"],

@@ -14,6 +14,7 @@ from pipelines.training.fineface_export import PUBLISHED, export_adapter
 from pipelines.training.fineface_learner import FineFaceLearner
 from pipelines.training.fineface_sheet import paint_sheet
 from pipelines.training.frozen_base import FrozenBase, find_base, load_base
+from pipelines.training.latent_reader_learner import trained_reader
 from pipelines.training.latent_stores import open_latents
 from pipelines.training.learner import pick_training_device
 from pipelines.training.sameness import what_counts
@@ -65,7 +66,9 @@ def train_fineface(
     }
     vae = load_vae(base.folder / "vae", device)
     store = open_latents(config, folder, examples, vae, base.tokenizer, facts["vae_encoder_sha256"])
-    learner = FineFaceLearner(config, base, device)
+    reading = config.reading
+    reader = None if reading is None else trained_reader(reading.reader, store, device)
+    learner = FineFaceLearner(config, base, device, reader)
     session = Session(
         "fineface",
         learner,

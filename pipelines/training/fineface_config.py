@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from pipelines.fineface.encoders import EncoderKind
 from pipelines.training.data_config import DataConfig, DatasetData
+from pipelines.training.latent_reader_config import ReadingConfig
 from pipelines.training.settings import Cycle, TrainingSettings
 from pipelines.training.unet_config import NoiseSettings
 from synthgen.action_units import au_vector
@@ -125,6 +126,11 @@ class FineFaceTrainingConfig(TrainingSettings):
         default=0.0, ge=0, le=1, description="Share of empty captions; the paper drops none."
     )
     noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
+    reading: ReadingConfig | None = Field(
+        default=None,
+        description="A second loss, of AUs that a small network reads from guessed latents: AUs "
+        "are learned from fewer examples; null: the diffusion loss alone, as in the paper.",
+    )
     attention: Literal["sdpa", "explicit"] = Field(
         default="sdpa",
         description="How attention is computed; small maps learn faster explicitly on a CPU.",

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.unfused_lora import unfused_lora
-from pipelines.training.diffusion_loss import diffusion_loss, noised
+from pipelines.training.diffusion_loss import Noised, diffusion_loss, guess_of, noised
 from pipelines.training.fineface_config import FineFaceTrainingConfig
 from pipelines.training.frozen_base import FrozenBase
+from pipelines.training.latent_reader import LatentReader, reading_error
 from pipelines.training.latents import LatentBatch
 from pipelines.training.learner import Learner
 from pipelines.training.perturbation import perturb
@@ -22,25 +23,41 @@ class FineFaceLearner(Learner):
         config: the training run.
         base: the base, on the device.
         device: torch device.
+        reader: reads AUs from guessed latents, on the device; needed where the configuration has
+            the reading loss.
     """
 
     def __init__(
-        self, config: FineFaceTrainingConfig, base: FrozenBase, device: torch.device
+        self,
+        config: FineFaceTrainingConfig,
+        base: FrozenBase,
+        device: torch.device,
+        reader: LatentReader | None = None,
     ) -> None:
         adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed)
         super().__init__(config, config.cycles, adapter, device)
         self._config = config
         self._base = base
         self._adapter = adapter  # the network, by its class
+        self._reader = None if reader is None else reader.requires_grad_(False)
 
     def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
-        """Return the diffusion loss of a batch."""
+        """Return the diffusion loss of a batch, and what a reader makes of it."""
         scheduler, settings = self._base.scheduler, self._config.noise
         seen = noised(batch.latents, scheduler, settings)
         aus = perturb(batch.aus, self._config.smoothing)
         predicted = self.predict(seen.latents, seen.timesteps, batch.input_ids, aus)
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
-        return {"loss": loss}
+        return self._read(loss, seen, predicted, batch.aus)
+
+    def _read(
+        self, loss: Tensor, seen: Noised, predicted: Tensor, aus: Float[Tensor, "B 12"]
+    ) -> dict[str, Tensor]:
+        if self._reader is None or self._config.reading is None:
+            return {"loss": loss}
+        guess = guess_of(self._base.scheduler, seen, predicted)
+        read = reading_error(self._reader, guess.latents, aus, guess.signal)
+        return {"loss": loss + self._config.reading.weight * read, "diffusion": loss, "read": read}
 
     def predict(
         self,

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from pipelines.training.examples import Examples
+from pipelines.training.loader import batch_places
 from pipelines.training.order import Order
 from pipelines.training.pixels import to_pixels
 from pipelines.training.whole_files import write_text_whole, writing
@@ -45,6 +46,18 @@ class LatentBatch(NamedTuple):
     aus: Float[Tensor, "B 12"]
 
 
+class LabelledLatents(NamedTuple):
+    """Latents and AUs alone.
+
+    Attributes:
+        latents: scaled, float32 [B, c, h, w].
+        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+    """
+
+    latents: Float[Tensor, "B c h w"]
+    aus: Float[Tensor, "B 12"]
+
+
 class LatentStore:
     """The latents of the first `count` examples, and batches of them without end.
 
@@ -63,6 +76,10 @@ class LatentStore:
         ConfigError: if there are not as many examples.
         OutputError: if the files cannot be written, or were made of something else.
         DatasetError: if an example cannot be read.
+
+    Attributes:
+        folder: folder of the store.
+        made_of: what the latents are a function of.
     """
 
     def __init__(
@@ -78,9 +95,9 @@ class LatentStore:
         seed: int,
         drop_caption: float = 0.0,
     ) -> None:
-        self._folder, self._examples = folder, examples
+        self.folder, self._examples = folder, examples
         self._count = _checked_count(count, examples)
-        self._tokenizer, self._made_of = tokenizer, {**made_of, "count": self._count}
+        self._tokenizer, self.made_of = tokenizer, {**made_of, "count": self._count}
         self._batch_size, self._seed, self._drop = batch_size, seed, drop_caption
         self._scale = float(vae.config["scaling_factor"])
         self._order = Order(self._count, seed, "latents/order")
@@ -105,8 +122,27 @@ class LatentStore:
 
     def batches(self, first: int, last: int) -> Iterator[LatentBatch]:
         """Yield the batches of steps `first` to `last`; each is a function of its step alone."""
-        for step in range(first, last):
-            yield self._batch(range(step * self._batch_size, (step + 1) * self._batch_size))
+        yield from map(self._batch, batch_places(self._batch_size, first, last))
+
+    def labelled(
+        self, first: int, last: int, batch_size: int, seed: int
+    ) -> Iterator[LabelledLatents]:
+        """Yield batches without captions, in an order of their own.
+
+        Args:
+            first: first step.
+            last: step to end before.
+            batch_size: examples in a batch.
+            seed: seed of the order.
+        """
+        order = Order(self._count, seed, "latents/labelled")
+        for places in batch_places(batch_size, first, last):
+            rows = [order(place)[0] for place in places]
+            yield LabelledLatents(self._scaled(rows), torch.from_numpy(self._aus[rows]))
+
+    def _scaled(self, rows: list[int]) -> Float[Tensor, "B c h w"]:
+        found = torch.from_numpy(np.stack([self._latents[row] for row in rows]))
+        return self._scale * found.float()
 
     def _batch(self, places: range) -> LatentBatch:
         told = [self._order(place) for place in places]
@@ -119,14 +155,11 @@ class LatentStore:
         tokens = self._tokenizer(
             captions, padding="max_length", truncation=True, return_tensors="pt"
         )
-        latents = torch.from_numpy(np.stack([self._latents[row] for row in rows]))
-        return LatentBatch(
-            self._scale * latents.float(), tokens.input_ids, torch.from_numpy(self._aus[rows])
-        )
+        return LatentBatch(self._scaled(rows), tokens.input_ids, torch.from_numpy(self._aus[rows]))
 
     def _fill(self, vae: AutoencoderKL) -> None:
-        with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         done = self._done()
         if done == self._count:
             return
@@ -141,7 +174,7 @@ class LatentStore:
                 self._note(latents, aus, rows.stop)
 
     def _open(self, name: str, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.memmap:
-        path = self._folder / name
+        path = self.folder / name
         if begun:
             return np.lib.format.open_memmap(path, "r+")
         with writing(path):
@@ -154,13 +187,13 @@ class LatentStore:
         return made
 
     def _done(self) -> int:
-        path = self._folder / MADE_OF
+        path = self.folder / MADE_OF
         if not path.exists():
             return 0
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["made_of"] != self._made_of:
+        if found["made_of"] != self.made_of:
             raise OutputError(
-                f"{path} was made of {found['made_of']}, now it is {self._made_of}; "
+                f"{path} was made of {found['made_of']}, now it is {self.made_of}; "
                 "train into another folder"
             )
         return int(found["done"])
@@ -168,8 +201,8 @@ class LatentStore:
     def _note(self, latents: np.memmap, aus: np.memmap, done: int) -> None:
         latents.flush()
         aus.flush()
-        text = json.dumps({"made_of": self._made_of, "done": done})
-        write_text_whole(self._folder / MADE_OF, text)
+        text = json.dumps({"made_of": self.made_of, "done": done})
+        write_text_whole(self.folder / MADE_OF, text)
 
 
 def _checked_count(count: int | None, examples: Examples) -> int:

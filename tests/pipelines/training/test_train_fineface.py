@@ -121,3 +121,43 @@ def test_the_place_of_the_base_and_the_sheets_do_not_count(
     folder = train_fineface(config, tmp_path / "out")
 
     assert json.loads((folder / "card.json").read_text())["steps"] == 4
+
+
+READING = "reading: {weight: 0.1, reader: {seed: 5, cycles: [{steps: 3}], batch_size: 8}}\n"
+
+
+def test_a_reader_is_learned_beside_the_latents_and_its_loss_counts(
+    config: Path, tmp_path: Path
+) -> None:
+    plain = tensors(train_fineface(config, tmp_path / "plain"))
+    config.write_text(config.read_text() + READING)
+    folder = train_fineface(config, tmp_path / "out")
+
+    read = tensors(folder)
+    assert not all(torch.equal(read[name], value) for name, value in plain.items())
+    assert (tmp_path / "out" / "latents" / "reader" / "checkpoint.pt").is_file()
+    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    for found in map(json.loads, lines):
+        assert found["loss"] == pytest.approx(found["diffusion"] + 0.1 * found["read"])
+    assert json.loads((folder / "card.json").read_text())["configuration"]["reading"]
+
+
+def test_with_a_reader_too_it_goes_on_in_the_same_weights(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + READING)
+    whole = tensors(train_fineface(config, tmp_path / "whole"))
+    train_fineface(config, tmp_path / "parts", stop_at=1)
+    parts = tensors(train_fineface(config, tmp_path / "parts"))
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+
+
+def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -> None:
+    text = config.read_text() + READING
+    config.write_text(text)
+    train_fineface(config, tmp_path / "out", stop_at=1)
+    config.write_text(text.replace("seed: 5", "seed: 6"))
+    with pytest.raises(OutputError) as caught:
+        train_fineface(config, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'out' / 'latents' / 'reader' / 'checkpoint.pt'} was trained with seed 5, "
+        "now it is 6; train into another folder, or start anew"
+    )

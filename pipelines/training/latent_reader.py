@@ -1,0 +1,84 @@
+"""A small network that reads AUs from latents, and what it says of a diffusion model's guess.
+
+What an AU changes is a small part of a diffusion model's error, so a model that sees few examples
+learns AUs slowly. Here its guess at the clean latents is read, as GANimation (Pumarola et al. 2018,
+Eq. 4) has a critic read AUs. The reader judges nothing else: no verifier and no judge is in it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from synthgen.action_units import AU_COUNT
+
+_GROUPS = 8
+_NARROW = 24
+_HIDDEN = 192
+
+
+class LatentReader(nn.Module):
+    """Reads 12 AUs from latents; where something stands is kept to the end.
+
+    Args:
+        shape: channels, height and width of a latent; the sides are even.
+        channels: channels at the full and at half the side, multiples of 8.
+    """
+
+    def __init__(self, shape: Sequence[int], channels: Sequence[int]) -> None:
+        super().__init__()
+        depth, height, width = shape
+        full, half = channels
+        self.maps = nn.Sequential(
+            nn.Conv2d(depth, full, 3, padding=1),
+            _Block(full, full),
+            _Block(full, half, stride=2),
+            _Block(half, half),
+            nn.Conv2d(half, _NARROW, 1),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(_NARROW * (height // 2) * (width // 2), _HIDDEN),
+            nn.SiLU(),
+            nn.Linear(_HIDDEN, AU_COUNT),
+        )
+
+    def forward(self, latents: Float[Tensor, "B c h w"]) -> Float[Tensor, "B 12"]:
+        """Return AU intensities, about [0–5], of scaled latents."""
+        return self.head(self.maps(latents))
+
+
+class _Block(nn.Module):
+    def __init__(self, inward: int, outward: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inward, outward, 3, stride, padding=1)
+        self.first_norm = nn.GroupNorm(_GROUPS, outward)
+        self.second = nn.Conv2d(outward, outward, 3, padding=1)
+        self.second_norm = nn.GroupNorm(_GROUPS, outward)
+        same = inward == outward and stride == 1
+        self.past = nn.Identity() if same else nn.Conv2d(inward, outward, 1, stride)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = nn.functional.silu(self.first_norm(self.first(maps)))
+        return nn.functional.silu(self.second_norm(self.second(inner)) + self.past(maps))
+
+
+def reading_error(
+    reader: LatentReader,
+    guess: Float[Tensor, "B c h w"],
+    aus: Float[Tensor, "B 12"],
+    signal: Float[Tensor, " B"],
+) -> Tensor:
+    """Return the mean squared error of what is read from guessed latents [intensity²].
+
+    Args:
+        reader: the trained reader, whose weights do not learn.
+        guess: clean latents as the model guesses them.
+        aus: AUs of the images.
+        signal: share of the signal's variance in what the model saw [0–1], the weight: a guess from
+            noise alone is a mean of many faces, from which nothing can be read.
+    """
+    with torch.autocast(guess.device.type, enabled=False):
+        errors = (reader(guess.float()) - aus).square().mean(1)
+    return (errors * signal).mean()
