@@ -67,7 +67,10 @@ def fineface(
     ] = None,
     scheduler: Annotated[Sampler, typer.Option(help="Sampler.")] = Sampler.dpmpp,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 20,
-    guidance: Annotated[float, typer.Option(min=0, help="Guidance scale.")] = 5.0,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Guidance scale; without it 2 for mini, 7.5 for other bases."),
+    ] = None,
     au_scale: Annotated[float, typer.Option(help="Scale of the AU branch.")] = 1.0,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")] = 16,
     dtype: Annotated[Numbers, typer.Option(help="Number format of the models.")] = Numbers.float32,

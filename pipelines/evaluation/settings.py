@@ -8,6 +8,7 @@ from pydantic import Field
 from pipelines.evaluation.protocols import PAPER, Protocol
 from synthgen.config import FineFaceConfig, FineFaceWeights
 from synthgen.config.base import Section
+from synthgen.config.pipeline import GUIDANCE_SCALE, MINI_GUIDANCE_SCALE
 
 
 class FineFaceEvaluation(Section):
@@ -40,7 +41,11 @@ class FineFaceEvaluation(Section):
     )
     scheduler: Literal["dpmpp", "ddim", "base"] = Field(default="dpmpp", description="Sampler.")
     steps: int = Field(default=20, ge=1, le=1000, description="Denoising steps.")
-    guidance: float = Field(default=5.0, ge=0, description="Guidance scale.")
+    guidance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Guidance scale; null: 2 for the embedded base, 7.5 for others.",
+    )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images painted at once.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
@@ -77,12 +82,17 @@ class FineFaceEvaluation(Section):
             ),
             scheduler=self.scheduler,
             num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
+            guidance_scale=self._guidance_scale(),
             au_scale=self.au_scale if adapted else 0.0,
             batch_size=self.batch_size,
             threads=self.threads,
             dtype=self.dtype,
         )
+
+    def _guidance_scale(self) -> float:
+        if self.guidance is not None:
+            return self.guidance
+        return MINI_GUIDANCE_SCALE if self.base == "mini" else GUIDANCE_SCALE
 
     def command(self) -> str:
         """Return the command that makes the document again, without where things are written."""

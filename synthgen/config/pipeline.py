@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
+
+MINI_GUIDANCE_SCALE = 2.0
+"""Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
+
+GUIDANCE_SCALE = 7.5
+"""Guidance of other weights: FineFace's own."""
 
 
 class _Pipeline(Section):
@@ -101,7 +107,9 @@ class _Diffusion(_Pipeline):
     )
     num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(
-        default=7.5, ge=0, description="Guidance scale; at most 1 means none."
+        default=GUIDANCE_SCALE,
+        ge=0,
+        description="Guidance scale; at most 1 means none. Without it 2 for weights: mini.",
     )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
     height: int | None = Field(default=None, ge=8, multiple_of=8, description="Height [pixels].")
@@ -109,6 +117,13 @@ class _Diffusion(_Pipeline):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _guidance_of_mini(cls, value: object) -> object:
+        if isinstance(value, Mapping) and value.get("weights") == "mini":
+            return {"guidance_scale": MINI_GUIDANCE_SCALE, **value}
+        return value
 
 
 class FineFaceConfig(_Diffusion):

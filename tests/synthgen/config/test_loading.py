@@ -28,6 +28,17 @@ def test_the_embedded_weights_are_named_by_one_word(quickstart):
     assert parse_config(yaml.safe_load(dump_config(config))) == config
 
 
+def test_guidance_is_that_of_the_weights_unless_said_otherwise(quickstart):
+    elsewhere = {"base": "mini", "fineface": "out/fineface"}
+    for pipeline, guidance in [
+        ({"weights": "mini"}, 2.0),
+        ({"weights": "mini", "guidance_scale": 3.5}, 3.5),
+        ({"weights": elsewhere}, 7.5),
+    ]:
+        quickstart["pipeline"] = {"name": "fineface", **pipeline}
+        assert parse_config(quickstart).pipeline.guidance_scale == guidance
+
+
 def test_overrides_are_applied_in_order(quickstart_path):
     config = load_config(
         quickstart_path,
