@@ -90,8 +90,8 @@ class FineFacePipeline(StableDiffusionPipeline):
             pretrained_model_name_or_path: the text `"mini"` for the embedded weights, which paint
                 drawn faces of 128×128: their base, with their AU adapter loaded and without a
                 safety checker. Call it with `guidance_scale=2.0`, at which AUs look as strong as
-                they are asked for. Otherwise what `DiffusionPipeline.from_pretrained` takes. A folder
-                of the name `mini` is not looked at; write `"./mini"` for it.
+                they are asked for. Otherwise what `DiffusionPipeline.from_pretrained` takes. A
+                folder of the name `mini` is not looked at; write `"./mini"` for it.
             kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype` (float32 for
                 the embedded weights); they go before what is said above. With `au_adapter=None`
                 the embedded base comes alone.
