@@ -24,12 +24,39 @@ class Sampler(StrEnum):
     base = "base"
 
 
+class Noise(StrEnum):
+    """Whose noise an image starts from."""
+
+    sample = "sample"
+    identity = "identity"
+
+
 class Numbers(StrEnum):
     """Number format of the models."""
 
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+
+
+VerifierOption = Annotated[
+    str, typer.Option(help="AU network that judges: mini, libreface, or a file.")
+]
+SchedulerOption = Annotated[Sampler, typer.Option(help="Sampler.")]
+StepsOption = Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")]
+GuidanceOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Guidance scale; without it 2 for mini, 7.5 for other bases."),
+]
+AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
+BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]
+DtypeOption = Annotated[Numbers, typer.Option(help="Number format of the models.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of prompts and noise.")]
+ToOption = Annotated[Path, typer.Option("--to", "-o", help="Markdown file to write.")]
+ImagesOption = Annotated[
+    Path, typer.Option(help="Folder of the images; a killed evaluation goes on from it.")
+]
 
 
 @evaluate_app.callback()
@@ -45,9 +72,7 @@ def fineface(
     base: Annotated[
         str, typer.Option(help="Stable Diffusion base: likewise.", metavar="WEIGHTS")
     ] = "mini",
-    verifier: Annotated[
-        str, typer.Option(help="AU network that judges: mini, libreface, or a file.")
-    ] = "mini",
+    verifier: VerifierOption = "mini",
     judge: Annotated[
         Path | None, typer.Option(help="Second judge, from `synthgen train judge`; reads traits.")
     ] = None,
@@ -65,23 +90,16 @@ def fineface(
     encoders: Annotated[
         Path | None, typer.Option(help="Folder of adapters from `synthgen train fineface`.")
     ] = None,
-    scheduler: Annotated[Sampler, typer.Option(help="Sampler.")] = Sampler.dpmpp,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 20,
-    guidance: Annotated[
-        float | None,
-        typer.Option(min=0, help="Guidance scale; without it 2 for mini, 7.5 for other bases."),
-    ] = None,
-    au_scale: Annotated[float, typer.Option(help="Scale of the AU branch.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")] = 16,
-    dtype: Annotated[Numbers, typer.Option(help="Number format of the models.")] = Numbers.float32,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of prompts and noise.")] = 0,
-    to: Annotated[Path, typer.Option("--to", "-o", help="Markdown file to write.")] = Path(
-        "docs/mini-results.md"
-    ),
-    images: Annotated[
-        Path, typer.Option(help="Folder of the images; a killed evaluation goes on from it.")
-    ] = Path("out/evaluate/images"),
+    scheduler: SchedulerOption = Sampler.dpmpp,
+    steps: StepsOption = 20,
+    guidance: GuidanceOption = None,
+    au_scale: AUScaleOption = 1.0,
+    batch_size: BatchSizeOption = 16,
+    dtype: DtypeOption = Numbers.float32,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    to: ToOption = Path("docs/mini-results.md"),
+    images: ImagesOption = Path("out/evaluate/images"),
 ) -> None:
     """Judge a FineFace model: the tables of the paper, with judges of one's own."""
     from pipelines.evaluation.fineface import evaluate_fineface
@@ -107,3 +125,73 @@ def fineface(
         seed=seed,
     )
     typer.echo(str(evaluate_fineface(settings, to, images)))
+
+
+@evaluate_app.command()
+def faceid(
+    weights: Annotated[
+        str,
+        typer.Option(help="Face adapter: mini, or a folder of a training.", metavar="WEIGHTS"),
+    ],
+    judge_embedder: Annotated[
+        Path,
+        typer.Option(
+            help="Independent face embedder, which only judges; from `synthgen train "
+            "face-embedder` with other seeds."
+        ),
+    ],
+    base: Annotated[
+        str, typer.Option(help="Stable Diffusion base: mini, a folder, or a Hub id.")
+    ] = "mini",
+    fineface: Annotated[str, typer.Option(help="FineFace files: likewise.")] = "mini",
+    embedder: Annotated[
+        str, typer.Option(help="Face embedder of the adapter: mini, or a file.")
+    ] = "mini",
+    verifier: VerifierOption = "mini",
+    people: Annotated[
+        int, typer.Option(min=2, max=100_000, help="Drawn people whom no training saw.")
+    ] = 100,
+    prompt_template: Annotated[
+        str,
+        typer.Option(help="Prompt; slots such as {person} and {hair} are the person's traits."),
+    ] = "a portrait of a person",
+    noise: Annotated[
+        Noise, typer.Option(help="Whose noise an image starts from: its own, or its person's.")
+    ] = Noise.sample,
+    ip_scale: Annotated[float, typer.Option(help="Scale of the face branch.")] = 1.0,
+    scheduler: SchedulerOption = Sampler.dpmpp,
+    steps: StepsOption = 20,
+    guidance: GuidanceOption = None,
+    au_scale: AUScaleOption = 1.0,
+    batch_size: BatchSizeOption = 16,
+    dtype: DtypeOption = Numbers.float32,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    to: ToOption = Path("docs/mini-identities.md"),
+    images: ImagesOption = Path("out/evaluate/images"),
+) -> None:
+    """Judge whether a model shows the person asked for, and keeps its control of the AUs."""
+    from pipelines.evaluation.faceid import evaluate_faceid
+    from pipelines.evaluation.faceid_settings import FaceIdEvaluation
+
+    settings = FaceIdEvaluation(
+        weights=weights,
+        base=base,
+        fineface=fineface,
+        embedder=embedder,
+        judge_embedder=judge_embedder,
+        verifier=verifier,
+        people=people,
+        prompt_template=prompt_template,
+        noise=noise.value,
+        ip_scale=ip_scale,
+        scheduler=scheduler.value,
+        steps=steps,
+        guidance=guidance,
+        au_scale=au_scale,
+        batch_size=batch_size,
+        dtype=dtype.value,
+        threads=threads,
+        seed=seed,
+    )
+    typer.echo(str(evaluate_faceid(settings, to, images)))

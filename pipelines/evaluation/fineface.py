@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.evaluation.clip_images import find_encoder
+from pipelines.evaluation.documents import write_document
 from pipelines.evaluation.findings import Instruments, examine
 from pipelines.evaluation.gallery import Gallery
 from pipelines.evaluation.judges import SecondJudge, VerifierJudge
-from pipelines.evaluation.painting import Candidate, candidate_of
+from pipelines.evaluation.painting import Candidate, candidate_of, settings_of
 from pipelines.evaluation.prompts import AskedPrompt, unseen_prompts
 from pipelines.evaluation.protocols import Protocol, neutral_requests
 from pipelines.evaluation.report import Results, Variant, document
@@ -31,7 +32,6 @@ from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import FineFaceConfig, ProceduralConfig
-from synthgen.errors import OutputError
 
 _ADAPTER_FILES = "fineface/"
 
@@ -112,7 +112,7 @@ class FineFaceEvaluator:
 
     def _adapted(self, name: str, config: FineFaceConfig, prefix: str = "") -> Candidate:
         source = FineFaceSource(config, self._device)
-        candidate = candidate_of(name, source, _settings(config))
+        candidate = candidate_of(name, source, settings_of(config))
         kept = candidate.identity["weights"]
         self._files |= {
             f"{prefix}{file}": sha256
@@ -125,7 +125,7 @@ class FineFaceEvaluator:
         """Return the base alone, whose images no adapter's file has a part in."""
         config = self._settings.pipeline(adapted=False)
         source = FineFaceSource(config, self._device)
-        made = candidate_of("AUs in words", source, _settings(config))
+        made = candidate_of("AUs in words", source, settings_of(config))
         weights = made.identity["weights"]
         base = {file: sha for file, sha in weights.items() if not file.startswith(_ADAPTER_FILES)}
         return Candidate(made.name, {**made.identity, "weights": base}, made.paint)
@@ -154,13 +154,7 @@ def evaluate_fineface(settings: FineFaceEvaluation, to: str | Path, images: str 
     """
     text = document(FineFaceEvaluator(settings, Path(images)).run())
     path = Path(to)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    write_document(path, text)
     return path
 
 
@@ -168,13 +162,6 @@ def _drawn() -> Candidate:
     """Return drawn faces, which mini models learned from and show exactly what is asked for."""
     config = ProceduralConfig(name="procedural")
     return candidate_of("drawn faces", ProceduralSource(config), config.model_dump(mode="json"))
-
-
-def _settings(config: FineFaceConfig) -> dict[str, Any]:
-    """Return what the images are a function of besides the files, wherever these lie."""
-    kept = config.model_dump(mode="json", exclude={"weights"})
-    weights = config.weights
-    return {**kept, "lora_scale": 1.0 if weights == "mini" else weights.lora_scale}
 
 
 def _rows(rows: list[tuple[str, TrainedAdapter]], studies: Mapping[str, Study]) -> list[Variant]:

@@ -1,8 +1,8 @@
 """Images of an evaluation, batch by batch, kept so that a killed evaluation goes on.
 
 A batch is one PNG file, its images side by side, named by a hash of all that it is a function of:
-the model, its texts, AUs, seeds, and its size. Batches are cut the same way each time, so that an
-evaluation that went on has the images of one that was never stopped.
+the model, its texts, AUs, seeds, people, and its size. Batches are cut the same way each time, so
+that an evaluation that went on has the images of one that was never stopped.
 """
 
 import json
@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 from PIL.Image import Image
 
 from pipelines.evaluation.painting import Candidate
-from pipelines.evaluation.protocols import Request, au_array
+from pipelines.evaluation.protocols import Request
 from synthgen.errors import OutputError
 
 
@@ -50,17 +51,24 @@ class Gallery:
         kept = _read(path, self.batch_size)
         if kept is not None:
             return kept
-        texts = [request.text for request in filled]
-        seeds = [request.prompt.noise for request in filled]
-        images = candidate.paint(texts, au_array(filled), seeds)
+        images = candidate.paint(filled)
         _write(path, images)
         return [image.convert("RGB") for image in images]
 
 
 def _key(candidate: Candidate, batch: Sequence[Request]) -> str:
-    asked = [[request.text, list(request.aus), request.prompt.noise] for request in batch]
+    asked = [_asked(request) for request in batch]
     text = json.dumps([candidate.identity, asked], sort_keys=True)
     return sha256(text.encode()).hexdigest()
+
+
+def _asked(request: Request) -> list[Any]:
+    asked = [request.text, list(request.aus), request.prompt.noise]
+    person = request.person
+    if person is None:
+        return asked
+    digest = sha256(person.embeddings.astype("<f4").tobytes()).hexdigest()
+    return [*asked, person.identity_id, person.embedder, digest]
 
 
 def _read(path: Path, count: int) -> list[Image] | None:

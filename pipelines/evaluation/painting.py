@@ -1,18 +1,18 @@
-"""Models that are judged, all through one function: texts, AUs and seeds to images."""
+"""Models that are judged, all through one function: requests to images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
 from PIL.Image import Image
 
+from pipelines.evaluation.protocols import Request, au_array
 from pipelines.interfaces import ImageSource
 from samplers.spec import Attempt, SampleSpec
+from synthgen.config import FaceIdConfig, FineFaceConfig
 
-Painter = Callable[[Sequence[str], Float[np.ndarray, "n 12"], Sequence[int]], list[Image]]
-"""Texts, AU intensities [0–5] and seeds of the noise → one image each."""
+Painter = Callable[[Sequence[Request]], list[Image]]
+"""Requests → one image each."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class Candidate:
 
     Attributes:
         name: what the tables call it.
-        identity: what its images are a function of besides text, AUs, seed and batch size: JSON
-            values.
+        identity: what its images are a function of besides requests and batch size: JSON values.
         paint: paints one batch.
     """
 
@@ -40,27 +39,34 @@ def candidate_of(name: str, source: ImageSource, settings: dict[str, Any]) -> Ca
         settings: its configuration, which its images are a function of too.
     """
 
-    def paint(
-        texts: Sequence[str], aus: Float[np.ndarray, "n 12"], seeds: Sequence[int]
-    ) -> list[Image]:
-        return source.paint([_attempt(*asked) for asked in zip(texts, aus, seeds, strict=True)])
+    def paint(requests: Sequence[Request]) -> list[Image]:
+        return source.paint([_attempt(request) for request in requests])
 
     return Candidate(name, {"settings": settings, **source.fingerprint()}, paint)
 
 
-def _attempt(text: str, aus: Float[np.ndarray, " 12"], seed: int) -> Attempt:
+def settings_of(config: FineFaceConfig | FaceIdConfig) -> dict[str, Any]:
+    """Return what images are a function of besides the files, wherever these lie."""
+    kept = config.model_dump(mode="json", exclude={"weights"})
+    weights = config.weights
+    return {**kept, "lora_scale": 1.0 if weights == "mini" else weights.lora_scale}
+
+
+def _attempt(request: Request) -> Attempt:
+    seed = request.prompt.noise
     spec = SampleSpec(
         index=0,
         split="evaluation",
         position=0,
         replacement=0,
         stratum="",
-        aus=tuple(map(float, aus)),
+        aus=tuple(map(float, au_array([request])[0])),
         emotion=None,
         identity_id="",
         identity={},
         identity_seed=seed,
-        prompt=text,
+        prompt=request.text,
         negative_prompt="",
+        faceid=request.person,
     )
     return Attempt(spec, number=0, seed=seed)

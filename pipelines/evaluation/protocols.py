@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from pipelines.evaluation.prompts import AskedPrompt
 from pipelines.training.captions import expression_phrase
-from samplers.priors import load_prior
+from samplers.identities import FaceIdentity
+from samplers.priors import Prior, load_prior
 from samplers.randomness import derive_seed
 from synthgen.action_units import AU_COUNT, AUS, au_vector
 
@@ -30,11 +31,13 @@ class Request:
         prompt: its prompt.
         aus: its AU intensities [0–5].
         text: what the model is told; the prompt's own text unless the AUs are put into words.
+        person: whom the image is to show, by face embeddings; None: the text alone says it.
     """
 
     prompt: AskedPrompt
     aus: tuple[float, ...]
     text: str
+    person: FaceIdentity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,16 @@ def au_array(requests: Sequence[Request]) -> Float[np.ndarray, "n 12"]:
     return np.array([request.aus for request in requests], np.float32).reshape(-1, AU_COUNT)
 
 
+def emotions_of(categories: Sequence[str]) -> Prior:
+    """Return the prior `emotions` over some categories, at intensities 2 to 5."""
+    section = {
+        "prior": "emotions",
+        "categories": list(categories),
+        "intensity": {"low": 2.0, "high": 5.0},
+    }
+    return load_prior(section)
+
+
 def _told(request: Request, number: int, seed: int) -> str:
     words = derive_seed(seed, "evaluation/words", number)
     return f"{request.text}, {expression_phrase(request.aus, words)}"
@@ -128,10 +141,5 @@ def _combinations(
         singles = AU_COUNT * 5  # a grid shows each AU alone at its five levels first
         same = prior.sample(singles + count, seed=0)[singles:]
         return np.broadcast_to(same, (prompts, count, AU_COUNT))
-    section = {
-        "prior": "emotions",
-        "categories": list(COMBINED_CATEGORIES),
-        "intensity": {"low": 2.0, "high": 5.0},
-    }
-    drawn = load_prior(section).sample(prompts * count, seed=seed)
+    drawn = emotions_of(COMBINED_CATEGORIES).sample(prompts * count, seed=seed)
     return drawn.reshape(prompts, count, AU_COUNT)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.evaluation.documents import files_section
 from pipelines.evaluation.findings import Findings
 from pipelines.evaluation.study import Study, trait_shares
 from synthgen.action_units import AU_NAMES
@@ -67,7 +68,7 @@ def document(results: Results) -> str:
         _identity(results),
         _variants("AU encoders (Table 2 of the paper)", results.encoders, results),
         _variants("Label smoothing (Table 3 of the paper)", results.smoothing, results),
-        _weights(results),
+        files_section(results.files),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -227,11 +228,6 @@ def _variants(title: str, variants: Sequence[Variant], results: Results) -> str:
     )
     head = ["adapter", "asked for", *_mse_head(results.judges), *_LIKENESS]
     return f"## {title}\n\n{said}\n\n{table(head, rows)}"
-
-
-def _weights(results: Results) -> str:
-    rows = [[name, f"`{sha256}`"] for name, sha256 in results.files.items()]
-    return f"## Weights\n\n{table(['file', 'sha256'], rows)}"
 
 
 def _listed(levels: Sequence[float]) -> str:

@@ -76,6 +76,15 @@ def au_errors(requested: AUArray, measured: AUArray) -> Errors:
     )
 
 
+def au_correlations(requested: AUArray, measured: AUArray) -> dict[str, float]:
+    """Return AU → correlation of what was asked for with what was measured; NaN if constant."""
+    asked = _clipped(requested)
+    return {
+        name: _pearson(asked[:, place], measured[:, place].astype(np.float64))
+        for place, name in enumerate(AUS)
+    }
+
+
 def controls(
     levels: Sequence[float],
     neutral: Float[np.ndarray, "P 12"],

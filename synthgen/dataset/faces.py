@@ -1,6 +1,8 @@
 """How well a dataset's images show the people asked for, and keep them apart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +46,21 @@ class FaceStatistics:
     rank1: float
 
 
+class Comparison(NamedTuple):
+    """Faces compared with one another; NaN where there is nothing to compare.
+
+    Attributes:
+        consistency: mean similarity of two faces of one identity.
+        others: mean similarity of two faces of two identities.
+        rank1: share of faces whose nearest other face is of the same identity, among those whose
+            identity has another face.
+    """
+
+    consistency: float
+    others: float
+    rank1: float
+
+
 class FaceSums:
     """Adds up what rows say about faces, batch by batch.
 
@@ -82,16 +99,16 @@ class FaceSums:
         if FACEID_MEASURED not in self._there:
             return None
         embeddings = np.array(self._embeddings, np.float32).reshape(len(self._people), -1)
-        consistency, others, rank1 = _compare(embeddings, self._people)
+        between = compare_faces(embeddings, self._people)
         return FaceStatistics(
             without_face=self._without,
             similarity=self._similarities.mean,
             least_similarity=self._similarities.least,
             forbidden=self._forbidden.most,
             compared=len(self._people),
-            consistency=consistency,
-            others=others,
-            rank1=rank1,
+            consistency=between.consistency,
+            others=between.others,
+            rank1=between.rank1,
         )
 
     def _keep(self, batch: pa.RecordBatch) -> None:
@@ -125,10 +142,15 @@ class _Extremes:
             self.most = float(np.fmax(self.most, there.max()))
 
 
-def _compare(embeddings: np.ndarray, people: list[str]) -> tuple[float, float, float]:
-    """Return consistency, similarity to others, and rank-1."""
-    codes = np.unique(people, return_inverse=True)[1] if people else np.zeros(0, int)
-    mates = np.bincount(codes)[codes] > 1 if people else np.zeros(0, bool)
+def compare_faces(embeddings: np.ndarray, people: Sequence[str]) -> Comparison:
+    """Compare each face with every other one.
+
+    Args:
+        embeddings: L2-normalised, [faces, width].
+        people: the identity of each face.
+    """
+    codes = np.unique(people, return_inverse=True)[1] if len(people) else np.zeros(0, int)
+    mates = np.bincount(codes)[codes] > 1 if len(people) else np.zeros(0, bool)
     same, other = np.zeros(2), np.zeros(2)  # count and sum
     hits = 0
     for start in range(0, len(codes), _BLOCK):
@@ -141,7 +163,11 @@ def _compare(embeddings: np.ndarray, people: list[str]) -> tuple[float, float, f
         cosines[rows, start + rows] = -np.inf
         nearest = cosines.argmax(axis=1)
         hits += int((mates[start : start + _BLOCK] & (codes[nearest] == codes[start + rows])).sum())
-    return _ratio(same[1], same[0]), _ratio(other[1], other[0]), _ratio(hits, int(mates.sum()))
+    return Comparison(
+        consistency=_ratio(same[1], same[0]),
+        others=_ratio(other[1], other[0]),
+        rank1=_ratio(hits, int(mates.sum())),
+    )
 
 
 def _ratio(total: float, count: float) -> float:

@@ -23,9 +23,9 @@ class Counting:
         settings = CONFIG.model_dump(mode="json")
         drawn = candidate_of("drawn", ProceduralSource(CONFIG), settings)
 
-        def paint(texts, aus, seeds):
-            self.batches.append(len(texts))
-            return drawn.paint(texts, aus, seeds)
+        def paint(requests):
+            self.batches.append(len(requests))
+            return drawn.paint(requests)
 
         self.candidate = Candidate(drawn.name, drawn.identity, paint)
 
@@ -69,9 +69,7 @@ def test_a_broken_picture_is_painted_anew(tmp_path, requests):
 
 def test_another_model_paints_its_own_images(tmp_path, requests):
     gallery, one = Gallery(tmp_path, 5), Counting().candidate
-    black = Candidate(
-        "black", {}, lambda texts, aus, seeds: [Image.new("RGB", (8, 8))] * len(texts)
-    )
+    black = Candidate("black", {}, lambda requests: [Image.new("RGB", (8, 8))] * len(requests))
     assert len(pixels(gallery.batches(one, requests))[0]) == 64
     assert len(pixels(gallery.batches(black, requests))[0]) == 8
     assert len(list(tmp_path.iterdir())) == 2

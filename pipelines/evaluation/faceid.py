@@ -1,0 +1,174 @@
+"""`synthgen evaluate faceid`: judge whether a model shows the person asked for, and how.
+
+Images are kept in a folder as they are painted, as for `synthgen evaluate fineface`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image
+
+from pipelines.evaluation.documents import write_document
+from pipelines.evaluation.faceid_report import (
+    CONDITIONING,
+    INDEPENDENT,
+    Painted,
+    PeopleResults,
+    Unscaled,
+    document,
+)
+from pipelines.evaluation.faceid_settings import FaceIdEvaluation
+from pipelines.evaluation.findings import Instruments, examine
+from pipelines.evaluation.gallery import Gallery
+from pipelines.evaluation.judges import VerifierJudge
+from pipelines.evaluation.painting import Candidate, candidate_of, settings_of
+from pipelines.evaluation.people import EXPRESSIONS, drawn_pictures, numbers_of, people_requests
+from pipelines.evaluation.protocols import Request
+from pipelines.faceid.drawn import DrawnFaceEmbedder
+from pipelines.faceid.drawn_people import embed_drawn
+from pipelines.faceid.embedder import FaceEmbedder
+from pipelines.fineface.faceid_source import FaceIdSource
+from pipelines.fineface.source import FineFaceSource
+from pipelines.libreface import LibreFaceVerifier
+from pipelines.loading import fix_arithmetic, pick_device
+from synthgen.config import FaceIdConfig
+from synthgen.errors import WeightsError
+
+
+class FaceIdEvaluator:
+    """Runs an evaluation.
+
+    Args:
+        settings: what is evaluated, and how.
+        images: folder in which images are kept.
+
+    Raises:
+        WeightsError: if weights are missing or of another format, or the embedder that judges is
+            the one that conditions.
+        ConfigError: if the prompt cannot be filled.
+    """
+
+    def __init__(self, settings: FaceIdEvaluation, images: Path) -> None:
+        fix_arithmetic(settings.threads)
+        self._settings = settings
+        self._device = pick_device()
+        self._gallery = Gallery(images, settings.batch_size)
+        self._recognisers = self._load_recognisers()
+        verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=self._device)
+        self._judge = VerifierJudge(verifier)
+        self._instruments = Instruments([self._judge], None, None, self._recognisers)
+        self._wanted = {
+            name: embed_drawn(numbers_of(settings.people), one)
+            for name, one in self._recognisers.items()
+        }
+        self._requests = people_requests(
+            self._wanted[CONDITIONING],
+            self._recognisers[CONDITIONING].fingerprint,
+            settings.prompt_template,
+            settings.noise,
+            settings.seed,
+        )
+
+    def run(self) -> PeopleResults:
+        """Paint and measure everything.
+
+        Raises:
+            WeightsError: if weights are missing or do not fit.
+            FaceEmbeddingError: if the face adapter was trained with another embedder.
+            OutputError: if an image cannot be written.
+        """
+        settings = self._settings
+        shown = self._shown(settings.pipeline())
+        text = self._text()
+        return PeopleResults(
+            command=settings.command(),
+            template=settings.prompt_template,
+            noise=settings.noise,
+            ip_scale=settings.ip_scale,
+            judge=self._judge.name,
+            recognisers={name: one.name for name, one in self._recognisers.items()},
+            people=np.arange(settings.people).repeat(len(EXPRESSIONS)),
+            wanted=self._wanted,
+            shown=self._examined(shown),
+            text=self._examined(text),
+            drawn=self._examined(drawn_pictures()),
+            unscaled=self._unscaled(text),
+            files=self._files(shown),
+        )
+
+    def _load_recognisers(self) -> dict[str, FaceEmbedder]:
+        conditioning, judging = self._settings.embedder, self._settings.judge_embedder
+        found = {
+            CONDITIONING: DrawnFaceEmbedder.from_pretrained(conditioning, self._device),
+            INDEPENDENT: DrawnFaceEmbedder.from_pretrained(judging, self._device),
+        }
+        if found[CONDITIONING].fingerprint == found[INDEPENDENT].fingerprint:
+            raise WeightsError(
+                f"--judge-embedder {judging} is the embedder that conditions ({conditioning}); "
+                "give one that `synthgen train face-embedder` made with other seeds"
+            )
+        return dict(found)
+
+    def _shown(self, config: FaceIdConfig) -> Candidate:
+        source = FaceIdSource(config, self._device)
+        return candidate_of("FineFace with faces", source, settings_of(config))
+
+    def _text(self) -> Candidate:
+        config = self._settings.text_pipeline()
+        source = FineFaceSource(config, self._device)
+        return candidate_of("text alone", source, settings_of(config))
+
+    def _examined(self, candidate: Candidate) -> Painted:
+        found = examine("people", candidate, self._requests, self._gallery, self._instruments)
+        return Painted(candidate.name, found)
+
+    def _unscaled(self, text: Candidate) -> Unscaled:
+        """Compare what the face adapter paints at scale 0 with the text variant, for one batch."""
+        candidate = self._shown(self._settings.pipeline(ip_scale=0.0))
+        first = self._requests[: self._gallery.batch_size]
+        pairs = zip(self._painted(candidate, first), self._painted(text, first), strict=True)
+        apart = [_difference(one, other) for one, other in pairs]
+        return Unscaled(len(apart), sum(value == 0 for value in apart), max(apart))
+
+    def _painted(self, candidate: Candidate, requests: Sequence[Request]) -> list[Image]:
+        batches = self._gallery.batches(candidate, requests)
+        return [image for _, images in batches for image in images]
+
+    def _files(self, shown: Candidate) -> dict[str, str]:
+        judges = {f"{self._judge.name}: {name}": sha for name, sha in self._judge.weights.items()}
+        faces = {
+            f"{name}: {file}": sha256
+            for name, one in self._recognisers.items()
+            for file, sha256 in one.provenance()["weights"].items()
+        }
+        return {**judges, **faces, **shown.identity["weights"]}
+
+
+def evaluate_faceid(settings: FaceIdEvaluation, to: str | Path, images: str | Path) -> Path:
+    """Evaluate a model and write the document.
+
+    Args:
+        settings: what is evaluated, and how.
+        to: Markdown file to write.
+        images: folder in which images are kept.
+
+    Returns:
+        The document.
+
+    Raises:
+        WeightsError: if weights are missing or of another format, or the embedder that judges is
+            the one that conditions.
+        FaceEmbeddingError: if the face adapter was trained with another embedder.
+        ConfigError: if the prompt cannot be filled.
+        OutputError: if an image or the document cannot be written.
+    """
+    text = document(FaceIdEvaluator(settings, Path(images)).run())
+    path = Path(to)
+    write_document(path, text)
+    return path
+
+
+def _difference(one: Image, other: Image) -> int:
+    """Return the largest difference of two images' pixels [grey values]."""
+    return int(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max())
