@@ -129,8 +129,34 @@ def import_faces(
 
 
 @faces_app.command()
+def draw(
+    to: Store,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to draw.")],
+    first: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Number of the first of all drawn people.")
+    ] = 0,
+    embedder: Annotated[
+        str, typer.Option(help="mini, or a file that `synthgen train face-embedder` wrote.")
+    ] = "mini",
+) -> None:
+    """Draw people whom no training saw, and embed a portrait of each."""
+    from pipelines.faceid.drawn import DrawnFaceEmbedder
+    from pipelines.faceid.drawn_people import drawn_store
+    from samplers.identities import write_store
+
+    made = drawn_store(people, DrawnFaceEmbedder.from_pretrained(embedder), first)
+    write_store(to, made)
+    typer.echo(
+        f"{to}: {len(made)} drawn people, described by {made.about.embedder_name}; licence: "
+        f"{made.about.licence}"
+    )
+
+
+@faces_app.command()
 def invent(
-    store: Annotated[Path, typer.Argument(help="Store of real people.", metavar="STORE")],
+    store: Annotated[
+        str, typer.Argument(help="Store of people; mini: the embedded ones.", metavar="STORE")
+    ],
     to: Store,
     people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,

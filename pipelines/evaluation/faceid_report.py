@@ -121,8 +121,8 @@ def _head(results: PeopleResults) -> str:
         "- A person is one embedding of one drawn portrait with a neutral face, and nothing else: "
         f"the prompt is `{results.template}`. Scale of the face branch: {results.ip_scale:g}.",
         f"- The *{CONDITIONING}* ({results.recognisers[CONDITIONING]}) is the one that the model "
-        f"is given people by; the *{INDEPENDENT}* ({results.recognisers[INDEPENDENT]}) learned from "
-        "other people and only judges.",
+        f"is given people by; the *{INDEPENDENT}* ({results.recognisers[INDEPENDENT]}) learned "
+        "from other people and only judges.",
         f"- *{results.drawn.name}*: the same people and expressions by the renderer, in other "
         "light, pose, clothes and before another background than in the portrait: what can be had "
         "at best.",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from samplers.identities.embedded_store import store_path
 from samplers.identities.embeddings import (
     RowName,
     checked_embeddings,
@@ -126,7 +127,8 @@ def read_store(
     """Read a store, whatever kind of file it is.
 
     Args:
-        path: `.parquet`, `.safetensors`, `.npy`, `.npz`, or the folder of an HF dataset.
+        path: `.parquet`, `.safetensors`, `.npy`, `.npz`, or the folder of an HF dataset; the text
+            `mini` names the embedded people.
         column: column, tensor or array of the embeddings; None: the one of a usual name.
         embedder: fingerprint of the recogniser, for files that do not carry it.
 
@@ -134,7 +136,7 @@ def read_store(
         StoreError: if the file cannot be read, holds what is no embedding, says nothing about its
             embedder, or names another one than `embedder`.
     """
-    return build_store(read_raw(Path(path), column), str(path), embedder)
+    return build_store(read_raw(store_path(path), column), str(path), embedder)
 
 
 def build_store(raw: RawStore, where: str, embedder: str | None = None) -> FaceStore:

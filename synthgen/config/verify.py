@@ -1,6 +1,5 @@
 """Section `verify`: how images are measured, and which are kept."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -8,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from synthgen.action_units import au_index
 from synthgen.config.base import Section
 from synthgen.config.embedder import EmbedderConfig
+from synthgen.config.identities.stores import absolute_store
 
 _Bound = Annotated[float, Field(ge=0)]
 _Cosine = Annotated[float, Field(ge=-1, le=1)]
@@ -79,7 +79,7 @@ class IdentityCheckConfig(Section):
     def with_absolute_stores(self) -> Self:
         """Return the section with paths that do not depend on the working folder."""
         paths = {key: getattr(self, key) for key in ("wanted", "forbidden")}
-        absolute = {key: str(Path(path).absolute()) for key, path in paths.items() if path}
+        absolute = {key: absolute_store(path) for key, path in paths.items() if path}
         return self.model_copy(update=absolute)
 
 

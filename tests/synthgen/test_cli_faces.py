@@ -58,3 +58,20 @@ def test_mini_weights_take_no_licence(tmp_path):
     assert str(caught.value) == (
         "the licence 'MIT' is given for the embedder 'mini', whose weight file says its own"
     )
+
+
+def test_drawn_people_become_a_store(tmp_path):
+    embedder = face_embedder(tmp_path)
+    to, weights = tmp_path / "store.parquet", tmp_path / "tiny.safetensors"
+    words = ["faces", "draw", "-n", "3", "--to", str(to), "--embedder", str(weights)]
+    done = runner.invoke(app, words, catch_exceptions=False)
+    assert done.stdout == (
+        f"{to}: 3 drawn people, described by face-embedder-tiny; licence: CC0-1.0\n"
+    )
+    store = read_store(to)
+    assert store.identity_ids == ("drawn-00000000", "drawn-00000001", "drawn-00000002")
+    assert store.about.embedder == embedder.fingerprint
+    assert store.about.synthetic
+    later = [*words[:-4], "--to", str(to), "--first", "2", *words[-2:]]
+    runner.invoke(app, later, catch_exceptions=False)
+    assert (read_store(to).embeddings[0] == store.embeddings[2]).all()
