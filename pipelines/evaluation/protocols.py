@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipelines.evaluation.prompts import AskedPrompt
-from pipelines.training.captions import expression_phrase
+from pipelines.training.data.captions import expression_phrase
 from samplers.identities import FaceIdentity
 from samplers.priors import Prior, load_prior
 from samplers.randomness import derive_seed

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from pipelines.training.au_metrics import pearson
+from pipelines.evaluation.agreement import pearson
 from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
 
 AUArray = Float[np.ndarray, "n 12"]

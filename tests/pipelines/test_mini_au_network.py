@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.evaluation.agreement import agreement
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.policy import judge
 from pipelines.procedural import random_identity, render
-from pipelines.training.au_config import ExpressionShare
-from pipelines.training.au_faces import HELD_OUT, draw_aus
-from pipelines.training.au_metrics import agreement
+from pipelines.training.au_network.config import ExpressionShare
+from pipelines.training.au_network.faces import HELD_OUT, draw_aus
 from samplers.priors import EmotionsPrior
 from synthgen.action_units import AU_COUNT
 from synthgen.config import IntensityRange, load_config

@@ -16,7 +16,7 @@ from pipelines.evaluation.likeness import by_expression, likeness
 from pipelines.evaluation.people import EXPRESSIONS, drawn_pictures, numbers_of, people_requests
 from pipelines.evaluation.protocols import au_array
 from pipelines.faceid.drawn_people import FIRST_SEED
-from pipelines.training.face_people import FIRST_HELD_OUT
+from pipelines.training.face_embedder.people import FIRST_HELD_OUT
 from synthgen.action_units import AUS
 from synthgen.cli import app
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError

@@ -14,7 +14,7 @@ from pipelines.evaluation.protocols import (
     single_requests,
 )
 from pipelines.procedural import random_identity, traits_in
-from pipelines.training.captions import describe
+from pipelines.training.data.captions import describe
 from synthgen.action_units import AU_COUNT
 from synthgen.errors import ConfigError
 

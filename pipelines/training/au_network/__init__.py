@@ -1,0 +1,1 @@
+"""The AU network of the embedded verifier."""

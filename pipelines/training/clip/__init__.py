@@ -1,0 +1,1 @@
+"""The text encoder that conditions, and the image encoder beside it."""

@@ -1,0 +1,120 @@
+"""`synthgen train clip`: train the text encoder that conditions, and its image encoder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import CLIPModel, CLIPTokenizer
+
+from pipelines.training.clip.config import CLIPConfig
+from pipelines.training.clip.examples import ClipExamples
+from pipelines.training.clip.export import TOKENIZER, export_clip, top1
+from pipelines.training.clip.learner import ClipLearner
+from pipelines.training.clip.tokenizer import train_tokenizer
+from pipelines.training.data.examples import Examples, examples_of
+from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.loop.about import about_training
+from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.sameness import what_counts
+from pipelines.training.loop.session import CHECKPOINT, Session, training_folder
+from pipelines.training.loop.whole_files import writing
+from synthgen.config.loading import load_section
+
+_WHAT = "CLIP pair: a text encoder that conditions the UNet, and the image encoder beside it"
+_MEASURED_AT_ONCE = 50
+
+
+def train_clip(
+    config_path: str | Path,
+    out: str | Path,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train a CLIP pair, measure it on held-out pairs, and export it; goes on by itself.
+
+    Args:
+        config_path: YAML file, as `CLIPConfig` describes it.
+        out: folder for the checkpoint, the curves and the encoders; made if missing.
+        stop_at: end after this step with a checkpoint and without an export; None: to the end.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        The folder, with `text_encoder`, `tokenizer` and `image_encoder` when the training has
+        reached its end.
+
+    Raises:
+        SynthgenError: if the configuration, the data or the folder do not serve, or the loss is
+            not finite.
+    """
+    config = load_section(config_path, CLIPConfig, overrides)
+    folder = training_folder(out)
+    torch.set_num_threads(config.threads)
+    device = pick_training_device(config.device)
+    examples = examples_of(config.data, config.seed)
+    tokenizer = _tokenizer(config, examples, folder)
+    learner = ClipLearner(config, tokenizer, device)
+    pairs = ClipExamples(config, tokenizer)
+    session = Session(
+        "clip",
+        learner,
+        folder,
+        what_counts(config, **examples.fingerprint),
+        lambda first, last: load_batches(
+            pairs, batch_places(config.batch_size, first, last), config.workers
+        ),
+    )
+    session.resume()
+    if session.train(stop_at):
+        about = about_training(
+            "clip", _WHAT, config, config.data, folder, config_path, learner.step,
+            examples.fingerprint,
+        )  # fmt: skip
+        export_clip(
+            learner.average, tokenizer, folder, _measured(learner, config, tokenizer), about
+        )
+    return folder
+
+
+def _tokenizer(config: CLIPConfig, examples: Examples, folder: Path) -> CLIPTokenizer:
+    """Learn the tokenizer; a training that goes on keeps the one that it has."""
+    path = folder / TOKENIZER
+    if path.exists() and (folder / CHECKPOINT).exists():
+        return CLIPTokenizer.from_pretrained(path)
+    count, there = config.text.captions, examples.count
+    captions = (examples.caption(i) for i in range(count if there is None else min(count, there)))
+    tokenizer = train_tokenizer(captions, config.text.vocabulary, config.text.max_length)
+    with writing(path):
+        tokenizer.save_pretrained(path)
+    return tokenizer
+
+
+def _measured(
+    learner: ClipLearner, config: CLIPConfig, tokenizer: CLIPTokenizer
+) -> dict[str, float]:
+    """Tell how often a held-out image's own caption is the nearest of all."""
+    there = examples_of(config.data, config.seed, held_out=True).count
+    count = config.held_out if there is None else min(config.held_out, there)
+    pairs = ClipExamples(config, tokenizer, held_out=True)
+    images, texts = [], []
+    for start in range(0, count, _MEASURED_AT_ONCE):
+        places = [range(start, min(start + _MEASURED_AT_ONCE, count))]
+        for batch in load_batches(pairs, places, workers=0):
+            image, text = embed_pairs(learner.average, *learner.parts(batch)[0])
+            images.append(image)
+            texts.append(text)
+    return {"pairs": float(count), "top-1": top1(torch.cat(images), torch.cat(texts))}
+
+
+@torch.inference_mode()
+def embed_pairs(
+    clip: CLIPModel, pixels: torch.Tensor, input_ids: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the unit vectors of images and captions in the common space.
+
+    Args:
+        clip: the pair.
+        pixels: normalised images, float32 [n, 3, h, w].
+        input_ids: tokens, int64 [n, L].
+    """
+    found = clip(input_ids=input_ids, pixel_values=pixels)
+    return found.image_embeds.float().cpu(), found.text_embeds.float().cpu()

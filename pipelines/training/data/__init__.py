@@ -1,0 +1,1 @@
+"""What is learned from: images with captions and AUs, drawn or read, in batches."""

@@ -1,0 +1,79 @@
+"""Changes that leave expression and traits as they are, for the second judge, in whole batches.
+
+They are others than those of the AU network: mirrored, toned and tinted, softened, erased in part.
+Everything is drawn from torch's generator.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.evaluation.judge_network import INPUT_SIDE
+from pipelines.training.judge.config import JudgeAugmentation
+
+Pixels = Float[Tensor, "B 3 h w"]
+
+
+def augment(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 3 side side"]:
+    """Change portraits and cut the judge's input out of them.
+
+    Args:
+        pixels: portraits [0–1], square.
+        bounds: how often and how strong.
+    """
+    pixels = _moved(pixels, bounds)
+    share = bounds.soften * _strength(pixels, bounds)
+    pixels = torch.lerp(pixels, functional.avg_pool2d(pixels, 5, 1, 2), share)
+    tone = torch.exp(bounds.gamma * _signed(pixels, bounds))
+    tint = 1 + bounds.tint * _signed(pixels, bounds, channels=3)
+    pixels = pixels.clamp(1e-4, 1) ** tone * tint
+    pixels = pixels + bounds.noise * _strength(pixels, bounds) * torch.randn_like(pixels)
+    return _erased(pixels.clamp(0, 1), bounds)
+
+
+def middle(pixels: Pixels) -> Float[Tensor, "B 3 side side"]:
+    """Cut the judge's input out of unchanged portraits."""
+    start = (pixels.shape[-1] - INPUT_SIDE) // 2
+    return pixels[..., start : start + INPUT_SIDE, start : start + INPUT_SIDE]
+
+
+def _moved(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 3 side side"]:
+    count = len(pixels)
+    change = _signed(pixels, bounds, channels=4).flatten(1)  # [B, 4]
+    angle = bounds.rotation * change[:, 0]
+    zoom = INPUT_SIDE / pixels.shape[-1] * (1 + bounds.scale * change[:, 1])
+    mirrored = torch.where(torch.rand(count, device=pixels.device) < 0.5, -1.0, 1.0)
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    x, y = 2 * bounds.shift * change[:, 2], 2 * bounds.shift * change[:, 3]
+    rows = [torch.stack([mirrored * cos, -sin, x], 1), torch.stack([mirrored * sin, cos, y], 1)]
+    size = [count, 3, INPUT_SIDE, INPUT_SIDE]
+    grid = functional.affine_grid(torch.stack(rows, 1), size, align_corners=False)
+    return functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+
+
+def _erased(pixels: Pixels, bounds: JudgeAugmentation) -> Pixels:
+    """Put a square of one colour somewhere."""
+    side = bounds.erase * _strength(pixels, bounds)
+    places = torch.linspace(0, 1, pixels.shape[-1], device=pixels.device)
+    corner = torch.rand(len(pixels), 2, 1, 1, 1, device=pixels.device) * (1 - side)[:, None]
+    across, down = places.view(1, 1, 1, -1), places.view(1, 1, -1, 1)
+    inside = (across >= corner[:, 0]) & (across < corner[:, 0] + side)
+    inside = inside & (down >= corner[:, 1]) & (down < corner[:, 1] + side)
+    colour = torch.rand(len(pixels), 3, 1, 1, device=pixels.device)
+    return torch.where(inside, colour, pixels)
+
+
+def _strength(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 1 1 1"]:
+    """Draw a strength [0–1] for each portrait; 0 where it is left unchanged."""
+    drawn = torch.rand(2, len(pixels), 1, 1, 1, device=pixels.device)
+    return torch.where(drawn[0] < bounds.chance, drawn[1], 0.0)
+
+
+def _signed(
+    pixels: Pixels, bounds: JudgeAugmentation, channels: int = 1
+) -> Float[Tensor, "B channels 1 1"]:
+    """Draw strengths in [-1, 1]; 0 where a portrait is left unchanged."""
+    chosen = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < bounds.chance
+    drawn = 2 * torch.rand(len(pixels), channels, 1, 1, device=pixels.device) - 1
+    return torch.where(chosen, drawn, 0.0)

@@ -1,0 +1,122 @@
+"""Rows of a Hugging Face dataset as examples: image, caption and AUs."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from jaxtyping import Float
+from PIL import Image as PILImage
+from PIL import ImageOps
+from PIL.Image import Image
+
+from pipelines.training.data.config import DatasetData
+from pipelines.training.data.open_dataset import dataset_fingerprint, open_rows
+from synthgen.action_units import AUS, MAX_INTENSITY
+from synthgen.errors import DatasetError
+
+_AU_PLACE = "{au}"
+
+
+class DatasetExamples:
+    """The rows of a dataset; example i is row i.
+
+    Args:
+        data: which dataset, and which columns.
+        held_out: the rows of the split `held_out`, if there is one.
+
+    Raises:
+        DatasetError: if there is no such dataset or split, it has no rows, or it lacks a column.
+    """
+
+    def __init__(self, data: DatasetData, held_out: bool = False) -> None:
+        split = data.held_out if held_out and data.held_out is not None else data.split
+        self._data = data
+        self._where = f"{data.path} ({split})"
+        rows = open_rows(data.path, data.name, split)
+        self.count = len(rows)
+        self._au_columns = _au_columns(data.aus)
+        self._check_columns(rows)
+        self.fingerprint: dict[str, Any] = {"dataset": dataset_fingerprint(data.path, split, rows)}
+        self._images = rows.select_columns([data.image])
+        self._texts = rows.select_columns([data.caption]) if data.caption else None
+        self._aus = rows.select_columns(self._au_columns) if self._au_columns else None
+
+    def image(self, index: int) -> Image:
+        """Return the image of a row: RGB, scaled and cropped in the middle to a square.
+
+        Raises:
+            DatasetError: if it cannot be read.
+        """
+        try:
+            found = self._images[index][self._data.image]
+        except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
+            raise self._fault(index, f"the image cannot be read: {_first_line(error)}") from error
+        if not isinstance(found, Image):
+            raise self._fault(
+                index,
+                f"column {self._data.image!r} holds {type(found).__name__}; it must hold images "
+                "(datasets.Image)",
+            )
+        size = (self._data.size, self._data.size)
+        return ImageOps.fit(found.convert("RGB"), size, PILImage.Resampling.BICUBIC)
+
+    def caption(self, index: int, telling: int = 0) -> str:
+        """Return the caption of a row, the same in each telling; without a column, none.
+
+        Raises:
+            DatasetError: if it is no text.
+        """
+        if self._texts is None:
+            return ""
+        found = self._texts[index][self._data.caption]
+        if not isinstance(found, str):
+            raise self._fault(index, f"the caption is {found!r}; it must be text")
+        return found
+
+    def aus(self, index: int) -> Float[np.ndarray, " 12"]:
+        """Return the AU intensities of a row [0–5]; without a column, NaN.
+
+        Raises:
+            DatasetError: if they are not 12 numbers in [0, 5].
+        """
+        if self._aus is None:
+            return np.full(len(AUS), np.nan, np.float32)
+        row = self._aus[index]
+        columns = self._au_columns
+        found = row[columns[0]] if len(columns) == 1 else [row[column] for column in columns]
+        self._check_aus(index, found)
+        return np.asarray(found, np.float32)
+
+    def _check_columns(self, rows: Dataset) -> None:
+        asked = [(self._data.image, "image"), (self._data.caption, "caption")]
+        for column, key in [*asked, *((column, "aus") for column in self._au_columns)]:
+            if column is not None and column not in rows.column_names:
+                raise DatasetError(
+                    f"{self._where} has no column {column!r} (data.{key}); it has "
+                    f"{', '.join(rows.column_names)}"
+                )
+
+    def _check_aus(self, index: int, found: object) -> None:
+        if not isinstance(found, Sequence) or len(found) != len(AUS):
+            held = f"{len(found)} numbers" if isinstance(found, Sequence) else repr(found)
+            raise self._fault(index, f"the AUs are {held}; they must be {len(AUS)}")
+        for name, value in zip(AUS, found, strict=True):
+            known = isinstance(value, int | float) and math.isfinite(value)
+            if not known or not 0 <= value <= MAX_INTENSITY:
+                raise self._fault(index, f"{name} is {value}; it must lie in [0, 5]")
+
+    def _fault(self, index: int, what: str) -> DatasetError:
+        return DatasetError(f"{self._where}, row {index}: {what}")
+
+
+def _au_columns(asked: str | None) -> list[str]:
+    if asked is None:
+        return []
+    return [asked.replace(_AU_PLACE, au) for au in AUS] if _AU_PLACE in asked else [asked]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What trainings beside a diffusion model share: its loss, latents, and frozen parts."""

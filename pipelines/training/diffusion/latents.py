@@ -1,0 +1,235 @@
+"""Latents of a training's images, made once and kept beside the training.
+
+A VAE that does not change gives the same latents each time, so they are made before the first
+step, in three files: latents, AUs, and what they were made of. A store that was begun goes on.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+from transformers import CLIPTokenizer
+
+from pipelines.training.data.examples import Examples
+from pipelines.training.data.loader import batch_places
+from pipelines.training.data.order import Order
+from pipelines.training.data.pixels import to_pixels
+from pipelines.training.loop.whole_files import write_text_whole, writing
+from samplers.randomness import uniforms
+from synthgen.errors import ConfigError, OutputError, WeightsError
+
+LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
+
+_AT_ONCE = 16
+_NOTED_AFTER = 64 * _AT_ONCE
+
+
+class LatentBatch(NamedTuple):
+    """Examples as a diffusion model sees them.
+
+    Attributes:
+        latents: scaled, float32 [B, c, h, w].
+        input_ids: tokens of the captions, int64 [B, L].
+        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+    """
+
+    latents: Float[Tensor, "B c h w"]
+    input_ids: Int[Tensor, "B L"]
+    aus: Float[Tensor, "B 12"]
+
+
+class LabelledLatents(NamedTuple):
+    """Latents and AUs alone.
+
+    Attributes:
+        latents: scaled, float32 [B, c, h, w].
+        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+    """
+
+    latents: Float[Tensor, "B c h w"]
+    aus: Float[Tensor, "B 12"]
+
+
+class LatentStore:
+    """The latents of the first `count` examples, and batches of them without end.
+
+    Args:
+        folder: folder of the store; the files are made where they are missing.
+        examples: images, captions and AUs.
+        count: number of examples; None: all that there are.
+        vae: the VAE, in evaluation mode.
+        tokenizer: tokenizer of the captions.
+        made_of: what the latents are a function of; a store of anything else is refused.
+        batch_size: examples in a batch.
+        seed: seed of the order.
+        drop_caption: chance of a caption to be left empty, for guidance.
+
+    Raises:
+        ConfigError: if there are not as many examples.
+        OutputError: if the files cannot be written, or were made of something else.
+        DatasetError: if an example cannot be read.
+
+    Attributes:
+        folder: folder of the store.
+        made_of: what the latents are a function of.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        examples: Examples,
+        count: int | None,
+        vae: AutoencoderKL,
+        tokenizer: CLIPTokenizer,
+        made_of: dict[str, Any],
+        *,
+        batch_size: int,
+        seed: int,
+        drop_caption: float = 0.0,
+    ) -> None:
+        self.folder, self._examples = folder, examples
+        self._count = _checked_count(count, examples)
+        self._tokenizer, self.made_of = tokenizer, {**made_of, "count": self._count}
+        self._batch_size, self._seed, self._drop = batch_size, seed, drop_caption
+        self._scale = float(vae.config["scaling_factor"])
+        self._order = Order(self._count, seed, "latents/order")
+        self._fill(vae)
+        self._latents = np.load(folder / LATENTS, mmap_mode="r")
+        self._aus = np.load(folder / AUS)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a latent."""
+        return self._latents.shape[1:]
+
+    @property
+    def count(self) -> int:
+        """Number of examples."""
+        return self._count
+
+    def rows(self, step: int) -> list[int]:
+        """Return the examples of a step's batch, in order."""
+        places = range(step * self._batch_size, (step + 1) * self._batch_size)
+        return [self._order(place)[0] for place in places]
+
+    def batches(self, first: int, last: int) -> Iterator[LatentBatch]:
+        """Yield the batches of steps `first` to `last`; each is a function of its step alone."""
+        yield from map(self._batch, batch_places(self._batch_size, first, last))
+
+    def labelled(
+        self, first: int, last: int, batch_size: int, seed: int
+    ) -> Iterator[LabelledLatents]:
+        """Yield batches without captions, in an order of their own.
+
+        Args:
+            first: first step.
+            last: step to end before.
+            batch_size: examples in a batch.
+            seed: seed of the order.
+        """
+        order = Order(self._count, seed, "latents/labelled")
+        for places in batch_places(batch_size, first, last):
+            rows = [order(place)[0] for place in places]
+            yield LabelledLatents(self._scaled(rows), torch.from_numpy(self._aus[rows]))
+
+    def _scaled(self, rows: list[int]) -> Float[Tensor, "B c h w"]:
+        found = torch.from_numpy(np.stack([self._latents[row] for row in rows]))
+        return self._scale * found.float()
+
+    def _batch(self, places: range) -> LatentBatch:
+        told = [self._order(place) for place in places]
+        rows = [row for row, _ in told]
+        dropped = uniforms(self._seed, "captions/dropped", places.start, places.stop, 1)[:, 0]
+        captions = [
+            "" if drop < self._drop else self._examples.caption(row, epoch)
+            for (row, epoch), drop in zip(told, dropped, strict=True)
+        ]
+        tokens = self._tokenizer(
+            captions, padding="max_length", truncation=True, return_tensors="pt"
+        )
+        return LatentBatch(self._scaled(rows), tokens.input_ids, torch.from_numpy(self._aus[rows]))
+
+    def _fill(self, vae: AutoencoderKL) -> None:
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        done = self._done()
+        if done == self._count:
+            return
+        first = _encode(vae, self._examples, range(1))
+        latents = self._open(LATENTS, np.float16, first.shape[1:], done > 0)
+        aus = self._open(AUS, np.float32, (12,), done > 0)
+        for start in tqdm(range(done, self._count, _AT_ONCE), desc="latents", unit="batch"):
+            rows = range(start, min(start + _AT_ONCE, self._count))
+            latents[rows.start : rows.stop] = _encode(vae, self._examples, rows)
+            aus[rows.start : rows.stop] = np.stack([self._examples.aus(row) for row in rows])
+            if rows.stop % _NOTED_AFTER == 0 or rows.stop == self._count:
+                self._note(latents, aus, rows.stop)
+
+    def _open(self, name: str, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.memmap:
+        path = self.folder / name
+        if begun:
+            return np.lib.format.open_memmap(path, "r+")
+        with writing(path):
+            try:
+                made = np.lib.format.open_memmap(path, "w+", dtype, (self._count, *shape))
+                _reserve(path)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+        return made
+
+    def _done(self) -> int:
+        path = self.folder / MADE_OF
+        if not path.exists():
+            return 0
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["made_of"] != self.made_of:
+            raise OutputError(
+                f"{path} was made of {found['made_of']}, now it is {self.made_of}; "
+                "train into another folder"
+            )
+        return int(found["done"])
+
+    def _note(self, latents: np.memmap, aus: np.memmap, done: int) -> None:
+        latents.flush()
+        aus.flush()
+        text = json.dumps({"made_of": self.made_of, "done": done})
+        write_text_whole(self.folder / MADE_OF, text)
+
+
+def _checked_count(count: int | None, examples: Examples) -> int:
+    there = examples.count
+    if there is None:
+        if count is None:
+            raise ConfigError("examples is null; drawn portraits have no end: it must be a number")
+        return count
+    if count is not None and count > there:
+        raise ConfigError(f"examples is {count}; the dataset has {there} rows: null takes them all")
+    return there if count is None else count
+
+
+def _reserve(path: Path) -> None:
+    """Take the space on the disk: a mapped file that finds none later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+@torch.inference_mode()
+def _encode(vae: AutoencoderKL, examples: Examples, rows: range) -> Float[np.ndarray, "B c h w"]:
+    pixels = torch.stack([to_pixels(examples.image(row)) for row in rows])
+    device = vae.device
+    with torch.autocast(device.type, torch.bfloat16):
+        posterior = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore
+    found = posterior.mode().float().cpu().numpy()
+    if not np.isfinite(found).all():
+        raise WeightsError(f"the VAE gives latents that are not finite for examples {rows}")
+    return found.astype(np.float16)

@@ -1,0 +1,1 @@
+"""The face adapter that shows people by their embeddings, learned beside a frozen base."""

@@ -1,0 +1,91 @@
+"""Configuration of `synthgen train faceid`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.training.data.config import DataConfig, DatasetData
+from pipelines.training.fineface.config import FineFaceCycle, FineFaceExport
+from pipelines.training.loop.settings import TrainingSettings
+from pipelines.training.unet.config import NoiseSettings
+from synthgen.action_units import au_vector
+from synthgen.config.base import Section
+from synthgen.config.embedder import EmbedderConfig
+
+
+class FaceIdSheet(Section):
+    """Sample sheets: a column for each held-out person, a row for each expression below them."""
+
+    people: int = Field(default=6, ge=1, le=16, description="Held-out people.")
+    prompt: str = Field(default="a portrait of a person", description="What is painted.")
+    expressions: tuple[dict[str, float], ...] = Field(
+        default=({}, {"AU6": 4, "AU12": 4}, {"AU1": 4, "AU2": 4, "AU26": 4}, {"AU4": 4, "AU15": 4}),
+        min_length=1,
+        max_length=64,
+        description="AU intensities that are asked for; without `fineface` they show nothing.",
+    )
+    num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
+
+    @field_validator("expressions")
+    @classmethod
+    def _known(cls, value: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
+        for expression in value:
+            au_vector(expression)
+        return value
+
+
+class FaceIdTrainingConfig(TrainingSettings):
+    """A training run of the face adapter: tokens of an embedding, and K_img and V_img."""
+
+    cycles: tuple[FineFaceCycle, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
+    data: DataConfig = Field(description="What is learned from.")
+    examples: int | None = Field(
+        ge=1,
+        description="Examples whose latents and embeddings are made and kept; null: all rows of "
+        "the dataset.",
+    )
+    latents: str | None = Field(
+        default=None,
+        description="Folder of the latents, which several trainings on the same data may share; "
+        "null: in the folder of the training.",
+    )
+    base: str = Field(description="Stable Diffusion base: folder, Hub id, or mini.")
+    revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
+    fineface: str | None = Field(
+        default=None,
+        description="Folder of FineFace files, or mini: an AU adapter that works meanwhile and "
+        "does not learn, so that the face branch need not carry expressions; null: none.",
+    )
+    embedder: EmbedderConfig = Field(description="What describes the people.")
+    tokens: int = Field(default=16, ge=1, le=64, description="Tokens of a face.")
+    drop_caption: float = Field(default=0.1, ge=0, le=1, description="Share of empty captions.")
+    drop_face: float = Field(
+        default=0.1, ge=0, le=1, description="Share of embeddings of 0, for guidance."
+    )
+    noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
+    attention: Literal["sdpa", "explicit"] = Field(
+        default="sdpa",
+        description="How attention is computed; small maps learn faster explicitly on a CPU.",
+    )
+    compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
+    sheet: FaceIdSheet = Field(default=FaceIdSheet(), description="Sample sheets.")
+    export: FineFaceExport = Field(default=FineFaceExport(), description="What is written.")
+
+    @field_validator("compile")
+    @classmethod
+    def _uncompiled(cls, value: bool) -> bool:
+        if value:
+            raise ValueError("the FaceID training does not compile; it must be false")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FaceIdTrainingConfig":
+        if self.export.also is not None:
+            raise ValueError(f"export.also is {self.export.also!r}; face adapters have null alone")
+        if self.fineface and isinstance(self.data, DatasetData) and self.data.aus is None:
+            raise ValueError("data.aus is null, but the AU adapter of fineface needs AUs")
+        return self

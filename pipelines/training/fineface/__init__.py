@@ -1,0 +1,1 @@
+"""FineFace's AU adapter, learned beside a frozen base."""

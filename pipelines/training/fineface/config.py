@@ -1,0 +1,157 @@
+"""Configuration of `synthgen train fineface`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from pipelines.fineface.encoders import EncoderKind
+from pipelines.training.data.config import DataConfig, DatasetData
+from pipelines.training.fineface.reader_config import ReadingConfig
+from pipelines.training.loop.settings import Cycle, TrainingSettings
+from pipelines.training.unet.config import NoiseSettings
+from synthgen.action_units import au_vector
+from synthgen.config.base import Section
+
+
+class FineFaceCycle(Cycle):
+    """Steps of the adapter; as in the paper, the learning rate stays what it is."""
+
+    warmup: float = Field(default=0.0, ge=0, le=1, description="Share of the steps that warm up.")
+    schedule: Literal["cosine", "constant"] = Field(
+        default="constant", description="What the learning rate does after the warm-up."
+    )
+
+
+class Smoothing(Section):
+    """How labels are disturbed, so that the adapter learns intensities between those it sees."""
+
+    variance: float = Field(
+        default=0.2,
+        ge=0,
+        le=25,
+        description="Variance of the gaussian that is added to each AU [intensity²], before all "
+        "are clipped to [0, 5]; 0: none.",
+    )
+    rounding: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Chance of a sample that all its AUs are rounded to whole numbers.",
+    )
+
+
+class FineFaceSheet(Section):
+    """Sample sheets: a column for each prompt, a row for each expression."""
+
+    prompts: tuple[str, ...] = Field(
+        default=(
+            "a portrait of a young woman with brown hair and light skin",
+            "a portrait of an old man with gray hair and pale skin",
+            "a closeup of a middle-aged man with black hair and dark skin",
+            "a photo of a middle-aged woman with red hair wearing glasses",
+        ),
+        min_length=1,
+        max_length=16,
+        description="What is painted.",
+    )
+    expressions: tuple[dict[str, float], ...] = Field(
+        default=(
+            {},
+            {"AU1": 4, "AU2": 4},
+            {"AU4": 4},
+            {"AU9": 4},
+            {"AU6": 4, "AU12": 4},
+            {"AU15": 4, "AU17": 4},
+            {"AU20": 4, "AU25": 3},
+            {"AU5": 4, "AU25": 4, "AU26": 4},
+        ),
+        min_length=1,
+        max_length=64,
+        description="AU intensities that are asked for.",
+    )
+    num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
+
+    @field_validator("expressions")
+    @classmethod
+    def _known(cls, value: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
+        for expression in value:
+            au_vector(expression)
+        return value
+
+
+class FineFaceExport(Section):
+    """How the trained adapter is written."""
+
+    dtype: Literal["float16", "float32"] = Field(
+        default="float16", description="Number format of the files."
+    )
+    also: Literal["ckpt"] | None = Field(
+        default=None,
+        description="ckpt: write the published names' `.ckpt` files too, for the published code.",
+    )
+
+
+class FineFaceTrainingConfig(TrainingSettings):
+    """A training run of the AU adapter (FineFace, arXiv 2407.20175); defaults are the paper's.
+
+    No AUs are dropped: AUs of 0 ask for a neutral face, and an expressive face under them would
+    teach that they may mean anything. The neutral faces of the data serve guidance.
+    """
+
+    cycles: tuple[FineFaceCycle, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
+    data: DataConfig = Field(description="What is learned from.")
+    examples: int | None = Field(
+        ge=1,
+        description="Examples whose latents are made and kept; null: all rows of the dataset.",
+    )
+    latents: str | None = Field(
+        default=None,
+        description="Folder of the latents, which several trainings on the same data may share; "
+        "null: in the folder of the training.",
+    )
+    base: str = Field(description="Stable Diffusion base: folder, Hub id, or mini.")
+    revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
+    encoder: EncoderKind = Field(
+        default="res_mlp64", description="AU encoder (Table 2); res_mlp64 is the published one."
+    )
+    rank: int = Field(
+        default=32, ge=1, le=1024, description="Rank of the LoRA, and its alpha: the scale is 1."
+    )
+    smoothing: Smoothing = Field(default=Smoothing(), description="Disturbance of the labels.")
+    drop_caption: float = Field(
+        default=0.0, ge=0, le=1, description="Share of empty captions; the paper drops none."
+    )
+    noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
+    reading: ReadingConfig | None = Field(
+        default=None,
+        description="A second loss, of AUs that a small network reads from guessed latents: AUs "
+        "are learned from fewer examples; null: the diffusion loss alone, as in the paper.",
+    )
+    attention: Literal["sdpa", "explicit"] = Field(
+        default="sdpa",
+        description="How attention is computed; small maps learn faster explicitly on a CPU.",
+    )
+    compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
+    sheet: FineFaceSheet = Field(default=FineFaceSheet(), description="Sample sheets.")
+    export: FineFaceExport = Field(default=FineFaceExport(), description="What is written.")
+
+    @field_validator("compile")
+    @classmethod
+    def _uncompiled(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "the FineFace training does not compile, since each step brings AU vectors of its "
+                "own into the UNet; it must be false"
+            )
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _labelled(cls, value: DataConfig) -> DataConfig:
+        if isinstance(value, DatasetData) and value.aus is None:
+            raise ValueError("aus is null; this training learns from AUs: name their column")
+        return value

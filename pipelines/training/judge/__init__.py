@@ -1,0 +1,1 @@
+"""The second judge, which evaluations use beside the verifier."""

@@ -1,0 +1,1 @@
+"""What every training does: learn step by step, keep checkpoints, show curves, write cards."""

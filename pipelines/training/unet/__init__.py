@@ -1,0 +1,1 @@
+"""The text-to-image base that FineFace steers."""

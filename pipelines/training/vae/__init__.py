@@ -1,0 +1,1 @@
+"""The VAE that latents are made with."""

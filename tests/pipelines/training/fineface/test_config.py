@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines.training.fineface.config import FineFaceTrainingConfig
+from synthgen.config.loading import load_section
+from synthgen.errors import ConfigError
+
+EXAMPLES = Path(__file__).parents[4] / "examples" / "train"
+
+FAULTS = {
+    "encoder=linear": (
+        "encoder is 'linear'; it must be 'none', 'mlp', 'res_mlp', 'res_mlp64', 'res_3mlp' or "
+        "'individual_mlp'"
+    ),
+    "compile=true": (
+        "compile: the FineFace training does not compile, since each step brings AU vectors of "
+        "its own into the UNet; it must be false"
+    ),
+    "sheet.expressions=[{AU7: 3}]": (
+        "sheet.expressions: unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, "
+        "AU9, AU12, AU15, AU17, AU20, AU25, AU26"
+    ),
+    "data={source: dataset, path: faces, aus: null}": (
+        "data: aus is null; this training learns from AUs: name their column"
+    ),
+}
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = load_section(EXAMPLES / "fineface-sd21.yaml", FineFaceTrainingConfig)
+    fields = FineFaceTrainingConfig.model_fields
+    for key in ("encoder", "rank", "smoothing", "drop_caption", "noise", "optimizer"):
+        assert getattr(config, key) == fields[key].default
+    cycle = config.cycles[0]
+    assert (cycle.steps, cycle.learning_rate, cycle.schedule) == (20_000, 1e-4, "constant")
+    assert config.batch_size // config.accumulate == 4
+    assert (config.rank, config.smoothing.variance, config.smoothing.rounding) == (32, 0.2, 0.2)
+
+
+def test_the_mini_worlds_example_is_read() -> None:
+    config = load_section(EXAMPLES / "fineface.yaml", FineFaceTrainingConfig)
+    assert (config.data.size, config.encoder) == (128, "res_mlp64")
+
+
+@pytest.mark.parametrize("override", FAULTS)
+def test_what_is_not_allowed_is_said_in_a_sentence(override: str) -> None:
+    path = EXAMPLES / "fineface.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load_section(path, FineFaceTrainingConfig, [override])
+    assert str(caught.value) == f"{path}: {FAULTS[override]}"

@@ -1,0 +1,163 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_fineface import make_sd
+
+from pipelines.fineface import AUAdapter, FineFacePipeline
+from pipelines.training.fineface.train import train_fineface
+from synthgen.errors import OutputError
+
+ENCODER, ATTENTION = "au_encoder.safetensors", "attn_processors.safetensors"
+LORA = "pytorch_lora_weights.safetensors"
+
+CONFIG = """
+seed: 3
+cycles: [{{steps: 4, learning_rate: 0.01}}]
+batch_size: 4
+accumulate: 2
+examples: 10
+rank: 2
+workers: 0
+checkpoint_every: 2
+log_every: 1
+sample_every: 4
+base: {base}
+data: {{source: procedural, size: 64, expressions: [{{share: 1, rate: 0.4}}]}}
+sheet: {{prompts: [a man, a woman], expressions: [{{}}, {{AU12: 5}}], num_inference_steps: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make_sd(tmp_path_factory.mktemp("base"), size=64)
+
+
+@pytest.fixture
+def config(base: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "fineface.yaml"
+    path.write_text(CONFIG.format(base=base))
+    return path
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    files = [folder / name for name in (ATTENTION, ENCODER, LORA)]
+    return {name: value for file in files for name, value in load_file(file).items()}
+
+
+def test_it_writes_the_published_files_a_component_and_a_card(config: Path, tmp_path: Path) -> None:
+    folder = train_fineface(config, tmp_path / "out")
+
+    assert folder == tmp_path / "out" / "fineface"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        (ATTENTION, ENCODER, LORA, "card.json")
+    )
+    found = tensors(folder)
+    assert {value.dtype for value in found.values()} == {torch.float16}
+    component = AUAdapter.from_pretrained(tmp_path / "out" / "au_adapter", dtype=torch.float16)
+    assert all(torch.equal(found[k], v) for k, v in component.state_dict().items())
+    card = json.loads((folder / "card.json").read_text())
+    assert (card["steps"], card["examples_seen"]) == (4, 16)
+    assert card["configuration"]["rank"] == 2
+    assert card["licence"] == "Apache-2.0"
+    assert sorted(card["sha256"]) == [ATTENTION, ENCODER, LORA]
+    history = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in history] == [1, 2, 3, 4]
+    assert (tmp_path / "out" / "samples" / "00000004.png").is_file()
+
+
+def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
+    config: Path, base: Path, tmp_path: Path
+) -> None:
+    config.write_text(config.read_text() + "export: {also: ckpt, dtype: float32}\n")
+    folder = train_fineface(config, tmp_path / "out")
+    settings = {"num_inference_steps": 2, "output_type": "latent"}
+
+    def paint() -> torch.Tensor:
+        pipeline = FineFacePipeline.from_pretrained(base)
+        pipeline.load_au_adapter(folder)
+        noise = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+        return pipeline("a boy", {"AU12": 5}, latents=noise, **settings).images
+
+    painted = paint()
+    for name in (ATTENTION, ENCODER):
+        (folder / name).unlink()
+    assert torch.equal(paint(), painted)
+
+
+def test_stopped_and_continued_it_ends_in_the_same_weights(config: Path, tmp_path: Path) -> None:
+    whole = tensors(train_fineface(config, tmp_path / "whole"))
+    stopped = train_fineface(config, tmp_path / "parts", stop_at=2)
+    assert not stopped.exists()
+    parts = tensors(train_fineface(config, tmp_path / "parts"))
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    lines = [tmp_path / name / "history.jsonl" for name in ("whole", "parts")]
+    assert lines[0].read_text() == lines[1].read_text()
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(config: Path, tmp_path: Path) -> None:
+    train_fineface(config, tmp_path / "out", stop_at=1)
+    config.write_text(config.read_text().replace("rank: 2", "rank: 3"))
+    with pytest.raises(OutputError) as caught:
+        train_fineface(config, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with rank 2, now it is 3; "
+        "train into another folder, or start anew"
+    )
+
+
+def test_the_place_of_the_base_and_the_sheets_do_not_count(
+    config: Path, base: Path, tmp_path: Path
+) -> None:
+    train_fineface(config, tmp_path / "out", stop_at=1)
+    moved = tmp_path / "moved"
+    moved.symlink_to(base)
+    text = config.read_text().replace(str(base), str(moved)).replace("a man", "a boy")
+    config.write_text(text)
+
+    folder = train_fineface(config, tmp_path / "out")
+
+    assert json.loads((folder / "card.json").read_text())["steps"] == 4
+
+
+READING = "reading: {weight: 0.1, reader: {seed: 5, cycles: [{steps: 3}], batch_size: 8}}\n"
+
+
+def test_a_reader_is_learned_beside_the_latents_and_its_loss_counts(
+    config: Path, tmp_path: Path
+) -> None:
+    plain = tensors(train_fineface(config, tmp_path / "plain"))
+    config.write_text(config.read_text() + READING)
+    folder = train_fineface(config, tmp_path / "out")
+
+    read = tensors(folder)
+    assert not all(torch.equal(read[name], value) for name, value in plain.items())
+    assert (tmp_path / "out" / "latents" / "reader" / "checkpoint.pt").is_file()
+    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    for found in map(json.loads, lines):
+        assert found["loss"] == pytest.approx(found["diffusion"] + 0.1 * found["read"])
+    assert json.loads((folder / "card.json").read_text())["configuration"]["reading"]
+
+
+def test_with_a_reader_too_it_goes_on_in_the_same_weights(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + READING)
+    whole = tensors(train_fineface(config, tmp_path / "whole"))
+    train_fineface(config, tmp_path / "parts", stop_at=1)
+    parts = tensors(train_fineface(config, tmp_path / "parts"))
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+
+
+def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -> None:
+    text = config.read_text() + READING
+    config.write_text(text)
+    train_fineface(config, tmp_path / "out", stop_at=1)
+    config.write_text(text.replace("seed: 5", "seed: 6"))
+    with pytest.raises(OutputError) as caught:
+        train_fineface(config, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path / 'out' / 'latents' / 'reader' / 'checkpoint.pt'} was trained with seed 5, "
+        "now it is 6; train into another folder, or start anew"
+    )
