@@ -10,8 +10,9 @@ from pipelines.evaluation.agreement import agreement
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.policy import judge
 from pipelines.procedural import random_identity, render
-from pipelines.training.au_network.config import ExpressionShare
-from pipelines.training.au_network.faces import HELD_OUT, draw_aus
+from pipelines.training.data.expression_config import ExpressionShare
+from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.procedural_examples import HELD_OUT
 from samplers.priors import EmotionsPrior
 from synthgen.action_units import AU_COUNT
 from synthgen.config import IntensityRange, load_config

@@ -1,37 +1,15 @@
 """Configuration of `synthgen train au-net`: one YAML file, checked, immutable."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
-from pipelines.training.loop.settings import Cycle, OptimizerConfig
+from pipelines.training.data.expression_config import ExpressionShare, check_expressions
+from pipelines.training.loop.settings import Cycle, OptimizerConfig, cycle_at
 from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
-
-
-class ExpressionShare(Section):
-    """A share of the faces, and which of the 12 AUs are active in them."""
-
-    share: float = Field(gt=0, le=1, description="Share of the faces [0, 1].")
-    rate: Annotated[float, Field(ge=0, le=1)] | Literal["emotions"] = Field(
-        description="Chance of each AU to be active [0, 1], whatever the others do; 'emotions': "
-        "the prototype and the variants of an emotion category, all categories alike."
-    )
-
-
-def check_expressions(kinds: Sequence[ExpressionShare], intensity: IntensityRange) -> None:
-    """Refuse shares that do not add up to 1, and intensities outside [0, 5].
-
-    Raises:
-        ValueError: with the sum, or the first intensity outside.
-    """
-    if abs((total := sum(kind.share for kind in kinds)) - 1) > 1e-6:
-        raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
-    if outside := intensity.outside():
-        raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
 
 
 class FacesConfig(Section):
@@ -195,8 +173,4 @@ class AUNetworkConfig(Section):
 
     def cycle(self, step: int) -> CycleConfig:
         """Return the cycle of a step; after the end the last one."""
-        for cycle in self.cycles:
-            if step < cycle.steps:
-                return cycle
-            step -= cycle.steps
-        return self.cycles[-1]
+        return cycle_at(self.cycles, step)

@@ -4,8 +4,6 @@ Sample i is a function of (configuration, i): the same in every process, run and
 takes identity seeds from 0 on; held-out ones start where no training run comes.
 """
 
-from collections.abc import Sequence
-from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -19,18 +17,12 @@ from pipelines.libreface.alignment import CenteredAligner
 from pipelines.libreface.preprocessing import face_pixels, resized_side
 from pipelines.procedural import random_identity, render
 from pipelines.training.au_network.augmentation import DRAWS, augment
-from pipelines.training.au_network.config import AUNetworkConfig, ExpressionShare
-from samplers.priors.emotions import EmotionsPrior
-from samplers.priors.prototypes import prototype_table
+from pipelines.training.au_network.config import AUNetworkConfig
+from pipelines.training.data.expression_config import ExpressionShare
+from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.procedural_examples import HELD_OUT
+from pipelines.training.data.views import ROUND, face_number
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT
-from synthgen.config.priors import EmotionsConfig, IntensityRange
-
-HELD_OUT = 2**40
-"""Identity seed of the first held-out face; training takes identity seeds from 0 on."""
-
-_ROUND = 1024
-_DRAWS = 2 + 2 * AU_COUNT
 
 
 class Face(NamedTuple):
@@ -66,7 +58,7 @@ class TrainingFaces(Dataset[Face]):
 
     def _draw(self, number: int) -> tuple[Image, Float[np.ndarray, " 12"]]:
         if number not in self._drawn:
-            if len(self._drawn) == _ROUND:
+            if len(self._drawn) == ROUND:
                 self._drawn.clear()
             config, faces = self._config, self._config.faces
             aus = draw_aus(config.seed, "au-net/train", number, faces.expressions, faces.intensity)
@@ -97,50 +89,6 @@ class HeldOutFaces(Dataset[Face]):
         aus = draw_aus(config.seed, "au-net/held-out", index, kinds, asked.intensity)
         image = render(random_identity(seed=HELD_OUT + index), aus.tolist(), size=config.faces.size)
         return _face(self._aligner, image, aus, config.input_size)
-
-
-def face_number(index: int, views: int) -> int:
-    """Return the face that a sample shows: 1,024 faces in turn, `views` times, then the next."""
-    rounds, place = divmod(index, _ROUND * views)
-    return rounds * _ROUND + place % _ROUND
-
-
-def draw_aus(
-    seed: int,
-    stage: str,
-    index: int,
-    kinds: Sequence[ExpressionShare],
-    intensity: IntensityRange,
-) -> Float[np.ndarray, " 12"]:
-    """Draw the AU vector of one face.
-
-    Args:
-        seed: seed of the run.
-        stage: name of the purpose.
-        index: number of the face.
-        kinds: kinds of expressions; one is chosen by its share.
-        intensity: range of the intensity of an active AU.
-    """
-    draws = uniforms(seed, stage, index, index + 1, _DRAWS)[0]
-    kind, category, active, position = np.split(draws, [1, 2, 2 + AU_COUNT])
-    ends = np.cumsum([kind.share for kind in kinds])
-    rate = kinds[int(np.searchsorted(ends[:-1], kind[0], side="right"))].rate
-    chance = _emotion_chance(category[0]) if rate == "emotions" else rate
-    values = intensity.low + (intensity.high - intensity.low) * position
-    return np.where(active < chance, values, 0.0).astype(np.float32)
-
-
-def _emotion_chance(draw: float) -> Float[np.ndarray, " 12"]:
-    chances = _emotion_chances()
-    return chances[int(draw * len(chances))]
-
-
-@cache
-def _emotion_chances() -> Float[np.ndarray, "categories 12"]:
-    config = EmotionsConfig(
-        prior="emotions", categories=list(prototype_table()), allow_ambiguous=True
-    )
-    return np.array(EmotionsPrior.from_config(config).chances)
 
 
 def _face(

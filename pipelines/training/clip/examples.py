@@ -10,13 +10,12 @@ from torch.utils.data import Dataset
 from transformers import CLIPTokenizer
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from pipelines.training.au_network.faces import face_number
 from pipelines.training.clip.config import CLIPConfig
 from pipelines.training.data.examples import examples_of
 from pipelines.training.data.order import Order
 from pipelines.training.data.pixels import to_pixels
+from pipelines.training.data.views import ROUND, face_number
 
-_ROUND = 1024
 _MEAN = torch.tensor(OPENAI_CLIP_MEAN).view(3, 1, 1)
 _STD = torch.tensor(OPENAI_CLIP_STD).view(3, 1, 1)
 
@@ -54,7 +53,7 @@ class ClipExamples(Dataset[ClipBatch]):
 
     def __getitem__(self, place: int) -> ClipBatch:
         row, epoch = self._order(face_number(place, self._views))
-        telling = epoch * self._views + place // _ROUND % self._views
+        telling = epoch * self._views + place // ROUND % self._views
         tokens = self._tokenizer(
             self._examples.caption(row, telling),
             padding="max_length",
@@ -66,7 +65,7 @@ class ClipExamples(Dataset[ClipBatch]):
     def _image(self, row: int) -> Image:
         """Keep the images of a round: they come again in the next view."""
         if row not in self._drawn:
-            if len(self._drawn) == _ROUND:
+            if len(self._drawn) == ROUND:
                 self._drawn.clear()
             self._drawn[row] = self._examples.image(row)
         return self._drawn[row]

@@ -15,10 +15,14 @@ from transformers import (
 )
 
 from pipelines.checkpoints import file_sha256
+from pipelines.training.diffusion.part_names import (
+    ENCODER_WEIGHTS,
+    IMAGE,
+    PROCESSOR,
+    TEXT,
+    TOKENIZER,
+)
 from pipelines.training.loop.card import write_card
-
-TEXT, TOKENIZER, IMAGE = "text_encoder", "tokenizer", "image_encoder"
-PROCESSOR = "feature_extractor"
 
 
 def export_clip(
@@ -49,9 +53,9 @@ def export_clip(
     image.to(torch.float16).save_pretrained(folder / IMAGE)
     tokenizer.save_pretrained(folder / TOKENIZER)
     _processor(sizes.vision_config.image_size).save_pretrained(folder / PROCESSOR)
-    files = {part: file_sha256(folder / part / "model.safetensors") for part in (TEXT, IMAGE)}
+    files = {part: file_sha256(folder / part / ENCODER_WEIGHTS) for part in (TEXT, IMAGE)}
     for part, sha256 in files.items():
-        card = {**about, "file": "model.safetensors", "sha256": sha256, "held_out": held_out}
+        card = {**about, "file": ENCODER_WEIGHTS, "sha256": sha256, "held_out": held_out}
         write_card(folder / part / "card.json", card)
     return folder
 

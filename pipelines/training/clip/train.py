@@ -8,13 +8,14 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from pipelines.training.clip.config import CLIPConfig
 from pipelines.training.clip.examples import ClipExamples
-from pipelines.training.clip.export import TOKENIZER, export_clip, top1
+from pipelines.training.clip.export import export_clip, top1
 from pipelines.training.clip.learner import ClipLearner
 from pipelines.training.clip.tokenizer import train_tokenizer
 from pipelines.training.data.examples import Examples, examples_of
 from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.diffusion.part_names import TOKENIZER
 from pipelines.training.loop.about import about_training
-from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import CHECKPOINT, Session, training_folder
 from pipelines.training.loop.whole_files import writing

@@ -1,4 +1,4 @@
-"""Changes that leave expression and traits as they are, for the second judge, in whole batches.
+"""Changes that leave expression, traits and person as they are, in whole batches.
 
 They are others than those of the AU network: mirrored, toned and tinted, softened, erased in part.
 Everything is drawn from torch's generator.
@@ -9,20 +9,22 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.evaluation.judge_network import INPUT_SIDE
-from pipelines.training.judge.config import JudgeAugmentation
+from pipelines.training.data.augmentation_config import BatchAugmentation
 
 Pixels = Float[Tensor, "B 3 h w"]
 
 
-def augment(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 3 side side"]:
-    """Change portraits and cut the judge's input out of them.
+def augment(
+    pixels: Pixels, bounds: BatchAugmentation, side: int
+) -> Float[Tensor, "B 3 {side} {side}"]:
+    """Change portraits and cut a network's input out of them.
 
     Args:
         pixels: portraits [0–1], square.
         bounds: how often and how strong.
+        side: side of the input [pixels].
     """
-    pixels = _moved(pixels, bounds)
+    pixels = _moved(pixels, bounds, side)
     share = bounds.soften * _strength(pixels, bounds)
     pixels = torch.lerp(pixels, functional.avg_pool2d(pixels, 5, 1, 2), share)
     tone = torch.exp(bounds.gamma * _signed(pixels, bounds))
@@ -32,27 +34,29 @@ def augment(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 3 sid
     return _erased(pixels.clamp(0, 1), bounds)
 
 
-def middle(pixels: Pixels) -> Float[Tensor, "B 3 side side"]:
-    """Cut the judge's input out of unchanged portraits."""
-    start = (pixels.shape[-1] - INPUT_SIDE) // 2
-    return pixels[..., start : start + INPUT_SIDE, start : start + INPUT_SIDE]
+def middle(pixels: Pixels, side: int) -> Float[Tensor, "B 3 {side} {side}"]:
+    """Cut a network's input out of unchanged portraits."""
+    start = (pixels.shape[-1] - side) // 2
+    return pixels[..., start : start + side, start : start + side]
 
 
-def _moved(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 3 side side"]:
+def _moved(
+    pixels: Pixels, bounds: BatchAugmentation, side: int
+) -> Float[Tensor, "B 3 {side} {side}"]:
     count = len(pixels)
     change = _signed(pixels, bounds, channels=4).flatten(1)  # [B, 4]
     angle = bounds.rotation * change[:, 0]
-    zoom = INPUT_SIDE / pixels.shape[-1] * (1 + bounds.scale * change[:, 1])
+    zoom = side / pixels.shape[-1] * (1 + bounds.scale * change[:, 1])
     mirrored = torch.where(torch.rand(count, device=pixels.device) < 0.5, -1.0, 1.0)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     x, y = 2 * bounds.shift * change[:, 2], 2 * bounds.shift * change[:, 3]
     rows = [torch.stack([mirrored * cos, -sin, x], 1), torch.stack([mirrored * sin, cos, y], 1)]
-    size = [count, 3, INPUT_SIDE, INPUT_SIDE]
+    size = [count, 3, side, side]
     grid = functional.affine_grid(torch.stack(rows, 1), size, align_corners=False)
     return functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
 
 
-def _erased(pixels: Pixels, bounds: JudgeAugmentation) -> Pixels:
+def _erased(pixels: Pixels, bounds: BatchAugmentation) -> Pixels:
     """Put a square of one colour somewhere."""
     side = bounds.erase * _strength(pixels, bounds)
     places = torch.linspace(0, 1, pixels.shape[-1], device=pixels.device)
@@ -64,14 +68,14 @@ def _erased(pixels: Pixels, bounds: JudgeAugmentation) -> Pixels:
     return torch.where(inside, colour, pixels)
 
 
-def _strength(pixels: Pixels, bounds: JudgeAugmentation) -> Float[Tensor, "B 1 1 1"]:
+def _strength(pixels: Pixels, bounds: BatchAugmentation) -> Float[Tensor, "B 1 1 1"]:
     """Draw a strength [0–1] for each portrait; 0 where it is left unchanged."""
     drawn = torch.rand(2, len(pixels), 1, 1, 1, device=pixels.device)
     return torch.where(drawn[0] < bounds.chance, drawn[1], 0.0)
 
 
 def _signed(
-    pixels: Pixels, bounds: JudgeAugmentation, channels: int = 1
+    pixels: Pixels, bounds: BatchAugmentation, channels: int = 1
 ) -> Float[Tensor, "B channels 1 1"]:
     """Draw strengths in [-1, 1]; 0 where a portrait is left unchanged."""
     chosen = torch.rand(len(pixels), 1, 1, 1, device=pixels.device) < bounds.chance

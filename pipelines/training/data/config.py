@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.training.au_network.config import ExpressionShare, check_expressions
+from pipelines.training.data.expression_config import ExpressionShare, check_expressions
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 

@@ -7,10 +7,13 @@ from jaxtyping import Float
 from PIL.Image import Image
 
 from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
-from pipelines.training.au_network.faces import HELD_OUT, draw_aus
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import ProceduralData
+from pipelines.training.data.expressions import draw_aus
 from samplers.randomness import uniforms
+
+HELD_OUT = 2**40
+"""Identity seed of the first held-out face; training takes identity seeds from 0 on."""
 
 
 class ProceduralExamples:

@@ -16,11 +16,13 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from pipelines.checkpoints import file_sha256, read_safetensors
 from pipelines.fineface.models import load_model
 from pipelines.fineface.quiet import no_progress_bars
+from pipelines.training.diffusion.part_names import (
+    ENCODER_WEIGHTS,
+    MODEL_WEIGHTS,
+    TEXT,
+    TOKENIZER,
+)
 from synthgen.errors import WeightsError
-
-TEXT, TOKENIZER = "text_encoder", "tokenizer"
-VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
-TEXT_WEIGHTS = "model.safetensors"
 
 _ENCODER = ("encoder.", "quant_conv.")
 
@@ -35,7 +37,7 @@ def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
     Raises:
         WeightsError: if files are missing or do not fit.
     """
-    _check_files(folder, ("config.json", VAE_WEIGHTS), "vae", "the VAE")
+    _check_files(folder, ("config.json", MODEL_WEIGHTS), "vae", "the VAE")
     return _frozen(_loaded(AutoencoderKL, folder), device)
 
 
@@ -49,7 +51,11 @@ def load_text(folder: Path, device: torch.device) -> tuple[CLIPTextModel, CLIPTo
     Raises:
         WeightsError: if files are missing, or the two do not fit each other.
     """
-    files = (f"{TEXT}/config.json", f"{TEXT}/{TEXT_WEIGHTS}", f"{TOKENIZER}/tokenizer_config.json")
+    files = (
+        f"{TEXT}/config.json",
+        f"{TEXT}/{ENCODER_WEIGHTS}",
+        f"{TOKENIZER}/tokenizer_config.json",
+    )
     _check_files(folder, files, "clip", "the text encoder")
     text = _frozen(_loaded(CLIPTextModel, folder / TEXT), device)
     tokenizer = CLIPTokenizer.from_pretrained(folder / TOKENIZER)
@@ -68,7 +74,7 @@ def checksums(vae: Path, clip: Path) -> dict[str, str]:
     """Return the SHA-256 of what a UNet's weights are a function of."""
     return {
         "vae_encoder_sha256": encoder_sha256(vae),
-        "text_sha256": file_sha256(clip / TEXT / TEXT_WEIGHTS),
+        "text_sha256": file_sha256(clip / TEXT / ENCODER_WEIGHTS),
     }
 
 
@@ -80,7 +86,7 @@ def encoder_sha256(vae: Path) -> str:
     Args:
         vae: folder of the VAE.
     """
-    tensors, _ = read_safetensors(vae / VAE_WEIGHTS)
+    tensors, _ = read_safetensors(vae / MODEL_WEIGHTS)
     config = json.loads((vae / "config.json").read_text(encoding="utf-8"))
     digest = hashlib.sha256(str(config.get("scaling_factor")).encode())
     for name in sorted(tensors):

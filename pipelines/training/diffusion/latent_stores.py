@@ -8,16 +8,12 @@ from transformers import CLIPTokenizer
 
 from pipelines.training.data.config import WORDS
 from pipelines.training.data.examples import Examples
+from pipelines.training.diffusion.config import DiffusionSettings
 from pipelines.training.diffusion.latents import LatentStore
-from pipelines.training.faceid.config import FaceIdTrainingConfig
-from pipelines.training.fineface.config import FineFaceTrainingConfig
-from pipelines.training.unet.config import UNetConfig
-
-LatentConfig = UNetConfig | FineFaceTrainingConfig | FaceIdTrainingConfig
 
 
 def open_latents(
-    config: LatentConfig,
+    config: DiffusionSettings,
     folder: Path,
     examples: Examples,
     vae: AutoencoderKL,
@@ -52,7 +48,7 @@ def open_latents(
     )
 
 
-def images_made_of(config: LatentConfig, examples: Examples) -> dict[str, Any]:
+def images_made_of(config: DiffusionSettings, examples: Examples) -> dict[str, Any]:
     """Return what a training's images are a function of, whatever their captions say."""
     return {
         "data": config.data.model_dump(mode="json", exclude=WORDS),

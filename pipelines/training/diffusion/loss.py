@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipelines.training.unet.config import NoiseSettings
+from pipelines.training.diffusion.config import NoiseSettings
 
 
 def draw_timesteps(

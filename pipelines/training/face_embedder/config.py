@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.training.au_network.config import ExpressionShare, check_expressions
-from pipelines.training.judge.config import JudgeAugmentation
+from pipelines.training.data.augmentation_config import BatchAugmentation
+from pipelines.training.data.expression_config import ExpressionShare, check_expressions
 from pipelines.training.loop.settings import Cycle, TrainingSettings
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -87,8 +87,8 @@ class FaceEmbedderConfig(TrainingSettings):
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
     people: PeopleConfig = Field(description="Whom to tell apart.")
-    augmentation: JudgeAugmentation = Field(
-        default=JudgeAugmentation(erase=0.3), description="What is done to a picture."
+    augmentation: BatchAugmentation = Field(
+        default=BatchAugmentation(erase=0.3), description="What is done to a picture."
     )
     margin: MarginConfig = Field(default=MarginConfig(), description="The loss.")
     model: FaceNetworkConfig = Field(default=FaceNetworkConfig(), description="The network.")

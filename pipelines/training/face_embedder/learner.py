@@ -10,16 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.evaluation.judge_network import INPUT_SIDE as CUT_SIDE
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork
 from pipelines.training.data.augmentation import augment
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, MarginConfig
 from pipelines.training.face_embedder.people import Pictures
 from pipelines.training.loop.learner import Learner
 from samplers.identities.face_identity import FACEID_WIDTH
-
-if CUT_SIDE != INPUT_SIDE:
-    raise ImportError(f"pictures are cut to {CUT_SIDE} pixels; the embedder takes {INPUT_SIDE}")
 
 _NEAR_ONE = 1 - 1e-6
 
@@ -58,7 +54,7 @@ class FaceEmbedderLearner(Learner):
 
     def losses(self, batch: Pictures) -> dict[str, Tensor]:
         """Return the loss of a batch and the share of pictures whose person is nearest."""
-        pixels = augment(batch.pixels.float() / 255, self._config.augmentation)
+        pixels = augment(batch.pixels.float() / 255, self._config.augmentation, INPUT_SIDE)
         with self.autocast():
             cosines = self.network(pixels)
         loss = margin_loss(cosines, batch.people, self._config.margin, self._risen())

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipelines.procedural import Identity, random_identity, render
-from pipelines.training.au_network.faces import draw_aus
+from pipelines.training.data.expressions import draw_aus
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, PeopleConfig
 from samplers.randomness import uniforms
 

@@ -15,8 +15,9 @@ from pipelines.training.face_embedder.config import FaceEmbedderConfig
 from pipelines.training.face_embedder.learner import FaceEmbedderLearner
 from pipelines.training.face_embedder.people import Pictures, TrainingPictures, held_out_pictures
 from pipelines.training.loop.card import write_card
-from pipelines.training.loop.learner import pick_training_device
-from pipelines.training.loop.session import Session, training_folder, what_counts
+from pipelines.training.loop.device import pick_training_device
+from pipelines.training.loop.sameness import what_counts
+from pipelines.training.loop.session import Session, training_folder
 from pipelines.training.loop.whole_files import write_whole
 from synthgen.config.loading import load_section
 

@@ -1,13 +1,11 @@
 """Configuration of `synthgen train faceid`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.training.data.config import DataConfig, DatasetData
-from pipelines.training.fineface.config import FineFaceCycle, FineFaceExport
-from pipelines.training.loop.settings import TrainingSettings
-from pipelines.training.unet.config import NoiseSettings
+from pipelines.training.data.config import DatasetData
+from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
 from synthgen.action_units import au_vector
 from synthgen.config.base import Section
 from synthgen.config.embedder import EmbedderConfig
@@ -35,23 +33,17 @@ class FaceIdSheet(Section):
         return value
 
 
-class FaceIdTrainingConfig(TrainingSettings):
+class FaceIdTrainingConfig(DiffusionSettings):
     """A training run of the face adapter: tokens of an embedding, and K_img and V_img."""
 
-    cycles: tuple[FineFaceCycle, ...] = Field(
+    cycles: tuple[AdapterCycle, ...] = Field(
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
-    data: DataConfig = Field(description="What is learned from.")
     examples: int | None = Field(
         ge=1,
         description="Examples whose latents and embeddings are made and kept; null: all rows of "
         "the dataset.",
-    )
-    latents: str | None = Field(
-        default=None,
-        description="Folder of the latents, which several trainings on the same data may share; "
-        "null: in the folder of the training.",
     )
     base: str = Field(description="Stable Diffusion base: folder, Hub id, or mini.")
     revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
@@ -62,18 +54,12 @@ class FaceIdTrainingConfig(TrainingSettings):
     )
     embedder: EmbedderConfig = Field(description="What describes the people.")
     tokens: int = Field(default=16, ge=1, le=64, description="Tokens of a face.")
-    drop_caption: float = Field(default=0.1, ge=0, le=1, description="Share of empty captions.")
     drop_face: float = Field(
         default=0.1, ge=0, le=1, description="Share of embeddings of 0, for guidance."
     )
-    noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
-    attention: Literal["sdpa", "explicit"] = Field(
-        default="sdpa",
-        description="How attention is computed; small maps learn faster explicitly on a CPU.",
-    )
     compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
     sheet: FaceIdSheet = Field(default=FaceIdSheet(), description="Sample sheets.")
-    export: FineFaceExport = Field(default=FineFaceExport(), description="What is written.")
+    export: AdapterExport = Field(default=AdapterExport(), description="What is written.")
 
     @field_validator("compile")
     @classmethod

@@ -32,7 +32,7 @@ from pipelines.training.faceid.people import embed_people, people_batches, portr
 from pipelines.training.faceid.sheet import paint_people
 from pipelines.training.loop.about import about_training
 from pipelines.training.loop.card import write_card
-from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
 from pipelines.training.loop.whole_files import write_whole

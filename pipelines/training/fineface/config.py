@@ -1,25 +1,15 @@
 """Configuration of `synthgen train fineface`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from pipelines.fineface.encoders import EncoderKind
 from pipelines.training.data.config import DataConfig, DatasetData
+from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
 from pipelines.training.fineface.reader_config import ReadingConfig
-from pipelines.training.loop.settings import Cycle, TrainingSettings
-from pipelines.training.unet.config import NoiseSettings
 from synthgen.action_units import au_vector
 from synthgen.config.base import Section
-
-
-class FineFaceCycle(Cycle):
-    """Steps of the adapter; as in the paper, the learning rate stays what it is."""
-
-    warmup: float = Field(default=0.0, ge=0, le=1, description="Share of the steps that warm up.")
-    schedule: Literal["cosine", "constant"] = Field(
-        default="constant", description="What the learning rate does after the warm-up."
-    )
 
 
 class Smoothing(Section):
@@ -80,38 +70,16 @@ class FineFaceSheet(Section):
         return value
 
 
-class FineFaceExport(Section):
-    """How the trained adapter is written."""
-
-    dtype: Literal["float16", "float32"] = Field(
-        default="float16", description="Number format of the files."
-    )
-    also: Literal["ckpt"] | None = Field(
-        default=None,
-        description="ckpt: write the published names' `.ckpt` files too, for the published code.",
-    )
-
-
-class FineFaceTrainingConfig(TrainingSettings):
+class FineFaceTrainingConfig(DiffusionSettings):
     """A training run of the AU adapter (FineFace, arXiv 2407.20175); defaults are the paper's.
 
     No AUs are dropped: AUs of 0 ask for a neutral face, and an expressive face under them would
     teach that they may mean anything. The neutral faces of the data serve guidance.
     """
 
-    cycles: tuple[FineFaceCycle, ...] = Field(
+    cycles: tuple[AdapterCycle, ...] = Field(
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
-    )
-    data: DataConfig = Field(description="What is learned from.")
-    examples: int | None = Field(
-        ge=1,
-        description="Examples whose latents are made and kept; null: all rows of the dataset.",
-    )
-    latents: str | None = Field(
-        default=None,
-        description="Folder of the latents, which several trainings on the same data may share; "
-        "null: in the folder of the training.",
     )
     base: str = Field(description="Stable Diffusion base: folder, Hub id, or mini.")
     revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
@@ -125,19 +93,14 @@ class FineFaceTrainingConfig(TrainingSettings):
     drop_caption: float = Field(
         default=0.0, ge=0, le=1, description="Share of empty captions; the paper drops none."
     )
-    noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
     reading: ReadingConfig | None = Field(
         default=None,
         description="A second loss, of AUs that a small network reads from guessed latents: AUs "
         "are learned from fewer examples; null: the diffusion loss alone, as in the paper.",
     )
-    attention: Literal["sdpa", "explicit"] = Field(
-        default="sdpa",
-        description="How attention is computed; small maps learn faster explicitly on a CPU.",
-    )
     compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
     sheet: FineFaceSheet = Field(default=FineFaceSheet(), description="Sample sheets.")
-    export: FineFaceExport = Field(default=FineFaceExport(), description="What is written.")
+    export: AdapterExport = Field(default=AdapterExport(), description="What is written.")
 
     @field_validator("compile")
     @classmethod

@@ -10,7 +10,7 @@ from torch import nn
 from pipelines.checkpoints import SAFETENSORS_SUFFIX, file_sha256
 from pipelines.fineface import AUAdapter
 from pipelines.fineface.checkpoint import PICKLE_SUFFIX, write_au_adapter
-from pipelines.training.fineface.config import FineFaceExport
+from pipelines.training.diffusion.config import AdapterExport
 from pipelines.training.loop.card import write_card
 
 PUBLISHED = "fineface"
@@ -19,7 +19,7 @@ CARD = "card.json"
 
 
 def export_adapter(
-    adapter: AUAdapter, folder: Path, export: FineFaceExport, about: dict[str, Any]
+    adapter: AUAdapter, folder: Path, export: AdapterExport, about: dict[str, Any]
 ) -> Path:
     """Write the adapter as published, as a component of diffusers, and a card beside the first.
 

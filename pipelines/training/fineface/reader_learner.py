@@ -10,7 +10,8 @@ from pipelines.training.diffusion.latents import LabelledLatents, LatentStore
 from pipelines.training.fineface.reader import LatentReader
 from pipelines.training.fineface.reader_config import ReaderConfig
 from pipelines.training.loop.learner import Learner
-from pipelines.training.loop.session import Session, training_folder, what_counts
+from pipelines.training.loop.sameness import what_counts
+from pipelines.training.loop.session import Session, training_folder
 
 FOLDER = "reader"
 

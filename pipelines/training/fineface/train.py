@@ -16,7 +16,7 @@ from pipelines.training.fineface.learner import FineFaceLearner
 from pipelines.training.fineface.reader_learner import trained_reader
 from pipelines.training.fineface.sheet import paint_sheet
 from pipelines.training.loop.about import about_training
-from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
 from synthgen.config.loading import load_section

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.training.au_network.config import ExpressionShare, check_expressions
+from pipelines.training.data.augmentation_config import BatchAugmentation
+from pipelines.training.data.expression_config import ExpressionShare, check_expressions
 from pipelines.training.loop.settings import Cycle, TrainingSettings
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -34,33 +35,6 @@ class JudgeFacesConfig(Section):
     def _consistent(self) -> "JudgeFacesConfig":
         check_expressions(self.expressions, self.intensity)
         return self
-
-
-class JudgeAugmentation(Section):
-    """What is done to a portrait before it is learned; strengths are drawn from 0 to the bounds."""
-
-    chance: float = Field(default=0.35, ge=0, le=1, description="Chance of each change [0, 1].")
-    shift: float = Field(
-        default=0.04, ge=0, le=0.2, description="Shift [share of the image's side]."
-    )
-    scale: float = Field(default=0.04, ge=0, le=0.5, description="Relative change of size.")
-    rotation: float = Field(
-        default=0.05, ge=0, le=1, description="Rotation in the image plane [radians]."
-    )
-    soften: float = Field(
-        default=0.7, ge=0, le=1, description="Share of the image that a 5×5 mean may replace."
-    )
-    gamma: float = Field(default=0.25, ge=0, lt=1, description="Change of gamma, as a logarithm.")
-    tint: float = Field(default=0.06, ge=0, lt=1, description="Relative change of each colour.")
-    noise: float = Field(
-        default=0.03,
-        ge=0,
-        le=1,
-        description="Gaussian noise, standard deviation [share of full scale].",
-    )
-    erase: float = Field(
-        default=0.2, ge=0, le=0.5, description="Side of an erased square [share of the side]."
-    )
 
 
 class JudgeModel(Section):
@@ -96,8 +70,8 @@ class JudgeConfig(TrainingSettings):
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
     faces: JudgeFacesConfig = Field(description="Portraits to learn from.")
-    augmentation: JudgeAugmentation = Field(
-        default=JudgeAugmentation(), description="What is done to a portrait."
+    augmentation: BatchAugmentation = Field(
+        default=BatchAugmentation(), description="What is done to a portrait."
     )
     model: JudgeModel = Field(default=JudgeModel(), description="Size of the network.")
     trait_weight: float = Field(

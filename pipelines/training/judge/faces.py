@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 from pipelines.evaluation.judge_network import JUDGED_TRAITS
 from pipelines.procedural import Identity, random_identity, render
 from pipelines.procedural.vocabulary import TRAITS
-from pipelines.training.au_network.config import ExpressionShare
-from pipelines.training.au_network.faces import draw_aus, face_number
+from pipelines.training.data.expression_config import ExpressionShare
+from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.views import ROUND, face_number
 from pipelines.training.judge.config import JudgeConfig
 
 FIRST_IDENTITY = 2**44
@@ -28,8 +29,6 @@ NOT_SHOWN = -100
 """Class of a trait that cannot be seen, such as the colour of no hair."""
 
 SIZE = 128
-
-_KEPT = 1024
 
 
 class Portraits(NamedTuple):
@@ -59,7 +58,7 @@ class JudgePortraits(Dataset[Portraits]):
     def __getitem__(self, index: int) -> Portraits:
         faces, number = self._config.faces, face_number(index, self._config.faces.views)
         if number not in self._drawn:
-            if len(self._drawn) == _KEPT:
+            if len(self._drawn) == ROUND:
                 self._drawn.clear()
             aus = draw_aus(
                 self._config.seed, "judge/train", number, faces.expressions, faces.intensity

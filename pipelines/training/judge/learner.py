@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.evaluation.judge_network import JUDGED_TRAITS, JudgeNetwork
+from pipelines.evaluation.judge_network import INPUT_SIDE, JUDGED_TRAITS, JudgeNetwork
 from pipelines.training.data.augmentation import augment
 from pipelines.training.judge.config import JudgeConfig, JudgeModel
 from pipelines.training.judge.faces import NOT_SHOWN, Portraits
@@ -27,7 +27,7 @@ class JudgeLearner(Learner):
 
     def losses(self, batch: Portraits) -> dict[str, Tensor]:
         """Return the losses of a batch: Huber's for AUs, cross-entropies for traits."""
-        pixels = augment(batch.pixels.float() / 255, self._config.augmentation)
+        pixels = augment(batch.pixels.float() / 255, self._config.augmentation, INPUT_SIDE)
         with self.autocast():
             found = self.network(pixels.contiguous(memory_format=torch.channels_last))
         errors = {"aus": functional.smooth_l1_loss(found.aus, batch.aus, beta=_QUADRATIC_BELOW)}

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from pipelines.checkpoints import file_sha256
 from pipelines.evaluation.agreement import agreement
 from pipelines.evaluation.judge_network import (
+    INPUT_SIDE,
     JUDGED_TRAITS,
     JudgeNetwork,
     load_judge,
@@ -25,8 +26,9 @@ from pipelines.training.judge.config import JudgeConfig
 from pipelines.training.judge.faces import NOT_SHOWN, HeldOutPortraits, JudgePortraits, Portraits
 from pipelines.training.judge.learner import JudgeLearner
 from pipelines.training.loop.card import write_card
-from pipelines.training.loop.learner import pick_training_device
-from pipelines.training.loop.session import Session, training_folder, what_counts
+from pipelines.training.loop.device import pick_training_device
+from pipelines.training.loop.sameness import what_counts
+from pipelines.training.loop.session import Session, training_folder
 from synthgen.config.loading import load_section
 
 WEIGHTS = "judge.safetensors"
@@ -81,7 +83,7 @@ def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[s
     drawn, read, right = [], [], []
     with torch.inference_mode():
         for batch in DataLoader(portraits, _EVALUATED_AT_ONCE):
-            found = network(middle(batch.pixels.float() / 255))
+            found = network(middle(batch.pixels.float() / 255, INPUT_SIDE))
             drawn.append(batch.aus)
             read.append(found.aus)
             right.append(_right(found.traits, batch))

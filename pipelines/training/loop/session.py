@@ -13,7 +13,6 @@ from pipelines.training.loop.curves import Curves
 from pipelines.training.loop.interruption import Interruption
 from pipelines.training.loop.learner import Learner
 from pipelines.training.loop.sameness import check_same
-from pipelines.training.loop.sameness import what_counts as what_counts
 from synthgen.errors import OutputError
 
 CHECKPOINT = "checkpoint.pt"

@@ -1,6 +1,7 @@
 """What the configurations of all trainings have in common."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -23,6 +24,18 @@ class Cycle(Section):
     schedule: Literal["cosine", "constant"] = Field(
         default="cosine", description="What the learning rate does after the warm-up."
     )
+
+
+AnyCycle = TypeVar("AnyCycle", bound=Cycle)
+
+
+def cycle_at(cycles: Sequence[AnyCycle], step: int) -> AnyCycle:
+    """Return the cycle of a step, counted from 0 over all cycles; after the end the last one."""
+    for cycle in cycles:
+        if step < cycle.steps:
+            return cycle
+        step -= cycle.steps
+    return cycles[-1]
 
 
 class TrainingSettings(Section):

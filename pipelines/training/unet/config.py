@@ -4,24 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.training.data.config import DataConfig
-from pipelines.training.loop.settings import Cycle, TrainingSettings
+from pipelines.training.diffusion.config import DiffusionSettings
+from pipelines.training.loop.settings import Cycle
 from synthgen.config.base import Section
-
-
-class NoiseSettings(Section):
-    """Noise levels that are learned, and how much each counts."""
-
-    timesteps: Literal["uniform", "middle"] = Field(
-        default="uniform",
-        description="How timesteps are drawn: all alike, or more often from the middle, where "
-        "expressions form (logit-normal, standard deviation 1.5).",
-    )
-    min_snr: float | None = Field(
-        default=None,
-        gt=0,
-        description="γ of the min-SNR weighting (Hang et al. 2023); null: all alike.",
-    )
 
 
 class UNetModel(Section):
@@ -56,34 +41,16 @@ class UNetModel(Section):
         return self
 
 
-class UNetConfig(TrainingSettings):
+class UNetConfig(DiffusionSettings):
     """A training run of the base: text to image; the weights are a function of it."""
 
     cycles: tuple[Cycle, ...] = Field(
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
-    data: DataConfig = Field(description="What is learned from.")
-    examples: int | None = Field(
-        ge=1,
-        description="Examples whose latents are made and kept; null: all rows of the dataset.",
-    )
-    latents: str | None = Field(
-        default=None,
-        description="Folder of the latents, which several trainings on the same data may share; "
-        "null: in the folder of the training.",
-    )
     vae: str = Field(description="Folder of the VAE.")
     clip: str = Field(description="Folder with text_encoder, tokenizer and image_encoder.")
-    drop_caption: float = Field(
-        default=0.1, ge=0, le=1, description="Share of empty captions, for guidance."
-    )
     prediction: Literal["epsilon", "v_prediction"] = Field(
         default="v_prediction", description="What the UNet predicts."
     )
-    noise: NoiseSettings = Field(default=NoiseSettings(), description="Noise levels.")
     model: UNetModel = Field(default=UNetModel(), description="Size of the network.")
-    attention: Literal["sdpa", "explicit"] = Field(
-        default="sdpa",
-        description="How attention is computed; small maps learn faster explicitly on a CPU.",
-    )

@@ -19,16 +19,23 @@ from transformers import (
 )
 
 from pipelines.checkpoints import file_sha256
-from pipelines.training.clip.export import IMAGE, PROCESSOR, TEXT, TOKENIZER
+from pipelines.training.diffusion.part_names import (
+    ENCODER_WEIGHTS,
+    IMAGE,
+    MODEL_WEIGHTS,
+    PROCESSOR,
+    TEXT,
+    TOKENIZER,
+)
 from pipelines.training.loop.card import write_card
 
 BASE = "base"
 CARD = "card.json"
 _FILES = {
-    "vae": "diffusion_pytorch_model.safetensors",
-    "unet": "diffusion_pytorch_model.safetensors",
-    "text_encoder": "model.safetensors",
-    "image_encoder": "model.safetensors",
+    "vae": MODEL_WEIGHTS,
+    "unet": MODEL_WEIGHTS,
+    TEXT: ENCODER_WEIGHTS,
+    IMAGE: ENCODER_WEIGHTS,
 }
 
 
@@ -72,8 +79,8 @@ def export_base(
     pipeline.save_pretrained(base)
     own = {
         "vae": vae_folder,
-        "text_encoder": clip_folder / TEXT,
-        "image_encoder": clip_folder / IMAGE,
+        TEXT: clip_folder / TEXT,
+        IMAGE: clip_folder / IMAGE,
     }
     for part, source in own.items():
         _hand_on(source / CARD, base / part)

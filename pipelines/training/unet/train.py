@@ -10,7 +10,7 @@ from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base_parts import checksums, load_text, load_vae
 from pipelines.training.diffusion.latent_stores import open_latents
 from pipelines.training.loop.about import about_training
-from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
 from pipelines.training.unet.config import UNetConfig

@@ -16,10 +16,10 @@ from torch import Tensor
 from pipelines.checkpoints import file_sha256
 from pipelines.training.data.examples import Examples
 from pipelines.training.data.pixels import to_image, to_pixels
+from pipelines.training.diffusion.part_names import MODEL_WEIGHTS
 from pipelines.training.loop.card import write_card
 
 VAE = "vae"
-WEIGHTS = "diffusion_pytorch_model.safetensors"
 _AT_ONCE = 16
 
 
@@ -47,8 +47,8 @@ def export_vae(
     error = (decoded - wanted).float()
     card = {
         **about,
-        "file": WEIGHTS,
-        "sha256": file_sha256(path / WEIGHTS),
+        "file": MODEL_WEIGHTS,
+        "sha256": file_sha256(path / MODEL_WEIGHTS),
         "scaling_factor": vae.config["scaling_factor"],
         "held_out": {
             "faces": faces,

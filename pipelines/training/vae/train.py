@@ -10,7 +10,7 @@ from pipelines.training.data.examples import Examples, examples_of
 from pipelines.training.data.loader import load_batches
 from pipelines.training.data.pixels import sheet_of, to_pixels
 from pipelines.training.loop.about import about_training
-from pipelines.training.loop.learner import pick_training_device
+from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
 from pipelines.training.vae.config import VAEConfig

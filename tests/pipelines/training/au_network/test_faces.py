@@ -3,8 +3,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from pipelines.training.au_network.config import AUNetworkConfig, ExpressionShare
-from pipelines.training.au_network.faces import HeldOutFaces, TrainingFaces, draw_aus, face_number
+from pipelines.training.au_network.config import AUNetworkConfig
+from pipelines.training.au_network.faces import HeldOutFaces, TrainingFaces
+from pipelines.training.data.expression_config import ExpressionShare
+from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.views import face_number
 from synthgen.action_units import AUS
 from synthgen.config.priors import IntensityRange
 

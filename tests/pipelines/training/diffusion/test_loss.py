@@ -2,8 +2,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from pipelines.training.diffusion.config import NoiseSettings
 from pipelines.training.diffusion.loss import diffusion_loss, draw_timesteps, target_of
-from pipelines.training.unet.config import NoiseSettings
 
 CPU = torch.device("cpu")
 

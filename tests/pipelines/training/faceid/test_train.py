@@ -17,12 +17,12 @@ from pipelines.fineface import FineFaceIPAdapterPipeline
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import load_face_adapter, read_face_adapter, write_face_adapter
+from pipelines.training.diffusion.config import AdapterCycle
 from pipelines.training.diffusion.frozen_base import FrozenBase, load_base
 from pipelines.training.faceid.config import FaceIdTrainingConfig
 from pipelines.training.faceid.learner import FaceIdLearner
 from pipelines.training.faceid.people import PeopleBatch
 from pipelines.training.faceid.train import train_faceid
-from pipelines.training.fineface.config import FineFaceCycle
 from synthgen.errors import ConfigError, OutputError
 
 CPU = torch.device("cpu")
@@ -93,7 +93,7 @@ def settings(**changes: object) -> FaceIdTrainingConfig:
     return FaceIdTrainingConfig.model_validate(
         {
             "seed": 1,
-            "cycles": (FineFaceCycle(steps=100, learning_rate=0.01),),
+            "cycles": (AdapterCycle(steps=100, learning_rate=0.01),),
             "batch_size": 4,
             "data": {"source": "procedural", "expressions": [{"share": 1, "rate": 0.3}]},
             "examples": 4,

@@ -4,13 +4,13 @@ import pytest
 import torch
 from diffusers import DDPMScheduler  # pyright: ignore[reportPrivateImportUsage]
 
+from pipelines.training.diffusion.config import NoiseSettings
 from pipelines.training.diffusion.latents import LabelledLatents
 from pipelines.training.diffusion.loss import guess_of, noised
 from pipelines.training.fineface.reader import LatentReader, reading_error
 from pipelines.training.fineface.reader_config import ReaderConfig
 from pipelines.training.fineface.reader_learner import ReaderLearner
 from pipelines.training.loop.settings import Cycle
-from pipelines.training.unet.config import NoiseSettings
 
 CPU = torch.device("cpu")
 SHAPE = (4, 8, 8)

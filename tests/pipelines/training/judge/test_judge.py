@@ -9,9 +9,10 @@ import yaml
 from pipelines.evaluation.judge_network import INPUT_SIDE, JUDGED_TRAITS, load_judge
 from pipelines.procedural import random_identity
 from pipelines.procedural.vocabulary import TRAITS
-from pipelines.training.au_network.faces import HELD_OUT
 from pipelines.training.data.augmentation import augment, middle
-from pipelines.training.judge.config import JudgeAugmentation, JudgeConfig
+from pipelines.training.data.augmentation_config import BatchAugmentation
+from pipelines.training.data.procedural_examples import HELD_OUT
+from pipelines.training.judge.config import JudgeConfig
 from pipelines.training.judge.faces import (
     FIRST_HELD_OUT,
     FIRST_IDENTITY,
@@ -77,8 +78,8 @@ def test_traits_are_classes_and_bald_hair_has_no_colour():
 def test_without_a_chance_portraits_are_cut_and_perhaps_mirrored(config):
     pixels = torch.stack([JudgePortraits(config)[i].pixels for i in range(6)]).float() / 255
     torch.manual_seed(0)
-    changed = augment(pixels, JudgeAugmentation(chance=0.0))
-    plain = middle(pixels)
+    changed = augment(pixels, BatchAugmentation(chance=0.0), INPUT_SIDE)
+    plain = middle(pixels, INPUT_SIDE)
     same = (changed - plain).abs().amax((1, 2, 3)) < 1e-3
     mirrored = (changed - plain.flip(-1)).abs().amax((1, 2, 3)) < 1e-3
     assert (same | mirrored).all()
@@ -88,7 +89,7 @@ def test_without_a_chance_portraits_are_cut_and_perhaps_mirrored(config):
 
 def test_changes_stay_within_the_scale():
     torch.manual_seed(0)
-    changed = augment(torch.rand(8, 3, 128, 128), JudgeAugmentation(chance=1.0))
+    changed = augment(torch.rand(8, 3, 128, 128), BatchAugmentation(chance=1.0), INPUT_SIDE)
     assert changed.shape == (8, 3, INPUT_SIDE, INPUT_SIDE)
     assert changed.min() >= 0
     assert changed.max() <= 1

@@ -1,0 +1,54 @@
+"""The AUs of drawn faces: a function of (seed, stage, number of the face)."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float
+
+from pipelines.training.data.expression_config import ExpressionShare
+from samplers.priors.emotions import EmotionsPrior
+from samplers.priors.prototypes import prototype_table
+from samplers.randomness import uniforms
+from synthgen.action_units import AU_COUNT
+from synthgen.config.priors import EmotionsConfig, IntensityRange
+
+_DRAWS = 2 + 2 * AU_COUNT
+
+
+def draw_aus(
+    seed: int,
+    stage: str,
+    index: int,
+    kinds: Sequence[ExpressionShare],
+    intensity: IntensityRange,
+) -> Float[np.ndarray, " 12"]:
+    """Draw the AU vector of one face.
+
+    Args:
+        seed: seed of the run.
+        stage: name of the purpose.
+        index: number of the face.
+        kinds: kinds of expressions; one is chosen by its share.
+        intensity: range of the intensity of an active AU.
+    """
+    draws = uniforms(seed, stage, index, index + 1, _DRAWS)[0]
+    kind, category, active, position = np.split(draws, [1, 2, 2 + AU_COUNT])
+    ends = np.cumsum([kind.share for kind in kinds])
+    rate = kinds[int(np.searchsorted(ends[:-1], kind[0], side="right"))].rate
+    chance = _emotion_chance(category[0]) if rate == "emotions" else rate
+    values = intensity.low + (intensity.high - intensity.low) * position
+    return np.where(active < chance, values, 0.0).astype(np.float32)
+
+
+def _emotion_chance(draw: float) -> Float[np.ndarray, " 12"]:
+    chances = _emotion_chances()
+    return chances[int(draw * len(chances))]
+
+
+@cache
+def _emotion_chances() -> Float[np.ndarray, "categories 12"]:
+    config = EmotionsConfig(
+        prior="emotions", categories=list(prototype_table()), allow_ambiguous=True
+    )
+    return np.array(EmotionsPrior.from_config(config).chances)
