@@ -6,37 +6,29 @@ It goes on where it was stopped, and then ends in the same weights as without th
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from pipelines.checkpoints import file_sha256
-from pipelines.evaluation.agreement import AUAgreement, agreement
-from pipelines.libreface.network import load_network, save_network
 from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.au_network.config import AUNetworkConfig
+from pipelines.training.au_network.evaluation import evaluate_network
+from pipelines.training.au_network.export import WEIGHTS, export_network
 from pipelines.training.au_network.faces import Face, HeldOutFaces, TrainingFaces
 from pipelines.training.au_network.trainer import AUTrainer
 from pipelines.training.data.loader import batch_places, load_batches
-from pipelines.training.loop.card import write_card
 from pipelines.training.loop.checkpoint import load_checkpoint, save_checkpoint
 from pipelines.training.loop.sameness import check_same, what_counts
 from pipelines.training.loop.session import CHECKPOINT, training_folder
 from pipelines.training.loop.whole_files import writing
 from synthgen.config.loading import load_section
 
-WEIGHTS = "au_network.safetensors"
-CARD = "au_network.json"
 HISTORY = "history.jsonl"
 
-_LICENCE = "Apache-2.0"
 _GLANCE = 5
-_EVALUATED_AT_ONCE = 50
 
 
 def train_au_network(
@@ -72,26 +64,8 @@ def train_au_network(
         _restore(trainer, config, folder / CHECKPOINT)
     _train(trainer, config, folder, config.steps if stop_at is None else stop_at)
     if trainer.step == config.steps:
-        _export(trainer, config, folder, Path(config_path).name)
+        export_network(trainer.average, config, folder, Path(config_path).name)
     return folder / WEIGHTS
-
-
-def evaluate_network(
-    measure: Callable[[Tensor], Tensor], faces: HeldOutFaces, workers: int = 0
-) -> dict[str, AUAgreement]:
-    """Measure held-out faces and compare with what was drawn.
-
-    Args:
-        measure: a network in evaluation mode: normalised crops to intensities.
-        faces: the faces.
-        workers: processes that draw them; 0: this one.
-    """
-    drawn, measured = [], []
-    with torch.inference_mode():
-        for batch in DataLoader(faces, _EVALUATED_AT_ONCE, num_workers=workers):
-            measured.append(measure(batch.pixels))
-            drawn.append(batch.aus)
-    return agreement(torch.cat(drawn).numpy(), torch.cat(measured).numpy())
 
 
 def _restore(trainer: AUTrainer, config: AUNetworkConfig, path: Path) -> None:
@@ -138,29 +112,3 @@ def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
         file.write(json.dumps(line) + "\n")
     worst = min(found, key=lambda name: found[name].pearson_r)
     tqdm.write(f"step {trainer.step}: lowest r {found[worst].pearson_r:.4f} ({worst})")
-
-
-def _export(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, name: str) -> None:
-    weights = folder / WEIGHTS
-    save_network(trainer.average, weights, {"licence": _LICENCE})
-    faces = HeldOutFaces(config, config.evaluation.faces)
-    found = evaluate_network(load_network(weights), faces, workers=config.workers)
-    command = f"synthgen train au-net {name} --to {folder.name}"
-    write_card(folder / CARD, {"command": command, **_card(config, weights, found)})
-
-
-def _card(
-    config: AUNetworkConfig, weights: Path, found: dict[str, AUAgreement]
-) -> dict[str, object]:
-    return {
-        "file": weights.name,
-        "sha256": file_sha256(weights),
-        "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
-        "licence": _LICENCE,
-        "data": "procedural faces, each of an identity of its own, drawn for the training",
-        "renderer": RENDERER_VERSION,
-        "faces_seen": config.steps * config.batch_size,
-        "steps": config.steps,
-        "configuration": config.model_dump(mode="json"),
-        "held_out": {name: dataclasses.asdict(value) for name, value in found.items()},
-    }

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from transformers import (
     CLIPImageProcessor,
@@ -58,12 +57,6 @@ def export_clip(
         card = {**about, "file": ENCODER_WEIGHTS, "sha256": sha256, "held_out": held_out}
         write_card(folder / part / "card.json", card)
     return folder
-
-
-def top1(images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"]) -> float:
-    """Return how often an image's own caption is the nearest of all n."""
-    near = (images @ texts.T).argmax(1)
-    return float((near == torch.arange(len(near))).float().mean())
 
 
 def _fill(part: torch.nn.Module, clip: CLIPModel) -> None:

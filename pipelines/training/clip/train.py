@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import CLIPModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from pipelines.training.clip.config import CLIPConfig
+from pipelines.training.clip.evaluation import measure_pairs
 from pipelines.training.clip.examples import ClipExamples
-from pipelines.training.clip.export import export_clip, top1
+from pipelines.training.clip.export import export_clip
 from pipelines.training.clip.learner import ClipLearner
 from pipelines.training.clip.tokenizer import train_tokenizer
 from pipelines.training.data.examples import Examples, examples_of
@@ -22,7 +23,6 @@ from pipelines.training.loop.whole_files import writing
 from synthgen.config.loading import load_section
 
 _WHAT = "CLIP pair: a text encoder that conditions the UNet, and the image encoder beside it"
-_MEASURED_AT_ONCE = 50
 
 
 def train_clip(
@@ -71,7 +71,7 @@ def train_clip(
             examples.fingerprint,
         )  # fmt: skip
         export_clip(
-            learner.average, tokenizer, folder, _measured(learner, config, tokenizer), about
+            learner.average, tokenizer, folder, measure_pairs(learner, config, tokenizer), about
         )
     return folder
 
@@ -87,35 +87,3 @@ def _tokenizer(config: CLIPConfig, examples: Examples, folder: Path) -> CLIPToke
     with writing(path):
         tokenizer.save_pretrained(path)
     return tokenizer
-
-
-def _measured(
-    learner: ClipLearner, config: CLIPConfig, tokenizer: CLIPTokenizer
-) -> dict[str, float]:
-    """Tell how often a held-out image's own caption is the nearest of all."""
-    there = examples_of(config.data, config.seed, held_out=True).count
-    count = config.held_out if there is None else min(config.held_out, there)
-    pairs = ClipExamples(config, tokenizer, held_out=True)
-    images, texts = [], []
-    for start in range(0, count, _MEASURED_AT_ONCE):
-        places = [range(start, min(start + _MEASURED_AT_ONCE, count))]
-        for batch in load_batches(pairs, places, workers=0):
-            image, text = embed_pairs(learner.average, *learner.parts(batch)[0])
-            images.append(image)
-            texts.append(text)
-    return {"pairs": float(count), "top-1": top1(torch.cat(images), torch.cat(texts))}
-
-
-@torch.inference_mode()
-def embed_pairs(
-    clip: CLIPModel, pixels: torch.Tensor, input_ids: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the unit vectors of images and captions in the common space.
-
-    Args:
-        clip: the pair.
-        pixels: normalised images, float32 [n, 3, h, w].
-        input_ids: tokens, int64 [n, L].
-    """
-    found = clip(input_ids=input_ids, pixel_values=pixels)
-    return found.image_embeds.float().cpu(), found.text_embeds.float().cpu()

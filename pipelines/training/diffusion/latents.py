@@ -1,11 +1,5 @@
-"""Latents of a training's images, made once and kept beside the training.
+"""Latents of a training's images, with captions and AUs, in batches without end."""
 
-A VAE that does not change gives the same latents each time, so they are made before the first
-step, in three files: latents, AUs, and what they were made of. A store that was begun goes on.
-"""
-
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,21 +9,14 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 from transformers import CLIPTokenizer
 
 from pipelines.training.data.examples import Examples
 from pipelines.training.data.loader import batch_places
 from pipelines.training.data.order import Order
-from pipelines.training.data.pixels import to_pixels
-from pipelines.training.loop.whole_files import write_text_whole, writing
+from pipelines.training.diffusion.latent_files import AUS, LATENTS, make_latents
 from samplers.randomness import uniforms
-from synthgen.errors import ConfigError, OutputError, WeightsError
-
-LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
-
-_AT_ONCE = 16
-_NOTED_AFTER = 64 * _AT_ONCE
+from synthgen.errors import ConfigError
 
 
 class LatentBatch(NamedTuple):
@@ -101,7 +88,7 @@ class LatentStore:
         self._batch_size, self._seed, self._drop = batch_size, seed, drop_caption
         self._scale = float(vae.config["scaling_factor"])
         self._order = Order(self._count, seed, "latents/order")
-        self._fill(vae)
+        make_latents(folder, examples, self._count, vae, self.made_of)
         self._latents = np.load(folder / LATENTS, mmap_mode="r")
         self._aus = np.load(folder / AUS)
 
@@ -157,53 +144,6 @@ class LatentStore:
         )
         return LatentBatch(self._scaled(rows), tokens.input_ids, torch.from_numpy(self._aus[rows]))
 
-    def _fill(self, vae: AutoencoderKL) -> None:
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        done = self._done()
-        if done == self._count:
-            return
-        first = _encode(vae, self._examples, range(1))
-        latents = self._open(LATENTS, np.float16, first.shape[1:], done > 0)
-        aus = self._open(AUS, np.float32, (12,), done > 0)
-        for start in tqdm(range(done, self._count, _AT_ONCE), desc="latents", unit="batch"):
-            rows = range(start, min(start + _AT_ONCE, self._count))
-            latents[rows.start : rows.stop] = _encode(vae, self._examples, rows)
-            aus[rows.start : rows.stop] = np.stack([self._examples.aus(row) for row in rows])
-            if rows.stop % _NOTED_AFTER == 0 or rows.stop == self._count:
-                self._note(latents, aus, rows.stop)
-
-    def _open(self, name: str, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.memmap:
-        path = self.folder / name
-        if begun:
-            return np.lib.format.open_memmap(path, "r+")
-        with writing(path):
-            try:
-                made = np.lib.format.open_memmap(path, "w+", dtype, (self._count, *shape))
-                _reserve(path)
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
-        return made
-
-    def _done(self) -> int:
-        path = self.folder / MADE_OF
-        if not path.exists():
-            return 0
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["made_of"] != self.made_of:
-            raise OutputError(
-                f"{path} was made of {found['made_of']}, now it is {self.made_of}; "
-                "train into another folder"
-            )
-        return int(found["done"])
-
-    def _note(self, latents: np.memmap, aus: np.memmap, done: int) -> None:
-        latents.flush()
-        aus.flush()
-        text = json.dumps({"made_of": self.made_of, "done": done})
-        write_text_whole(self.folder / MADE_OF, text)
-
 
 def _checked_count(count: int | None, examples: Examples) -> int:
     there = examples.count
@@ -214,22 +154,3 @@ def _checked_count(count: int | None, examples: Examples) -> int:
     if count is not None and count > there:
         raise ConfigError(f"examples is {count}; the dataset has {there} rows: null takes them all")
     return there if count is None else count
-
-
-def _reserve(path: Path) -> None:
-    """Take the space on the disk: a mapped file that finds none later would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
-@torch.inference_mode()
-def _encode(vae: AutoencoderKL, examples: Examples, rows: range) -> Float[np.ndarray, "B c h w"]:
-    pixels = torch.stack([to_pixels(examples.image(row)) for row in rows])
-    device = vae.device
-    with torch.autocast(device.type, torch.bfloat16):
-        posterior = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore
-    found = posterior.mode().float().cpu().numpy()
-    if not np.isfinite(found).all():
-        raise WeightsError(f"the VAE gives latents that are not finite for examples {rows}")
-    return found.astype(np.float16)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from pipelines.checkpoints import file_sha256
@@ -12,8 +11,9 @@ from pipelines.faceid.network import FaceNetwork, save_face_network
 from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.data.loader import batch_places, load_batches
 from pipelines.training.face_embedder.config import FaceEmbedderConfig
+from pipelines.training.face_embedder.evaluation import evaluate_embedder
 from pipelines.training.face_embedder.learner import FaceEmbedderLearner
-from pipelines.training.face_embedder.people import Pictures, TrainingPictures, held_out_pictures
+from pipelines.training.face_embedder.people import Pictures, TrainingPictures
 from pipelines.training.loop.card import write_card
 from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
@@ -59,36 +59,6 @@ def train_face_embedder(
     if session.train(stop_at):
         _export(learner.average.embedder, config, folder, Path(config_path).name)
     return folder / WEIGHTS
-
-
-def evaluate_embedder(
-    embedder: DrawnFaceEmbedder, config: FaceEmbedderConfig
-) -> dict[str, float | int]:
-    """Measure an embedder on people it never saw, each in some pictures.
-
-    Returns:
-        `people`, `pictures`; mean cosine of two pictures of one person (`same`) and of two people
-        (`others`); `others_most`, the 99.9th percentile of the latter; share of pictures whose
-        nearest other shows the same person (`rank1`); share of pairs of one person that lie above
-        `others_most` (`told_apart`).
-    """
-    pictures = held_out_pictures(config)
-    found = embedder.embed([image for person in pictures for image in person])
-    people = np.repeat(np.arange(len(pictures)), len(pictures[0]))
-    cosines = found.embeddings.astype(np.float64) @ found.embeddings.astype(np.float64).T
-    alike = people[:, None] == people
-    same = cosines[alike & ~np.eye(len(people), dtype=bool)]
-    most = float(np.quantile(cosines[~alike], 0.999))
-    np.fill_diagonal(cosines, -np.inf)
-    return {
-        "people": len(pictures),
-        "pictures": len(people),
-        "same": float(same.mean()),
-        "others": float(cosines[~alike].mean()),
-        "others_most": most,
-        "rank1": float((people[cosines.argmax(1)] == people).mean()),
-        "told_apart": float((same > most).mean()),
-    }
 
 
 def _batches(config: FaceEmbedderConfig, first: int, last: int) -> Iterable[Pictures]:

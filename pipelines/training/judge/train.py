@@ -3,27 +3,18 @@
 Its weights are not shipped: whoever evaluates trains a judge that nothing else was chosen by.
 """
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
 from pipelines.checkpoints import file_sha256
-from pipelines.evaluation.agreement import agreement
-from pipelines.evaluation.judge_network import (
-    INPUT_SIDE,
-    JUDGED_TRAITS,
-    JudgeNetwork,
-    load_judge,
-    save_judge,
-)
+from pipelines.evaluation.judge_network import JudgeNetwork, load_judge, save_judge
 from pipelines.procedural import RENDERER_VERSION
-from pipelines.training.data.augmentation import middle
 from pipelines.training.data.loader import batch_places, load_batches
 from pipelines.training.judge.config import JudgeConfig
-from pipelines.training.judge.faces import NOT_SHOWN, HeldOutPortraits, JudgePortraits, Portraits
+from pipelines.training.judge.evaluation import evaluate_judge
+from pipelines.training.judge.faces import HeldOutPortraits, JudgePortraits, Portraits
 from pipelines.training.judge.learner import JudgeLearner
 from pipelines.training.loop.card import write_card
 from pipelines.training.loop.device import pick_training_device
@@ -35,7 +26,6 @@ WEIGHTS = "judge.safetensors"
 CARD = "card.json"
 
 _LICENCE = "Apache-2.0"
-_EVALUATED_AT_ONCE = 50
 
 
 def train_judge(
@@ -72,36 +62,6 @@ def train_judge(
     if session.train(stop_at):
         _export(learner.average, config, folder, Path(config_path).name)
     return folder / WEIGHTS
-
-
-def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[str, object]:
-    """Compare what a judge reads with what was drawn.
-
-    Returns:
-        `aus`: AU → its agreement; `traits`: trait → share of portraits read rightly.
-    """
-    drawn, read, right = [], [], []
-    with torch.inference_mode():
-        for batch in DataLoader(portraits, _EVALUATED_AT_ONCE):
-            found = network(middle(batch.pixels.float() / 255, INPUT_SIDE))
-            drawn.append(batch.aus)
-            read.append(found.aus)
-            right.append(_right(found.traits, batch))
-    aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy())
-    shares = torch.cat(right).nanmean(0).tolist()
-    return {
-        "aus": {name: dataclasses.asdict(value) for name, value in aus.items()},
-        "traits": dict(zip(JUDGED_TRAITS, shares, strict=True)),
-    }
-
-
-def _right(logits: dict[str, torch.Tensor], batch: Portraits) -> torch.Tensor:
-    """Return 1 where a trait was read rightly, 0 where not, NaN where it is not shown."""
-    columns = [
-        (logits[trait].argmax(1) == batch.traits[:, place]).float()
-        for place, trait in enumerate(JUDGED_TRAITS)
-    ]
-    return torch.stack(columns, 1).masked_fill(batch.traits == NOT_SHOWN, float("nan"))
 
 
 def _batches(config: JudgeConfig, first: int, last: int) -> Iterable[Portraits]:

@@ -3,9 +3,8 @@ import copy
 import pytest
 import torch
 
-from pipelines.training.au_network.config import AUNetworkConfig, CycleConfig
+from pipelines.training.au_network.config import AUNetworkConfig
 from pipelines.training.au_network.trainer import AUTrainer
-from pipelines.training.loop.optimization import learning_rate, parameter_groups
 
 CONFIG = AUNetworkConfig.model_validate(
     {
@@ -69,23 +68,3 @@ def test_it_begins_coarse():
     assert trainer.learn(large, aus) == plain.learn(small, aus)
     trainer.step = plain.step = 3
     assert trainer.learn(large, aus) != plain.learn(small, aus)
-
-
-def test_the_learning_rate_rises_and_falls_in_each_cycle():
-    cycles = [
-        CycleConfig(steps=100, learning_rate=0.01, warmup=0.1),
-        CycleConfig(steps=50, learning_rate=0.004, warmup=0.0),
-    ]
-    rates = [learning_rate(step, cycles) for step in range(151)]
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[10:100] == sorted(rates[10:100], reverse=True)
-    assert rates[100:] == sorted(rates[100:], reverse=True)
-    assert (rates[10], rates[100], rates[150]) == pytest.approx((0.01, 0.004, 0))
-    assert rates[99] < 1e-5
-
-
-def test_norms_and_biases_do_not_decay():
-    decaying, free = parameter_groups(AUTrainer(CONFIG).average.parameters(), 0.1)
-    assert (decaying["weight_decay"], free["weight_decay"]) == (0.1, 0)
-    assert all(parameter.ndim > 1 for parameter in decaying["params"])
-    assert all(parameter.ndim == 1 for parameter in free["params"])

@@ -10,9 +10,9 @@ from diffusers import AutoencoderKL
 from pipelines.training.clip.tokenizer import train_tokenizer
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import ProceduralData
-from pipelines.training.data.order import Order
 from pipelines.training.data.procedural_examples import ProceduralExamples
-from pipelines.training.diffusion.latents import AUS, LATENTS, MADE_OF, LatentStore
+from pipelines.training.diffusion.latent_files import AUS, LATENTS, MADE_OF
+from pipelines.training.diffusion.latents import LatentStore
 from pipelines.training.vae.config import VAEModel
 from pipelines.training.vae.learner import make_vae
 from synthgen.errors import ConfigError, OutputError
@@ -78,7 +78,7 @@ def test_latents_are_scaled_and_belong_to_their_rows(tmp_path, vae):
 
 
 def test_a_killed_store_goes_on(tmp_path, vae, monkeypatch):
-    monkeypatch.setattr("pipelines.training.diffusion.latents._NOTED_AFTER", 16)
+    monkeypatch.setattr("pipelines.training.diffusion.latent_files._NOTED_AFTER", 16)
     with pytest.raises(KeyboardInterrupt):
         store(tmp_path / "killed", vae, count=40, examples=Limited(last=35))
     rest = Limited(last=99)
@@ -137,17 +137,3 @@ def test_a_full_disk_leaves_no_half_store(tmp_path, vae):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(caught.value).startswith(f"cannot write {tmp_path / LATENTS}: File too large; ")
     assert not list(tmp_path.iterdir())
-
-
-def test_what_has_no_end_comes_in_its_own_order():
-    assert [Order(None, 1, "x")(place) for place in (0, 7)] == [(0, 0), (7, 0)]
-
-
-def test_an_epoch_is_a_permutation_whatever_was_asked_before():
-    order = Order(7, 1, "x")
-    places = [order(place) for place in range(21)]
-    for epoch in range(3):
-        part = places[7 * epoch : 7 * epoch + 7]
-        assert sorted(row for row, _ in part) == list(range(7))
-        assert {number for _, number in part} == {epoch}
-    assert [Order(7, 1, "x")(place) for place in (20, 3)] == [places[20], places[3]]

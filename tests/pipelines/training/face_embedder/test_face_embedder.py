@@ -12,6 +12,7 @@ from torch.nn import functional
 from pipelines.faceid.network import load_face_network
 from pipelines.procedural import random_identity
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, MarginConfig
+from pipelines.training.face_embedder.evaluation import evaluate_embedder
 from pipelines.training.face_embedder.learner import FaceEmbedderLearner, margin_loss
 from pipelines.training.face_embedder.people import (
     FIRST_HELD_OUT,
@@ -21,7 +22,7 @@ from pipelines.training.face_embedder.people import (
     draw_picture,
     in_another_picture,
 )
-from pipelines.training.face_embedder.train import evaluate_embedder, train_face_embedder
+from pipelines.training.face_embedder.train import train_face_embedder
 from pipelines.training.judge.faces import FIRST_HELD_OUT as LAST_OF_OTHERS
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError

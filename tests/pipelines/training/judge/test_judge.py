@@ -1,4 +1,4 @@
-"""The second judge: its portraits, the changes to them, its training."""
+"""The second judge: its portraits and its training."""
 
 import json
 
@@ -6,11 +6,9 @@ import pytest
 import torch
 import yaml
 
-from pipelines.evaluation.judge_network import INPUT_SIDE, JUDGED_TRAITS, load_judge
+from pipelines.evaluation.judge_network import JUDGED_TRAITS, load_judge
 from pipelines.procedural import random_identity
 from pipelines.procedural.vocabulary import TRAITS
-from pipelines.training.data.augmentation import augment, middle
-from pipelines.training.data.augmentation_config import BatchAugmentation
 from pipelines.training.data.procedural_examples import HELD_OUT
 from pipelines.training.judge.config import JudgeConfig
 from pipelines.training.judge.faces import (
@@ -73,27 +71,6 @@ def test_traits_are_classes_and_bald_hair_has_no_colour():
     assert TRAITS["age"][classes["age"]] == "old"
     bald = random_identity(seed=1, person="man", hair_style="bald")
     assert trait_classes(bald)[JUDGED_TRAITS.index("hair")] == NOT_SHOWN
-
-
-def test_without_a_chance_portraits_are_cut_and_perhaps_mirrored(config):
-    pixels = torch.stack([JudgePortraits(config)[i].pixels for i in range(6)]).float() / 255
-    torch.manual_seed(0)
-    changed = augment(pixels, BatchAugmentation(chance=0.0), INPUT_SIDE)
-    plain = middle(pixels, INPUT_SIDE)
-    same = (changed - plain).abs().amax((1, 2, 3)) < 1e-3
-    mirrored = (changed - plain.flip(-1)).abs().amax((1, 2, 3)) < 1e-3
-    assert (same | mirrored).all()
-    assert same.any()
-    assert mirrored.any()
-
-
-def test_changes_stay_within_the_scale():
-    torch.manual_seed(0)
-    changed = augment(torch.rand(8, 3, 128, 128), BatchAugmentation(chance=1.0), INPUT_SIDE)
-    assert changed.shape == (8, 3, INPUT_SIDE, INPUT_SIDE)
-    assert changed.min() >= 0
-    assert changed.max() <= 1
-    assert changed.isfinite().all()
 
 
 def test_it_learns_what_it_is_shown(config):
