@@ -13,7 +13,7 @@ from pipelines.faceid.drawn_people import FIRST_EVALUATED, drawn_person, person_
 from pipelines.procedural import render
 from pipelines.procedural.source import ProceduralSource
 from pipelines.procedural.vocabulary import TRAITS
-from pipelines.training.face_embedder.people import OF_THE_PICTURE, in_another_picture
+from pipelines.training.data.pictures import OF_THE_PICTURE, in_another_picture
 from samplers.identities import FaceIdentity
 from samplers.identities.identity import filled
 from samplers.randomness import derive_seed

@@ -1,6 +1,5 @@
 """Drawn people in many pictures: what belongs to the person stays, the rest is drawn anew."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,19 +9,14 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pipelines.procedural import Identity, random_identity, render
+from pipelines.procedural import random_identity, render
 from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.pictures import in_another_picture
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, PeopleConfig
 from samplers.randomness import uniforms
 
 SIDE = 128
 """Side of a picture [pixels]."""
-
-OF_THE_PICTURE = (
-    "yaw", "pitch", "roll", "light", "warmth", "clothes", "clothes_colour", "background",
-    "background_edge",
-)  # fmt: skip
-"""What is of the picture and not of the person."""
 
 FIRST_HELD_OUT = 2**62
 """Identity seed of the first person whom no training sees."""
@@ -90,9 +84,3 @@ def draw_picture(people: PeopleConfig, seed: int, use: str, person: int, number:
     identity = in_another_picture(random_identity(person), int(draw * _LARGEST_SEED))
     aus = draw_aus(seed, stage, number, people.expressions, people.intensity)
     return render(identity, aus.tolist(), size=SIDE)
-
-
-def in_another_picture(person: Identity, picture: int) -> Identity:
-    """Return the same person as another picture shows them, drawn from a seed."""
-    other = random_identity(picture)
-    return replace(person, **{name: getattr(other, name) for name in OF_THE_PICTURE})

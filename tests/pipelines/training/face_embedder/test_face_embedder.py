@@ -10,17 +10,14 @@ from tiny_face_embedder import face_embedder
 from torch.nn import functional
 
 from pipelines.faceid.network import load_face_network
-from pipelines.procedural import random_identity
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, MarginConfig
 from pipelines.training.face_embedder.evaluation import evaluate_embedder
 from pipelines.training.face_embedder.learner import FaceEmbedderLearner, margin_loss
 from pipelines.training.face_embedder.people import (
     FIRST_HELD_OUT,
-    OF_THE_PICTURE,
     Pictures,
     TrainingPictures,
     draw_picture,
-    in_another_picture,
 )
 from pipelines.training.face_embedder.train import train_face_embedder
 from pipelines.training.judge.faces import FIRST_HELD_OUT as LAST_OF_OTHERS
@@ -49,15 +46,6 @@ def write(folder, **changes):
     path = folder / "face-embedder.yaml"
     path.write_text(yaml.safe_dump(TINY | changes))
     return path
-
-
-def test_a_person_stays_while_the_picture_changes(config):
-    person = random_identity(7)
-    other = in_another_picture(person, 8)
-    changed = {name for name in person.__slots__ if getattr(person, name) != getattr(other, name)}
-    assert changed <= set(OF_THE_PICTURE)
-    assert {"yaw", "light", "background"} <= changed
-    assert all(getattr(other, name) == getattr(random_identity(8), name) for name in OF_THE_PICTURE)
 
 
 def test_a_picture_is_a_function_of_its_index(config):
