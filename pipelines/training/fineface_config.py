@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.fineface.encoders import EncoderKind
 from pipelines.training.data_config import DataConfig, DatasetData
@@ -19,6 +19,16 @@ class FineFaceCycle(Cycle):
     warmup: float = Field(default=0.0, ge=0, le=1, description="Share of the steps that warm up.")
     schedule: Literal["cosine", "constant"] = Field(
         default="constant", description="What the learning rate does after the warm-up."
+    )
+    painted: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Weight of the AUs read from images that the model paints from noise itself, "
+        "without guidance; needs `reading`. Such a step takes three times as long.",
+    )
+    painting_steps: int = Field(
+        default=10, ge=2, le=1000, description="Steps in which it would paint them whole."
     )
 
 
@@ -148,6 +158,16 @@ class FineFaceTrainingConfig(TrainingSettings):
                 "own into the UNet; it must be false"
             )
         return value
+
+    @model_validator(mode="after")
+    def _read_where_painted(self) -> "FineFaceTrainingConfig":
+        for number, cycle in enumerate(self.cycles):
+            if cycle.painted and self.reading is None:
+                raise ValueError(
+                    f"cycles.{number}.painted is {cycle.painted:g}, but reading is null: what is "
+                    "painted is learned from by being read"
+                )
+        return self
 
     @field_validator("data")
     @classmethod

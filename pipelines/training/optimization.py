@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from pipelines.training.settings import Cycle
+
+CycleType = TypeVar("CycleType", bound=Cycle)
 
 
 def learning_rate(step: int, cycles: Sequence[Cycle]) -> float:
@@ -16,6 +18,15 @@ def learning_rate(step: int, cycles: Sequence[Cycle]) -> float:
             return cycle.learning_rate * _share(step, cycle)
         step -= cycle.steps
     return 0.0
+
+
+def cycle_at(cycles: Sequence[CycleType], step: int) -> CycleType:
+    """Return the cycle of a step, counted from 0 over all cycles; after the end the last one."""
+    for cycle in cycles:
+        if step < cycle.steps:
+            return cycle
+        step -= cycle.steps
+    return cycles[-1]
 
 
 def parameter_groups(

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipelines.training.examples import examples_of
+from pipelines.training.optimization import cycle_at
 from pipelines.training.order import Order
 from pipelines.training.pixels import to_pixels
 from pipelines.training.vae_config import VAEConfig
-from pipelines.training.vae_learner import cycle_at
 from samplers.randomness import uniforms
 
 
@@ -40,7 +40,7 @@ class VAEImages(Dataset[Tensor]):
     def __getitem__(self, place: Place) -> Float[Tensor, "n 3 side side"]:
         row, _ = self._order(place.number)
         pixels = to_pixels(self._examples.image(row))
-        cycle = cycle_at(self._config, place.step)
+        cycle = cycle_at(self._config.cycles, place.step)
         if cycle.crop is None:
             return pixels[None]
         draws = uniforms(
@@ -53,7 +53,7 @@ def places(config: VAEConfig, first: int, last: int) -> Iterator[list[Place]]:
     """Yield the places of each batch of steps `first` to `last`."""
     number = 0
     for step in range(last):
-        cycle = cycle_at(config, step)
+        cycle = cycle_at(config.cycles, step)
         images = config.batch_size // (cycle.crops if cycle.crop else 1)
         if step >= first:
             yield [Place(step, number + i) for i in range(images)]

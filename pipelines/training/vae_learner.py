@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from pipelines.training.feature_loss import AUFeatures
 from pipelines.training.learner import Learner
-from pipelines.training.vae_config import VAEConfig, VAECycle, VAEModel
+from pipelines.training.optimization import cycle_at
+from pipelines.training.vae_config import VAEConfig, VAEModel
 
 Pixels = Float[Tensor, "B 3 h w"]
 
@@ -43,7 +44,7 @@ class VAELearner(Learner):
 
     def losses(self, batch: Pixels) -> dict[str, Tensor]:
         """Return the losses of a batch of pixels."""
-        vae, cycle = self._vae, cycle_at(self._config, self.step)
+        vae, cycle = self._vae, cycle_at(self._config.cycles, self.step)
         with self.autocast():
             with torch.set_grad_enabled(not cycle.freeze_encoder):
                 posterior = vae.encode(batch).latent_dist
@@ -88,17 +89,8 @@ def make_vae(model: VAEModel, size: int) -> AutoencoderKL:
     )
 
 
-def cycle_at(config: VAEConfig, step: int) -> VAECycle:
-    """Return the cycle of a step; after the end the last one."""
-    for cycle in config.cycles:
-        if step < cycle.steps:
-            return cycle
-        step -= cycle.steps
-    return config.cycles[-1]
-
-
 def _frozen(config: VAEConfig, step: int) -> bool:
-    return cycle_at(config, step).freeze_encoder
+    return cycle_at(config.cycles, step).freeze_encoder
 
 
 def _disturbed(latents: Float[Tensor, "B c h w"], noise: float) -> Float[Tensor, "B c h w"]:
