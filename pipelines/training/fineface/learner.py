@@ -13,7 +13,9 @@ from pipelines.training.diffusion.loss import Noised, diffusion_loss, guess_of, 
 from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.fineface.perturbation import perturb
 from pipelines.training.fineface.reader import LatentReader, reading_error
+from pipelines.training.fineface.rollout import paint_partly
 from pipelines.training.loop.learner import Learner
+from pipelines.training.loop.settings import cycle_at
 
 
 class FineFaceLearner(Learner):
@@ -48,16 +50,29 @@ class FineFaceLearner(Learner):
         aus = perturb(batch.aus, self._config.smoothing)
         predicted = self.predict(seen.latents, seen.timesteps, batch.input_ids, aus)
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
-        return self._read(loss, seen, predicted, batch.aus)
+        found = {"loss": loss}
+        reading, cycle = self._config.reading, cycle_at(self._config.cycles, self.step)
+        if reading is not None:
+            read = self._read(seen, predicted, batch.aus)
+            found = {"loss": loss + reading.weight * read, "diffusion": loss, "read": read}
+        if cycle.painted:
+            found["painted"] = self._painted(batch, cycle.painting_steps)
+            found["loss"] = found["loss"] + cycle.painted * found["painted"]
+        return found
 
-    def _read(
-        self, loss: Tensor, seen: Noised, predicted: Tensor, aus: Float[Tensor, "B 12"]
-    ) -> dict[str, Tensor]:
-        if self._reader is None or self._config.reading is None:
-            return {"loss": loss}
+    def _read(self, seen: Noised, predicted: Tensor, aus: Float[Tensor, "B 12"]) -> Tensor:
+        if self._reader is None:
+            raise ValueError("the configuration has the reading loss, but there is no reader")
         guess = guess_of(self._base.scheduler, seen, predicted)
-        read = reading_error(self._reader, guess.latents, aus, guess.signal)
-        return {"loss": loss + self._config.reading.weight * read, "diffusion": loss, "read": read}
+        return reading_error(self._reader, guess.latents, aus, guess.signal)
+
+    def _painted(self, batch: LatentBatch, steps: int) -> Tensor:
+        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            return self.predict(noisy, timesteps, batch.input_ids, batch.aus)
+
+        noise = torch.randn(batch.latents.shape).to(self.device)
+        seen = paint_partly(predict, self._base.scheduler, noise, steps)
+        return self._read(seen, predict(seen.latents, seen.timesteps), batch.aus)
 
     def predict(
         self,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from pipelines.training.loop.settings import FREE
 from synthgen.config.base import Section
@@ -52,11 +52,24 @@ def check_same(
 
 
 def _completed(found: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
-    known = {key: value for key, value in found.items() if key in kind.model_fields}
     try:
-        return {**found, **kind.model_validate(known).model_dump(mode="json")}
+        completed = {name: _completed_key(found, name, kind) for name in _known(found, kind)}
     except ValidationError:
         return found  # of another kind of training: the difference will say so
+    return {**found, **completed}
+
+
+def _known(found: dict[str, Any], kind: type[Section]) -> list[str]:
+    fields = kind.model_fields.items()
+    return [name for name, field in fields if name in found or not field.is_required()]
+
+
+def _completed_key(found: dict[str, Any], name: str, kind: type[Section]) -> Any:
+    """Return a key with all defaults in it; by itself, for keys that do not count are not there."""
+    field = kind.model_fields[name]
+    adapter = TypeAdapter(field.annotation)
+    value = found[name] if name in found else field.get_default(call_default_factory=True)
+    return adapter.dump_python(adapter.validate_python(value), mode="json")
 
 
 def _difference(old: Any, new: Any, keys: tuple[str, ...]) -> _Difference | None:

@@ -21,6 +21,10 @@ FAULTS = {
         "sheet.expressions: unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, "
         "AU9, AU12, AU15, AU17, AU20, AU25, AU26"
     ),
+    "reading=null": (
+        "cycles.2.painted is 0.2, but reading is null: what is painted is learned from by being "
+        "read"
+    ),
     "data={source: dataset, path: faces, aus: null}": (
         "data: aus is null; this training learns from AUs: name their column"
     ),

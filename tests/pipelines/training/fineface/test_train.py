@@ -161,3 +161,22 @@ def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -
         f"{tmp_path / 'out' / 'latents' / 'reader' / 'checkpoint.pt'} was trained with seed 5, "
         "now it is 6; train into another folder, or start anew"
     )
+
+
+def test_what_it_paints_is_read_in_a_cycle_that_is_added(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + READING)
+    train_fineface(config, tmp_path / "out")
+    longer = "[{steps: 4, learning_rate: 0.01}, {steps: 2, painted: 0.5, painting_steps: 4}]"
+    config.write_text(config.read_text().replace("[{steps: 4, learning_rate: 0.01}]", longer))
+    train_fineface(config, tmp_path / "out", stop_at=5)
+    parts = tensors(train_fineface(config, tmp_path / "out"))
+
+    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert ["painted" in one for one in found] == [False] * 4 + [True] * 2
+    last = found[-1]
+    assert last["loss"] == pytest.approx(
+        last["diffusion"] + 0.1 * last["read"] + 0.5 * last["painted"]
+    )
+    whole = tensors(train_fineface(config, tmp_path / "whole"))
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 
+from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.loop.sameness import check_same, what_counts
 from pipelines.training.vae.config import VAEConfig
 from synthgen.errors import OutputError
@@ -42,6 +43,16 @@ def test_a_key_that_came_later_had_its_default():
         f"{PATH} was trained with compile False, now it is True; "
         "train into another folder, or start anew"
     )
+
+
+def test_it_had_its_default_also_where_a_key_that_does_not_count_has_none():
+    cycle = {"steps": 5, "learning_rate": 0.01}
+    base = {"seed": 1, "batch_size": 4, "examples": 8, "base": "there", "data": tiny.DRAWN}
+    config = FineFaceTrainingConfig.model_validate({**base, "cycles": [cycle]})
+    old = what_counts(config, "base")
+    del old["cycles"][0]["painted"], old["reading"]
+    longer = config.model_copy(update={"cycles": (*config.cycles, *config.cycles)})
+    check_same(old, what_counts(longer, "base"), PATH, FineFaceTrainingConfig)
 
 
 def test_the_first_difference_is_named_where_it_is():
