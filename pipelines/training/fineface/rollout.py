@@ -33,7 +33,7 @@ def paint_partly(predict: Predict, scheduler: Any, noise: Tensor, steps: int) ->
     Returns:
         Latents and timesteps for the step that learns; the target is the noise that it began with.
     """
-    sampler = DPMSolverMultistepScheduler.from_config(scheduler.config)
+    sampler: Any = DPMSolverMultistepScheduler.from_config(scheduler.config)
     sampler.set_timesteps(steps, device=noise.device)
     stop = int(torch.randint(steps // 2, steps, ()))
     latents = noise * sampler.init_noise_sigma

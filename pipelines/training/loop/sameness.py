@@ -1,7 +1,7 @@
 """Which training a checkpoint belongs to: what its weights are a function of."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -67,7 +67,7 @@ def _known(found: dict[str, Any], kind: type[Section]) -> list[str]:
 def _completed_key(found: dict[str, Any], name: str, kind: type[Section]) -> Any:
     """Return a key with all defaults in it; by itself, for keys that do not count are not there."""
     field = kind.model_fields[name]
-    adapter = TypeAdapter(field.annotation)
+    adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", field.annotation))
     value = found[name] if name in found else field.get_default(call_default_factory=True)
     return adapter.dump_python(adapter.validate_python(value), mode="json")
 
