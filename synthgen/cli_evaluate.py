@@ -46,7 +46,7 @@ SchedulerOption = Annotated[Sampler, typer.Option(help="Sampler.")]
 StepsOption = Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")]
 GuidanceOption = Annotated[
     float | None,
-    typer.Option(min=0, help="Guidance scale; without it 2 for mini, 7.5 for other bases."),
+    typer.Option(min=0, help="Guidance scale; without it 1.2 for mini, 7.5 for other bases."),
 ]
 AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]

@@ -17,7 +17,7 @@ class PaintingSettings(Section):
     guidance: float | None = Field(
         default=None,
         ge=0,
-        description="Guidance scale; null: 2 for the embedded base, 7.5 for others.",
+        description="Guidance scale; null: 1.2 for the embedded base, 7.5 for others.",
     )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images painted at once.")

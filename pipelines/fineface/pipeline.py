@@ -89,7 +89,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         Args:
             pretrained_model_name_or_path: the text `"mini"` for the embedded weights, which paint
                 drawn faces of 128×128: their base, with their AU adapter loaded and without a
-                safety checker. Call it with `guidance_scale=2.0`, at which AUs look as strong as
+                safety checker. Call it with `guidance_scale=1.2`, at which AUs look as strong as
                 they are asked for. Otherwise what `DiffusionPipeline.from_pretrained` takes. A
                 folder of the name `mini` is not looked at; write `"./mini"` for it.
             kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype` (float32 for

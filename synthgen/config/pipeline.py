@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
 
-MINI_GUIDANCE_SCALE = 2.0
+MINI_GUIDANCE_SCALE = 1.2
 """Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
 
 GUIDANCE_SCALE = 7.5
@@ -109,7 +109,7 @@ class _Diffusion(_Pipeline):
     guidance_scale: float = Field(
         default=GUIDANCE_SCALE,
         ge=0,
-        description="Guidance scale; at most 1 means none. Without it 2 for weights: mini.",
+        description="Guidance scale; at most 1 means none. Without it 1.2 for weights: mini.",
     )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
     height: int | None = Field(default=None, ge=8, multiple_of=8, description="Height [pixels].")

@@ -31,7 +31,7 @@ def measured(pipeline, aus):
         list(PROMPTS),
         [au_vector(aus)] * len(PROMPTS),
         num_inference_steps=10,
-        guidance_scale=2.0,
+        guidance_scale=1.2,
         generator=[torch.Generator().manual_seed(i) for i in range(len(PROMPTS))],
     ).images
     return LibreFaceVerifier.from_pretrained("mini").measure(images).aus

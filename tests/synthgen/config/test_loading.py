@@ -31,7 +31,7 @@ def test_the_embedded_weights_are_named_by_one_word(quickstart):
 def test_guidance_is_that_of_the_weights_unless_said_otherwise(quickstart):
     elsewhere = {"base": "mini", "fineface": "out/fineface"}
     for pipeline, guidance in [
-        ({"weights": "mini"}, 2.0),
+        ({"weights": "mini"}, 1.2),
         ({"weights": "mini", "guidance_scale": 3.5}, 3.5),
         ({"weights": elsewhere}, 7.5),
     ]:
