@@ -3,6 +3,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
+from pipelines.procedural.vocabulary import names_trait
+
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 QUICKSTART = (REPOSITORY / "examples" / "quickstart.yaml").read_text()
@@ -20,8 +25,18 @@ def test_the_quickstart_configuration_stands_in_the_readme_as_it_is():
     assert block("yaml", "mini-faces") == QUICKSTART
 
 
-def test_the_training_loop_learns_expressions_from_the_quickstart_dataset(tmp_path):
-    command = [sys.executable, "-m", "synthgen.cli", "generate", "--executor", "inline"]
+DRAWN = ["--set", "pipeline={name: procedural, size: 128, au_noise: 0.9}"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="quickstart", marks=pytest.mark.slow),
+        pytest.param(DRAWN, id="drawn"),
+    ],
+)
+def test_the_training_loop_learns_expressions_from_the_dataset(tmp_path, options):
+    command = [sys.executable, "-m", "synthgen.cli", "generate", "--executor", "inline", *options]
     configuration = REPOSITORY / "examples" / "quickstart.yaml"
     subprocess.run([*command, configuration], cwd=tmp_path, check=True, capture_output=True)
     loop = block("python", "DataLoader")
@@ -37,11 +52,24 @@ def test_the_training_loop_learns_expressions_from_the_quickstart_dataset(tmp_pa
     assert int(accuracy[1]) > 40  # chance is 14 %
 
 
-def test_the_drawing_example_runs(tmp_path):
-    code = block("python", "render(")
+@pytest.mark.parametrize(
+    ("word", "file"), [('from_pretrained("mini")', "smile.png"), ("render(", "drawn.png")]
+)
+def test_the_examples_that_need_no_download_run(tmp_path, word, file):
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", block("python", word)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-    assert (tmp_path / "smile.png").is_file()
+    assert Image.open(tmp_path / file).size == (128, 128)
+
+
+def test_the_words_of_the_embedded_models_are_words_of_drawn_faces():
+    rows = README.split("## What the embedded models know")[1].split("###")[0]
+    words = re.findall(r"^\| [a-z, ]+ \| (.*) \|$", rows, re.M)
+    assert len(words) == 5 + 1  # the head of the table too
+    for word in re.split(r", | · ", ", ".join(words[1:])):
+        assert any(names_trait(slot, word) for slot in ("age", "hair", "skin", "eyes")), word
