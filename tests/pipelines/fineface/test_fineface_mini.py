@@ -32,7 +32,8 @@ def mini(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def config(**settings: object) -> FineFaceConfig:
-    data = {"name": "fineface", "weights": "mini", "num_inference_steps": 2, **settings}
+    own = {"num_inference_steps": 2, "guidance_scale": 5.0}  # by default that of the weights
+    data = {"name": "fineface", "weights": "mini", **own, **settings}
     return FineFaceConfig.model_validate(data)
 
 
