@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from tqdm import tqdm
 
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
-from cluster.loading import load_worker
+from cluster.loading import WorkerLoader, load_worker
 from cluster.schedule import Schedule, Task
 from cluster.worker import Worker
 from samplers.plan import build_plan
@@ -33,13 +33,14 @@ _PATIENCE = 60.0
 class WorkerActor:
     """A worker in a process of its own; `load` comes first."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, load: WorkerLoader) -> None:
         self._config = config
+        self._load = load
         self._worker: Worker | None = None
 
     def load(self) -> dict[str, Any]:
         """Load the worker and return its fingerprint; a method, so that its errors keep type."""
-        self._worker = load_worker(self._config, build_plan(self._config))
+        self._worker = self._load(self._config, build_plan(self._config))
         return self._worker.fingerprint()
 
     def work(self, shard: Shard, isolate: bool) -> ShardMarker:
@@ -70,8 +71,9 @@ class _Member:
 class RayExecutor:
     """Works the shards on a Ray cluster, or on a local one that it starts."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, load: WorkerLoader = load_worker) -> None:
         self._config = config
+        self._load = load
         self._started = _connect(config)
         self._options = _actor_options(config)
         self._members: list[_Member] = []
@@ -123,7 +125,9 @@ class RayExecutor:
 
     def _hire(self) -> None:
         # Ray's types know an actor's methods only where they are annotated one by one.
-        handle: Any = ray.remote(WorkerActor).options(**self._options).remote(self._config)
+        handle: Any = (
+            ray.remote(WorkerActor).options(**self._options).remote(self._config, self._load)
+        )
         member = _Member(handle)
         self._members.append(member)
         self._loading[handle.load.remote()] = member

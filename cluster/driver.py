@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.executors import Executor, InlineExecutor
+from cluster.loading import WorkerLoader, load_worker
 from cluster.progress import Progress
 from cluster.records import make_record
 from cluster.schedule import Schedule
@@ -48,13 +49,19 @@ class Summary:
     rejected: Mapping[str, int]
 
 
-def generate(config: RunConfig, executor: ExecutorName = "ray", overwrite: bool = False) -> Summary:
+def generate(
+    config: RunConfig,
+    executor: ExecutorName = "ray",
+    overwrite: bool = False,
+    load: WorkerLoader = load_worker,
+) -> Summary:
     """Make a dataset whole: begin it, continue it, or extend it.
 
     Args:
         config: the configuration; the dataset is a function of it.
         executor: `ray`, or `inline` for this process.
         overwrite: delete what an earlier run wrote and begin anew.
+        load: loads each worker.
 
     Raises:
         ConfigError: if the configuration asks for what cannot be.
@@ -66,7 +73,7 @@ def generate(config: RunConfig, executor: ExecutorName = "ray", overwrite: bool 
     check_pipeline(config)
     storage = Storage(config.output.path)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
-    with _start(config, plan, executor) as running:
+    with _start(config, plan, executor, load) as running:
         record = make_record(config, plan, running.fingerprint())
         shards = list(plan.shards())
         finished = open_run(storage, record, dump_config(config), shards, overwrite=overwrite)
@@ -92,12 +99,12 @@ def summarise(markers: Iterable[ShardMarker]) -> Summary:
     )
 
 
-def _start(config: RunConfig, plan: Plan, executor: ExecutorName) -> Executor:
+def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLoader) -> Executor:
     if executor == "inline":
-        return InlineExecutor(config, plan)
+        return InlineExecutor(config, plan, load)
     from cluster.actors import RayExecutor
 
-    return RayExecutor(_anchored(config))
+    return RayExecutor(_anchored(config), load)
 
 
 def _anchored(config: RunConfig) -> RunConfig:

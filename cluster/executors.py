@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, Self
 
-from cluster.loading import load_worker
+from cluster.loading import WorkerLoader, load_worker
 from cluster.schedule import Schedule, Task
 from samplers.plan import Plan
 from synthgen.config import RunConfig
@@ -44,8 +44,8 @@ class Executor(Protocol):
 class InlineExecutor:
     """Works the shards in this process."""
 
-    def __init__(self, config: RunConfig, plan: Plan) -> None:
-        self._worker = load_worker(config, plan)
+    def __init__(self, config: RunConfig, plan: Plan, load: WorkerLoader = load_worker) -> None:
+        self._worker = load(config, plan)
         self._running: dict[Future[ShardMarker], Task] = {}
         self._pool = ThreadPoolExecutor(IN_FLIGHT, "shard")
 

@@ -1,5 +1,7 @@
 """Load a worker from the configuration, the same way inline and in an actor."""
 
+from collections.abc import Callable
+
 from cluster.worker import Worker
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.loading import (
@@ -13,6 +15,9 @@ from pipelines.loading import (
 from samplers.plan import Plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage
+
+WorkerLoader = Callable[[RunConfig, Plan], Worker]
+"""Loads a worker in its process; an actor's is pickled by value, so that it may be any callable."""
 
 
 def load_worker(config: RunConfig, plan: Plan) -> Worker:

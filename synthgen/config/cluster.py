@@ -26,3 +26,31 @@ class ClusterConfig(Section):
         le=100,
         description="Failures of a shard before it is worked sample by sample.",
     )
+    mixed_hardware: bool = Field(
+        default=False,
+        description="Let GPUs of different kinds, or GPUs and CPUs, work on one run; their bits "
+        "differ, and the card says so. Without it, other kinds than the first get no work.",
+    )
+    speculate: bool = Field(
+        default=True,
+        description="Work a straggling shard a second time elsewhere once no other is left.",
+    )
+    verify_timeout: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="Longest measuring of one batch; beyond it the actor is replaced and its "
+        "shards are worked again [s].",
+    )
+    storage_patience: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="How long a write or a read is tried again while the output store fails [s].",
+    )
+    cost_per_hour: float | None = Field(
+        default=None,
+        gt=0,
+        description="What an hour of one actor costs, in the currency of your choice; null: "
+        "no cost is shown.",
+    )
