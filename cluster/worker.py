@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
@@ -22,6 +24,7 @@ from samplers.plan import Plan
 from samplers.spec import Attempt, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
+from synthgen.dataset.markers import now
 from synthgen.errors import RunError, SynthgenError
 from synthgen.schema import Reject
 
@@ -94,6 +97,7 @@ class Worker:
             RunError: if a sample is exhausted under `on_exhausted: fail`.
             Exception: whatever the pipeline or the verifier raises, unless `isolate`.
         """
+        started = now()
         seconds: Seconds = defaultdict(float)
         rounds = ShardRounds(self._plan, shard, self._config.verify)
         while attempts := rounds.attempts():
@@ -111,6 +115,8 @@ class Worker:
             attempts=rounds.attempted,
             missing=tuple(sorted(rounds.missing)),
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
+            started=started,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
         )
         return commit_shard(self._storage, self._schema, result)
 

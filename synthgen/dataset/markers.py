@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from synthgen.dataset import json_files, layout
@@ -40,6 +41,11 @@ class ShardMarker:
         missing: sample ids that have no row.
         seconds: stage → wall time [s].
         files: name → stamp of the data file and of the rejects file.
+        started: when the shard's work began, UTC, ISO 8601 with microseconds; empty in markers
+            that were written before it was kept, as the next three are.
+        finished: when the marker was made, the same way.
+        worker: host and process that made the shard, `host:pid`.
+        hardware: kind of accelerator that made it, such as `CPU`.
     """
 
     split: str
@@ -54,6 +60,10 @@ class ShardMarker:
     missing: tuple[str, ...]
     seconds: Mapping[str, float]
     files: Mapping[str, FileStamp]
+    started: str = ""
+    finished: str = ""
+    worker: str = ""
+    hardware: str = ""
 
     @property
     def key(self) -> ShardKey:
@@ -127,13 +137,29 @@ def _from_mapping(data: dict[str, Any]) -> ShardMarker:
             name: FileStamp(str(stamp["sha256"]), _count(stamp, "bytes"))
             for name, stamp in data["files"].items()
         },
+        started=_time(data, "started"),
+        finished=_time(data, "finished"),
+        worker=str(data.get("worker", "")),
+        hardware=str(data.get("hardware", "")),
     )
+
+
+def now() -> str:
+    """Return the time as markers say it: UTC, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _count(data: Mapping[str, Any], key: str) -> int:
     value = data[key]
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{key} is {value!r}; it must be a whole number from 0")
+    return value
+
+
+def _time(data: Mapping[str, Any], key: str) -> str:
+    value = str(data.get(key, ""))
+    if value and datetime.fromisoformat(value).utcoffset() is None:
+        raise ValueError(f"{key} is {value!r}; it must be a time with its offset from UTC")
     return value
 
 

@@ -1,6 +1,7 @@
 """Commit shards: data, then rejects, then the marker."""
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset import layout
-from synthgen.dataset.markers import FileStamp, ShardMarker
+from synthgen.dataset.markers import FileStamp, ShardMarker, now
 from synthgen.dataset.parquet import encode_rejects, encode_rows
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -33,6 +34,9 @@ class ShardResult:
         attempts: images that were asked for, errors included.
         missing: ids of the samples that have no row; with the rows they fill start to stop.
         seconds: stage → wall time [s].
+        started: when the work began, as `markers.now` says it.
+        worker: host and process that did it, `host:pid`.
+        hardware: kind of accelerator that did it.
     """
 
     split: str
@@ -44,6 +48,9 @@ class ShardResult:
     attempts: int
     missing: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    started: str = ""
+    worker: str = ""
+    hardware: str = ""
 
     def __post_init__(self) -> None:
         ids = {row.sample_id for row in self.rows} | set(self.missing)
@@ -57,20 +64,22 @@ class ShardResult:
 def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -> ShardMarker:
     """Write the files of a shard, the marker last; a shard that exists is replaced.
 
-    The data and rejects files are a function of the rows; the marker also holds timings.
+    The data and rejects files are a function of the rows; the marker also holds timings, those of
+    the result and `write`: making and writing both files.
 
     Raises:
         OutputError: if a file cannot be written; the shard then counts as unfinished.
     """
+    began = time.perf_counter()
     key = result.split, result.number
     files = {
         layout.data_file(*key): encode_rows(schema, result.rows),
         layout.reject_file(*key): encode_rejects(schema, result.rejects),
     }
-    marker = _marker(result, files)
-    storage.delete(marker.name)
+    storage.delete(layout.marker_file(*key))
     for name, data in files.items():
         storage.write(name, data)
+    marker = _marker(result, files, time.perf_counter() - began)
     storage.write(marker.name, marker.to_json())
     return marker
 
@@ -102,7 +111,7 @@ def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> li
     return [] if found_rows == rows else [f"{name} has {found_rows} rows; its marker says {rows}"]
 
 
-def _marker(result: ShardResult, files: Mapping[str, bytes]) -> ShardMarker:
+def _marker(result: ShardResult, files: Mapping[str, bytes], writing: float) -> ShardMarker:
     reasons = Counter(reject.reason for reject in result.rejects)
     return ShardMarker(
         split=result.split,
@@ -115,9 +124,13 @@ def _marker(result: ShardResult, files: Mapping[str, bytes]) -> ShardMarker:
         rejected={reason: reasons[reason] for reason in sorted(reasons) if reason != ERROR},
         errors=reasons[ERROR],
         missing=result.missing,
-        seconds=dict(result.seconds),
+        seconds={**result.seconds, "write": round(writing, 3)},
         files={
             name: FileStamp(hashlib.sha256(data).hexdigest(), len(data))
             for name, data in files.items()
         },
+        started=result.started,
+        finished=now(),
+        worker=result.worker,
+        hardware=result.hardware,
     )

@@ -30,6 +30,10 @@ def _marker(**changes):
             "data/train-00003.parquet": FileStamp("0" * 64, 10),
             "rejects/train-00003.parquet": FileStamp("1" * 64, 20),
         },
+        "started": "2026-11-21T09:00:00.000001+00:00",
+        "finished": "2026-11-21T09:00:07.500000+00:00",
+        "worker": "node-1:42",
+        "hardware": "NVIDIA H200",
     }
     return ShardMarker(**{**values, **changes})
 
@@ -44,6 +48,14 @@ def test_a_marker_counts_the_rows_of_its_rejects_file():
     assert _marker().rejects == 6
     assert _marker().key == ("train", 3)
     assert _marker().name == NAME
+
+
+def test_a_marker_from_before_times_were_kept_is_read():
+    old = json.loads(_marker().to_json())
+    for key in ("started", "finished", "worker", "hardware"):
+        del old[key]
+    found = parse_marker(NAME, json.dumps(old).encode())
+    assert found == _marker(started="", finished="", worker="", hardware="")
 
 
 def _change(**changes):
@@ -62,6 +74,11 @@ def _change(**changes):
         (_change(rows=2), "2 rows and 1 missing samples do not fill 12 to 16"),
         (_change(number=4), "it says that it is .synthgen/shards/train-00004.json"),
         (_change(files={}), "its files are none"),
+        (_change(started="soon"), "Invalid isoformat string: 'soon'"),
+        (
+            _change(finished="2026-11-21T09:00:00"),
+            "finished is '2026-11-21T09:00:00'; it must be a time with its offset from UTC",
+        ),
     ],
 )
 def test_a_corrupt_marker_is_named(data, cause):
