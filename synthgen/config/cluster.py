@@ -54,3 +54,8 @@ class ClusterConfig(Section):
         description="What an hour of one actor costs, in the currency of your choice; null: "
         "no cost is shown.",
     )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        description="Logs as sentences, or as one JSON object a line; the command's on standard "
+        "error (with 'json' the progress too), the actors' in the session's log files of Ray.",
+    )
