@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -31,7 +32,7 @@ LogFormat = Literal["text", "json"]
 
 _PACKAGES = ("cluster", "pipelines", "samplers", "synthgen")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})
+_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 
 def log_to_terminal(form: LogFormat) -> None:
