@@ -8,6 +8,7 @@ from pipelines.loading import (
     check_pipeline,
     check_spec,
     fix_arithmetic,
+    hardware_kind,
     load_source,
     load_verifier,
     pick_device,
@@ -38,6 +39,7 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
         load_verifier(config.verify, device),
         Storage(config.output.path),
         _load_identities(config, plan, device),
+        hardware=hardware_kind(device),
     )
 
 

@@ -43,6 +43,7 @@ def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -
         synthgen_version=__version__,
         git_revision=git_revision(),
         licences={**_merged(parts, "licences"), **fingerprint["licences"]},
+        hardware=(fingerprint["hardware"],),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

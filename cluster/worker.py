@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -37,6 +38,10 @@ _AHEAD = 2
 """Batches painted but not yet judged, at most: a slow verifier must not fill the memory."""
 
 
+class StageTimeout(RuntimeError):  # noqa: N818 - as `queue.Empty`: what happened, not a defect
+    """A stage of the work hangs: its process is of no more use and has to be replaced."""
+
+
 class Worker:
     """A loaded pipeline and verifier, working shards.
 
@@ -52,6 +57,8 @@ class Worker:
         verifier: Verifier,
         storage: Storage,
         identities: IdentityVerifier | None = None,
+        *,
+        hardware: str = "CPU",
     ) -> None:
         self._config = config
         self._plan = plan
@@ -59,6 +66,7 @@ class Worker:
         self._verifier = verifier
         self._identities = identities
         self._storage = storage
+        self._hardware = hardware
         self._schema = dataset_schema(config, plan)
         self._painting = threading.Lock()
         self._measuring = threading.Lock()
@@ -69,8 +77,11 @@ class Worker:
         """Let every shard in work end at its next batch, uncommitted."""
         self._stopped = True
 
-    def fingerprint(self) -> dict[str, dict]:
-        """Return what the data is a function of besides the configuration."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the data is a function of besides the configuration.
+
+        `hardware` is the kind of accelerator: bits depend on it, but it is no part of the identity.
+        """
         people = {} if self._identities is None else self._identities.fingerprint()
         return {
             "pipeline": self._source.fingerprint(),
@@ -79,6 +90,7 @@ class Worker:
             "labels": self._plan.prior.fingerprint(),
             "stores": {**self._plan.identities.fingerprint(), **people.get("stores", {})},
             "licences": self._plan.identities.licences(),
+            "hardware": self._hardware,
         }
 
     def counts(self) -> dict[str, int]:
@@ -117,6 +129,7 @@ class Worker:
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
             started=started,
             worker=f"{socket.gethostname()}:{os.getpid()}",
+            hardware=self._hardware,
         )
         return commit_shard(self._storage, self._schema, result)
 

@@ -20,6 +20,15 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def hardware_kind(device: str) -> str:
+    """Return the kind of a torch device, on which bits depend: `CPU`, or a GPU's product name."""
+    if device == "cpu":
+        return "CPU"
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
 def fix_arithmetic(threads: int) -> None:
     """Make this process compute the same bits each time.
 

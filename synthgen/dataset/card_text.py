@@ -26,7 +26,7 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         _verification(statistics),
         *faces_section(statistics.faces),
         strata_section(statistics, record.configuration),
-        _origin(record),
+        _origin(record, statistics),
         _configuration(record),
     ]
     return "\n\n".join(sections) + "\n"
@@ -126,9 +126,14 @@ def _missing(samples: Sequence[str]) -> str:
     return f"{len(samples)} of the samples {are} missing, since no attempt was kept: {shown}."
 
 
-def _origin(record: RunRecord) -> str:
+def _origin(record: RunRecord, statistics: Statistics) -> str:
     revision = f" (revision {record.git_revision})" if record.git_revision else ""
     parts = ["## Origin", f"Made with synthgen {record.synthgen_version}{revision}."]
+    if len(statistics.hardware) > 1:
+        parts.append(
+            f"Its shards were made on hardware of {len(statistics.hardware)} kinds, whose bits "
+            f"differ: {', '.join(statistics.hardware)}. Each shard's marker names its own."
+        )
     for title, key in (("weights", "weights"), ("package", "versions")):
         if rows := list(_flatten(record.identity.get(key, {}))):
             what = "sha256" if key == "weights" else "version"

@@ -1,13 +1,13 @@
 """`run.json`: of what the data is a function, and with what it was made."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from synthgen.dataset import json_files, layout
 from synthgen.dataset.storage import Storage
-from synthgen.errors import DatasetError
+from synthgen.errors import DatasetError, OutputError
 from synthgen.schema import DatasetSchema
 
 CONFIGURATION = "configuration"
@@ -30,6 +30,8 @@ class RunRecord:
         git_revision: revision of its checkout, or None outside of one.
         licences: weights → licence.
         created: when the run was begun, ISO 8601.
+        hardware: kinds of accelerator that were to make it, the first one first; none where an
+            older version began it. Bits depend on them, yet they are no part of the identity.
     """
 
     identity: Mapping[str, Any]
@@ -39,6 +41,7 @@ class RunRecord:
     git_revision: str | None = None
     licences: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    hardware: tuple[str, ...] = ()
 
     @property
     def configuration(self) -> Mapping[str, Any]:
@@ -60,7 +63,12 @@ def parse_record(data: bytes) -> RunRecord:
         values = json_files.load(data)
         schema = values.pop("schema")
         return RunRecord(
-            **{**values, "identity": dict(values["identity"]), "samples": int(values["samples"])},
+            **{
+                **values,
+                "identity": dict(values["identity"]),
+                "samples": int(values["samples"]),
+                "hardware": tuple(str(kind) for kind in values.get("hardware", ())),
+            },
             schema=DatasetSchema(
                 categories=tuple(schema["categories"]),
                 slots=tuple(schema["slots"]),
@@ -84,6 +92,29 @@ def read_record(storage: Storage) -> RunRecord:
     if not storage.exists(layout.RUN):
         raise DatasetError(f"there is no synthgen dataset in {storage.url}: no {layout.RUN}")
     return parse_record(storage.read(layout.RUN))
+
+
+def joined_hardware(
+    url: str, old: Sequence[str], new: Sequence[str], *, mixed: bool = False
+) -> tuple[str, ...]:
+    """Return the kinds of accelerator of a run that goes on: those that it had, then others.
+
+    Args:
+        url: where the dataset lies, for the error.
+        old: kinds of its record; none where an older version began it.
+        new: kinds that would go on with it.
+        mixed: `cluster.mixed_hardware`.
+
+    Raises:
+        OutputError: if another kind would go on and kinds are not to be mixed.
+    """
+    others = [kind for kind in new if kind not in old]
+    if old and others and not mixed:
+        raise OutputError(
+            f"{url} was begun on {' and '.join(old)} and would go on on {others[0]}, whose bits "
+            f"differ; continue it on {old[0]}, or set cluster.mixed_hardware to true"
+        )
+    return (*old, *others)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

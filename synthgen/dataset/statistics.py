@@ -54,6 +54,7 @@ class Statistics:
         errors: attempts that ended in an error.
         missing: ids of the samples that have no row.
         faces: how images show the people asked for; None where no faces were embedded.
+        hardware: kinds of accelerator that made the shards, in order of their names.
     """
 
     rows: Mapping[str, int]
@@ -69,6 +70,7 @@ class Statistics:
     errors: int
     missing: tuple[str, ...]
     faces: FaceStatistics | None = None
+    hardware: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -134,6 +136,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         errors=sum(marker.errors for marker in markers),
         missing=tuple(sample for marker in markers for sample in marker.missing),
         faces=faces.statistics(),
+        hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
     )
 
 

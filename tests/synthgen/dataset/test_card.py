@@ -223,3 +223,15 @@ def test_a_dataset_without_rows_has_a_card_without_picture(tmp_path):
     assert "0 images were made for 0 samples; 0 kept the policy (–)." in (
         storage.read("README.md").decode()
     )
+
+
+def test_the_card_lists_kinds_of_hardware_where_there_are_several(tmp_path):
+    one, other = make_result(PLAN[0], hardware="B"), make_result(PLAN[1], hardware="A")
+    mixed = _write(tmp_path / "mixed", [one, other]).read("README.md").decode()
+    line = (
+        "Its shards were made on hardware of 2 kinds, whose bits differ: A, B. "
+        "Each shard's marker names its own."
+    )
+    assert f"\n{line}\n" in mixed
+    same = _write(tmp_path / "same", [one]).read("README.md").decode()
+    assert "hardware" not in same

@@ -1,14 +1,19 @@
+import json
+from dataclasses import replace
+
 import pytest
 from tiny_dataset import make_record
 
 from synthgen.dataset import Storage, read_record
-from synthgen.dataset.run_record import differences, parse_record
-from synthgen.errors import DatasetError
+from synthgen.dataset.run_record import differences, joined_hardware, parse_record
+from synthgen.errors import DatasetError, OutputError
 
 
 def test_a_record_is_read_back():
     record = make_record(slots={"age": {"old": 1.5, "young": 1.0}})
     assert parse_record(record.to_json()) == record
+    mixed = replace(record, hardware=("NVIDIA H200", "CPU"))
+    assert parse_record(mixed.to_json()) == mixed
     assert record.configuration["name"] == "tiny"
 
 
@@ -56,3 +61,31 @@ def test_the_order_of_values_is_a_difference():
 
 def test_tuples_and_lists_are_the_same_value():
     assert differences({"categories": ("a", "b")}, {"categories": ["a", "b"]}) == []
+
+
+def test_an_older_record_knows_no_hardware():
+    values = json.loads(make_record().to_json())
+    del values["hardware"]
+    assert parse_record(json.dumps(values).encode()).hardware == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "mixed", "joined"),
+    [
+        ((), ("CPU",), False, ("CPU",)),
+        (("CPU",), ("CPU",), False, ("CPU",)),
+        (("CPU",), ("NVIDIA H200",), True, ("CPU", "NVIDIA H200")),
+        (("CPU", "NVIDIA H200"), ("NVIDIA H200",), False, ("CPU", "NVIDIA H200")),
+    ],
+)
+def test_a_run_goes_on_with_the_hardware_that_it_had_and_others(old, new, mixed, joined):
+    assert joined_hardware("out", old, new, mixed=mixed) == joined
+
+
+def test_a_run_is_not_continued_on_other_hardware_unasked():
+    with pytest.raises(OutputError) as caught:
+        joined_hardware("out", ("NVIDIA A100", "NVIDIA H200"), ("CPU",))
+    assert str(caught.value) == (
+        "out was begun on NVIDIA A100 and NVIDIA H200 and would go on on CPU, whose bits differ; "
+        "continue it on NVIDIA A100, or set cluster.mixed_hardware to true"
+    )
