@@ -1,6 +1,6 @@
 """FineFace the way its published code computes it, written from the equations: the peer to beat.
 
-float32, one image at a time, attention with full matrices, the AU token's keys and values and a
+float32, attention with full matrices, the AU token's keys and values and a
 softmax over that one token in every cross-attention layer and step, the LoRA as two more matrix
 products beside every linear layer of the attention.
 """
@@ -59,7 +59,7 @@ class PublishedAttention:
 
 
 class PublishedLoop:
-    """Text to image in a plain loop over the denoising steps, one image after another.
+    """Text to image in a plain loop over the denoising steps.
 
     Args:
         base: folder of a Stable Diffusion base.
@@ -72,37 +72,42 @@ class PublishedLoop:
     def __init__(
         self, base: Path, fineface: Path, steps: int, guidance_scale: float, device: str
     ) -> None:
-        self._parts = StableDiffusionPipeline.from_pretrained(base, safety_checker=None).to(device)
+        self._parts = StableDiffusionPipeline.from_pretrained(
+            base, safety_checker=None, dtype=torch.float32
+        ).to(device)
         self._scheduler = DDIMScheduler.from_config(self._parts.scheduler.config, clip_sample=False)
         self._tensors = {k: v.to(device) for k, v in _read(fineface)}
         self._steps, self._guidance, self._device = steps, guidance_scale, device
 
-    @torch.no_grad()
     def paint(self, attempts: Sequence[Attempt]) -> list[Float[Tensor, "3 height width"]]:
-        """Return one image for each attempt, values in [0, 1]."""
-        return [self._paint(attempt) for attempt in attempts]
+        """Return one image for each attempt, made one after another, values in [0, 1]."""
+        return [self.paint_together([attempt])[0] for attempt in attempts]
 
-    def _paint(self, attempt: Attempt) -> Tensor:
+    @torch.no_grad()
+    def paint_together(self, attempts: Sequence[Attempt]) -> Float[Tensor, "batch 3 height width"]:
+        """Return one image for each attempt, made in one batch, values in [0, 1]."""
         unet, vae = self._parts.unet, self._parts.vae
-        attend_as_published(unet, self._tensors, self._token(attempt))
-        texts = [attempt.spec.negative_prompt, attempt.spec.prompt]
-        context = torch.cat([self._encode(text) for text in texts])  # [2, tokens, width]
-        latents = self._noise(attempt)
+        attend_as_published(unet, self._tensors, self._tokens(attempts))
+        texts = [attempt.spec.negative_prompt for attempt in attempts]
+        texts += [attempt.spec.prompt for attempt in attempts]
+        context = self._encode(texts)  # [2·batch, tokens, width]
+        latents = torch.cat([self._noise(attempt) for attempt in attempts])
         self._scheduler.set_timesteps(self._steps)
         for step in self._scheduler.timesteps:
             without, given = unet(torch.cat([latents] * 2), step, context).sample.chunk(2)
             noise = without + self._guidance * (given - without)
             latents = self._scheduler.step(noise, step, latents).prev_sample
-        image = vae.decode(latents / vae.config.scaling_factor).sample[0]
-        return (image / 2 + 0.5).clamp(0, 1).cpu()
+        images = vae.decode(latents / vae.config.scaling_factor).sample
+        return (images / 2 + 0.5).clamp(0, 1).cpu()
 
-    def _token(self, attempt: Attempt) -> Tensor:
-        aus = torch.tensor([[0.0] * len(attempt.spec.aus), attempt.spec.aus], device=self._device)
-        return au_token(self._tensors, aus, self._parts.unet.config.cross_attention_dim)
+    def _tokens(self, attempts: Sequence[Attempt]) -> Float[Tensor, "two_batches 1 width"]:
+        aus = torch.tensor([attempt.spec.aus for attempt in attempts], device=self._device)
+        both = torch.cat([torch.zeros_like(aus), aus])
+        return au_token(self._tensors, both, self._parts.unet.config.cross_attention_dim)
 
-    def _encode(self, text: str) -> Tensor:
+    def _encode(self, texts: Sequence[str]) -> Tensor:
         tokens = self._parts.tokenizer(
-            text, padding="max_length", truncation=True, return_tensors="pt"
+            list(texts), padding="max_length", truncation=True, return_tensors="pt"
         )
         return self._parts.text_encoder(tokens.input_ids.to(self._device))[0]
 

@@ -30,27 +30,39 @@ def save_mini(folder: Path, part: int = 1) -> tuple[Path, Path]:
         Both folders.
     """
     torch.manual_seed(0)
-    tokenizer, unet = _tokenizer(), _mini_unet(part)
+    tokenizer, unet = letter_tokenizer(64), _mini_unet(part)
+    save_base(folder / "base", unet, _mini_vae(part), _text_encoder(len(tokenizer)), tokenizer)
+    save_fineface(unet, folder / "fineface")
+    return folder / "base", folder / "fineface"
+
+
+def save_base(
+    folder: Path,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+) -> None:
+    """Save models as a Stable Diffusion base with its noise schedule."""
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
     pipeline = StableDiffusionPipeline(
-        vae=_mini_vae(part),
-        text_encoder=_text_encoder(len(tokenizer)),
+        vae=vae,
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=DDIMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            clip_sample=False,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        ),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.save_pretrained(folder / "base")
-    save_fineface(unet, folder / "fineface")
-    return folder / "base", folder / "fineface"
+    pipeline.save_pretrained(folder)
 
 
 def save_fineface(unet: UNet2DConditionModel, folder: Path) -> None:
@@ -62,16 +74,17 @@ def save_fineface(unet: UNet2DConditionModel, folder: Path) -> None:
     save_file(adapter.lora_state(), folder / "pytorch_lora_weights.safetensors")
 
 
-def sd21_unet(device: str, part: int = 1) -> UNet2DConditionModel:
+def sd21_unet(device: str, part: int = 1, side: int = 64) -> UNet2DConditionModel:
     """Make a UNet of SD 2.1's shape, 865 million parameters.
 
     Args:
         device: torch device.
         part: narrower by this factor.
+        side: height and width of the latents that it is meant for.
     """
     with torch.device("meta"):
         unet = UNet2DConditionModel(
-            sample_size=64,
+            sample_size=side,
             block_out_channels=tuple(width // part for width in (320, 640, 1280, 1280)),
             attention_head_dim=[5, 10, 20, 20],
             norm_num_groups=32 // part,
@@ -81,6 +94,14 @@ def sd21_unet(device: str, part: int = 1) -> UNet2DConditionModel:
     unet.to_empty(device=device)
     fill(unet)
     return unet.eval().requires_grad_(False)
+
+
+def letter_tokenizer(length: int) -> CLIPTokenizer:
+    """Make a tokenizer of single letters for texts of a length [tokens]."""
+    letters = "abcdefghijklmnopqrstuvwxyz,"
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=length)
 
 
 @torch.no_grad()
@@ -142,11 +163,3 @@ def _text_encoder(words: int) -> CLIPTextModel:
         pad_token_id=words - 1,
     )
     return CLIPTextModel(config)
-
-
-def _tokenizer() -> CLIPTokenizer:
-    """Make a tokenizer of single letters."""
-    letters = "abcdefghijklmnopqrstuvwxyz,"
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=64)
