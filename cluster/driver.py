@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from cluster.anchoring import anchored
 from cluster.executors import Executor, InlineExecutor
 from cluster.loading import WorkerLoader, load_worker
 from cluster.progress import Progress
@@ -14,8 +14,7 @@ from cluster.schedule import Schedule
 from pipelines.loading import check_pipeline
 from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
-from synthgen.config import FaceIdIdentitiesConfig, RunConfig, dump_config
-from synthgen.config.priors.empirical import with_absolute_labels
+from synthgen.config import RunConfig, dump_config
 from synthgen.dataset import (
     ShardMarker,
     Storage,
@@ -104,27 +103,7 @@ def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLo
         return InlineExecutor(config, plan, load)
     from cluster.actors import RayExecutor
 
-    return RayExecutor(_anchored(config), load)
-
-
-def _anchored(config: RunConfig) -> RunConfig:
-    """Make local paths absolute: an actor may have another working directory."""
-    anchored = _with_absolute_stores(with_absolute_labels(config))
-    path = config.output.path
-    if "://" in path:
-        return anchored
-    output = config.output.model_copy(update={"path": str(Path(path).absolute())})
-    return anchored.model_copy(update={"output": output})
-
-
-def _with_absolute_stores(config: RunConfig) -> RunConfig:
-    changed = {}
-    if isinstance(config.identities, FaceIdIdentitiesConfig):
-        changed["identities"] = config.identities.with_absolute_store()
-    if config.verify.identity is not None:
-        identity = config.verify.identity.with_absolute_stores()
-        changed["verify"] = config.verify.model_copy(update={"identity": identity})
-    return config.model_copy(update=changed)
+    return RayExecutor(anchored(config), load)
 
 
 def _work(

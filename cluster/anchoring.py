@@ -1,0 +1,26 @@
+"""Paths of a configuration that do not depend on the working folder."""
+
+from pathlib import Path
+
+from synthgen.config import FaceIdIdentitiesConfig, RunConfig
+from synthgen.config.priors.empirical import with_absolute_labels
+
+
+def anchored(config: RunConfig) -> RunConfig:
+    """Make local paths absolute: an actor may have another working directory."""
+    found = _with_absolute_stores(with_absolute_labels(config))
+    path = config.output.path
+    if "://" in path:
+        return found
+    output = config.output.model_copy(update={"path": str(Path(path).absolute())})
+    return found.model_copy(update={"output": output})
+
+
+def _with_absolute_stores(config: RunConfig) -> RunConfig:
+    changed = {}
+    if isinstance(config.identities, FaceIdIdentitiesConfig):
+        changed["identities"] = config.identities.with_absolute_store()
+    if config.verify.identity is not None:
+        identity = config.verify.identity.with_absolute_stores()
+        changed["verify"] = config.verify.model_copy(update={"identity": identity})
+    return config.model_copy(update=changed)
