@@ -4,7 +4,6 @@ A `.pt` or `.ckpt` file is a pickle, and a pickle may hold code. Only tensors in
 are let through (`torch.load(weights_only=True)`); safetensors files hold nothing else.
 """
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from pipelines.checksum import file_sha256 as file_sha256
 from synthgen.errors import WeightsError
 
 SAFETENSORS_SUFFIX = ".safetensors"
 
 _SHOWN_NAMES = 5
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_pickled_tensors(path: Path) -> Any:

@@ -3,17 +3,37 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from synthgen.errors import WeightsError
+
+_HUB_SECONDS = 10.0
+"""Patience with the Hub where it is only asked whether it has something [s]."""
+
+
+class NotFetchedError(WeightsError):
+    """Weights are on the Hub, perhaps, and not on this machine.
+
+    Attributes:
+        repo: their id.
+        revision: their revision; None: the default branch.
+    """
+
+    def __init__(self, text: str, repo: str, revision: str | None) -> None:
+        super().__init__(text)
+        self.repo, self.revision = repo, revision
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str | None]]:
+        return type(self), (str(self), self.repo, self.revision)
 
 
 def resolve(
@@ -23,6 +43,7 @@ def resolve(
     files: Sequence[str] = (),
     patterns: Sequence[str] = (),
     setting: str | None = None,
+    fetch: bool = True,
 ) -> Path:
     """Return a folder that holds weights, fetched from the Hub if it is no folder here.
 
@@ -35,12 +56,14 @@ def resolve(
         files: paths that must be there; a `.ckpt` file may be there as `.safetensors`.
         patterns: further files to fetch, as shell patterns.
         setting: configuration key that names these weights, for the error.
+        fetch: whether to fetch what is not on this machine.
 
     Returns:
         The folder.
 
     Raises:
-        WeightsError: if the folder or one of the files is missing, or the Hub does not give them.
+        WeightsError: if the folder or one of the files is missing, or the Hub does not give them,
+            or is not to be asked.
     """
     folder = Path(id_or_folder).expanduser()
     if not folder.is_dir():
@@ -48,12 +71,28 @@ def resolve(
             raise WeightsError(
                 f"weights folder {id_or_folder} does not exist; it must hold {_list(files)}"
             )
-        folder = _fetch(str(id_or_folder), revision, files, patterns, setting)
+        if fetch:
+            folder = _fetch(str(id_or_folder), revision, files, patterns, setting)
+        else:
+            folder = _cached(str(id_or_folder), revision, setting)
     if missing := missing_files(folder, files):
         raise WeightsError(
             f"{id_or_folder} has no file {missing[0]}{_at(revision)}; it must hold {_list(files)}"
         )
     return folder
+
+
+def trouble_with(repo: str, revision: str | None) -> str | None:
+    """Ask the Hub whether it would give a repository; return why not, or None."""
+    try:
+        HfApi().repo_info(repo, revision=revision, timeout=_HUB_SECONDS)
+    except GatedRepoError:
+        return _refused(repo, revision, gated=True)
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError):
+        return _refused(repo, revision, gated=False)
+    except (HTTPError, OSError) as error:
+        return f"the Hugging Face Hub does not answer ({type(error).__name__})"
+    return None
 
 
 def missing_files(folder: Path, files: Sequence[str]) -> list[str]:
@@ -63,6 +102,19 @@ def missing_files(folder: Path, files: Sequence[str]) -> list[str]:
 
 def _may_be_id(text: str) -> bool:
     return not text.startswith((".", "~", "/")) and text.count("/") <= 1 and "\\" not in text
+
+
+def _cached(repo: str, revision: str | None, setting: str | None) -> Path:
+    try:
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        named = f" ({setting})" if setting else ""
+        raise NotFetchedError(
+            f"{repo}{_at(revision)}{named} is not on this machine: no folder of that name, and not "
+            "in the Hub's cache; `synthgen weights fetch CONFIG` fetches it",
+            repo,
+            revision,
+        ) from error
 
 
 def _fetch(

@@ -55,7 +55,7 @@ def _unless_embedded(path: Path) -> list[Path]:
 
 def _verifier_weights(weights: str) -> list[Path]:
     from pipelines.libreface.fetch import fetch_libreface
-    from pipelines.libreface.network import find_weight_file
+    from pipelines.libreface.files import find_weight_file
 
     if weights == "mini":
         return []

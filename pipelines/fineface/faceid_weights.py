@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.checkpoints import file_sha256
+from pipelines.checksum import file_sha256
 from pipelines.fineface.weights import MINI, FineFaceFolders, checksums, embedded, locate
 from pipelines.hub import resolve
 from synthgen.config import FaceIdWeights
@@ -38,19 +38,23 @@ class FaceIdFiles:
     licences: Mapping[str, str]
 
 
-def locate_faceid(weights: Literal["mini"] | FaceIdWeights) -> FaceIdFiles:
+def locate_faceid(weights: Literal["mini"] | FaceIdWeights, *, fetch: bool = True) -> FaceIdFiles:
     """Find the weights, and fetch from the Hub what is neither embedded nor a folder here.
 
+    Args:
+        weights: which.
+        fetch: whether to fetch what is not on this machine.
+
     Raises:
-        WeightsError: if something is missing and cannot be fetched.
+        WeightsError: if something is missing and cannot be fetched, or is not to be.
     """
     if not isinstance(weights, FaceIdWeights):
         weights = FaceIdWeights(base=MINI, fineface=MINI, ip_adapter=MINI)
-    folders = locate(weights)
+    folders = locate(weights, fetch=fetch)
     name, licence = _EMBEDDED if weights.ip_adapter == MINI else _PUBLISHED
     return FaceIdFiles(
         folders=folders,
-        face_adapter=_face_adapter(weights),
+        face_adapter=_face_adapter(weights, fetch),
         embedder=weights.embedder,
         licences={**folders.licences, name: licence},
     )
@@ -96,9 +100,9 @@ def agreed_embedder(configured: str | None, said: str | None, path: Path) -> str
     return embedder
 
 
-def _face_adapter(weights: FaceIdWeights) -> Path:
+def _face_adapter(weights: FaceIdWeights, fetch: bool) -> Path:
     if weights.ip_adapter == MINI:
         return embedded_face_adapter()
     name = weights.weight_name
-    folder = resolve(weights.ip_adapter, files=[name], setting="pipeline.weights.ip_adapter")
-    return folder / name
+    setting = "pipeline.weights.ip_adapter"
+    return resolve(weights.ip_adapter, files=[name], setting=setting, fetch=fetch) / name

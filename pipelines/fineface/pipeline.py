@@ -26,7 +26,8 @@ from transformers import (
 from pipelines.fineface.action_unit_batch import AUs, au_batch
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, plain_module
-from pipelines.fineface.checkpoint import file_names, read_au_adapter, write_au_adapter
+from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
+from pipelines.fineface.file_names import file_names
 from pipelines.fineface.lora import fuse_lora
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, locate

@@ -1,12 +1,12 @@
-"""Where the weights of a FineFace run lie, and what they are."""
+"""Where the weights of a FineFace run lie, and what they are; loads no torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.checkpoints import file_sha256
-from pipelines.fineface.checkpoint import LORA_FILE, file_names
+from pipelines.checksum import file_sha256
+from pipelines.fineface.file_names import LORA_FILE, file_names
 from pipelines.hub import missing_files, resolve
 from synthgen.config import FaceIdWeights, FineFaceWeights
 from synthgen.errors import WeightsError
@@ -68,20 +68,24 @@ class FineFaceFolders:
         return self.vae or self.base / "vae"
 
 
-def locate(weights: Literal["mini"] | FineFaceWeights | FaceIdWeights) -> FineFaceFolders:
+def locate(
+    weights: Literal["mini"] | FineFaceWeights | FaceIdWeights, *, fetch: bool = True
+) -> FineFaceFolders:
     """Find the weights, and fetch from the Hub what is neither embedded nor a folder here.
 
+    Args:
+        weights: which.
+        fetch: whether to fetch what is not on this machine.
+
     Raises:
-        WeightsError: if something is missing and cannot be fetched.
+        WeightsError: if something is missing and cannot be fetched, or is not to be.
     """
     if weights == MINI:
         weights = FineFaceWeights(base=MINI, fineface=MINI)
     return FineFaceFolders(
-        base=_base_folder(weights),
-        fineface=_fineface_folder(weights),
-        vae=resolve(weights.vae, files=_MODEL_FILES, setting="pipeline.weights.vae")
-        if weights.vae
-        else None,
+        base=_base_folder(weights, fetch),
+        fineface=_fineface_folder(weights, fetch),
+        vae=_vae_folder(weights.vae, fetch) if weights.vae else None,
         weight_prefix=_prefix(weights),
         lora_scale=weights.lora_scale,
         licences=_licences(weights),
@@ -101,7 +105,11 @@ def _prefix(weights: FineFaceWeights | FaceIdWeights) -> str:
     return "" if weights.fineface == MINI else weights.weight_prefix
 
 
-def _base_folder(weights: FineFaceWeights | FaceIdWeights) -> Path:
+def _vae_folder(vae: str, fetch: bool) -> Path:
+    return resolve(vae, files=_MODEL_FILES, setting="pipeline.weights.vae", fetch=fetch)
+
+
+def _base_folder(weights: FineFaceWeights | FaceIdWeights, fetch: bool) -> Path:
     if weights.base == MINI:
         return embedded("base", [*_BASE_FILES, *_VAE_FILES, _TOKENIZER_FILE])
     return resolve(
@@ -110,17 +118,22 @@ def _base_folder(weights: FineFaceWeights | FaceIdWeights) -> Path:
         files=_BASE_FILES if weights.vae else _BASE_FILES + _VAE_FILES,
         patterns=["tokenizer/*"],
         setting="pipeline.weights.base",
+        fetch=fetch,
     )
 
 
-def _fineface_folder(weights: FineFaceWeights | FaceIdWeights) -> Path:
+def _fineface_folder(weights: FineFaceWeights | FaceIdWeights, fetch: bool) -> Path:
     prefix = _prefix(weights)
     files = file_names(prefix, weights.lora_scale)
     if weights.fineface == MINI:
         return embedded("fineface", files)
     optional = [prefix + LORA_FILE] if prefix and weights.lora_scale else []
     return resolve(
-        weights.fineface, files=files, patterns=optional, setting="pipeline.weights.fineface"
+        weights.fineface,
+        files=files,
+        patterns=optional,
+        setting="pipeline.weights.fineface",
+        fetch=fetch,
     )
 
 

@@ -1,27 +1,16 @@
-"""Fetch LibreFace's published weights, and say where they are kept."""
+"""Fetch LibreFace's published weights."""
 
 import os
 import sys
 from pathlib import Path
 
+from pipelines.libreface.files import LICENCE, libreface_file
 from pipelines.libreface.network import load_network
 from synthgen.errors import WeightsError
-
-LICENCE = "USC research licence: educational, research and non-profit use only"
 
 _FILE_ID = "1CbnBr8OBt8Wb73sL1ENcrtrWAFWSSRv0"
 _TIMEOUT = 60.0  # seconds without an answer
 _URL = f"https://drive.google.com/uc?id={_FILE_ID}"
-
-
-def cache_folder() -> Path:
-    """Return the folder of fetched weights: `SYNTHGEN_CACHE`, or `~/.cache/synthgen`."""
-    return Path(os.environ.get("SYNTHGEN_CACHE") or Path.home() / ".cache" / "synthgen")
-
-
-def libreface_file(cache: Path | None = None) -> Path:
-    """Return where LibreFace's weights are kept, whether they are there or not."""
-    return (cache or cache_folder()) / "libreface" / "combined_resnet.pt"
 
 
 def fetch_libreface(cache: Path | None = None) -> Path:

@@ -22,6 +22,7 @@ from pipelines.checkpoints import (
     read_pickled_tensors,
     read_safetensors,
 )
+from pipelines.libreface.files import find_weight_file
 from pipelines.libreface.resnet import FEATURES, resnet18_encoder
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY
 from synthgen.errors import WeightsError
@@ -39,7 +40,6 @@ MAX_INPUT_SIZE = 1024
 
 _HIDDEN = 128
 _DROPOUT = 0.1
-_PICKLED = (".pt", ".pth", ".ckpt")
 
 
 class LibreFaceNetwork(nn.Module):
@@ -136,27 +136,6 @@ def save_network(
         for name, value in network.state_dict().items()
     }
     save_file(tensors, file, {**(metadata or {}), "input_size": str(network.input_size)})
-
-
-def find_weight_file(path: str | Path) -> Path:
-    """Return the weight file that a path means: itself, or the only one in the folder.
-
-    Raises:
-        WeightsError: if there is none, or more than one, or it has another suffix.
-    """
-    path = Path(path)
-    suffixes = (SAFETENSORS_SUFFIX, *_PICKLED)
-    if not path.is_dir():
-        if path.is_file() and path.suffix not in suffixes:
-            raise WeightsError(f"{path} is no weight file; allowed are {', '.join(suffixes)}")
-        if not path.is_file():
-            raise WeightsError(f"AU network {path} does not exist; it must be a file or a folder")
-        return path
-    files = sorted(file for file in path.iterdir() if file.suffix in suffixes)
-    if len(files) != 1:
-        names = ", ".join(file.name for file in files) or "none"
-        raise WeightsError(f"folder {path} must hold exactly one weight file; it holds: {names}")
-    return files[0]
 
 
 def _libreface_state(file: Path) -> object:

@@ -11,18 +11,16 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from pipelines.checkpoints import file_sha256
+from pipelines.checksum import file_sha256
 from pipelines.interfaces import Measurement
 from pipelines.libreface.alignment import Aligner, CenteredAligner
 from pipelines.libreface.facemesh import MediaPipeAligner
-from pipelines.libreface.fetch import LICENCE, libreface_file
+from pipelines.libreface.files import find_weights
 from pipelines.libreface.inference import for_inference
-from pipelines.libreface.network import LibreFaceNetwork, find_weight_file, load_network
+from pipelines.libreface.network import LibreFaceNetwork, load_network
 from pipelines.libreface.preprocessing import face_pixels, resized_side
 from synthgen.action_units import AU_COUNT
-from synthgen.errors import ConfigError, WeightsError
-
-MINI_FILE = Path(__file__).parents[1] / "mini" / "au_network.safetensors"
+from synthgen.errors import ConfigError
 
 AlignerName = Literal["centered", "mediapipe"]
 
@@ -84,7 +82,7 @@ class LibreFaceVerifier:
             ConfigError: if there is no such aligner or device.
             MissingDependencyError: if the aligner's package is not installed.
         """
-        file, name, licence = _resolve(weights)
+        file, name, licence = find_weights(weights)
         network = _place(for_inference(load_network(file)), device, dtype)
         chosen = aligner or ("centered" if weights == "mini" else "mediapipe")
         return cls(
@@ -128,25 +126,6 @@ class LibreFaceVerifier:
         pixels = face_pixels(crops, self._network.input_size).to(like.device, like.dtype)
         aus: Tensor = self._network.by_rows(pixels)
         return aus.float().cpu().numpy()
-
-
-def _resolve(weights: str | Path) -> tuple[Path, str, str]:
-    if weights == "mini":
-        if not MINI_FILE.is_file():
-            raise WeightsError(
-                f"mini AU network {MINI_FILE} is missing; `synthgen train au-net` makes it"
-            )
-        return MINI_FILE, "libreface-mini", "Apache-2.0"
-    if weights == "libreface":
-        file = libreface_file()
-        if not file.is_file():
-            raise WeightsError(
-                f"LibreFace's weights {file} are missing; fetch them with "
-                "`synthgen weights fetch CONFIG`, or put them there"
-            )
-        return file, "libreface", LICENCE
-    file = find_weight_file(weights)
-    return file, f"libreface-{file.stem}", "not stated"
 
 
 def _aligner(name: str, input_size: int) -> Aligner:

@@ -11,7 +11,8 @@ from pipelines.checkpoints import file_sha256
 from pipelines.faceid.embedder import FaceEmbedder
 from pipelines.faceid.loading import load_embedder
 from pipelines.fineface.adapter import AUAdapter
-from pipelines.fineface.checkpoint import file_names, read_au_adapter
+from pipelines.fineface.checkpoint import read_au_adapter
+from pipelines.fineface.file_names import file_names
 from pipelines.fineface.weights import MINI, embedded
 from pipelines.hub import resolve
 from pipelines.training.data.examples import Examples, examples_of

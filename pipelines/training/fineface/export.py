@@ -9,7 +9,8 @@ from torch import nn
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX, file_sha256
 from pipelines.fineface import AUAdapter
-from pipelines.fineface.checkpoint import PICKLE_SUFFIX, write_au_adapter
+from pipelines.fineface.checkpoint import write_au_adapter
+from pipelines.fineface.file_names import PICKLE_SUFFIX
 from pipelines.training.diffusion.config import AdapterExport
 from pipelines.training.loop.card import write_card
 

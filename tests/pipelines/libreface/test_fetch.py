@@ -5,7 +5,8 @@ import gdown
 import pytest
 import torch
 
-from pipelines.libreface.fetch import cache_folder, fetch_libreface, libreface_file
+from pipelines.libreface.fetch import fetch_libreface
+from pipelines.libreface.files import cache_folder, libreface_file
 from pipelines.libreface.network import LibreFaceNetwork
 from synthgen.errors import WeightsError
 
