@@ -1,6 +1,7 @@
 """The marker of a shard: written last, so that a shard without it is not finished."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,9 @@ from synthgen.dataset import json_files, layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
+
+_READERS = 16
+"""Markers read at a time: behind a URL each takes a round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,45 @@ def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
     Raises:
         DatasetError: if a marker is corrupt.
     """
-    names = [name for name in storage.names(layout.MARKERS) if layout.shard_of(name)]
-    markers = [parse_marker(name, storage.read(name)) for name in names]
-    return {marker.key: marker for marker in sorted(markers, key=lambda marker: marker.key)}
+    return MarkerReader(storage).read()
+
+
+class MarkerReader:
+    """Reads the markers of a dataset that may be growing; each file once."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Begin with none."""
+        self._storage = storage
+        self._known: dict[tuple[str, int], ShardMarker] = {}
+
+    def read(self) -> dict[ShardKey, ShardMarker]:
+        """Return all markers there are now, in order of split and number.
+
+        A file counts as new if its name or its size is: a shard that has grown has another marker.
+
+        Raises:
+            DatasetError: if a marker is corrupt.
+        """
+        sizes = self._storage.sizes(layout.MARKERS)
+        files = [(name, size) for name, size in sizes.items() if layout.shard_of(name)]
+        new = [file for file in files if file not in self._known]
+        with ThreadPoolExecutor(_READERS, "marker") as readers:
+            found = dict(zip(new, readers.map(self._marker, new), strict=True))
+        kept = {file: found.get(file) or self._known.get(file) for file in files}
+        self._known = {file: marker for file, marker in kept.items() if marker is not None}
+        markers = sorted(self._known.values(), key=lambda marker: marker.key)
+        return {marker.key: marker for marker in markers}
+
+    def _marker(self, file: tuple[str, int]) -> ShardMarker | None:
+        """Read a marker; None if it went since it was listed: its shard is made again."""
+        name, _ = file
+        try:
+            data = self._storage.read(name)
+        except DatasetError:
+            if self._storage.exists(name):
+                raise
+            return None
+        return parse_marker(name, data)
 
 
 def mend(marker_name: str) -> str:
