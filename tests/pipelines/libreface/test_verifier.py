@@ -7,6 +7,7 @@ from PIL import Image
 
 from pipelines.interfaces import Verifier
 from pipelines.libreface import LibreFaceVerifier
+from pipelines.libreface import files as files_module
 from pipelines.libreface import verifier as verifier_module
 from pipelines.libreface.fetch import fetch_libreface
 from pipelines.libreface.files import libreface_file
@@ -102,7 +103,7 @@ def test_fingerprint_names_weights_licences_and_versions(weights, centered, medi
 
 
 def test_missing_mini_weights_are_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(verifier_module, "MINI_FILE", tmp_path / "au_network.safetensors")
+    monkeypatch.setattr(files_module, "MINI_FILE", tmp_path / "au_network.safetensors")
     with pytest.raises(WeightsError) as caught:
         LibreFaceVerifier.from_pretrained("mini")
     assert str(caught.value) == (
