@@ -48,11 +48,24 @@ class DiffusionSettings(TrainingSettings):
 
 
 class AdapterCycle(Cycle):
-    """Steps of an adapter; as in FineFace's paper, the learning rate stays what it is."""
+    """Steps of an adapter, in which it may learn from what it paints.
+
+    As in FineFace's paper, the learning rate stays what it is.
+    """
 
     warmup: float = Field(default=0.0, ge=0, le=1, description="Share of the steps that warm up.")
     schedule: Literal["cosine", "constant"] = Field(
         default="constant", description="What the learning rate does after the warm-up."
+    )
+    painted: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Weight of what is read from images that the model paints from noise itself, "
+        "without guidance; needs `reading`. Such a step takes three times as long.",
+    )
+    painting_steps: int = Field(
+        default=10, ge=2, le=1000, description="Steps in which it would paint them whole."
     )
 
 

@@ -34,15 +34,17 @@ class LatentBatch(NamedTuple):
 
 
 class LabelledLatents(NamedTuple):
-    """Latents and AUs alone.
+    """Latents without captions.
 
     Attributes:
         latents: scaled, float32 [B, c, h, w].
         aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        rows: which examples they are, int64 [B].
     """
 
     latents: Float[Tensor, "B c h w"]
     aus: Float[Tensor, "B 12"]
+    rows: Int[Tensor, " B"]
 
 
 class LatentStore:
@@ -125,7 +127,8 @@ class LatentStore:
         order = Order(self._count, seed, "latents/labelled")
         for places in batch_places(batch_size, first, last):
             rows = [order(place)[0] for place in places]
-            yield LabelledLatents(self._scaled(rows), torch.from_numpy(self._aus[rows]))
+            aus = torch.from_numpy(self._aus[rows])
+            yield LabelledLatents(self._scaled(rows), aus, torch.tensor(rows))
 
     def _scaled(self, rows: list[int]) -> Float[Tensor, "B c h w"]:
         found = torch.from_numpy(np.stack([self._latents[row] for row in rows]))

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.training.data.config import DatasetData
 from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
+from pipelines.training.diffusion.reader_config import ReadingConfig, check_painted
 from synthgen.action_units import au_vector
 from synthgen.config.base import Section
 from synthgen.config.embedder import EmbedderConfig
@@ -33,6 +34,19 @@ class FaceIdSheet(Section):
         return value
 
 
+class FaceReadingConfig(ReadingConfig):
+    """A second loss: who is shown is read from the latents that the model guesses."""
+
+    aus_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="What the squared error of AUs [intensity²] counts beside 1 − cosine of the "
+        "faces, before both are weighed, so that the face branch leaves expressions alone; needs "
+        "`fineface` unless it is 0.",
+    )
+
+
 class FaceIdTrainingConfig(DiffusionSettings):
     """A training run of the face adapter: tokens of an embedding, and K_img and V_img."""
 
@@ -57,6 +71,12 @@ class FaceIdTrainingConfig(DiffusionSettings):
     drop_face: float = Field(
         default=0.1, ge=0, le=1, description="Share of embeddings of 0, for guidance."
     )
+    reading: FaceReadingConfig | None = Field(
+        default=None,
+        description="A second loss, of embeddings that a small network reads from guessed latents: "
+        "people are learned from fewer examples; null: the diffusion loss alone, as in "
+        "IP-Adapter's paper.",
+    )
     compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
     sheet: FaceIdSheet = Field(default=FaceIdSheet(), description="Sample sheets.")
     export: AdapterExport = Field(default=AdapterExport(), description="What is written.")
@@ -74,4 +94,10 @@ class FaceIdTrainingConfig(DiffusionSettings):
             raise ValueError(f"export.also is {self.export.also!r}; face adapters have null alone")
         if self.fineface and isinstance(self.data, DatasetData) and self.data.aus is None:
             raise ValueError("data.aus is null, but the AU adapter of fineface needs AUs")
+        if self.reading and self.reading.aus_weight and self.fineface is None:
+            raise ValueError(
+                f"reading.aus_weight is {self.reading.aus_weight:g}, but fineface is null: nothing "
+                "tells the model which AUs; it must be 0"
+            )
+        check_painted(self.cycles, self.reading)
         return self

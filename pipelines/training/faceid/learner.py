@@ -11,11 +11,15 @@ from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.unfused_lora import unfused_lora
 from pipelines.training.diffusion.frozen_base import FrozenBase
-from pipelines.training.diffusion.loss import diffusion_loss, noised
-from pipelines.training.faceid.config import FaceIdTrainingConfig
+from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised
+from pipelines.training.diffusion.reader import LatentReader
+from pipelines.training.diffusion.rollout import painted_guess
+from pipelines.training.faceid.config import FaceIdTrainingConfig, FaceReadingConfig
 from pipelines.training.faceid.network import FaceAdapter
 from pipelines.training.faceid.people import PeopleBatch
+from pipelines.training.faceid.reading import ReadError, read_error
 from pipelines.training.loop.learner import Learner
+from pipelines.training.loop.settings import cycle_at
 
 
 class FaceIdLearner(Learner):
@@ -26,6 +30,8 @@ class FaceIdLearner(Learner):
         base: the base, on the device; its cross-attention then computes with the adapter.
         au_adapter: an AU adapter that works meanwhile; None: none.
         device: torch device.
+        reader: reads embeddings and AUs from guessed latents, on the device; needed where the
+            configuration has the reading loss.
     """
 
     def __init__(
@@ -34,23 +40,42 @@ class FaceIdLearner(Learner):
         base: FrozenBase,
         au_adapter: AUAdapter | None,
         device: torch.device,
+        reader: LatentReader | None = None,
     ) -> None:
         network = FaceAdapter(base.unet, config.tokens, config.attention, config.seed)
         network.install(base.unet)
         super().__init__(config, config.cycles, network, device)
         self._config, self._base = config, base
         self._au_adapter = None if au_adapter is None else au_adapter.requires_grad_(False)
+        self._reader = None if reader is None else reader.requires_grad_(False)
 
     def losses(self, batch: PeopleBatch) -> dict[str, Tensor]:
-        """Return the diffusion loss of a batch; some of its people are hidden, for guidance."""
+        """Return the diffusion loss of a batch, and what a reader makes of it.
+
+        Some of its people are hidden, for guidance.
+        """
         scheduler, settings = self._base.scheduler, self._config.noise
         seen = noised(batch.latents, scheduler, settings)
         shown = (torch.rand(len(batch.latents), 1) >= self._config.drop_face).to(self.device)
-        predicted = self.predict(
-            seen.latents, seen.timesteps, batch.input_ids, batch.aus, batch.faces * shown
-        )
+        told = batch._replace(faces=batch.faces * shown)
+        predicted = self.predict(seen.latents, seen.timesteps, *told[1:])
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
-        return {"loss": loss}
+        found = {"loss": loss}
+        reading, cycle = self._config.reading, cycle_at(self._config.cycles, self.step)
+        if reading is not None:
+            read = self._read(reading, guess_of(scheduler, seen, predicted), told)
+            found = {"loss": loss + reading.weight * read.total, "diffusion": loss}
+            found |= read.parts("read")
+            if cycle.painted:
+                read = self._read(reading, self._painted(batch, cycle.painting_steps), batch)
+                found |= read.parts("painted")
+                found["loss"] = found["loss"] + cycle.painted * read.total
+        return found
+
+    def _read(self, reading: FaceReadingConfig, guess: Guess, batch: PeopleBatch) -> ReadError:
+        if self._reader is None:
+            raise ValueError("the configuration has the reading loss, but there is no reader")
+        return read_error(self._reader, guess, batch.faces, batch.aus, reading.aus_weight)
 
     def predict(
         self,
@@ -69,13 +94,28 @@ class FaceIdLearner(Learner):
             aus: AU intensities [0–5].
             faces: embeddings; zeros for nobody.
         """
+        return self._predict(noisy, timesteps, self._text(input_ids), aus, faces)
+
+    def _text(self, input_ids: Int[Tensor, "B L"]) -> Tensor:
+        with self.autocast(), torch.no_grad():
+            return self._base.text_encoder(input_ids).last_hidden_state
+
+    def _predict(
+        self, noisy: Tensor, timesteps: Tensor, text: Tensor, aus: Tensor, faces: Tensor
+    ) -> Tensor:
         unet = self._base.unet
         with self.autocast(), self._expression(aus):
-            with torch.no_grad():
-                text = self._base.text_encoder(input_ids).last_hidden_state
             seen = (text, [self.network(faces)])
             first = unet.conv_in.weight.dtype  # the UNet's own: the adapter in it has another
             return unet(noisy.to(first), timesteps, seen).sample.float()
+
+    def _painted(self, batch: PeopleBatch, steps: int) -> Guess:
+        text = self._text(batch.input_ids)
+
+        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
+            return self._predict(noisy, timesteps, text, batch.aus, batch.faces)
+
+        return painted_guess(predict, self._base.scheduler, batch.latents, steps)
 
     @contextlib.contextmanager
     def _expression(self, aus: Tensor) -> Iterator[None]:

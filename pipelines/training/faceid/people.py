@@ -17,6 +17,7 @@ from pipelines.procedural import render
 from pipelines.training.data.examples import Examples
 from pipelines.training.data.procedural_examples import ProceduralExamples
 from pipelines.training.diffusion.latents import LatentStore
+from pipelines.training.diffusion.reader_config import ReaderConfig
 from pipelines.training.loop.whole_files import write_text_whole, write_whole
 from synthgen.errors import DatasetError, OutputError
 
@@ -41,12 +42,38 @@ class PeopleBatch(NamedTuple):
     faces: Float[Tensor, "B 512"]
 
 
+class LabelledPeople(NamedTuple):
+    """Examples as what reads latents sees them.
+
+    Attributes:
+        latents: scaled, float32 [B, c, h, w].
+        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        faces: L2-normalised embeddings, float32 [B, 512]; zeros where no face was found.
+    """
+
+    latents: Float[Tensor, "B c h w"]
+    aus: Float[Tensor, "B 12"]
+    faces: Float[Tensor, "B 512"]
+
+
 def people_batches(
     store: LatentStore, embeddings: Float32[np.ndarray, "examples 512"], first: int, last: int
 ) -> Iterator[PeopleBatch]:
     """Yield the batches of steps `first` to `last`, each sample with its own person."""
     for step, batch in zip(range(first, last), store.batches(first, last), strict=True):
         yield PeopleBatch(*batch, torch.from_numpy(embeddings[store.rows(step)]))
+
+
+def labelled_people(
+    store: LatentStore,
+    embeddings: Float32[np.ndarray, "examples 512"],
+    config: ReaderConfig,
+    first: int,
+    last: int,
+) -> Iterator[LabelledPeople]:
+    """Yield a reader's batches of steps `first` to `last`, each sample with its own person."""
+    for latents, aus, rows in store.labelled(first, last, config.batch_size, config.seed):
+        yield LabelledPeople(latents, aus, torch.from_numpy(embeddings[rows.numpy()]))
 
 
 def portrait_of(examples: Examples, index: int) -> Image:

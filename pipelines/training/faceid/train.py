@@ -1,23 +1,28 @@
 """`synthgen train faceid`: teach a Stable Diffusion base to show people by their embeddings.
 
 The recipe of IP-Adapter (arXiv 2308.06721): the base stays, tokens of an embedding and a second
-cross-attention learn by the diffusion loss.
+cross-attention learn by the diffusion loss; on request also by what is read from their guesses.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 from PIL.Image import Image
 
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base_parts import load_vae
 from pipelines.training.diffusion.latent_stores import images_made_of, open_latents
+from pipelines.training.diffusion.latents import LatentStore
+from pipelines.training.diffusion.reader import LatentReader
 from pipelines.training.faceid.config import FaceIdTrainingConfig
 from pipelines.training.faceid.export import PUBLISHED, export_face_adapter
 from pipelines.training.faceid.learner import FaceIdLearner
 from pipelines.training.faceid.parts import Parts, load_parts
 from pipelines.training.faceid.people import embed_people, people_batches, portrait_of
+from pipelines.training.faceid.reader_learner import people_reader
 from pipelines.training.faceid.sheet import paint_people
 from pipelines.training.loop.about import about_training
 from pipelines.training.loop.sameness import what_counts
@@ -62,7 +67,8 @@ def train_faceid(
     embeddings = embed_people(
         parts.folder, examples, store.count, parts.embedder, images_made_of(config, examples)
     )
-    learner = FaceIdLearner(config, parts.base, parts.au_adapter(), parts.device)
+    reader = _reader(parts, store, embeddings)
+    learner = FaceIdLearner(config, parts.base, parts.au_adapter(), parts.device, reader)
     session = Session(
         "faceid",
         learner,
@@ -78,6 +84,16 @@ def train_faceid(
         )
         export_face_adapter(learner.average, parts.embedder, parts.folder, config.export, about)
     return parts.folder / PUBLISHED
+
+
+def _reader(
+    parts: Parts, store: LatentStore, embeddings: Float32[np.ndarray, "examples 512"]
+) -> LatentReader | None:
+    reading = parts.config.reading
+    if reading is None:
+        return None
+    embedder = parts.embedder.fingerprint
+    return people_reader(reading.reader, parts.folder, store, embeddings, embedder, parts.device)
 
 
 def _sheet(parts: Parts, learner: FaceIdLearner) -> Image:

@@ -7,24 +7,9 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.fineface.encoders import EncoderKind
 from pipelines.training.data.config import DataConfig, DatasetData
 from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
-from pipelines.training.fineface.reader_config import ReadingConfig
+from pipelines.training.diffusion.reader_config import ReadingConfig, check_painted
 from synthgen.action_units import au_vector
 from synthgen.config.base import Section
-
-
-class FineFaceCycle(AdapterCycle):
-    """Steps of the adapter, in which it may learn from what it paints."""
-
-    painted: float = Field(
-        default=0.0,
-        ge=0,
-        le=1000,
-        description="Weight of the AUs read from images that the model paints from noise itself, "
-        "without guidance; needs `reading`. Such a step takes three times as long.",
-    )
-    painting_steps: int = Field(
-        default=10, ge=2, le=1000, description="Steps in which it would paint them whole."
-    )
 
 
 class Smoothing(Section):
@@ -92,7 +77,7 @@ class FineFaceTrainingConfig(DiffusionSettings):
     teach that they may mean anything. The neutral faces of the data serve guidance.
     """
 
-    cycles: tuple[FineFaceCycle, ...] = Field(
+    cycles: tuple[AdapterCycle, ...] = Field(
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
@@ -129,12 +114,7 @@ class FineFaceTrainingConfig(DiffusionSettings):
 
     @model_validator(mode="after")
     def _read_where_painted(self) -> "FineFaceTrainingConfig":
-        for number, cycle in enumerate(self.cycles):
-            if cycle.painted and self.reading is None:
-                raise ValueError(
-                    f"cycles.{number}.painted is {cycle.painted:g}, but reading is null: what is "
-                    "painted is learned from by being read"
-                )
+        check_painted(self.cycles, self.reading)
         return self
 
     @field_validator("data")

@@ -9,11 +9,11 @@ from pipelines.fineface.branch import au_branch
 from pipelines.fineface.unfused_lora import unfused_lora
 from pipelines.training.diffusion.frozen_base import FrozenBase
 from pipelines.training.diffusion.latents import LatentBatch
-from pipelines.training.diffusion.loss import Noised, diffusion_loss, guess_of, noised
+from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised
+from pipelines.training.diffusion.reader import LatentReader, au_error, read_guess
+from pipelines.training.diffusion.rollout import painted_guess
 from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.fineface.perturbation import perturb
-from pipelines.training.fineface.reader import LatentReader, reading_error
-from pipelines.training.fineface.rollout import paint_partly
 from pipelines.training.loop.learner import Learner
 from pipelines.training.loop.settings import cycle_at
 
@@ -53,26 +53,24 @@ class FineFaceLearner(Learner):
         found = {"loss": loss}
         reading, cycle = self._config.reading, cycle_at(self._config.cycles, self.step)
         if reading is not None:
-            read = self._read(seen, predicted, batch.aus)
+            read = self._read(guess_of(scheduler, seen, predicted), batch.aus)
             found = {"loss": loss + reading.weight * read, "diffusion": loss, "read": read}
         if cycle.painted:
             found["painted"] = self._painted(batch, cycle.painting_steps)
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
         return found
 
-    def _read(self, seen: Noised, predicted: Tensor, aus: Float[Tensor, "B 12"]) -> Tensor:
+    def _read(self, guess: Guess, aus: Float[Tensor, "B 12"]) -> Tensor:
         if self._reader is None:
             raise ValueError("the configuration has the reading loss, but there is no reader")
-        guess = guess_of(self._base.scheduler, seen, predicted)
-        return reading_error(self._reader, guess.latents, aus, guess.signal)
+        return au_error(read_guess(self._reader, guess), aus, guess.signal)
 
     def _painted(self, batch: LatentBatch, steps: int) -> Tensor:
         def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
             return self.predict(noisy, timesteps, batch.input_ids, batch.aus)
 
-        noise = torch.randn(batch.latents.shape).to(self.device)
-        seen = paint_partly(predict, self._base.scheduler, noise, steps)
-        return self._read(seen, predict(seen.latents, seen.timesteps), batch.aus)
+        guess = painted_guess(predict, self._base.scheduler, batch.latents, steps)
+        return self._read(guess, batch.aus)
 
     def predict(
         self,

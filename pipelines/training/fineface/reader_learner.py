@@ -3,21 +3,20 @@
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from pipelines.training.diffusion.latents import LabelledLatents, LatentStore
-from pipelines.training.fineface.reader import LatentReader
-from pipelines.training.fineface.reader_config import ReaderConfig
-from pipelines.training.loop.learner import Learner
+from pipelines.training.diffusion.reader import LatentReader
+from pipelines.training.diffusion.reader_config import ReaderConfig
+from pipelines.training.diffusion.reader_learner import ReaderLearner, trained_reader
 from pipelines.training.loop.sameness import what_counts
-from pipelines.training.loop.session import Session, training_folder
-
-FOLDER = "reader"
+from synthgen.action_units import AU_COUNT
 
 
-class ReaderLearner(Learner):
-    """Learns a `LatentReader`.
+class AUReaderLearner(ReaderLearner):
+    """Learns to read AUs.
 
     Args:
         config: how.
@@ -28,23 +27,14 @@ class ReaderLearner(Learner):
     def __init__(
         self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            reader = LatentReader(shape, config.channels)
-        super().__init__(config, config.cycles, reader, device)
-        self._noise = config.noise
+        super().__init__(config, shape, AU_COUNT, device)
 
-    def losses(self, batch: LabelledLatents) -> dict[str, Tensor]:
-        """Return Huber's loss of a batch, whose latents get noise."""
-        latents, aus = batch
-        strength = self._noise * torch.rand(len(latents), 1, 1, 1)
-        noise = (strength * torch.randn(latents.shape)).to(self.device)
-        with self.autocast():
-            read = self.network(latents + noise)
-        return {"loss": functional.smooth_l1_loss(read.float(), aus)}
+    def errors(self, read: Float[Tensor, "B 12"], batch: LabelledLatents) -> dict[str, Tensor]:
+        """Return Huber's loss of what was read."""
+        return {"loss": functional.smooth_l1_loss(read, batch.aus)}
 
 
-def trained_reader(config: ReaderConfig, store: LatentStore, device: torch.device) -> LatentReader:
+def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) -> LatentReader:
     """Return a reader of the AUs in a store's latents; goes on by itself, and is kept there.
 
     Args:
@@ -56,14 +46,9 @@ def trained_reader(config: ReaderConfig, store: LatentStore, device: torch.devic
         OutputError: if the store holds a reader of another configuration.
         TrainingError: if the loss is not finite.
     """
-    learner = ReaderLearner(config, store.shape, device)
-    session = Session(
-        "reader",
-        learner,
-        training_folder(Path(store.folder) / FOLDER),
+    return trained_reader(
+        AUReaderLearner(config, store.shape, device),
+        Path(store.folder),
         what_counts(config, latents=store.made_of),
         lambda first, last: store.labelled(first, last, config.batch_size, config.seed),
     )
-    session.resume()
-    session.train()
-    return learner.average

@@ -13,7 +13,7 @@ from pipelines.training.diffusion.latent_stores import open_latents
 from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.fineface.export import PUBLISHED, export_adapter
 from pipelines.training.fineface.learner import FineFaceLearner
-from pipelines.training.fineface.reader_learner import trained_reader
+from pipelines.training.fineface.reader_learner import au_reader
 from pipelines.training.fineface.sheet import paint_sheet
 from pipelines.training.loop.about import about_training
 from pipelines.training.loop.device import pick_training_device
@@ -67,7 +67,7 @@ def train_fineface(
     vae = load_vae(base.folder / "vae", device)
     store = open_latents(config, folder, examples, vae, base.tokenizer, facts["vae_encoder_sha256"])
     reading = config.reading
-    reader = None if reading is None else trained_reader(reading.reader, store, device)
+    reader = None if reading is None else au_reader(reading.reader, store, device)
     learner = FineFaceLearner(config, base, device, reader)
     session = Session(
         "fineface",

@@ -19,6 +19,7 @@ from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import load_face_adapter, read_face_adapter, write_face_adapter
 from pipelines.training.diffusion.config import AdapterCycle
 from pipelines.training.diffusion.frozen_base import FrozenBase, load_base
+from pipelines.training.diffusion.reader import LatentReader
 from pipelines.training.faceid.config import FaceIdTrainingConfig
 from pipelines.training.faceid.learner import FaceIdLearner
 from pipelines.training.faceid.people import PeopleBatch
@@ -216,6 +217,76 @@ def test_a_batch_without_people_is_the_same_for_whoever_is_dropped(
             return float(learner.losses(batch._replace(faces=faces))["loss"])
 
     assert loss(batch.faces) == loss(-batch.faces)
+
+
+READING = """
+reading:
+  {weight: 0.3, aus_weight: 0.2, reader: {seed: 5, cycles: [{steps: 2}], batch_size: 4}}
+"""
+PAINTED = (
+    "[{steps: 1, learning_rate: 0.01}, "
+    "{steps: 2, learning_rate: 0.01, painted: 0.5, painting_steps: 4}]"
+)
+
+
+def test_people_are_read_from_guesses_and_from_what_is_painted(
+    config: Path, tmp_path: Path
+) -> None:
+    text = config.read_text().replace("[{steps: 4, learning_rate: 0.01}]", PAINTED) + READING
+    config.write_text(text)
+    whole = load_file(train_faceid(config, tmp_path / "whole") / FILE)
+    train_faceid(config, tmp_path / "parts", stop_at=2)
+    parts = load_file(train_faceid(config, tmp_path / "parts") / FILE)
+
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    assert (tmp_path / "whole" / "reader" / "checkpoint.pt").is_file()
+    lines = (tmp_path / "parts" / "history.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    assert ["painted faces" in one for one in found] == [False, True, True]
+    for one in found:
+        total = one["diffusion"] + 0.3 * (one["read faces"] + 0.2 * one["read AUs"])
+        if "painted faces" in one:
+            total += 0.5 * (one["painted faces"] + 0.2 * one["painted AUs"])
+        assert one["loss"] == pytest.approx(total)
+
+    config.write_text(text.replace("seed: 5", "seed: 6"))
+    with pytest.raises(OutputError) as caught:
+        train_faceid(config, tmp_path / "parts")
+    assert str(caught.value) == (
+        f"{tmp_path / 'parts' / 'reader' / 'checkpoint.pt'} was trained with seed 5, now it is 6; "
+        "train into another folder, or start anew"
+    )
+
+
+def test_nobody_is_read_where_all_are_hidden(base: FrozenBase, batch: PeopleBatch) -> None:
+    hidden = settings(drop_face=1.0, reading={"weight": 0.3, "reader": {"seed": 1}})
+    reader = LatentReader((4, 16, 16), (8, 8), 524)
+    found = FaceIdLearner(hidden, base, None, CPU, reader).losses(batch)
+    assert found["read faces"] == 0
+    assert found["loss"] == found["diffusion"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "cycles=[{steps: 1, painted: 0.5}]",
+            "cycles.0.painted is 0.5, but reading is null: what is painted is learned from by "
+            "being read",
+        ),
+        (
+            "reading={weight: 1, aus_weight: 0.1, reader: {seed: 1}}",
+            "reading.aus_weight is 0.1, but fineface is null: nothing tells the model which AUs; "
+            "it must be 0",
+        ),
+    ],
+)
+def test_a_reading_that_does_not_fit_is_refused(
+    config: Path, tmp_path: Path, override: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train_faceid(config, tmp_path / "out", overrides=["fineface=null", override])
+    assert str(caught.value) == f"{config}: {said}"
 
 
 def test_what_cannot_be_trained_is_refused(config: Path, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.encoders import ENCODERS
 from pipelines.training.data.config import ProceduralData
+from pipelines.training.diffusion.config import AdapterCycle
 from pipelines.training.diffusion.frozen_base import FrozenBase, load_base
 from pipelines.training.diffusion.latents import LatentBatch
-from pipelines.training.fineface.config import FineFaceCycle, FineFaceTrainingConfig, Smoothing
+from pipelines.training.fineface.config import FineFaceTrainingConfig, Smoothing
 from pipelines.training.fineface.export import export_adapter
 from pipelines.training.fineface.learner import FineFaceLearner, untrained_adapter
 from synthgen.errors import TrainingError, WeightsError
@@ -40,7 +41,7 @@ def base(folder: Path) -> FrozenBase:
 def config(**changes: object) -> FineFaceTrainingConfig:
     settings = {
         "seed": 1,
-        "cycles": (FineFaceCycle(steps=100, learning_rate=0.01),),
+        "cycles": (AdapterCycle(steps=100, learning_rate=0.01),),
         "batch_size": 4,
         "data": DATA,
         "examples": 4,

@@ -14,9 +14,27 @@ from diffusers import DPMSolverMultistepScheduler  # pyright: ignore[reportPriva
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipelines.training.diffusion.loss import Noised
+from pipelines.training.diffusion.loss import Guess, Noised, guess_of
 
 Predict = Callable[[Float[Tensor, "B c h w"], Int[Tensor, " B"]], Float[Tensor, "B c h w"]]
+
+
+def painted_guess(
+    predict: Predict, scheduler: Any, latents: Float[Tensor, "B c h w"], steps: int
+) -> Guess:
+    """Paint from noise until late on the way, and return what the model guesses from there.
+
+    Gradients reach this last guess alone. The noise is drawn from torch's generator.
+
+    Args:
+        predict: the model: noisy latents and timesteps → prediction.
+        scheduler: the noise schedule of its training.
+        latents: latents whose shape and device those that are painted have.
+        steps: steps of DPM-Solver++ that the whole way would have.
+    """
+    noise = torch.randn(latents.shape).to(latents.device)
+    seen = paint_partly(predict, scheduler, noise, steps)
+    return guess_of(scheduler, seen, predict(seen.latents, seen.timesteps))
 
 
 def paint_partly(predict: Predict, scheduler: Any, noise: Tensor, steps: int) -> Noised:

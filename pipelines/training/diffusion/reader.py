@@ -1,8 +1,9 @@
-"""A small network that reads AUs from latents, and what it says of a diffusion model's guess.
+"""A small network that reads latents, and what it says of a diffusion model's guess.
 
-What an AU changes is a small part of a diffusion model's error, so a model that sees few examples
-learns AUs slowly. Here its guess at the clean latents is read, as GANimation (Pumarola et al. 2018,
-Eq. 4) has a critic read AUs. The reader judges nothing else: no verifier and no judge is in it.
+What an AU changes, or who is shown, is a small part of a diffusion model's error, so a model that
+sees few examples learns it slowly. Here its guess at the clean latents is read, as GANimation
+(Pumarola et al. 2018, Eq. 4) has a critic read AUs. The reader judges nothing else: no verifier and
+no judge is in it.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from synthgen.action_units import AU_COUNT
+from pipelines.training.diffusion.loss import Guess
 
 _GROUPS = 8
 _NARROW = 24
@@ -19,14 +20,15 @@ _HIDDEN = 192
 
 
 class LatentReader(nn.Module):
-    """Reads 12 AUs from latents; where something stands is kept to the end.
+    """Reads numbers from latents; where something stands is kept to the end.
 
     Args:
         shape: channels, height and width of a latent; the sides are even.
         channels: channels at the full and at half the side, multiples of 8.
+        outputs: how many numbers it reads.
     """
 
-    def __init__(self, shape: Sequence[int], channels: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], channels: Sequence[int], outputs: int) -> None:
         super().__init__()
         depth, height, width = shape
         full, half = channels
@@ -41,11 +43,11 @@ class LatentReader(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(_NARROW * (height // 2) * (width // 2), _HIDDEN),
             nn.SiLU(),
-            nn.Linear(_HIDDEN, AU_COUNT),
+            nn.Linear(_HIDDEN, outputs),
         )
 
-    def forward(self, latents: Float[Tensor, "B c h w"]) -> Float[Tensor, "B 12"]:
-        """Return AU intensities, about [0–5], of scaled latents."""
+    def forward(self, latents: Float[Tensor, "B c h w"]) -> Float[Tensor, "B outputs"]:
+        """Return what it reads from scaled latents."""
         return self.head(self.maps(latents))
 
 
@@ -64,21 +66,21 @@ class _Block(nn.Module):
         return nn.functional.silu(self.second_norm(self.second(inner)) + self.past(maps))
 
 
-def reading_error(
-    reader: LatentReader,
-    guess: Float[Tensor, "B c h w"],
-    aus: Float[Tensor, "B 12"],
-    signal: Float[Tensor, " B"],
+def read_guess(reader: LatentReader, guess: Guess) -> Float[Tensor, "B outputs"]:
+    """Return what a trained reader, whose weights do not learn, reads from guessed latents."""
+    with torch.autocast(guess.latents.device.type, enabled=False):
+        return reader(guess.latents.float())
+
+
+def au_error(
+    read: Float[Tensor, "B 12"], aus: Float[Tensor, "B 12"], signal: Float[Tensor, " B"]
 ) -> Tensor:
-    """Return the mean squared error of what is read from guessed latents [intensity²].
+    """Return the mean squared error of AUs that were read from guessed latents [intensity²].
 
     Args:
-        reader: the trained reader, whose weights do not learn.
-        guess: clean latents as the model guesses them.
+        read: what was read.
         aus: AUs of the images.
         signal: share of the signal's variance in what the model saw [0–1], the weight: a guess from
             noise alone is a mean of many faces, from which nothing can be read.
     """
-    with torch.autocast(guess.device.type, enabled=False):
-        errors = (reader(guess.float()) - aus).square().mean(1)
-    return (errors * signal).mean()
+    return ((read - aus).square().mean(1) * signal).mean()
