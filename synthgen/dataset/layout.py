@@ -12,6 +12,7 @@ CARD = "README.md"
 PICTURE = "assets/samples.png"
 CONFIG = ".synthgen/config.yaml"
 RUN = ".synthgen/run.json"
+LEASE = ".synthgen/lease.json"
 
 DATA = "data"
 REJECTS = "rejects"
@@ -21,7 +22,7 @@ FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
 """Every folder that may hold a file of ours; the first is the dataset's own."""
 
 _SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
-_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN})
+_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE})
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
 
 

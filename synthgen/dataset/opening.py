@@ -7,7 +7,13 @@ from typing import Any, Protocol
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import ShardMarker, mend, read_markers
-from synthgen.dataset.run_record import CONFIGURATION, RunRecord, differences, read_record
+from synthgen.dataset.run_record import (
+    CONFIGURATION,
+    RunRecord,
+    differences,
+    joined_hardware,
+    read_record,
+)
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 
@@ -69,12 +75,13 @@ def open_run(
     planned: Iterable[ShardRange],
     *,
     overwrite: bool = False,
-) -> frozenset[ShardKey]:
-    """Make a folder ready for a run and tell which shards are finished already.
+    mixed_hardware: bool = False,
+) -> dict[ShardKey, ShardMarker]:
+    """Make a folder ready for a run and return the finished shards' markers.
 
     An empty folder becomes a dataset; a dataset of ours with the same identity is continued, with
     as many samples or more; any other folder is refused and stays as it is. A shard that has grown
-    since, because more samples are asked for, does not count as finished.
+    since, because more samples are asked for, does not count as finished: its marker is deleted.
 
     Args:
         storage: the output folder.
@@ -82,34 +89,51 @@ def open_run(
         config_yaml: the resolved configuration, to be stored with the data.
         planned: all shards of the run.
         overwrite: delete the files of our own dataset that lies there, and only those.
+        mixed_hardware: go on with another kind of accelerator than the dataset was begun on.
 
     Raises:
-        OutputError: if the folder holds something else, a dataset of another identity or one of
-            more samples, or cannot be written.
+        OutputError: if the folder holds something else, a dataset of another identity, of other
+            hardware or of more samples, or cannot be written.
         DatasetError: if what is finished there is corrupt.
     """
     if not storage.exists(layout.RUN):
         _refuse_foreign(storage)
-        finished, kept = frozenset(), record
+        there, finished, kept = {}, {}, record
     elif overwrite:
         _clear(storage)
-        finished, kept = frozenset(), record
+        there, finished, kept = {}, {}, record
     else:
         old = read_record(storage)
         _refuse_other(storage, old, record)
-        finished = _finished_shards(storage, planned)
-        kept = replace(old, samples=record.samples)
-    _remove_leftovers(storage)
+        hardware = joined_hardware(storage.url, old.hardware, record.hardware, mixed=mixed_hardware)
+        there = read_markers(storage)
+        finished = _finished_shards(storage, there, planned)
+        kept = replace(old, samples=record.samples, hardware=hardware)
+    remove_leftovers(storage)
     # The record comes first: it is what makes the folder ours should the next step fail.
     _write_if_new(storage, layout.RUN, kept.to_json())
     _write_if_new(storage, layout.CONFIG, config_yaml.encode())
+    for key in there.keys() - finished.keys():
+        storage.delete(layout.marker_file(*key))
     return finished
+
+
+def remove_leftovers(storage: Storage) -> None:
+    """Delete what writes that were cut off have left; nobody else may be writing.
+
+    Raises:
+        OutputError: if a file cannot be deleted.
+    """
+    for folder in layout.FOLDERS:
+        for name in storage.names(folder):
+            if layout.is_temporary(name):
+                storage.delete(name)
 
 
 def _refuse_foreign(storage: Storage) -> None:
     inside = storage.entries(".synthgen")
     others = [name for name in storage.entries() if name != ".synthgen"]
-    others += [name for name in inside if not layout.is_temporary(name)]
+    others += [name for name in inside if not (layout.is_temporary(name) or name == layout.LEASE)]
     if others:
         raise OutputError(
             f"{storage.url} holds files that are not a synthgen dataset (such as {others[0]}); "
@@ -132,8 +156,9 @@ def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
         )
 
 
-def _finished_shards(storage: Storage, planned: Iterable[ShardRange]) -> frozenset[ShardKey]:
-    markers = read_markers(storage)
+def _finished_shards(
+    storage: Storage, markers: Mapping[ShardKey, ShardMarker], planned: Iterable[ShardRange]
+) -> dict[ShardKey, ShardMarker]:
     _check_sizes(storage, markers.values())
     stops: dict[ShardKey, int] = {}
     for shard in planned:
@@ -146,7 +171,7 @@ def _finished_shards(storage: Storage, planned: Iterable[ShardRange]) -> frozens
     for key, marker in markers.items():
         if key not in stops:
             raise DatasetError(f"{_range(marker)}; the plan has no such shard; {mend(marker.name)}")
-    return frozenset(key for key, stop in stops.items() if markers[key].stop == stop)
+    return {key: markers[key] for key, stop in stops.items() if markers[key].stop == stop}
 
 
 def _range(marker: ShardMarker) -> str:
@@ -169,18 +194,13 @@ def _check_sizes(storage: Storage, markers: Iterable[ShardMarker]) -> None:
 def _clear(storage: Storage) -> None:
     """Delete our files but the record, which keeps the folder ours until it is replaced.
 
+    The lease stays too: it is that of the run which begins.
+
     Markers go first, so that no shard counts as finished without its files.
     """
     for folder in (layout.MARKERS, *layout.FOLDERS):
         for name in storage.names(folder):
-            if layout.is_ours(name) and name != layout.RUN:
-                storage.delete(name)
-
-
-def _remove_leftovers(storage: Storage) -> None:
-    for folder in layout.FOLDERS:
-        for name in storage.names(folder):
-            if layout.is_temporary(name):
+            if layout.is_ours(name) and name not in (layout.RUN, layout.LEASE):
                 storage.delete(name)
 
 

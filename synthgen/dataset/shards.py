@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset import layout
-from synthgen.dataset.markers import FileStamp, ShardMarker, now
+from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.markers import FileStamp, ShardMarker, now, parse_marker
 from synthgen.dataset.parquet import encode_rejects, encode_rows
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -62,13 +63,19 @@ class ShardResult:
 
 
 def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -> ShardMarker:
-    """Write the files of a shard, the marker last; a shard that exists is replaced.
+    """Write the files of a shard, the marker last; another shard of that name is replaced.
 
     The data and rejects files are a function of the rows; the marker also holds timings, those of
-    the result and `write`: making and writing both files.
+    the result and `write`: making and writing both files. So a shard may be committed twice, even
+    at the same time and by a process that is killed: the first marker stays, and none is deleted
+    that names the same files.
+
+    Returns:
+        The marker that is there now; its timings are those of the first commit.
 
     Raises:
         OutputError: if a file cannot be written; the shard then counts as unfinished.
+        DatasetError: if a marker that is there is corrupt.
     """
     began = time.perf_counter()
     key = result.split, result.number
@@ -76,10 +83,15 @@ def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -
         layout.data_file(*key): encode_rows(schema, result.rows),
         layout.reject_file(*key): encode_rejects(schema, result.rejects),
     }
-    storage.delete(layout.marker_file(*key))
+    stamps = {name: _stamp(data) for name, data in files.items()}
+    found = _marker_there(storage, key)
+    if found is not None and found.files == stamps and all(map(storage.exists, files)):
+        return found
+    if found is not None and found.files != stamps:
+        storage.delete(found.name)
     for name, data in files.items():
         storage.write(name, data)
-    marker = _marker(result, files, time.perf_counter() - began)
+    marker = _marker(result, stamps, time.perf_counter() - began)
     storage.write(marker.name, marker.to_json())
     return marker
 
@@ -100,6 +112,15 @@ def verify_shard(storage: Storage, marker: ShardMarker) -> list[str]:
     return problems
 
 
+def _marker_there(storage: Storage, key: ShardKey) -> ShardMarker | None:
+    name = layout.marker_file(*key)
+    return parse_marker(name, storage.read(name)) if storage.exists(name) else None
+
+
+def _stamp(data: bytes) -> FileStamp:
+    return FileStamp(hashlib.sha256(data).hexdigest(), len(data))
+
+
 def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> list[str]:
     if (found := storage.sha256(name)) != stamp.sha256:
         return [f"{name} has sha256 {found[:12]}…; its marker says {stamp.sha256[:12]}…"]
@@ -111,7 +132,7 @@ def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> li
     return [] if found_rows == rows else [f"{name} has {found_rows} rows; its marker says {rows}"]
 
 
-def _marker(result: ShardResult, files: Mapping[str, bytes], writing: float) -> ShardMarker:
+def _marker(result: ShardResult, files: Mapping[str, FileStamp], writing: float) -> ShardMarker:
     reasons = Counter(reject.reason for reject in result.rejects)
     return ShardMarker(
         split=result.split,
@@ -125,10 +146,7 @@ def _marker(result: ShardResult, files: Mapping[str, bytes], writing: float) -> 
         errors=reasons[ERROR],
         missing=result.missing,
         seconds={**result.seconds, "write": round(writing, 3)},
-        files={
-            name: FileStamp(hashlib.sha256(data).hexdigest(), len(data))
-            for name, data in files.items()
-        },
+        files=files,
         started=result.started,
         finished=now(),
         worker=result.worker,

@@ -1,47 +1,69 @@
 """Where a dataset lies: a folder or an fsspec URL, with files that appear only when whole."""
 
 import hashlib
-import os
-import secrets
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, TypeVar, cast
 
+from fsspec.config import conf
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import get_protocol
 
-from synthgen.dataset import layout
+from synthgen.dataset import whole_files
+from synthgen.dataset.patience import Patience, cause, is_of_store, is_passing
 from synthgen.errors import DatasetError, MissingDependencyError, OutputError
 
 _T = TypeVar("_T")
+
+_CONNECTIONS = 64
+"""Requests to S3 in flight at once, when many files are read."""
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Protocol → extra of this package that brings what fsspec needs for it."""
 
 
 class Storage:
     """The files of one folder, local or behind an fsspec URL.
 
-    Names are relative to the folder and use '/'. The object can be pickled.
+    Names are relative to the folder and use '/'. The object can be pickled. Credentials and
+    endpoints come from where the store's own package looks for them: for `s3://` the standard
+    variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, …), for `gs://`
+    `GOOGLE_APPLICATION_CREDENTIALS` and `STORAGE_EMULATOR_HOST`.
 
     Attributes:
         url: the folder as the user wrote it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience | None = None) -> None:
         """Open a folder; it need not exist, and nothing is written.
+
+        Args:
+            url: a folder or a URL.
+            patience: how long a call is tried again while the store fails; None: not at all.
 
         Raises:
             OutputError: if the protocol of the URL is not known.
             MissingDependencyError: if the protocol needs a package that is not installed.
         """
         self.url = url
+        self._patience = patience or Patience()
         try:
-            self._filesystem, root = url_to_fs(url)
+            self._filesystem, root = url_to_fs(url, **_options(url))
         except ImportError as error:
-            raise MissingDependencyError(f"cannot open {url!r}: {error}") from error
+            raise MissingDependencyError(f"cannot open {url!r}: {error}{_install(url)}") from error
         except ValueError as error:
             raise OutputError(
                 f"cannot open {url!r}: {error}; give a folder or a URL that fsspec knows"
             ) from error
         self._root = root.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the files lie in folders of this machine."""
+        return whole_files.is_local(self._filesystem)
+
+    def hurried(self) -> "Storage":
+        """Return the same folder with calls that are tried once."""
+        return Storage(self.url)
 
     def read(self, name: str) -> bytes:
         """Return a whole file.
@@ -50,6 +72,22 @@ class Storage:
             DatasetError: if it is missing or cannot be read.
         """
         return self._reading(name, lambda path: self._filesystem.cat_file(path))
+
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return whole files, in the order of names; many at once where the store is far away.
+
+        Raises:
+            DatasetError: if one is missing or cannot be read.
+        """
+        if not self._filesystem.async_impl:
+            return {name: self.read(name) for name in names}
+        paths = [self._path(name) for name in names]
+        found = self._filesystem.cat_ranges(paths, None, None, on_error="return")
+        # What failed among many is read again alone: with patience, and an error of its own.
+        return {
+            name: data if isinstance(data, bytes) else self.read(name)
+            for name, data in zip(names, found, strict=True)
+        }
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading in any order.
@@ -66,8 +104,36 @@ class Storage:
         Raises:
             OutputError: if it cannot be written.
         """
-        put = self._put_locally if self._is_local else self._put
-        self._changing("write", name, lambda path: put(path, data))
+        self._asking("write", name, lambda path: whole_files.put(self._filesystem, path, data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a file where there is none; return whether it then holds what was given.
+
+        Args:
+            name: the file.
+            data: what nobody else writes.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        return self._contending(
+            name, data, lambda path: whole_files.put_new(self._filesystem, path, data)
+        )
+
+    def replace(self, name: str, old: bytes, data: bytes) -> bool:
+        """Replace a file unless it has changed; return whether it then holds what was given.
+
+        Args:
+            name: the file.
+            old: what it held when it was read.
+            data: what nobody else writes.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        return self._contending(
+            name, data, lambda path: whole_files.put_instead(self._filesystem, path, old, data)
+        )
 
     def delete(self, name: str) -> None:
         """Delete a file if it exists.
@@ -75,12 +141,16 @@ class Storage:
         Raises:
             OutputError: if it cannot be deleted.
         """
-        self._changing("delete", name, self._remove)
+        self._asking("delete", name, lambda path: whole_files.remove(self._filesystem, path))
 
     def exists(self, name: str) -> bool:
-        """Tell whether a file exists."""
+        """Tell whether a file exists.
+
+        Raises:
+            OutputError: if the store does not answer.
+        """
         self._filesystem.invalidate_cache()
-        return self._filesystem.isfile(self._path(name))
+        return self._asking("look for", name, self._is_file)
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names of the files that lie in a folder itself, in order."""
@@ -101,7 +171,7 @@ class Storage:
         Raises:
             OutputError: if the folder is a file or cannot be listed.
         """
-        if self._filesystem.isfile(self._root):
+        if self.exists(""):
             raise OutputError(f"{self.url} is a file; choose a folder for output.path")
         prefix = f"{folder}/" if folder else ""
         return [f"{prefix}{entry}" for entry in sorted(self._entries(folder))]
@@ -118,84 +188,81 @@ class Storage:
                 digest.update(block)
         return digest.hexdigest()
 
-    @property
-    def _is_local(self) -> bool:
-        return isinstance(self._filesystem, LocalFileSystem)
-
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root or "/"
 
-    def _entries(self, folder: str) -> dict[str, dict[str, Any]]:
-        path = self._path(folder)
-        self._filesystem.invalidate_cache()
+    def _is_file(self, path: str) -> bool:
+        """Tell whether a path is a file; fsspec's own `isfile` takes every error for a no."""
         try:
-            found = self._filesystem.ls(path, detail=True)
+            return self._filesystem.info(path)["type"] == "file"
         except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise OutputError(f"cannot list {self.url}: {_cause(error)}") from error
+            return False
+
+    def _entries(self, folder: str) -> dict[str, dict[str, Any]]:
+        self._filesystem.invalidate_cache()
+        found = self._asking("list", folder, self._list)
         listed = {info["name"].rstrip("/"): info for info in found}
         # An object store may list a folder as an empty object of its own.
-        listed.pop(path, None)
+        listed.pop(self._path(folder), None)
         return {name.rpartition("/")[2]: info for name, info in listed.items()}
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        try:
+            return self._filesystem.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def _reading(self, name: str, read: Callable[[str], _T]) -> _T:
         try:
-            return read(self._path(name))
+            return self._patience.call(f"read {name}", lambda: read(self._path(name)))
         except FileNotFoundError as error:
             raise DatasetError(f"{name} is missing in {self.url}") from error
-        except OSError as error:
-            raise DatasetError(f"cannot read {name} in {self.url}: {_cause(error)}") from error
+        except Exception as error:
+            if not is_of_store(error):
+                raise
+            raise DatasetError(self._sentence("read", name, error)) from error
 
-    def _changing(self, verb: str, name: str, change: Callable[[str], None]) -> None:
+    def _asking(self, verb: str, name: str, ask: Callable[[str], _T]) -> _T:
         try:
-            change(self._path(name))
-        except (OSError, NotImplementedError) as error:
-            raise OutputError(f"cannot {verb} {name} in {self.url}: {_cause(error)}") from error
+            return self._patience.call(f"{verb} {name}", lambda: ask(self._path(name)))
+        except Exception as error:
+            if not is_of_store(error):
+                raise
+            raise OutputError(self._sentence(verb, name, error)) from error
 
-    def _put(self, path: str, data: bytes) -> None:
-        """Put a file whole, as object stores do; they need no folders, other systems may."""
-        try:
-            self._filesystem.pipe_file(path, data)
-        except FileNotFoundError:
-            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._filesystem.pipe_file(path, data)
+    def _contending(self, name: str, data: bytes, put: Callable[[str], None]) -> bool:
+        """Put a file that somebody else may put too.
 
-    def _put_locally(self, path: str, data: bytes) -> None:
-        final = Path(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.parent / layout.temporary_file(final.name, secrets.token_hex(8))
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(final)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(final.parent)
+        Who is refused looks: an answer may have been lost on the way, so that the second attempt
+        met the file of the first.
+        """
+        if self._asking("write", name, lambda path: _was_free(put, path)):
+            return True
+        return self.exists(name) and self.read(name) == data
 
-    def _remove(self, path: str) -> None:
-        try:
-            self._filesystem.rm_file(path)
-        except FileNotFoundError:
-            return
-        if self._is_local:
-            _sync_folder(Path(path).parent)
+    def _sentence(self, verb: str, name: str, error: Exception) -> str:
+        tried = self._patience.seconds if is_passing(error) else 0
+        place = f"{name} in {self.url}" if name else self.url
+        again = f" (tried again for {tried:g} s)" if tried else ""
+        return f"cannot {verb} {place}: {cause(error)}{again}"
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a folder's entries survive a power cut; Windows has no way to ask for it."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
+def _was_free(put: Callable[[str], None], path: str) -> bool:
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        put(path)
+    except FileExistsError:
+        return False
+    return True
 
 
-def _cause(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text[0].lower() + text[1:]
+def _options(url: str) -> dict[str, Any]:
+    """Return what a filesystem is opened with beside what fsspec's own configuration says."""
+    if get_protocol(url) not in ("s3", "s3a"):
+        return {}
+    said = conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {"max_pool_connections": _CONNECTIONS, **said}}
+
+
+def _install(url: str) -> str:
+    extra = _EXTRAS.get(get_protocol(url))
+    return f"; pip install 'synthgen[{extra}]'" if extra else ""

@@ -1,9 +1,11 @@
 import hashlib
 import os
 import pickle
+import sys
 import uuid
 
 import pytest
+from fsspec.registry import _registry
 
 from synthgen.dataset import Storage
 from synthgen.errors import DatasetError, MissingDependencyError, OutputError
@@ -96,8 +98,12 @@ def test_an_unknown_protocol_is_refused():
     )
 
 
-def test_a_protocol_without_its_package_says_what_to_install():
-    with pytest.raises(
-        MissingDependencyError, match=r"cannot open 's3://bucket/out': Install s3fs"
-    ):
-        Storage("s3://bucket/out")
+def test_a_protocol_without_its_package_says_what_to_install(monkeypatch):
+    for name in ("s3fs", "adlfs"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    for url, install in [("s3://bucket/out", "; pip install 'synthgen[s3]'"), ("abfs://a/out", "")]:
+        with pytest.raises(MissingDependencyError) as caught:
+            Storage(url)
+        assert str(caught.value).startswith(f"cannot open {url!r}: Install ")
+        assert str(caught.value).endswith(install)

@@ -1,0 +1,160 @@
+"""Put files so that each appears whole or not at all, or only where nobody else was quicker."""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from synthgen.dataset import layout
+
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL})
+
+
+def is_local(filesystem: AbstractFileSystem) -> bool:
+    """Tell whether files lie in folders of this machine."""
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def put(filesystem: AbstractFileSystem, path: str, data: bytes) -> None:
+    """Write or replace a file: under a temporary name first, or as an object, which appears whole.
+
+    Raises:
+        Exception: whatever the store raises; nothing is left of the write then.
+    """
+    if is_local(filesystem):
+        _put_locally(Path(path), data)
+    elif _protocols(filesystem) & _OBJECT_STORES:
+        filesystem.pipe_file(path, data)
+    else:
+        filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+        filesystem.pipe_file(path, data)
+
+
+def put_new(filesystem: AbstractFileSystem, path: str, data: bytes) -> None:
+    """Write a file where there is none.
+
+    Stores that offer it decide between two writers: folders, S3 (`If-None-Match`), Google. Others
+    may let both write: whoever needs to know must read the file again a moment later.
+
+    Raises:
+        FileExistsError: if there is one.
+        Exception: whatever else the store raises.
+    """
+    if is_local(filesystem):
+        _put_new_locally(Path(path), data)
+    else:
+        _offered_or_plain(filesystem, path, data, {"mode": "create"})
+
+
+def put_instead(filesystem: AbstractFileSystem, path: str, old: bytes, data: bytes) -> None:
+    """Replace a file that has not changed.
+
+    S3 decides between two writers (`If-Match`). Elsewhere two that write within the time between
+    reading and writing may both do so: whoever needs to know must read the file again.
+
+    Raises:
+        FileExistsError: if it holds something else than `old`, or is gone.
+        Exception: whatever else the store raises.
+    """
+    try:
+        if is_local(filesystem):
+            _put_locally(Path(path), data, old)
+        else:
+            _put_remotely(filesystem, path, old, data)
+    except FileNotFoundError as error:
+        raise FileExistsError(path) from error
+
+
+def remove(filesystem: AbstractFileSystem, path: str) -> None:
+    """Delete a file if it exists."""
+    try:
+        filesystem.rm_file(path)
+    except FileNotFoundError:
+        return
+    if is_local(filesystem):
+        _sync_folder(Path(path).parent)
+
+
+def _protocols(filesystem: AbstractFileSystem) -> set[str]:
+    names = filesystem.protocol
+    return {names} if isinstance(names, str) else set(names)
+
+
+def _put_remotely(filesystem: AbstractFileSystem, path: str, old: bytes, data: bytes) -> None:
+    condition: dict[str, Any] = {}
+    if "s3" in _protocols(filesystem):
+        filesystem.invalidate_cache()
+        condition = {"IfMatch": filesystem.info(path)["ETag"]}
+    if filesystem.cat_file(path) != old:
+        raise FileExistsError(path)
+    _offered_or_plain(filesystem, path, data, condition)
+
+
+def _offered_or_plain(
+    filesystem: AbstractFileSystem, path: str, data: bytes, condition: dict[str, Any]
+) -> None:
+    """Write under a condition, or without one where the store does not know conditions."""
+    try:
+        filesystem.pipe_file(path, data, **condition)
+    except OSError as error:
+        if _is_refused(error):
+            raise FileExistsError(path) from error
+        if error.errno not in _NOT_OFFERED:
+            raise
+        filesystem.pipe_file(path, data)
+
+
+def _is_refused(error: OSError) -> bool:
+    """Tell whether S3 says that a condition does not hold; s3fs knows but one of the two."""
+    response = getattr(error.__cause__, "response", {})
+    return response.get("Error", {}).get("Code") == "PreconditionFailed"
+
+
+def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.parent / layout.temporary_file(final.name, secrets.token_hex(8))
+    try:
+        _write(temporary, data)
+        if old is not None and final.read_bytes() != old:
+            raise FileExistsError(final)
+        temporary.replace(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(final.parent)
+
+
+def _put_new_locally(final: Path, data: bytes) -> None:
+    """Make a file alone: some mounted stores know no hard links, so it may be seen empty once."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(final, data)
+    except FileExistsError:
+        raise
+    except BaseException:
+        final.unlink(missing_ok=True)
+        raise
+    _sync_folder(final.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a folder's entries survive a power cut; Windows has no way to ask for it."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
