@@ -1,264 +1,281 @@
-"""Ray: actors that hold a loaded worker, and the executor that feeds them.
+"""Ray: the executor that feeds a pool of actors.
 
-Ray Core actors, a `ray.wait` loop with bounded work in flight, finite retries. The pool follows
-the resources there are: an actor gets work once it is up, and one that the cluster has no room for
-holds nothing back.
+Ray Core actors, a `ray.wait` loop with bounded work in flight, finite retries.
 """
 
-import contextlib
-import os
-import sys
-from dataclasses import dataclass, field
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import ray
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
-from tqdm import tqdm
+from ray.exceptions import RayError, RayTaskError
 
+from cluster.connection import connect
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.loading import WorkerLoader, load_worker
+from cluster.members import Member, Tally
+from cluster.pool import Pool, cause
+from cluster.resources import gpus_per_actor
 from cluster.schedule import Schedule, Task
-from cluster.worker import Worker
-from samplers.plan import build_plan
-from samplers.spec import Shard
+from cluster.worker import StageTimeout
+from cluster.worker_actor import WorkerActor
 from synthgen.config import RunConfig
-from synthgen.dataset import ShardMarker
-from synthgen.errors import ConfigError, RunError, SynthgenError
+from synthgen.errors import RunError, SynthgenError
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE = 60.0
 """Time to the first loaded actor after which the user is told what is waited for [s]."""
 
+_TICK = 1.0
+"""Time between two looks at the actors' counts and at stragglers [s]."""
 
-class WorkerActor:
-    """A worker in a process of its own; `load` comes first."""
-
-    def __init__(self, config: RunConfig, load: WorkerLoader) -> None:
-        self._config = config
-        self._load = load
-        self._worker: Worker | None = None
-
-    def load(self) -> dict[str, Any]:
-        """Load the worker and return its fingerprint; a method, so that its errors keep type."""
-        self._worker = self._load(self._config, build_plan(self._config))
-        return self._worker.fingerprint()
-
-    def work(self, shard: Shard, isolate: bool) -> ShardMarker:
-        """Make a shard whole and commit it; see `Worker.work`."""
-        return self._loaded().work(shard, isolate)
-
-    def counts(self) -> dict[str, int]:
-        """Return the images judged and accepted so far."""
-        return self._loaded().counts()
-
-    def _loaded(self) -> Worker:
-        if self._worker is None:
-            raise RuntimeError("the actor was asked for work before it was loaded")
-        return self._worker
-
-
-@dataclass(slots=True)
-class _Member:
-    """An actor of the pool, with the tasks that it holds."""
-
-    handle: ActorHandle
-    ready: bool = False
-    tasks: dict[ray.ObjectRef, Task] = field(default_factory=dict)
-    counting: ray.ObjectRef | None = None
-    counts: dict[str, int] = field(default_factory=dict)
+_LAST_WORDS = 10.0
+"""Longest wait for killed actors to be gone [s]."""
 
 
 class RayExecutor:
     """Works the shards on a Ray cluster, or on a local one that it starts."""
 
     def __init__(self, config: RunConfig, load: WorkerLoader = load_worker) -> None:
+        """Join the cluster; actors are asked for when the executor is entered.
+
+        Raises:
+            ConfigError: if no cluster answers, or an actor cannot take what is asked for.
+        """
+        gpus_per_actor(config, {})  # Refused before there is a cluster to leave again.
         self._config = config
         self._load = load
-        self._started = _connect(config)
-        self._options = _actor_options(config)
-        self._members: list[_Member] = []
-        self._loading: dict[ray.ObjectRef, _Member] = {}
-        self._lost_counts: list[dict[str, int]] = []
-        self._failed_loads = 0
-        self._fingerprint: dict[str, Any] | None = None
+        self._started = connect(config)
+        self._takes = config.pipeline.threads, gpus_per_actor(config, ray.cluster_resources())
+        self._pool = Pool(
+            1 if config.pipeline.batch_size == "auto" else self._size(),
+            self._takes,
+            self._start_actor,
+            self._end_actor,
+            max_failures=config.cluster.max_failures,
+            mixed_hardware=config.cluster.mixed_hardware,
+        )
+        self._in_work: dict[ray.ObjectRef, Member] = {}
+        self._tally = Tally()
+        self._tick_at = time.monotonic()
+        self._patient_until = self._tick_at + _PATIENCE
 
     def __enter__(self) -> Self:
-        for _ in range(_pool_size(self._config)):
-            self._hire()
+        self._pool.follow()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for member in self._members:
-            ray.kill(member.handle)
+        self._end(list(self._pool.members))
         if self._started:
             ray.shutdown()
 
     def fingerprint(self) -> dict[str, Any]:
-        """Wait for the first actor to be loaded, and return its fingerprint."""
-        patience: float | None = _PATIENCE
-        while self._fingerprint is None:
-            done, _ = ray.wait(list(self._loading), num_returns=1, timeout=patience)
-            if not done:
-                self._say_what_is_waited_for()
-                patience = None
-            for ref in done:
-                self._loaded(ref)
-        return self._fingerprint
+        """Wait for the first actor to be loaded, and return its fingerprint.
 
-    def _say_what_is_waited_for(self) -> None:
-        cpus, gpus = self._options["num_cpus"], self._options["num_gpus"]
-        tqdm.write(
-            f"no actor is loaded after {_PATIENCE:.0f} s: either the models are large or the "
-            f"cluster has no room for one ({cpus} CPU, {gpus:g} GPU); still waiting",
-            file=sys.stderr,
-        )
+        Raises:
+            SynthgenError: if it cannot be loaded.
+        """
+        while self._pool.fingerprint is None:
+            self._pool.follow()
+            for ref in self._wait():
+                self._pool.arrived(ref)
+            self._mind_the_wait()
+        return self._pool.fingerprint
+
+    def probe(self) -> int:
+        """Let the first loaded actor find its batch size; all others get it; see `Executor`."""
+        for _ in range(self._config.cluster.max_failures):
+            if (size := self._probe_once()) is not None:
+                pipeline = self._config.pipeline.model_copy(update={"batch_size": size})
+                self._config = self._config.model_copy(update={"pipeline": pipeline})
+                self._pool.resize(self._size())
+                self._pool.follow()
+                return size
+        raise RunError("actors die while they try batch sizes; set pipeline.batch_size")
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
         """Work every shard; see `Executor.run`."""
-        while self._hand_out(schedule):
+        while not schedule.done:
+            self._pool.follow()
+            self._hand_out(schedule)
             for ref in self._wait():
-                if ref in self._loading:
-                    self._loaded(ref)
-                else:
+                if ref in self._in_work:
                     self._settle(ref, schedule, on_commit)
-            on_tick(self._counts())
+                else:
+                    self._pool.arrived(ref)
+            self._tick(schedule, on_tick)
+        # A twin that is killed while it commits leaves a whole shard all the same: both write the
+        # same bytes, each file at once.
+        self._end(list(set(self._in_work.values())))
 
-    def _hire(self) -> None:
+    def _start_actor(self, avoids: Mapping[str, str]) -> Any:
+        """Ask the cluster for an actor; the only place that makes one."""
         # Ray's types know an actor's methods only where they are annotated one by one.
-        handle: Any = (
-            ray.remote(WorkerActor).options(**self._options).remote(self._config, self._load)
-        )
-        member = _Member(handle)
-        self._members.append(member)
-        self._loading[handle.load.remote()] = member
-
-    def _loaded(self, ref: ray.ObjectRef) -> None:
-        member = self._loading.pop(ref)
-        try:
-            fingerprint = ray.get(ref)
-        except RayTaskError as error:
-            raise _cause(error) from error
-        except RayActorError as error:
-            self._lost(member)
-            self._failed_loads += 1
-            if self._failed_loads > self._config.cluster.max_failures:
-                raise RunError(f"actors die while they load their models: {error}") from error
-            self._hire()
-            return
-        self._same_fingerprint(fingerprint)
-        member.ready = True
-
-    def _same_fingerprint(self, fingerprint: dict[str, Any]) -> None:
-        if self._fingerprint not in (None, fingerprint):
-            raise RunError(
-                "the nodes would make different data, their weights or package versions differ: "
-                f"{self._fingerprint} on the first, {fingerprint} on another"
+        return (
+            ray.remote(WorkerActor)
+            .options(
+                num_cpus=self._takes[0],
+                num_gpus=self._takes[1],
+                max_restarts=0,
+                max_concurrency=IN_FLIGHT + 1,
+                label_selector=dict(avoids) or None,
             )
-        self._fingerprint = fingerprint
+            .remote(self._config, self._load)
+        )
 
-    def _hand_out(self, schedule: Schedule) -> bool:
-        """Give each loaded actor its share of work; return whether any work is in flight."""
-        for depth in range(IN_FLIGHT):
-            for member in self._members:
-                if member.ready and len(member.tasks) == depth and (task := schedule.next()):
-                    ref = member.handle.work.remote(task.shard, task.isolate)
-                    member.tasks[ref] = task
-        working = any(member.tasks for member in self._members)
-        return working or (bool(self._loading) and schedule.unfinished())
+    def _end_actor(self, handle: Any) -> None:
+        """Kill an actor; the only place that ends one."""
+        ray.kill(handle)
+
+    def _size(self) -> int | None:
+        actors = self._config.cluster.actors
+        return None if actors == "auto" else actors
+
+    def _mind_the_wait(self) -> None:
+        """Say what is waited for when there has been no loaded actor for long."""
+        now = time.monotonic()
+        if any(member.ready for member in self._pool.members):
+            self._patient_until = now + _PATIENCE
+        elif now > self._patient_until:
+            self._patient_until = math.inf
+            _log.warning(
+                "no actor is loaded after %.0f s: either the models are large or the cluster has "
+                "no room for one (%d CPU, %g GPU); still waiting",
+                _PATIENCE,
+                *self._takes,
+                extra={"event": "actor_waiting"},
+            )
+
+    def _probe_once(self) -> int | None:
+        """Ask a loaded actor for its batch size; None if it died."""
+        self.fingerprint()
+        member = next((member for member in self._pool.members if member.ready), None)
+        if member is None:
+            self._pool.fingerprint = None
+            return None
+        try:
+            return ray.get(member.handle.probe.remote())
+        except RayTaskError as error:
+            raise cause(error) from error
+        except RayError as error:
+            self._pool.bury(member, error)
+            self._pool.fingerprint = None
+            return None
 
     def _wait(self) -> list[ray.ObjectRef]:
-        refs = [ref for member in self._members for ref in member.tasks]
-        done, _ = ray.wait([*refs, *self._loading], num_returns=1, timeout=1.0)
+        """Return all that is done, after a second at most."""
+        refs = [*self._in_work, *self._pool.arriving()]
+        if not refs:
+            # The cluster has no room at all, or actors died that are not replaced at once.
+            time.sleep(_TICK)
+            return []
+        ray.wait(refs, num_returns=1, timeout=_TICK)
+        done, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         return done
 
+    def _hand_out(self, schedule: Schedule) -> None:
+        """Give each loaded actor its share of the work, one task to each before a second."""
+        for in_flight in range(IN_FLIGHT):
+            # An actor that still loads would come too late for what others have only in advance.
+            kept = self._pool.loading() if in_flight else 0
+            for member in self._pool.members:
+                if schedule.waiting <= kept:
+                    break
+                if member.takes(in_flight) and (task := schedule.next(alone=not in_flight)):
+                    self._give(member, task)
+
+    def _give(self, member: Member, task: Task) -> None:
+        ref = member.handle.work.remote(task.shard, task.isolate)
+        member.tasks[ref] = task
+        self._in_work[ref] = member
+
     def _settle(self, ref: ray.ObjectRef, schedule: Schedule, on_commit: OnCommit) -> None:
-        member = next(member for member in self._members if ref in member.tasks)
+        member = self._in_work.pop(ref)
         task = member.tasks.pop(ref)
         try:
-            on_commit(ray.get(ref))
+            marker = ray.get(ref)
         except RayTaskError as error:
-            cause = _cause(error)
-            if isinstance(cause, SynthgenError):
-                raise cause from error
-            schedule.failed(task, cause)
-        except RayActorError as error:
-            schedule.failed(task, error)
-            self._bury(member, error, schedule)
+            self._raised(member, task, cause(error), schedule)
+        except RayError as error:
+            self._died(member, task, error, schedule)
+        else:
+            if schedule.finished(task):
+                on_commit(marker)
 
-    def _bury(self, member: _Member, error: RayActorError, schedule: Schedule) -> None:
-        """Give a dead actor's other tasks back and hire another in its place."""
-        for task in member.tasks.values():
-            schedule.failed(task, error)
-        self._lost(member)
-        self._hire()
+    def _raised(self, member: Member, task: Task, error: Exception, schedule: Schedule) -> None:
+        if isinstance(error, SynthgenError) and schedule.needs(task):
+            raise error
+        schedule.failed(task, error)
+        if isinstance(error, StageTimeout):
+            _log_loss(member, [task], error)
+            for other in self._take_all(member):
+                schedule.lost(other, error)
+            self._tally.keep(member)
+            self._pool.remove(member)
 
-    def _lost(self, member: _Member) -> None:
-        self._members.remove(member)
-        self._lost_counts.append(member.counts)
+    def _died(self, member: Member, task: Task, error: RayError, schedule: Schedule) -> None:
+        tasks = [task, *self._take_all(member)]
+        _log_loss(member, tasks, error)
+        self._tally.keep(member)
+        if self._pool.bury(member, error):
+            for each in tasks:
+                schedule.lost(each, error)
+        else:
+            schedule.killed(tasks, error)
 
-    def _counts(self) -> dict[str, int]:
-        for member in self._members:
-            _refresh_counts(member)
-        known = [*self._lost_counts, *(member.counts for member in self._members)]
-        return {key: sum(counts.get(key, 0) for counts in known) for key in ("judged", "accepted")}
+    def _take_all(self, member: Member) -> list[Task]:
+        """Take from an actor what it has in work."""
+        for ref in member.tasks:
+            del self._in_work[ref]
+        tasks = list(member.tasks.values())
+        member.tasks.clear()
+        return tasks
 
+    def _tick(self, schedule: Schedule, on_tick: OnTick) -> None:
+        now = time.monotonic()
+        if now < self._tick_at:
+            return
+        self._tick_at = now + _TICK
+        self._mind_the_wait()
+        if self._config.cluster.speculate:
+            self._speculate(schedule)
+        on_tick(self._tally.total(self._pool.members))
+        for member in [member for member in self._pool.members if member.died]:
+            self._bury_idle(member)
 
-def _connect(config: RunConfig) -> bool:
-    """Join the cluster that is meant; return whether this process has to leave it again."""
-    if ray.is_initialized():
-        return False
-    # A job's driver finds its cluster in RAY_ADDRESS. Without either, a local Ray of our own:
-    # ray.init() without an address may attach to somebody else's cluster.
-    address = config.cluster.address or os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address == "local":
-        options["include_dashboard"] = False
-    try:
-        ray.init(address=address, **options)
-    except ConnectionError as error:
-        raise ConfigError(f"cluster.address: no Ray cluster answers at {address!r}") from error
-    return True
+    def _bury_idle(self, member: Member) -> None:
+        """Replace an actor that died without work; with work, its tasks report the death."""
+        if member.died is not None and not member.tasks:
+            _log_loss(member, [], member.died)
+            self._tally.keep(member)
+            self._pool.bury(member, member.died)
 
+    def _speculate(self, schedule: Schedule) -> None:
+        """Let actors without work do a straggler's work again; the first to finish counts."""
+        idle = [member for member in self._pool.members if member.takes(0)]
+        for member, task in zip(idle, schedule.stragglers(len(idle)), strict=False):
+            self._give(member, task)
 
-def _actor_options(config: RunConfig) -> dict[str, Any]:
-    return {
-        "num_cpus": config.pipeline.threads,
-        "num_gpus": _gpus_per_actor(config),
-        "max_restarts": 0,
-        "max_concurrency": IN_FLIGHT + 1,
-    }
-
-
-def _gpus_per_actor(config: RunConfig) -> float:
-    if config.cluster.gpus_per_actor != "auto":
-        return config.cluster.gpus_per_actor
-    needs_model = config.pipeline.name != "procedural"
-    return 1.0 if needs_model and ray.cluster_resources().get("GPU", 0) else 0.0
-
-
-def _pool_size(config: RunConfig) -> int:
-    """Return how many actors to ask for: those of the configuration, or as many as fit now."""
-    if config.cluster.actors != "auto":
-        return config.cluster.actors
-    resources = ray.cluster_resources()
-    if gpus := _gpus_per_actor(config):
-        return max(1, int(resources.get("GPU", 0) / gpus))
-    return max(1, int(resources.get("CPU", 1) / config.pipeline.threads))
-
-
-def _cause(error: RayTaskError) -> Exception:
-    return error.cause if isinstance(error.cause, Exception) else error
+    def _end(self, members: Sequence[Member]) -> None:
+        """End actors, and see that what they had in work is over."""
+        refs = [ref for member in members for ref in member.tasks]
+        for member in members:
+            self._take_all(member)
+            self._tally.keep(member)
+            self._pool.remove(member)
+        if refs:
+            ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
 
 
-def _refresh_counts(member: _Member) -> None:
-    """Take in an actor's counts without waiting for them.
-
-    A dead actor's stay as they were: its tasks report the death, and there it is dealt with.
-    """
-    if member.counting is None and member.ready:
-        member.counting = member.handle.counts.remote()
-    if member.counting is None or not ray.wait([member.counting], timeout=0)[0]:
-        return
-    with contextlib.suppress(RayActorError):
-        member.counts = ray.get(member.counting)
-    member.counting = None
+def _log_loss(member: Member, tasks: Sequence[Task], error: Exception) -> None:
+    shards = [task.name for task in tasks]
+    _log.warning(
+        "an actor on node %s is lost with %s: %s",
+        (member.node or "unknown")[:8],
+        ", ".join(shards) or "no work",
+        " ".join(str(error).split()),
+        extra={"event": "actor_lost", "node": member.node, "shards": shards},
+    )

@@ -6,10 +6,11 @@ from typing import Any, Protocol, Self
 
 from cluster.loading import WorkerLoader, load_worker
 from cluster.schedule import Schedule, Task
+from cluster.worker import StageTimeout
 from samplers.plan import Plan
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker
-from synthgen.errors import SynthgenError
+from synthgen.errors import RunError, SynthgenError
 
 OnCommit = Callable[[ShardMarker], None]
 """Called with the marker of each shard that was committed."""
@@ -30,6 +31,14 @@ class Executor(Protocol):
 
     def fingerprint(self) -> dict[str, Any]:
         """Load what the data is a function of besides the configuration, and return it."""
+        ...
+
+    def probe(self) -> int:
+        """Find the batch size of a run whose configuration leaves it open, and go on with it.
+
+        Returns:
+            Images that are made at once, by every worker from now on.
+        """
         ...
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
@@ -60,6 +69,10 @@ class InlineExecutor:
         """Return the fingerprints of the worker's pipeline, verifier and labels."""
         return self._worker.fingerprint()
 
+    def probe(self) -> int:
+        """Let the worker find its batch size; see `Executor.probe`."""
+        return self._worker.probe()
+
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
         """Work every shard; see `Executor.run`."""
         while self._hand_out(schedule):
@@ -78,7 +91,13 @@ class InlineExecutor:
         task = self._running.pop(future)
         error = future.exception()
         if error is None:
+            schedule.finished(task)
             on_commit(future.result())
+        elif isinstance(error, StageTimeout):
+            raise RunError(
+                f"{error}; a process cannot replace itself: run again to continue, or use the "
+                "executor 'ray', which replaces what hangs"
+            ) from error
         elif isinstance(error, Exception) and not isinstance(error, SynthgenError):
             schedule.failed(task, error)
         else:

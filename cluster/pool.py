@@ -1,0 +1,234 @@
+"""The actors of a run: hired as the cluster has room, loaded, counted, let go."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from cluster.members import Member
+from cluster.nodes import Nodes
+from synthgen.errors import RunError
+
+_log = logging.getLogger(__name__)
+
+_LOOK = 5.0
+"""Time between two looks at the cluster's nodes [s]."""
+
+StartActor = Callable[[Mapping[str, str]], Any]
+"""Asks the cluster for an actor, with a label selector, and returns its handle."""
+
+EndActor = Callable[[Any], None]
+"""Kills the actor of a handle."""
+
+
+class Pool:
+    """The actors that there are, and those that were asked for.
+
+    The pool follows the cluster. With a number of actors it asks for that many, and asks again
+    whenever one is gone; with `auto` for as many as the nodes have room for at the time, so that
+    nodes that join bring actors and nodes that leave take theirs along, but never for fewer than
+    one. An actor that the cluster has no room for holds nothing back: it is a request that waits.
+    To an autoscaler the waiting requests are the demand: a number of actors is what it scales up
+    to, while `auto` asks for one node at most and takes what others bring.
+    """
+
+    def __init__(
+        self,
+        size: int | None,
+        takes: tuple[int, float],
+        start: StartActor,
+        end: EndActor,
+        *,
+        max_failures: int,
+        mixed_hardware: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make an empty pool; `follow` hires.
+
+        Args:
+            size: how many actors to ask for; None: as many as there is room for.
+            takes: CPUs and GPUs of an actor.
+            start: asks the cluster for an actor.
+            end: kills one.
+            max_failures: deaths of loading actors on one node before it gets no more.
+            mixed_hardware: whether actors may have different kinds of accelerators.
+            clock: the time [s].
+        """
+        self._size = size
+        self.members: dict[Member, None] = {}
+        self.fingerprint: dict[str, Any] | None = None
+        self._takes = takes
+        self._start = start
+        self._end = end
+        self._max_failures = max_failures
+        self._mixed_hardware = mixed_hardware
+        self._clock = clock
+        self._nodes = Nodes(clock)
+        self._arriving: dict[ray.ObjectRef, Member] = {}
+        self._failed_loads: Counter[str | None] = Counter()
+        self._look_at = self._clock()
+
+    def follow(self) -> None:
+        """Ask for the actors that are missing; cheap when called often."""
+        if self._clock() < self._look_at:
+            return
+        self._look_at = self._clock() + _LOOK
+        self._nodes.refresh()
+        self._let_go_of_outdated_requests()
+        for _ in range(self._wanted() - len(self.members)):
+            self._hire()
+
+    def resize(self, size: int | None) -> None:
+        """Ask for so many actors from now on; None: for as many as there is room for."""
+        self._size = size
+        self._look_at = self._clock()
+
+    def arriving(self) -> list[ray.ObjectRef]:
+        """Return what to wait for until every actor is placed and loaded."""
+        return list(self._arriving)
+
+    def loading(self) -> int:
+        """Return how many actors have a place in the cluster and still load."""
+        return sum(not member.ready and member.node is not None for member in self.members)
+
+    def arrived(self, ref: ray.ObjectRef) -> None:
+        """Take in one of `arriving`.
+
+        Raises:
+            SynthgenError: what the first actor raised while it loaded, if the user can mend it.
+            RunError: if an actor would make other data, or none can be loaded.
+            Exception: what the first actor raised while it loaded, otherwise.
+        """
+        member = self._arriving.pop(ref, None)
+        if member is None:
+            return
+        try:
+            answer = ray.get(ref)
+        except RayTaskError as error:
+            self._cannot_load(member, cause(error))
+        except RayError as error:
+            self._died_loading(member, error)
+        else:
+            if isinstance(answer, str):
+                member.node = answer
+                _log.info(
+                    "an actor has its place on node %s",
+                    answer[:8],
+                    extra={"event": "actor_hired", "node": answer},
+                )
+            else:
+                self._admit(member, answer)
+
+    def bury(self, member: Member, error: RayError) -> bool:
+        """Remove a dead actor, and see to another; return whether its node took it along."""
+        took = self._nodes.took(member.node, error)
+        self.remove(member)
+        return took
+
+    def remove(self, member: Member) -> None:
+        """End an actor, dead or alive, and see to another soon."""
+        self._forget(member)
+        self._look_at = self._clock()
+
+    def close(self) -> None:
+        """End every actor."""
+        for member in list(self.members):
+            self._forget(member)
+
+    def _wanted(self) -> int:
+        if self._size is not None:
+            return self._size
+        staying = sum(self._nodes.barred(member.node) for member in self.members)
+        return max(1, self._nodes.room(*self._takes) + staying)
+
+    def _hire(self) -> None:
+        avoids = self._nodes.selector()
+        member = Member(self._start(avoids), avoids)
+        self.members[member] = None
+        member.arriving = (member.handle.where.remote(), member.handle.load.remote())
+        self._arriving.update(dict.fromkeys(member.arriving, member))
+
+    def _let_go_of_outdated_requests(self) -> None:
+        """Drop waiting requests for room that has gone, or that would go where none is wanted."""
+        waiting = [member for member in self.members if member.node is None]
+        surplus = len(self.members) - self._wanted()
+        avoids = self._nodes.selector()
+        for place, member in enumerate(reversed(waiting)):
+            if place < surplus or member.avoids != avoids:
+                self._forget(member)
+
+    def _forget(self, member: Member) -> None:
+        del self.members[member]
+        for ref in member.arriving:
+            self._arriving.pop(ref, None)
+        self._end(member.handle)
+
+    def _admit(self, member: Member, fingerprint: dict[str, Any]) -> None:
+        first = self.fingerprint
+        if first is None:
+            self.fingerprint = fingerprint
+        elif not self._mixed_hardware and _other_hardware(first, fingerprint):
+            self._let_go(member, fingerprint["hardware"], first["hardware"])
+            return
+        elif _without_hardware(first) != _without_hardware(fingerprint):
+            raise RunError(
+                "the nodes would make different data, their weights or package versions differ: "
+                f"{first} on the first, {fingerprint} on another"
+            )
+        member.ready = True
+        node = (member.node or "unknown")[:8]
+        _log.info(
+            "an actor on node %s is loaded",
+            node,
+            extra={"event": "actor_loaded", "node": member.node},
+        )
+
+    def _let_go(self, member: Member, kind: str, first: str) -> None:
+        if member.node is not None:
+            self._nodes.bar(
+                member.node,
+                f"it has {kind}, the first actor {first}, and bits differ between them; "
+                "cluster.mixed_hardware: true lets it work too",
+            )
+        self.remove(member)
+
+    def _cannot_load(self, member: Member, error: Exception) -> None:
+        if self.fingerprint is None or member.node is None:
+            raise error
+        text = " ".join(str(error).split())
+        self._nodes.bar(member.node, f"loading failed there: {type(error).__name__}: {text}")
+        self._forget(member)
+
+    def _died_loading(self, member: Member, error: RayError) -> None:
+        """Remove an actor that died; the next look hires another, not at once, lest it spins."""
+        took = self._nodes.took(member.node, error)
+        self._forget(member)
+        if took:
+            return
+        self._failed_loads[member.node] += 1
+        if self._failed_loads[member.node] <= self._max_failures:
+            return
+        if member.node is not None:
+            self._nodes.bar(member.node, "actors die there while they load their models")
+        elsewhere = member.node is not None and self._nodes.room(*self._takes)
+        if not elsewhere and not any(other.ready for other in self.members):
+            text = " ".join(str(error).split())
+            raise RunError(f"actors die while they load their models: {text}")
+
+
+def cause(error: RayTaskError) -> Exception:
+    """Return what an actor's method raised, in its own type where that can travel."""
+    return error.cause if isinstance(error.cause, Exception) else error
+
+
+def _other_hardware(first: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    kinds = first.get("hardware"), other.get("hardware")
+    return None not in kinds and kinds[0] != kinds[1]
+
+
+def _without_hardware(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fingerprint.items() if key != "hardware"}

@@ -1,0 +1,202 @@
+"""Workers that stop at named moments until a test lets them go: no sleeping for luck.
+
+A moment is `<shard>:<stage>`, such as `train-00001:marker`, with the stages
+
+- `paint`: before a batch of the shard is painted,
+- `measure`: before a batch of the shard is measured,
+- `data`, `rejects`, `marker`: before that file of the shard is written,
+- `written`: after its marker was written, before the driver hears of it.
+
+A moment stops the first worker that comes to it, and no other: so what is tried again, or worked
+twice, goes through. What then happens is the test's to say:
+
+    gates = Gates(tmp_path / "gates", ["train-00001:marker"])
+    ...generate(config, "ray", load=gates.loader()) in a thread...
+    pid = gates.wait_for("train-00001:marker")     # the process that waits there
+    gates.open("train-00001:marker")               # or kill it, remove its node, leave it
+
+Processes speak through files, so workers may be actors on any node of this machine.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.worker import Worker
+from pipelines.loading import fix_arithmetic, load_source, load_verifier
+from samplers.plan import Plan
+from synthgen.config import RunConfig
+from synthgen.dataset import Storage
+from synthgen.dataset.layout import shard_of
+
+PATIENCE = 120.0
+"""Longest wait at a gate, and for one to be reached [s]."""
+
+_STAGES = {"data": "data", "rejects": "rejects", ".synthgen/shards": "marker"}
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The moments of a run at which workers stop.
+
+    Attributes:
+        folder: where processes leave their notes.
+        moments: `<shard>:<stage>`.
+    """
+
+    folder: Path
+    moments: Sequence[str]
+
+    def loader(self, prepare: Callable[[], object] | None = None) -> "HeldLoader":
+        """Return what loads workers that stop here.
+
+        Args:
+            prepare: called in each worker's process before anything is loaded.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return HeldLoader(self, prepare)
+
+    def pass_by(self, moment: str) -> None:
+        """Stop where this is the first to come to one of the moments."""
+        if moment not in self.moments or not self._first(moment):
+            return
+        wait_until((self.folder / f"{moment}.open").exists, f"{moment} to be opened")
+
+    def wait_for(self, moment: str) -> int:
+        """Wait until a worker stands at a moment; return its process id."""
+        reached = self.folder / f"{moment}.reached"
+        wait_until(reached.exists, f"a worker at {moment}")
+        return json.loads(reached.read_text())
+
+    def open(self, moment: str) -> None:
+        """Let the worker at a moment go on."""
+        (self.folder / f"{moment}.open").touch()
+
+    def _first(self, moment: str) -> bool:
+        note = self.folder / f".{moment}.{os.getpid()}.{threading.get_ident()}"
+        note.write_text(json.dumps(os.getpid()))
+        try:
+            os.link(note, self.folder / f"{moment}.reached")
+        except FileExistsError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class HeldLoader:
+    """Loads a configuration's worker, with gates in its way; on the CPU."""
+
+    gates: Gates
+    prepare: Callable[[], object] | None = None
+
+    def __call__(self, config: RunConfig, plan: Plan) -> Worker:
+        """Load a worker."""
+        if self.prepare is not None:
+            self.prepare()
+        fix_arithmetic(config.pipeline.threads)
+        source = HeldSource(load_source(config.pipeline, "cpu"), self.gates, config)
+        verifier = HeldVerifier(load_verifier(config.verify, "cpu"), self.gates, source)
+        storage = HeldStorage(config.output.path, self.gates)
+        return Worker(config, plan, source, verifier, storage)
+
+
+class HeldSource:
+    """An image source that passes the gates `paint`."""
+
+    def __init__(self, source, gates, config):
+        self.name = source.name
+        self.fingerprint = source.fingerprint
+        self.painted = {}
+        self._source, self._gates = source, gates
+        self._shard_size = config.output.shard_size
+
+    def paint(self, attempts):
+        """Paint a batch."""
+        spec = attempts[0].spec
+        shard = f"{spec.split}-{spec.position // self._shard_size:05d}"
+        self._gates.pass_by(f"{shard}:paint")
+        images = self._source.paint(attempts)
+        self.painted.update({id(image): (image, shard) for image in images})
+        return images
+
+
+class HeldVerifier:
+    """A verifier that passes the gates `measure`."""
+
+    def __init__(self, verifier, gates, source):
+        self.name = verifier.name
+        self.fingerprint = verifier.fingerprint
+        self._verifier, self._gates, self._source = verifier, gates, source
+
+    def measure(self, images):
+        """Measure a batch."""
+        shards = {self._source.painted[id(image)][1] for image in images}
+        for shard in sorted(shards):
+            self._gates.pass_by(f"{shard}:measure")
+        return self._verifier.measure(images)
+
+
+class HeldStorage(Storage):
+    """A storage that passes the gates `data`, `rejects`, `marker` and `written`."""
+
+    def __init__(self, url, gates):
+        super().__init__(url)
+        self._gates = gates
+
+    def write(self, name, data):
+        """Write a file."""
+        key = shard_of(name)
+        if key is None:
+            super().write(name, data)
+            return
+        shard, stage = f"{key[0]}-{key[1]:05d}", _STAGES[name.rpartition("/")[0]]
+        self._gates.pass_by(f"{shard}:{stage}")
+        super().write(name, data)
+        if stage == "marker":
+            self._gates.pass_by(f"{shard}:written")
+
+
+def wait_until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait until a condition holds.
+
+    Raises:
+        TimeoutError: if it takes longer than `patience` [s].
+    """
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience:g} s for {what}")
+        time.sleep(0.02)
+
+
+def run_in_thread(work: Callable[[], object]) -> Callable[[], object]:
+    """Begin work in a thread; return what waits for its result, or raises what it raised."""
+    box: dict[str, object] = {}
+
+    def keep() -> None:
+        try:
+            box["result"] = work()
+        except BaseException as error:
+            box["error"] = error
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+
+    def result() -> object:
+        thread.join(PATIENCE)
+        if thread.is_alive():
+            raise TimeoutError(f"the work is not done after {PATIENCE:g} s")
+        if "error" in box:
+            raise box["error"]
+        return box["result"]
+
+    return result
+
+
+def moments(shards: Iterable[str], stage: str) -> list[str]:
+    """Return a stage's moment of each of some shards."""
+    return [f"{shard}:{stage}" for shard in shards]
