@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from synthgen.dataset import ShardMarker
+from synthgen.dataset.markers import ShardMarker
 
 STAGES = ("paint", "measure", "encode", "write")
 """Stages that a worker is busy with, in the order in which an image goes through them."""

@@ -1,0 +1,216 @@
+"""How far a run is, from its markers alone: from any machine, while it goes on or afterwards."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from samplers.partition import Partition
+from samplers.priors import build_prior
+from samplers.series import build_series
+from synthgen.config import RunConfig
+from synthgen.dataset import ShardMarker, Storage, read_record
+from synthgen.dataset.markers import MarkerReader
+from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.report.heart import Heart, HeartReader
+from synthgen.report.stored import stored_config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How far a run is. Only whole shards count.
+
+    Attributes:
+        url: where the dataset lies.
+        name: name of the run.
+        samples: samples asked for.
+        rows: samples that have an image.
+        accepted: those of them whose image keeps the policy.
+        missing: samples that found no accepted image.
+        shards: shards of the run.
+        whole_shards: those that are whole.
+        attempts: images made.
+        rejected: reason → images that missed the policy.
+        errors: samples whose image could not be made.
+        hardware: kinds of accelerator that made them, where markers tell.
+        pace: how fast they were made; None if no marker tells.
+        since_last: time since the last shard, by this machine's clock; None as `pace` [s].
+        heart: what is heard of the run's driver; None if nobody holds the run.
+        cost_per_hour: cost of an hour of one worker; None if it is not known.
+    """
+
+    url: str
+    name: str
+    samples: int
+    rows: int
+    accepted: int
+    missing: int
+    shards: int
+    whole_shards: int
+    attempts: int
+    rejected: Mapping[str, int]
+    errors: int
+    hardware: tuple[str, ...]
+    pace: Pace | None
+    since_last: float | None
+    heart: Heart | None
+    cost_per_hour: float | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.whole_shards == self.shards
+
+    @property
+    def running(self) -> bool:
+        """Whether the run is known to go on."""
+        return not self.whole and self.heart is not None and self.heart.beats is True
+
+    @property
+    def acceptance(self) -> float | None:
+        """Share of the images that keep the policy; None before the first."""
+        return self.accepted / self.attempts if self.attempts else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time until the run is whole at the speed of the last shards; None if it stands [s]."""
+        if not self.running or self.pace is None:
+            return None
+        return (self.samples - self.rows - self.missing) / self.pace.recent.samples
+
+    @property
+    def cost_per_thousand(self) -> float | None:
+        """Cost of a thousand accepted images; None if it is not known."""
+        if self.cost_per_hour is None or self.pace is None or not self.accepted:
+            return None
+        return self.cost_per_hour * self.pace.worker_seconds / 3600 / self.accepted * 1000
+
+
+def read_status(url: str, cost_per_hour: float | None = None) -> Status:
+    """Read how far a run is.
+
+    Args:
+        url: folder or URL of its dataset.
+        cost_per_hour: what an hour of one worker costs; None: what the configuration says.
+
+    Raises:
+        DatasetError: if there is no dataset, or it is corrupt.
+        ConfigError: if the stored configuration cannot be read.
+    """
+    return StatusReader(url, cost_per_hour).read()
+
+
+def watch_status(
+    url: str,
+    cost_per_hour: float | None,
+    show: Callable[[Status], None],
+    every: float = 5.0,
+) -> None:
+    """Show how far a run is, again and again, until it is whole.
+
+    Args:
+        url: folder or URL of its dataset.
+        cost_per_hour: as for `read_status`.
+        show: called with each status.
+        every: time between two looks [s].
+
+    Raises:
+        DatasetError: as `read_status`.
+        ConfigError: as `read_status`.
+    """
+    reader = StatusReader(url, cost_per_hour)
+    while not _shown(reader.read(), show).whole:
+        time.sleep(every)
+
+
+class StatusReader:
+    """Reads a run's status again and again, and each marker once."""
+
+    def __init__(
+        self, url: str, cost_per_hour: float | None = None, storage: Storage | None = None
+    ) -> None:
+        """Open a dataset; see `read_status`.
+
+        Args:
+            url: folder or URL of the dataset.
+            cost_per_hour: what an hour of one worker costs; None: what the configuration says.
+            storage: how it is read; None: as its URL says.
+        """
+        self._storage = storage or Storage(url)
+        read_record(self._storage)
+        self._config = stored_config(self._storage)
+        self._markers = MarkerReader(self._storage)
+        self._heart = HeartReader(self._storage)
+        self._cost = cost_per_hour or self._config.cluster.cost_per_hour
+
+    def read(self) -> Status:
+        """Read how far the run is now.
+
+        Raises:
+            DatasetError: if the record or a marker is missing or corrupt.
+        """
+        record = read_record(self._storage)
+        markers = list(self._markers.read().values())
+        pace = measure_pace(markers)
+        cut = _Cut(self._config, record.samples)
+        rejected: Counter[str] = Counter()
+        for marker in markers:
+            rejected.update(marker.rejected)
+        return Status(
+            url=self._storage.url,
+            name=self._config.name,
+            samples=record.samples,
+            rows=sum(marker.rows for marker in markers),
+            accepted=sum(marker.accepted for marker in markers),
+            missing=sum(len(marker.missing) for marker in markers),
+            shards=cut.shards(),
+            whole_shards=sum(cut.is_whole(marker) for marker in markers),
+            attempts=sum(marker.attempts for marker in markers),
+            rejected=dict(rejected),
+            errors=sum(marker.errors for marker in markers),
+            hardware=_hardware(markers),
+            pace=pace,
+            since_last=None if pace is None else (datetime.now(UTC) - pace.last).total_seconds(),
+            heart=self._heart.read(),
+            cost_per_hour=self._cost,
+        )
+
+
+def _shown(status: Status, show: Callable[[Status], None]) -> Status:
+    show(status)
+    return status
+
+
+class _Cut:
+    """How a run is cut into shards.
+
+    The plan says it too, but building one needs label files and stores of faces, which may not be
+    on this machine.
+    """
+
+    def __init__(self, config: RunConfig, samples: int) -> None:
+        partition = Partition.build(config.output.split_shares(), _series_size(config))
+        self._size = config.output.shard_size
+        self._splits = {split: partition.size(split, samples) for split in partition.members}
+
+    def shards(self) -> int:
+        return sum(math.ceil(samples / self._size) for samples in self._splits.values())
+
+    def is_whole(self, marker: ShardMarker) -> bool:
+        """Tell whether a shard is as large as the plan asks: one of a shorter run may not be."""
+        return marker.stop == min(marker.start + self._size, self._splits[marker.split])
+
+
+def _series_size(config: RunConfig) -> int:
+    """Return how many samples show one identity; only for a grid the prior must say it."""
+    asked = config.identities.expressions_per_identity
+    if asked != "grid":
+        return asked + config.identities.neutral_image
+    prior = build_prior(config.expressions)
+    return build_series(config.identities, config.expressions, prior).size
+
+
+def _hardware(markers: Collection[ShardMarker]) -> tuple[str, ...]:
+    return tuple(sorted({marker.hardware for marker in markers if marker.hardware}))
