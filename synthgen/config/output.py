@@ -34,6 +34,16 @@ class OutputConfig(Section):
         description="Share of identities of each split (0, 1], in steps of 0.001; the sum is 1.",
     )
 
+    @field_validator("path")
+    @classmethod
+    def _can_be_written(cls, path: str) -> str:
+        if path.startswith("hf://"):
+            raise ValueError(
+                f"{path} cannot be written shard by shard; choose a folder, s3:// or gs://, and "
+                "push the finished dataset to the Hub"
+            )
+        return path
+
     @field_validator("splits")
     @classmethod
     def _shares_add_up(cls, splits: dict[str, float]) -> dict[str, float]:

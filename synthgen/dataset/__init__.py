@@ -4,9 +4,11 @@ from synthgen.dataset.card import render_card, write_card
 from synthgen.dataset.inspection import Inspection, inspect_dataset
 from synthgen.dataset.inspection_text import describe_inspection
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.lease import Lease
 from synthgen.dataset.lookup import find_sample
 from synthgen.dataset.markers import FileStamp, ShardMarker, read_markers
-from synthgen.dataset.opening import ShardRange, check_output, open_run
+from synthgen.dataset.opening import ShardRange, check_output, open_run, remove_leftovers
+from synthgen.dataset.patience import Patience
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
 from synthgen.dataset.sheet import contact_sheet, encode_png
@@ -17,6 +19,8 @@ __all__ = [
     "AUStatistics",
     "FileStamp",
     "Inspection",
+    "Lease",
+    "Patience",
     "RunRecord",
     "ShardKey",
     "ShardMarker",
@@ -35,6 +39,7 @@ __all__ = [
     "read_markers",
     "read_record",
     "read_statistics",
+    "remove_leftovers",
     "render_card",
     "verify_shard",
     "write_card",

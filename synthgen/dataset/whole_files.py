@@ -61,13 +61,10 @@ def put_instead(filesystem: AbstractFileSystem, path: str, old: bytes, data: byt
         FileExistsError: if it holds something else than `old`, or is gone.
         Exception: whatever else the store raises.
     """
-    try:
-        if is_local(filesystem):
-            _put_locally(Path(path), data, old)
-        else:
-            _put_remotely(filesystem, path, old, data)
-    except FileNotFoundError as error:
-        raise FileExistsError(path) from error
+    if is_local(filesystem):
+        _put_locally(Path(path), data, old)
+    else:
+        _put_remotely(filesystem, path, old, data)
 
 
 def remove(filesystem: AbstractFileSystem, path: str) -> None:
@@ -87,10 +84,14 @@ def _protocols(filesystem: AbstractFileSystem) -> set[str]:
 
 def _put_remotely(filesystem: AbstractFileSystem, path: str, old: bytes, data: bytes) -> None:
     condition: dict[str, Any] = {}
-    if "s3" in _protocols(filesystem):
-        filesystem.invalidate_cache()
-        condition = {"IfMatch": filesystem.info(path)["ETag"]}
-    if filesystem.cat_file(path) != old:
+    filesystem.invalidate_cache()
+    try:
+        if "s3" in _protocols(filesystem):
+            condition = {"IfMatch": filesystem.info(path)["ETag"]}
+        found = filesystem.cat_file(path)
+    except FileNotFoundError as error:
+        raise FileExistsError(path) from error
+    if found != old:
         raise FileExistsError(path)
     _offered_or_plain(filesystem, path, data, condition)
 
@@ -111,8 +112,8 @@ def _offered_or_plain(
 
 def _is_refused(error: OSError) -> bool:
     """Tell whether S3 says that a condition does not hold; s3fs knows but one of the two."""
-    response = getattr(error.__cause__, "response", {})
-    return response.get("Error", {}).get("Code") == "PreconditionFailed"
+    response = getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in ("PreconditionFailed", "NoSuchKey")
 
 
 def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
@@ -120,7 +121,7 @@ def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
     temporary = final.parent / layout.temporary_file(final.name, secrets.token_hex(8))
     try:
         _write(temporary, data)
-        if old is not None and final.read_bytes() != old:
+        if old is not None and not (final.exists() and final.read_bytes() == old):
             raise FileExistsError(final)
         temporary.replace(final)
     except BaseException:
