@@ -3,9 +3,15 @@
 import subprocess
 from pathlib import Path
 
+REVISION_FILE = "revision.txt"
+"""File beside this module in code that was packed for a job: the revision that it came from."""
+
 
 def git_revision() -> str | None:
-    """Return the revision of the checkout that this code runs from; None outside of one."""
+    """Return the revision of the checkout that this code, or what it was packed from, is of."""
+    packed = Path(__file__).with_name(REVISION_FILE)
+    if packed.is_file():
+        return packed.read_text() or None
     # Installed below somebody else's checkout, this file is there but not tracked.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     return _git("rev-parse", "HEAD") if tracked else None

@@ -1,0 +1,59 @@
+"""Reach the dashboard of a Ray cluster, which takes jobs."""
+
+import logging
+import os
+from typing import Any
+
+from synthgen.errors import ConfigError
+
+
+def connect(address: str) -> Any:
+    """Return Ray's client for the jobs of a cluster.
+
+    Where the cluster asks for a token, Ray takes it from `RAY_AUTH_TOKEN`, from the file that
+    `RAY_AUTH_TOKEN_PATH` names, or from `~/.ray/auth_token`, given `RAY_AUTH_MODE=token`.
+
+    Args:
+        address: the dashboard, such as `http://head:8265`.
+
+    Raises:
+        ConfigError: if nothing answers there, or the token is missing or wrong.
+    """
+    if not address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"--address {address!r} is no dashboard; jobs go to one such as http://head:8265"
+        )
+    # Ray prefers this to its own argument, and RAY_ADDRESS to both.
+    os.environ["RAY_API_SERVER_ADDRESS"] = address
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    _quiet()
+
+    try:
+        return JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise ConfigError(refused(address)) from error
+    except (ConnectionError, RuntimeError) as error:
+        raise ConfigError(
+            f"--address: no Ray dashboard answers at {address}; the head node prints its address, "
+            "and needs --dashboard-host=0.0.0.0 to be reached from elsewhere"
+        ) from error
+
+
+def _quiet() -> None:
+    """Keep Ray from telling of each request, and of files that are large on purpose."""
+    for name in (
+        "ray.dashboard.modules.dashboard_sdk",
+        "ray.dashboard.modules.job.sdk",
+        "ray._private.runtime_env.packaging",
+    ):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def refused(address: str) -> str:
+    """Say how to show a token."""
+    return (
+        f"{address} asks for a token, and what it got is missing or wrong; set RAY_AUTH_MODE=token "
+        "and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+    )

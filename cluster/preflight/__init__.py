@@ -1,0 +1,8 @@
+"""Before a run: what is missing on each node, and what the run will take."""
+
+from cluster.preflight.checks import Report, check_before_run, preflight
+from cluster.preflight.findings import problems
+from cluster.preflight.joining import joined
+from cluster.preflight.text import describe
+
+__all__ = ["Report", "check_before_run", "describe", "joined", "preflight", "problems"]

@@ -1,0 +1,124 @@
+"""The preflight: everything that is looked at, and what is made of it."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from cluster.anchoring import anchored
+from cluster.preflight.earlier import read_earlier
+from cluster.preflight.estimate import Estimate, estimate
+from cluster.preflight.findings import Finding, once, problem, raise_problems, warnings
+from cluster.preflight.measure import measure
+from cluster.preflight.node_findings import find_in_nodes, find_room_for
+from cluster.preflight.nodes import Node, cluster_nodes, this_node
+from cluster.preflight.probe import Probe
+from pipelines.loading import check_pipeline
+from samplers.plan import build_plan
+from synthgen.config import RunConfig
+from synthgen.dataset import Storage, check_output
+from synthgen.errors import SynthgenError
+
+_log = logging.getLogger(__name__)
+
+_QUICK_PATIENCE = 20.0
+"""Time for the nodes to answer before a run begins all the same [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a preflight found.
+
+    Attributes:
+        config: the run.
+        nodes: the machines that it would work on.
+        estimate: what it will take; None where its plan or its output cannot be read.
+        findings: problems and warnings.
+    """
+
+    config: RunConfig
+    nodes: Sequence[Node]
+    estimate: Estimate | None
+    findings: Sequence[Finding]
+
+
+def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Report:
+    """Look at everything that a run needs; nothing is left behind, and nothing is fetched.
+
+    Args:
+        config: the run.
+        cluster: whether to look at the nodes of the cluster that this process has joined, or at
+            this machine.
+        measured: whether to measure a worker on a few batches.
+    """
+    run = anchored(config)
+    nodes = cluster_nodes(run) if cluster else this_node(run)
+    findings = [*_before(run), *find_in_nodes(run, nodes, _driver(nodes))]
+    took, found = _estimated(run, nodes, measured and not findings, cluster)
+    room = find_room_for(run, nodes, None if took is None else _most(took))
+    return Report(config, nodes, took, once([*findings, *found, *room]))
+
+
+def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> None:
+    """Look at the machines of a run that begins; warnings are logged.
+
+    Args:
+        config: the run; with Ray, its paths must not depend on the working folder.
+        executor: `ray`: this process has joined the cluster; `inline`: this machine is looked at.
+
+    Raises:
+        SynthgenError: if a node lacks what the run needs.
+    """
+    on_ray = executor == "ray"
+    nodes = cluster_nodes(config, _QUICK_PATIENCE) if on_ray else this_node(config)
+    nodes = [node for node in nodes if node.probe is not None]
+    findings = find_in_nodes(config, nodes, _driver(nodes))
+    findings += find_room_for(config, nodes, _most(estimate(config, nodes)))
+    raise_problems(once(findings))
+    for finding in warnings(once(findings)):
+        _log.warning(finding.text, extra={"event": "preflight_warning"})
+
+
+def _before(config: RunConfig) -> list[Finding]:
+    """Find what is wrong with the plan, the pipeline's values and the output's content."""
+    storage = Storage(config.output.path)
+    checks: list[Callable[[], object]] = [
+        lambda: build_plan(config),
+        lambda: check_pipeline(config),
+        lambda: check_output(storage, config.identity(), config.samples),
+    ]
+    found: list[Finding] = []
+    for check in checks:
+        with _collecting(found):
+            check()
+    return found
+
+
+def _estimated(
+    config: RunConfig, nodes: Sequence[Node], measured: bool, cluster: bool
+) -> tuple[Estimate | None, list[Finding]]:
+    found: list[Finding] = []
+    with _collecting(found):
+        earlier = read_earlier(config.output.path)
+        told = measure(config, cluster) if measured else None
+        return estimate(config, nodes, earlier, told), found
+    return None, found
+
+
+@contextmanager
+def _collecting(found: list[Finding]) -> Iterator[None]:
+    try:
+        yield
+    except SynthgenError as error:
+        found.append(problem(str(error), type(error)))
+
+
+def _driver(nodes: Sequence[Node]) -> Probe:
+    """Return what was found where this process runs."""
+    return next(node.probe for node in nodes if node.probe and node.here)
+
+
+def _most(took: Estimate) -> int | None:
+    """Return the most that is still to be written, where it is known better than as a bound."""
+    return None if took.row is None or took.row.bound else int(took.bytes or 0)

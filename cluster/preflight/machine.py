@@ -1,0 +1,131 @@
+"""What this machine has: GPUs, memory, package versions. Loads neither torch nor Ray."""
+
+import platform
+import runpy
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from synthgen import __version__
+
+PACKAGES = (
+    "diffusers", "numpy", "peft", "pillow", "pyarrow", "ray", "safetensors", "scipy", "torch",
+    "transformers",
+)  # fmt: skip
+"""Packages whose versions are compared between nodes, besides Python and synthgen."""
+
+MIB = 1 << 20
+
+_SECONDS = 20.0
+"""Patience with nvidia-smi [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU.
+
+    Attributes:
+        name: its kind.
+        total: its memory [bytes].
+        free: what nobody uses of it [bytes].
+    """
+
+    name: str
+    total: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine has.
+
+    Attributes:
+        host: its name.
+        gpus: those that the driver shows; none where there is no NVIDIA driver.
+        memory: main memory that is free for processes [bytes]; None where it is not known.
+        versions: package → version; `absent` where it is not installed.
+        cuda: version of CUDA (or ROCm) that torch is built for; None: a torch for CPUs alone.
+    """
+
+    host: str
+    gpus: tuple[Gpu, ...]
+    memory: int | None
+    versions: Mapping[str, str]
+    cuda: str | None
+
+
+def this_machine() -> Machine:
+    """Look at this machine."""
+    return Machine(socket.gethostname(), _gpus(), _free_memory(), _versions(), _cuda_of_torch())
+
+
+def _gpus() -> tuple[Gpu, ...]:
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return ()
+    query = ["--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            [command, *query], capture_output=True, text=True, timeout=_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()  # a driver that does not answer: torch sees no GPU either
+    return parse_gpus(done.stdout)
+
+
+def parse_gpus(text: str) -> tuple[Gpu, ...]:
+    """Read nvidia-smi's table of name, total and free memory [MiB]; other lines are left out."""
+    rows = [[cell.strip() for cell in line.rsplit(",", 2)] for line in text.splitlines()]
+    return tuple(
+        Gpu(name, int(total) * MIB, int(free) * MIB)
+        for name, total, free in (row for row in rows if len(row) == 3)
+        if total.isdecimal() and free.isdecimal()
+    )
+
+
+def _free_memory() -> int | None:
+    """Return what the machine and the container, whichever is less, have left."""
+    left = [value for value in (_available(Path("/proc/meminfo")), _container_left()) if value]
+    return min(left, default=None)
+
+
+def _available(file: Path) -> int | None:
+    if not file.is_file():
+        return None
+    for line in file.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _container_left(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    limit, used = folder / "memory.max", folder / "memory.current"
+    if not (limit.is_file() and used.is_file()):
+        return None
+    most = limit.read_text().strip()
+    return int(most) - int(used.read_text()) if most.isdecimal() else None
+
+
+def _versions() -> dict[str, str]:
+    own = {"python": platform.python_version(), "synthgen": __version__}
+    return own | {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def _cuda_of_torch() -> str | None:
+    """Read what torch is built for from its version file: importing it takes seconds."""
+    spec = util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    said = runpy.run_path(str(Path(spec.origin).parent / "version.py"))
+    return said.get("cuda") or said.get("hip")

@@ -1,0 +1,88 @@
+"""A quick measurement: the run's own pipeline and verifier on a few batches. Loads torch."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cluster.loading import load_worker
+from cluster.preflight.measure_result import Measured
+from cluster.resources import gpus_per_actor
+from cluster.rows import encode_image
+from cluster.worker import Worker
+from samplers.plan import Plan, build_plan
+from samplers.spec import Attempt
+from synthgen.config import RunConfig
+
+_BATCHES = 2
+"""Batches that are timed, after one that is not."""
+
+
+def measure(config: RunConfig, cluster: bool) -> Measured:
+    """Measure here, or on a node of the cluster that this process has joined.
+
+    Raises:
+        SynthgenError: if the worker cannot be loaded.
+    """
+    if not cluster:
+        return measure_here(config)
+    import ray
+
+    resources = {
+        "num_cpus": config.pipeline.threads,
+        "num_gpus": gpus_per_actor(config, ray.cluster_resources()),
+    }
+    remote: Any = ray.remote(measure_here)
+    try:
+        return ray.get(remote.options(max_retries=0, **resources).remote(config))
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+
+
+def measure_here(config: RunConfig) -> Measured:
+    """Paint and judge three batches in this process; nothing is written.
+
+    On a GPU, judging goes on while the next batch is painted, and the slower of both counts; on a
+    CPU they share the core.
+    """
+    import torch
+
+    plan = build_plan(config)
+    worker = load_worker(config, plan)
+    size = _batch_size(config, worker)
+    worker.judge(batch := _batch(plan, size, 0), worker.paint(batch))
+    painting = judging = 0.0
+    outcomes, encoded = [], []
+    for number in range(1, _BATCHES + 1):
+        batch = _batch(plan, size, number)
+        seconds, images = _timed(lambda batch=batch: worker.paint(batch))
+        painting += seconds
+        seconds, found = _timed(lambda batch=batch, images=images: worker.judge(batch, images))
+        judging += seconds
+        outcomes += found
+        encoded += [len(encode_image(image, config.output.image_format)) for image in images]
+    on_gpu = torch.cuda.is_available()
+    return Measured(
+        rate=len(outcomes) / (max(painting, judging) if on_gpu else painting + judging),
+        images=len(outcomes),
+        accepted=sum(outcome.reject is None for outcome in outcomes),
+        bytes=sum(encoded) / len(encoded),
+        hardware=torch.cuda.get_device_name() if on_gpu else "CPU",
+        memory=torch.cuda.max_memory_allocated() if on_gpu else None,
+    )
+
+
+def _batch_size(config: RunConfig, worker: Worker) -> int:
+    size = config.pipeline.batch_size
+    return size if isinstance(size, int) else worker.probe()
+
+
+def _batch(plan: Plan, size: int, number: int) -> list[Attempt]:
+    """Return first attempts at the samples of a batch; a small run's come again."""
+    places = range(number * size, (number + 1) * size)
+    return [plan.attempt(plan.sample(place % plan.samples), 0) for place in places]
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    done = work()
+    return time.perf_counter() - started, done
