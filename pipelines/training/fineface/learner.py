@@ -66,8 +66,10 @@ class FineFaceLearner(Learner):
         return au_error(read_guess(self._reader, guess), aus, guess.signal)
 
     def _painted(self, batch: LatentBatch, steps: int) -> Tensor:
+        text = self._text(batch.input_ids)
+
         def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-            return self.predict(noisy, timesteps, batch.input_ids, batch.aus)
+            return self._predict(noisy, timesteps, text, batch.aus)
 
         guess = painted_guess(predict, self._base.scheduler, batch.latents, steps)
         return self._read(guess, batch.aus)
@@ -87,13 +89,17 @@ class FineFaceLearner(Learner):
             input_ids: tokens of the captions.
             aus: AU intensities [0–5].
         """
+        return self._predict(noisy, timesteps, self._text(input_ids), aus)
+
+    def _text(self, input_ids: Int[Tensor, "B L"]) -> Tensor:
+        with self.autocast(), torch.no_grad():
+            return self._base.text_encoder(input_ids).last_hidden_state
+
+    def _predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor, aus: Tensor) -> Tensor:
         unet, adapter = self._base.unet, self._adapter
         vectors = adapter(aus)  # in float32: bfloat16 would round intensities
-        with self.autocast():
-            with torch.no_grad():
-                text = self._base.text_encoder(input_ids).last_hidden_state
-            with unfused_lora(unet, adapter), au_branch(unet, vectors):
-                return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
+        with self.autocast(), unfused_lora(unet, adapter), au_branch(unet, vectors):
+            return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
 
 
 def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AUAdapter:
