@@ -5,8 +5,9 @@ written, the older first. A round paints each sample that has no accepted image;
 when its last batch is judged; after the last, the shard is written and the driver told. The driver
 goes round a loop: it waits until something is done, takes in all that is, hands out, a task to
 each free GPU before a second, and starts over; a turn costs a fixed time and one for each GPU, a
-shard its own, and once a second it asks each GPU how far it is. When every shard is handed out, those that take much longer than the median are
-given to idle GPUs a second time, and the first to finish counts.
+shard its own, and once a second it asks each GPU how far it is. When every shard is handed out,
+those that take much longer than the median are given to idle GPUs a second time, and the first to
+finish counts.
 """
 
 import heapq
