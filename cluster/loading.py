@@ -14,7 +14,7 @@ from pipelines.loading import (
     pick_device,
 )
 from samplers.plan import Plan
-from synthgen.config import RunConfig
+from synthgen.config import FaceIdConfig, FineFaceConfig, PipelineConfig, RunConfig
 from synthgen.dataset import Storage
 
 WorkerLoader = Callable[[RunConfig, Plan], Worker]
@@ -24,6 +24,8 @@ WorkerLoader = Callable[[RunConfig, Plan], Worker]
 def load_worker(config: RunConfig, plan: Plan) -> Worker:
     """Load the pipeline and the verifier of a configuration on this process's device.
 
+    What is compiled is compiled here; where the batch size is yet to be found, by `Worker.probe`.
+
     Raises:
         SynthgenError: if the configuration, weights or an optional package do not serve.
     """
@@ -32,7 +34,7 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     device = pick_device()
     source = load_source(config.pipeline, device)
     check_spec(source, plan.sample(0))
-    return Worker(
+    worker = Worker(
         config,
         plan,
         source,
@@ -41,6 +43,13 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
         _load_identities(config, plan, device),
         hardware=hardware_kind(device),
     )
+    if _compiles(config.pipeline) and config.pipeline.batch_size != "auto":
+        worker.warm_up()
+    return worker
+
+
+def _compiles(config: PipelineConfig) -> bool:
+    return isinstance(config, FineFaceConfig | FaceIdConfig) and config.compile
 
 
 def _load_identities(config: RunConfig, plan: Plan, device: str) -> IdentityVerifier | None:

@@ -1,45 +1,45 @@
 """One shard from its specs to its committed file; knows no Ray."""
 
-import contextlib
 import logging
 import os
 import socket
 import threading
-import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 from PIL.Image import Image
 
+from cluster.batch_size import frozen
+from cluster.judging import Judge
+from cluster.logs import about
+from cluster.memory import naming_batch_size
+from cluster.metrics import Metrics
+from cluster.painting import Painter
+from cluster.probing import probe_batch_size
 from cluster.records import dataset_schema
 from cluster.rounds import Outcome, ShardRounds
-from cluster.rows import encode_image, make_reject, make_row
-from pipelines.faceid.measurement import NOBODY, IdentityMeasurement, judge_identity
+from cluster.stages import StageTimeout, StageTimes
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import ImageSource, Verifier
-from pipelines.policy import Verdict, judge
 from samplers.plan import Plan
 from samplers.spec import Attempt, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.dataset.markers import now
-from synthgen.errors import RunError, SynthgenError
+from synthgen.errors import SynthgenError
 from synthgen.schema import Reject
 
-_log = logging.getLogger(__name__)
+__all__ = ["StageTimeout", "Worker"]
 
-Seconds = defaultdict[str, float]
-"""Seconds spent in each stage."""
+_log = logging.getLogger(__name__)
 
 _AHEAD = 2
 """Batches painted but not yet judged, at most: a slow verifier must not fill the memory."""
 
-
-class StageTimeout(RuntimeError):  # noqa: N818 - as `queue.Empty`: what happened, not a defect
-    """A stage of the work hangs: its process is of no more use and has to be replaced."""
+_PASSED_ON = (SynthgenError, StageTimeout)
+"""What no sample is to blame for: it is raised also where samples are made one by one."""
 
 
 class Worker:
@@ -47,6 +47,15 @@ class Worker:
 
     `work` may run in several threads at once: painting and measuring are done by one thread at a
     time, so that the accelerator goes on with the next shard while this one is judged and written.
+
+    Args:
+        config: the configuration.
+        plan: the run.
+        source: what paints.
+        verifier: what measures AUs.
+        storage: where the dataset goes.
+        identities: what compares people; None where that is not asked for.
+        hardware: kind of the device that it computes on; see `hardware_kind`.
     """
 
     def __init__(
@@ -68,14 +77,45 @@ class Worker:
         self._storage = storage
         self._hardware = hardware
         self._schema = dataset_schema(config, plan)
-        self._painting = threading.Lock()
-        self._measuring = threading.Lock()
+        self._metrics = Metrics(config.name)
+        self._judge = Judge(config, source.name, verifier, identities, self._metrics)
+        self._painter = Painter(source)
+        self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._stopped = False
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch.
+
+        Raises:
+            ConfigError: if it is 'auto' and was not probed.
+        """
+        return self._config.pipeline.fixed_batch_size
+
+    def probe(self) -> int:
+        """Find the batch size that serves this device, work with it from now on, and return it.
+
+        Raises:
+            RunError: if the device's memory does not suffice for one image.
+        """
+        gpus = self._config.cluster.gpus_per_actor
+        share = 1.0 if gpus == "auto" or gpus == 0 else gpus
+        with naming_batch_size(1, "make"):
+            size = probe_batch_size(self._source, self._verifier, self._plan, share)
+        self._config = frozen(self._config, size)
+        return size
+
+    def warm_up(self) -> None:
+        """Paint a batch that is thrown away, so that what is compiled is ready when work comes.
+
+        An actor counts as loaded after it: compiling takes minutes, in which the driver gives work
+        to others.
+        """
+        self.paint([self._plan.attempt(self._plan.sample(0), 0)])
 
     def stop(self) -> None:
         """Let every shard in work end at its next batch, uncommitted."""
-        self._stopped = True
+        self._painter.stop()
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the data is a function of besides the configuration.
@@ -95,6 +135,7 @@ class Worker:
 
     def counts(self) -> dict[str, int]:
         """Return how many images were `accepted` and `judged` so far, failed shards included."""
+        self._metrics.refresh()
         return dict(self._counts)
 
     def work(self, shard: Shard, isolate: bool = False) -> ShardMarker:
@@ -106,17 +147,35 @@ class Worker:
                 on, instead of raising.
 
         Raises:
-            RunError: if a sample is exhausted under `on_exhausted: fail`.
+            RunError: if a sample is exhausted under `on_exhausted: fail`, or the device has not
+                enough memory for a batch.
+            StageTimeout: if measuring hangs, also with `isolate`.
             Exception: whatever the pipeline or the verifier raises, unless `isolate`.
         """
-        started = now()
-        seconds: Seconds = defaultdict(float)
+        started, times = now(), self._times()
         rounds = ShardRounds(self._plan, shard, self._config.verify)
-        while attempts := rounds.attempts():
-            batches = _batches(attempts, self._config.pipeline.batch_size)
-            make = self._isolated_round if isolate else self._overlapped_round
-            for outcomes in make(batches, seconds):
-                rounds.record(outcomes)
+        make = self._isolated_round if isolate else self._overlapped_round
+        with about(shard=f"{shard.split}-{shard.number:05d}"):
+            while attempts := rounds.attempts():
+                for outcomes in make(_batches(attempts, self.batch_size), times):
+                    rounds.record(outcomes)
+            return self._commit(shard, rounds, times, started)
+
+    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+        """Paint at most a batch of attempts, padded to the batch size: bits hold for one shape.
+
+        Raises:
+            RunError: if the device has not enough memory for a batch, or the worker was stopped.
+        """
+        return self._paint(attempts, self._times())
+
+    def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
+        """Measure at most a batch of images, and accept or reject each; see `Judge.judge`."""
+        return self._judged(attempts, images, self._times())
+
+    def _commit(
+        self, shard: Shard, rounds: ShardRounds, times: StageTimes, started: str
+    ) -> ShardMarker:
         result = ShardResult(
             split=shard.split,
             number=shard.number,
@@ -126,123 +185,77 @@ class Worker:
             rejects=sorted(rounds.rejects, key=_reject_order),
             attempts=rounds.attempted,
             missing=tuple(sorted(rounds.missing)),
-            seconds={stage: round(value, 3) for stage, value in seconds.items()},
+            seconds={stage: round(spent, 3) for stage, spent in times.seconds.items()},
             started=started,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             hardware=self._hardware,
         )
-        return commit_shard(self._storage, self._schema, result)
-
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
-        """Paint at most a batch of attempts, padded to the batch size: bits hold for one shape."""
-        size = self._config.pipeline.batch_size
-        padded = [*attempts, *[attempts[-1]] * (size - len(attempts))]
-        if self._stopped:
-            raise RunError("the run was stopped")
-        with self._painting:
-            return self._source.paint(padded)[: len(attempts)]
-
-    def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
-        """Measure at most a batch of images, and accept or reject each."""
-        return self._judge(attempts, images, defaultdict(float))
+        marker = commit_shard(self._storage, self._schema, result)
+        self._metrics.stage("write", marker.seconds["write"])
+        self._metrics.committed()
+        return marker
 
     def _overlapped_round(
-        self, batches: Iterable[list[Attempt]], seconds: Seconds
+        self, batches: Iterable[list[Attempt]], times: StageTimes
     ) -> Iterator[list[Outcome]]:
         """Judge batch b while batch b + 1 is painted."""
         waiting: deque[Future[list[Outcome]]] = deque()
         with ThreadPoolExecutor(1, "judge") as judging:
             for batch in batches:
-                with _timed(seconds, "paint"):
-                    images = self.paint(batch)
-                waiting.append(judging.submit(self._judge, batch, images, seconds))
+                images = self._paint(batch, times)
+                waiting.append(judging.submit(self._judged, batch, images, times))
                 if len(waiting) == _AHEAD:
-                    yield waiting.popleft().result()
+                    yield _awaited(waiting.popleft(), times)
             while waiting:
-                yield waiting.popleft().result()
+                yield _awaited(waiting.popleft(), times)
 
     def _isolated_round(
-        self, batches: Iterable[list[Attempt]], seconds: Seconds
+        self, batches: Iterable[list[Attempt]], times: StageTimes
     ) -> Iterator[list[Outcome]]:
         for batch in batches:
-            yield self._isolated(batch, seconds)
+            yield self._isolated(batch, times)
 
-    def _isolated(self, batch: list[Attempt], seconds: Seconds) -> list[Outcome]:
+    def _isolated(self, batch: list[Attempt], times: StageTimes) -> list[Outcome]:
         """Make a batch; if it raises, make its samples one by one, in the same batch shape."""
         try:
-            return self._judge(batch, self.paint(batch), seconds)
-        except SynthgenError:
+            return self._judged(batch, self._paint(batch, times), times)
+        except _PASSED_ON:
             raise
         except Exception as error:
+            self._metrics.failed()
             _log.warning("a batch failed; its samples are made one by one", exc_info=error)
-        return [self._alone(attempt, place, seconds) for place, attempt in enumerate(batch)]
+        return [self._alone(attempt, place, times) for place, attempt in enumerate(batch)]
 
-    def _alone(self, attempt: Attempt, place: int, seconds: Seconds) -> Outcome:
+    def _alone(self, attempt: Attempt, place: int, times: StageTimes) -> Outcome:
         """Make a sample in a batch of its repeats, at its own place: bits may depend on it."""
         try:
-            image = self.paint([attempt] * (place + 1))[place]
-            return self._judge([attempt], [image], seconds)[0]
-        except SynthgenError:
+            image = self._paint([attempt] * (place + 1), times)[place]
+            return self._judged([attempt], [image], times)[0]
+        except _PASSED_ON:
             raise
         except Exception as error:
-            return self._failed(attempt, error)
+            self._metrics.failed()
+            return self._judge.failed(attempt, error)
 
-    def _judge(
-        self, attempts: Sequence[Attempt], images: Sequence[Image], seconds: Seconds
+    def _paint(self, attempts: Sequence[Attempt], times: StageTimes) -> list[Image]:
+        return self._painter.paint(attempts, self.batch_size, times)
+
+    def _judged(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], times: StageTimes
     ) -> list[Outcome]:
-        size = self._config.pipeline.batch_size
-        padded = [*images, *[images[-1]] * (size - len(images))]
-        with self._measuring, _timed(seconds, "measure"):
-            found = self._verifier.measure(padded)
-            people = self._people(attempts, images)
-        with _timed(seconds, "encode"):
-            outcomes = [
-                self._outcome(attempt, image, aus, int(faces), person)
-                for attempt, image, aus, faces, person in zip(
-                    attempts, images, found.aus, found.faces, people, strict=False
-                )
-            ]
-        with self._measuring:
+        outcomes = self._judge.judge(attempts, images, self.batch_size, times)
+        with self._counting:
             self._counts["judged"] += len(outcomes)
             self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
         return outcomes
 
-    def _people(
-        self, attempts: Sequence[Attempt], images: Sequence[Image]
-    ) -> Sequence[IdentityMeasurement]:
-        """Measure whom images show: each alone, so that nothing needs to be padded."""
-        if self._identities is None:
-            return [NOBODY] * len(images)
-        return self._identities.measure(images, [attempt.spec.faceid for attempt in attempts])
+    def _times(self) -> StageTimes:
+        return StageTimes(self._metrics.stage)
 
-    def _outcome(
-        self,
-        attempt: Attempt,
-        image: Image,
-        aus: np.ndarray,
-        faces: int,
-        person: IdentityMeasurement,
-    ) -> Outcome:
-        policy = self._config.verify.policy
-        measured = tuple(float(value) for value in aus) if faces else None
-        verdict = judge(attempt.spec.aus, aus, faces, policy)
-        if self._identities is not None:
-            verdict = judge_identity(verdict, person, policy)
-        made_by = (self._source.name, self._verifier.name)
-        row = None
-        if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
-            encoded = encode_image(image, self._config.output.image_format)
-            row = make_row(attempt, encoded, measured, verdict, made_by, person)
-        reject = None
-        if not verdict.accepted:
-            reject = make_reject(attempt, measured, verdict, made_by, person)
-        return Outcome(attempt, measured, row, reject, verdict.distance)
 
-    def _failed(self, attempt: Attempt, error: Exception) -> Outcome:
-        verdict = Verdict.error(f"{type(error).__name__}: {error}")
-        made_by = (self._source.name, self._verifier.name)
-        reject = make_reject(attempt, None, verdict, made_by)
-        return Outcome(attempt, None, None, reject, verdict.distance)
+def _awaited(outcomes: Future[list[Outcome]], times: StageTimes) -> list[Outcome]:
+    with times.waiting():
+        return outcomes.result()
 
 
 def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
@@ -252,10 +265,3 @@ def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
 
 def _reject_order(reject: Reject) -> tuple[str, int, int]:
     return (reject.sample_id, reject.replacement, reject.attempt)
-
-
-@contextlib.contextmanager
-def _timed(seconds: Seconds, stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[stage] += time.perf_counter() - started

@@ -52,6 +52,9 @@ class DiffusionSource(ABC):
         self._pipeline = pipeline
         if pipeline.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
+        if config.compile:
+            # In the default mode: autotuning picks kernels by their time, and bits would follow.
+            pipeline.unet.compile(dynamic=False)
 
     @property
     def size(self) -> tuple[int, int]:

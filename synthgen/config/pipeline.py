@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
+from synthgen.errors import ConfigError
 
 MINI_GUIDANCE_SCALE = 1.2
 """Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
@@ -14,12 +15,16 @@ GUIDANCE_SCALE = 7.5
 """Guidance of other weights: FineFace's own."""
 
 
+def _not_asked(value: object) -> bool:
+    """Tell what stays out of a stored configuration: older ones do not know it."""
+    return not value
+
+
 class _Pipeline(Section):
-    batch_size: int = Field(
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         default=16,
-        ge=1,
-        le=4096,
-        description="Images made at once; part of the identity of the data.",
+        description="Images made at once; part of the identity of the data. 'auto': the first "
+        "worker of a new run tries sizes, and the one that it takes is stored.",
     )
     threads: int = Field(
         default=1,
@@ -27,6 +32,19 @@ class _Pipeline(Section):
         le=1024,
         description="CPU threads of a worker; CPU kernels change bits with it.",
     )
+
+    @property
+    def fixed_batch_size(self) -> int:
+        """`batch_size` as a number.
+
+        Raises:
+            ConfigError: if it is still 'auto'.
+        """
+        if self.batch_size == "auto":
+            raise ConfigError(
+                "pipeline.batch_size is 'auto' and no worker has tried sizes; set it to a number"
+            )
+        return self.batch_size
 
 
 class ProceduralConfig(_Pipeline):
@@ -116,6 +134,12 @@ class _Diffusion(_Pipeline):
     width: int | None = Field(default=None, ge=8, multiple_of=8, description="Width [pixels].")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number format of the weights and of the computation."
+    )
+    compile: bool = Field(
+        default=False,
+        exclude_if=_not_asked,
+        description="Compile the UNet (torch.compile) when a worker is loaded: minutes, once; "
+        "worth it for long runs on a GPU.",
     )
 
     @model_validator(mode="before")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from cluster.batch_size import settled
 from cluster.loading import load_worker
 from cluster.rounds import Outcome
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt
 from synthgen.action_units import describe
 from synthgen.config import RunConfig
-from synthgen.dataset import contact_sheet, encode_png
+from synthgen.dataset import Storage, contact_sheet, encode_png
 from synthgen.errors import OutputError
 
 _SIDE = 220
@@ -22,7 +23,8 @@ _SIDE = 220
 def write_preview(config: RunConfig, number: int, to: Path) -> int:
     """Paint and measure the first attempt of the first samples, and write them as one sheet.
 
-    The images are those that a run begins with, to the bit.
+    The images are those that a run begins with, to the bit: a run of the same batch size, where
+    that is 'auto' and no run has taken one yet.
 
     Returns:
         How many of them the policy accepts.
@@ -32,10 +34,13 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
     """
     plan = build_plan(config)
     number = min(number, config.samples)
+    config = settled(config, Storage(config.output.path))
     worker = load_worker(config, plan)
+    if config.pipeline.batch_size == "auto":
+        worker.probe()
     cells: list[tuple[Image, str]] = []
     accepted = 0
-    for batch in _batches(plan, number, config.pipeline.batch_size):
+    for batch in _batches(plan, number, worker.batch_size):
         images = worker.paint(batch)
         outcomes = worker.judge(batch, images)
         accepted += sum(outcome.reject is None for outcome in outcomes)

@@ -218,6 +218,16 @@ SENTENCES = [
         "key verify.policy.per_au_tolerance.12 must be text, not 12",
     ),
     ("cluster.actors", "many", "cluster.actors is 'many'; it must be 'auto' or a whole number"),
+    (
+        "pipeline.batch_size",
+        0,
+        "pipeline.batch_size is 0; it must be 'auto' or at least 1",
+    ),
+    (
+        "pipeline.batch_size",
+        "big",
+        "pipeline.batch_size is 'big'; it must be 'auto' or a whole number",
+    ),
     ("cluster.actors", 0, "cluster.actors is 0; it must be 'auto' or at least 1"),
     ("cluster.gpus_per_actor", -1, "cluster.gpus_per_actor is -1; it must be 'auto' or at least 0"),
 ]

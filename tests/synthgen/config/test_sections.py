@@ -1,9 +1,17 @@
 from fractions import Fraction
 
 import pytest
+import yaml
 from pydantic import BaseModel, ValidationError
 
-from synthgen.config import IndependentConfig, PromptIdentitiesConfig, RunConfig, parse_config
+from synthgen.config import (
+    IndependentConfig,
+    PromptIdentitiesConfig,
+    RunConfig,
+    dump_config,
+    parse_config,
+)
+from synthgen.errors import ConfigError
 
 
 def described(model, seen=()):
@@ -55,3 +63,21 @@ def test_slots_come_in_the_order_of_the_template():
 def test_a_slot_that_the_template_does_not_name_is_refused():
     with pytest.raises(ValidationError, match=r"slot 'b' is not in the template '\{a\}'"):
         PromptIdentitiesConfig(source="prompts", template="{a}", slots={"a": ["x"], "b": ["y"]})
+
+
+def test_compiling_is_in_the_identity_only_when_it_is_asked_for(quickstart):
+    pipeline = {"name": "fineface", "weights": "mini"}
+    plain = parse_config({**quickstart, "pipeline": pipeline})
+    compiled = parse_config({**quickstart, "pipeline": {**pipeline, "compile": True}})
+    assert "compile" not in plain.identity()["pipeline"]
+    assert compiled.identity()["pipeline"]["compile"] is True
+    assert parse_config(yaml.safe_load(dump_config(compiled))) == compiled
+
+
+def test_a_batch_size_is_a_number_or_auto(quickstart):
+    pipeline = {"name": "procedural", "batch_size": "auto"}
+    auto = parse_config({**quickstart, "pipeline": pipeline})
+    assert parse_config(yaml.safe_load(dump_config(auto))) == auto
+    with pytest.raises(ConfigError, match="no worker has tried sizes"):
+        auto.pipeline.fixed_batch_size  # noqa: B018 - it raises
+    assert parse_config(quickstart).pipeline.fixed_batch_size == 16

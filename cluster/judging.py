@@ -1,0 +1,123 @@
+"""From a painted batch to its outcomes: measured, accepted or rejected, encoded."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from PIL.Image import Image
+
+from cluster.memory import naming_batch_size
+from cluster.metrics import Metrics
+from cluster.rounds import Outcome
+from cluster.rows import encode_image, make_reject, make_row
+from cluster.stages import BoundedStage, StageTimes
+from pipelines.faceid.measurement import NOBODY, IdentityMeasurement, judge_identity
+from pipelines.faceid.verifier import IdentityVerifier
+from pipelines.interfaces import Measurement, Verifier
+from pipelines.policy import Verdict, judge
+from samplers.spec import Attempt
+from synthgen.config import RunConfig
+
+
+class Judge:
+    """Measures images, one batch at a time, and accepts or rejects each.
+
+    Args:
+        config: policy, encoding, and how long measuring may take.
+        source: name of what paints.
+        verifier: what measures AUs.
+        identities: what compares people; None where that is not asked for.
+        metrics: told of each judged batch.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        source: str,
+        verifier: Verifier,
+        identities: IdentityVerifier | None,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._made_by = (source, verifier.name)
+        self._verifier = verifier
+        self._identities = identities
+        self._metrics = metrics
+        self._measuring = BoundedStage(config.cluster.verify_timeout)
+
+    def judge(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
+    ) -> list[Outcome]:
+        """Judge at most a batch; it is measured in the shape of a whole one.
+
+        Args:
+            attempts: what the images were to show.
+            images: the images.
+            size: images of a whole batch.
+            times: told how long measuring and encoding took.
+
+        Raises:
+            StageTimeout: if measuring hangs.
+            RunError: if the device has not enough memory for a batch.
+        """
+        hung = (
+            f"measuring {size} images took longer than {self._config.cluster.verify_timeout:g} s "
+            "(cluster.verify_timeout)"
+        )
+        found, people = self._measuring.run(
+            lambda: self._measure(attempts, images, size, times), hung
+        )
+        with times.busy("encode"):
+            outcomes = [
+                self._outcome(attempt, image, aus, int(faces), person)
+                for attempt, image, aus, faces, person in zip(
+                    attempts, images, found.aus, found.faces, people, strict=False
+                )
+            ]
+        rejected = [outcome.reject for outcome in outcomes if outcome.reject is not None]
+        reasons = Counter(reject.reason for reject in rejected)
+        self._metrics.judged(len(outcomes) - len(rejected), reasons)
+        return outcomes
+
+    def failed(self, attempt: Attempt, error: Exception) -> Outcome:
+        """Return the outcome of an attempt that raised."""
+        verdict = Verdict.error(f"{type(error).__name__}: {error}")
+        reject = make_reject(attempt, None, verdict, self._made_by)
+        return Outcome(attempt, None, None, reject, verdict.distance)
+
+    def _measure(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
+    ) -> tuple[Measurement, Sequence[IdentityMeasurement]]:
+        padded = [*images, *[images[-1]] * (size - len(images))]
+        with times.busy("measure"), naming_batch_size(size, "measure"):
+            return self._verifier.measure(padded), self._people(attempts, images)
+
+    def _people(
+        self, attempts: Sequence[Attempt], images: Sequence[Image]
+    ) -> Sequence[IdentityMeasurement]:
+        """Measure whom images show: each alone, so that nothing needs to be padded."""
+        if self._identities is None:
+            return [NOBODY] * len(images)
+        return self._identities.measure(images, [attempt.spec.faceid for attempt in attempts])
+
+    def _outcome(
+        self,
+        attempt: Attempt,
+        image: Image,
+        aus: np.ndarray,
+        faces: int,
+        person: IdentityMeasurement,
+    ) -> Outcome:
+        policy = self._config.verify.policy
+        measured = tuple(float(value) for value in aus) if faces else None
+        verdict = judge(attempt.spec.aus, aus, faces, policy)
+        if self._identities is not None:
+            verdict = judge_identity(verdict, person, policy)
+        row = None
+        if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
+            encoded = encode_image(image, self._config.output.image_format)
+            row = make_row(attempt, encoded, measured, verdict, self._made_by, person)
+        reject = None
+        if not verdict.accepted:
+            reject = make_reject(attempt, measured, verdict, self._made_by, person)
+        return Outcome(attempt, measured, row, reject, verdict.distance)
