@@ -1,22 +1,18 @@
 """Whether the driver of a run is alive, as far as that can be told from its lease.
 
-The driver renews its lease every few seconds. Two looks between which the lease has changed prove
-that it is alive, whatever the clocks say. One look has only the time in the lease, by the driver's
-clock.
+A driver of this machine is seen, or seen to be gone. Of another machine's, two looks between which
+the lease has changed prove that it is alive, and one that stands still for long that it is gone:
+times of two machines are never compared.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from synthgen.dataset import Storage, json_files
+from synthgen.dataset import Storage, layout
+from synthgen.dataset.holder import Holder, parse_holder, place
+from synthgen.dataset.lease import STALE
 from synthgen.errors import DatasetError
-
-SILENCE = 60.0
-"""A lease that has not been renewed for so long does not show that its driver is alive [s]."""
-
-_LEASE = ".synthgen/lease.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +20,9 @@ class Heart:
     """What is heard of a driver.
 
     Attributes:
-        driver: `host:pid`.
-        beats: whether it is alive; None if that cannot be told.
-        silence: time since its last heartbeat: as this machine has heard it, or, after one look,
-            by this machine's clock against the driver's [s].
+        driver: its process, machine and beginning.
+        beats: whether it is alive; None if that cannot be told yet.
+        silence: time for which this machine has waited for a heartbeat [s].
     """
 
     driver: str
@@ -43,12 +38,12 @@ class HeartReader:
 
         Args:
             storage: the dataset.
-            clock: time that is never set [s].
+            clock: tells seconds that never go back.
         """
         self._storage = storage
         self._clock = clock
         self._lease: bytes | None = None
-        self._looked = clock()
+        self._since = clock()
         self._moved = False
 
     def read(self) -> Heart | None:
@@ -59,34 +54,21 @@ class HeartReader:
         """
         lease, before = self._read(), self._lease
         if lease != before:
-            self._lease, self._looked = lease, self._clock()
+            self._lease, self._since = lease, self._clock()
             self._moved = before is not None
-        return None if lease is None else self._judge(lease)
+        return None if lease is None else self._judged(parse_holder(lease))
 
-    def _judge(self, lease: bytes) -> Heart:
-        driver, beat = _parse(lease)
-        watched = self._clock() - self._looked
-        if self._moved or watched > SILENCE:
-            return Heart(driver, watched <= SILENCE, watched)
-        silence = (datetime.now(UTC) - beat).total_seconds()
-        return Heart(driver, True if abs(silence) <= SILENCE else None, max(silence, 0.0))
+    def _judged(self, holder: Holder | None) -> Heart:
+        silence = self._clock() - self._since
+        if holder is not None and holder.place and holder.place == place():
+            return Heart(str(holder), holder.is_alive(), silence)
+        beats = False if silence > STALE else True if self._moved else None
+        return Heart(str(holder or "an unknown process"), beats, silence)
 
     def _read(self) -> bytes | None:
-        if not self._storage.exists(_LEASE):
-            return None
         try:
-            return self._storage.read(_LEASE)
-        except DatasetError:
-            if self._storage.exists(_LEASE):
-                raise
-            return None
-
-
-def _parse(lease: bytes) -> tuple[str, datetime]:
-    try:
-        values = json_files.load(lease)
-        return str(values["holder"]), datetime.fromisoformat(values["time"])
-    except json_files.NOT_WHOLE as error:
-        raise DatasetError(
-            f"{_LEASE} is corrupt ({json_files.cause(error)}); delete it if no driver runs"
-        ) from error
+            return self._storage.read(layout.LEASE)
+        except DatasetError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise

@@ -12,10 +12,14 @@ from samplers.priors import build_prior
 from samplers.series import build_series
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, Storage, read_record
+from synthgen.dataset.lease import BEAT
 from synthgen.dataset.markers import MarkerReader
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.report.heart import Heart, HeartReader
 from synthgen.report.stored import stored_config
+
+_LOOK = 0.5
+"""Time between two looks for a heartbeat [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +92,27 @@ class Status:
         return self.cost_per_hour * self.pace.worker_seconds / 3600 / self.accepted * 1000
 
 
-def read_status(url: str, cost_per_hour: float | None = None) -> Status:
+def read_status(
+    url: str, cost_per_hour: float | None = None, patience: float = 1.5 * BEAT
+) -> Status:
     """Read how far a run is.
 
     Args:
         url: folder or URL of its dataset.
         cost_per_hour: what an hour of one worker costs; None: what the configuration says.
+        patience: how long a heartbeat of another machine's driver is waited for [s].
 
     Raises:
         DatasetError: if there is no dataset, or it is corrupt.
         ConfigError: if the stored configuration cannot be read.
     """
-    return StatusReader(url, cost_per_hour).read()
+    reader = StatusReader(url, cost_per_hour)
+    until = time.monotonic() + patience
+    status = reader.read()
+    while status.heart is not None and status.heart.beats is None and time.monotonic() < until:
+        time.sleep(min(_LOOK, patience))
+        status = reader.read()
+    return status
 
 
 def watch_status(

@@ -42,13 +42,11 @@ def _state(status: Status) -> str:
     if heart is None:
         return "not running; synthgen generate continues it"
     if heart.beats is None:
-        return (
-            f"its driver {heart.driver} gave its last heartbeat {_duration(heart.silence)} ago by "
-            "this machine's clock; --watch tells whether it is alive"
-        )
+        waited = _duration(heart.silence)
+        return f"held by {heart.driver}; no heartbeat in {waited} of waiting for one"
     if heart.beats:
         return f"running, by {heart.driver}"
-    return f"its driver {heart.driver} has given no heartbeat for {_duration(heart.silence)}"
+    return f"not running, {heart.driver} is gone; synthgen generate continues it"
 
 
 def _counts(status: Status) -> Iterator[str]:

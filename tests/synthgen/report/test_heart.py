@@ -1,26 +1,27 @@
-import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 
 import pytest
 
-from synthgen.dataset import Storage
-from synthgen.errors import DatasetError
+from synthgen.dataset import Storage, layout
+from synthgen.dataset.holder import Holder
 from synthgen.report.heart import Heart, HeartReader
 
-LEASE = ".synthgen/lease.json"
+ELSEWHERE = Holder("a" * 32, "node-1", 42, "other-boot/1", "7", "2026-11-21T09:00:00.5+00:00")
+DRIVER = "process 42 on node-1, since 2026-11-21 09:00:00 UTC"
 
 
 class Clock:
-    def __init__(self):
-        self.now = 100.0
+    """A clock that is set by hand."""
+
+    now = 100.0
 
     def __call__(self):
         return self.now
 
 
-def _beat(storage, ago=0.0):
-    at = datetime.now(UTC) - timedelta(seconds=ago)
-    storage.write(LEASE, json.dumps({"holder": "node-1:42", "time": at.isoformat()}).encode())
+@pytest.fixture
+def clock():
+    return Clock()
 
 
 @pytest.fixture
@@ -28,49 +29,58 @@ def storage(tmp_path):
     return Storage(str(tmp_path))
 
 
+def _hold(storage, holder):
+    storage.write(layout.LEASE, holder.to_json())
+
+
 def test_nobody_holds_a_run_without_a_lease(storage):
     assert HeartReader(storage).read() is None
 
 
-def test_one_look_at_a_lease_of_this_minute_shows_a_driver(storage):
-    _beat(storage, ago=5)
-    heart = HeartReader(storage).read()
-    assert heart is not None
-    assert (heart.driver, heart.beats) == ("node-1:42", True)
-    assert heart.silence == pytest.approx(5, abs=3)
+def test_a_driver_of_this_machine_is_seen_at_once(storage, clock):
+    here = Holder.here()
+    _hold(storage, here)
+    assert HeartReader(storage, clock).read() == Heart(str(here), True, 0.0)
 
 
-def test_one_look_at_an_old_lease_tells_nothing(storage):
-    _beat(storage, ago=600)
-    heart = HeartReader(storage).read()
-    assert heart is not None
-    assert heart.beats is None
-    assert heart.silence == pytest.approx(600, abs=3)
+def test_a_driver_of_this_machine_is_seen_to_be_gone(storage, clock):
+    gone = replace(Holder.here(), started="1")
+    _hold(storage, gone)
+    assert HeartReader(storage, clock).read() == Heart(str(gone), False, 0.0)
 
 
-def test_a_lease_that_changes_is_held_whatever_the_clocks_say(storage):
-    clock = Clock()
+def test_one_look_does_not_tell_whether_another_machines_driver_is_alive(storage, clock):
+    _hold(storage, ELSEWHERE)
+    assert HeartReader(storage, clock).read() == Heart(DRIVER, None, 0.0)
+
+
+def test_a_heartbeat_shows_that_it_is_alive_and_a_long_silence_that_it_is_gone(storage, clock):
     reader = HeartReader(storage, clock)
-    _beat(storage, ago=7200)
-    assert reader.read().beats is None
-    _beat(storage, ago=7195)
+    _hold(storage, ELSEWHERE)
+    reader.read()
     clock.now += 5
-    assert reader.read() == Heart("node-1:42", True, 0.0)
-    clock.now += 61
-    assert reader.read() == Heart("node-1:42", False, 61.0)
+    assert reader.read() == Heart(DRIVER, None, 5.0)
+    _hold(storage, ELSEWHERE.next_beat())
+    assert reader.read() == Heart(DRIVER, True, 0.0)
+    clock.now += 30
+    assert reader.read() == Heart(DRIVER, True, 30.0)
+    clock.now += 1
+    assert reader.read() == Heart(DRIVER, False, 31.0)
 
 
-def test_a_lease_that_stands_still_is_not_held(storage):
-    clock = Clock()
+def test_a_lease_that_nobody_can_read_is_watched_too(storage, clock):
+    storage.write(layout.LEASE, b"{")
     reader = HeartReader(storage, clock)
-    _beat(storage)
-    assert reader.read().beats is True
-    clock.now += 61
-    assert reader.read() == Heart("node-1:42", False, 61.0)
+    assert reader.read() == Heart("an unknown process", None, 0.0)
+    clock.now += 31
+    assert reader.read() == Heart("an unknown process", False, 31.0)
 
 
-def test_a_corrupt_lease_is_named(storage):
-    storage.write(LEASE, b"{}")
-    with pytest.raises(DatasetError) as caught:
-        HeartReader(storage).read()
-    assert str(caught.value) == (f"{LEASE} is corrupt (no 'holder'); delete it if no driver runs")
+def test_a_lease_that_is_given_back_holds_nothing(storage, clock):
+    reader = HeartReader(storage, clock)
+    _hold(storage, ELSEWHERE)
+    reader.read()
+    storage.delete(layout.LEASE)
+    assert reader.read() is None
+    _hold(storage, ELSEWHERE)
+    assert reader.read() == Heart(DRIVER, None, 0.0)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tiny_markers import marker_of, write_marker, write_run
 
-from synthgen.dataset import Storage
+from synthgen.dataset import Storage, layout
+from synthgen.dataset.holder import Holder
 from synthgen.dataset.pace import measure_pace
 from synthgen.errors import DatasetError
 from synthgen.report.heart import Heart
@@ -70,12 +71,8 @@ def test_a_run_that_nobody_works_on_says_no_time_left():
 @pytest.mark.parametrize(
     ("heart", "says"),
     [
-        (Heart("a:1", False, 61.0), "its driver a:1 has given no heartbeat for 1 min 1 s"),
-        (
-            Heart("a:1", None, 7260.0),
-            "its driver a:1 gave its last heartbeat 2 h 1 min ago by this machine's clock; "
-            "--watch tells whether it is alive",
-        ),
+        (Heart("x", False, 0.0), "not running, x is gone; synthgen generate continues it"),
+        (Heart("x", None, 7.5), "held by x; no heartbeat in 8 s of waiting for one"),
     ],
 )
 def test_a_driver_that_is_silent(heart, says):
@@ -163,10 +160,19 @@ def test_each_marker_is_read_once(tmp_path):
     assert reader.read().rows == 4
     before = storage.reads
     assert reader.read().rows == 4
-    assert storage.reads == before + 1
+    assert storage.reads == before + 2
     write_marker(Storage(str(tmp_path)), 1)
     assert reader.read().rows == 8
-    assert storage.reads == before + 3
+    assert storage.reads == before + 5
+
+
+def test_a_status_waits_for_a_heartbeat_of_another_machine(tmp_path):
+    holder = replace(Holder.here(), place="other-boot/1")
+    write_run(tmp_path).write(layout.LEASE, holder.to_json())
+    heart = read_status(str(tmp_path), patience=0.01).heart
+    assert heart is not None
+    assert heart.beats is None
+    assert heart.silence > 0.01
 
 
 def test_a_run_is_watched_until_it_is_whole(tmp_path):
