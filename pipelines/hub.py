@@ -8,7 +8,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
-    HTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - httpx's or httpx2's
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,

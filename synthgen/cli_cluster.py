@@ -21,6 +21,7 @@ Overrides = Annotated[
     typer.Option("--set", help="Override a key: pipeline.batch_size=8", metavar="KEY=VALUE"),
 ]
 
+_CLEAR = "\x1b[2J\x1b[H"
 _DETACHED = 130
 
 
@@ -113,7 +114,7 @@ def status(
 
     def show(found: Status) -> None:
         if watch and sys.stdout.isatty():
-            typer.clear()
+            typer.echo(_CLEAR, nl=False)
         typer.echo(describe(found))
 
     if not watch:

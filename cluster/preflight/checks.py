@@ -9,7 +9,15 @@ from typing import Literal
 from cluster.anchoring import anchored
 from cluster.preflight.earlier import read_earlier
 from cluster.preflight.estimate import Estimate, estimate
-from cluster.preflight.findings import Finding, once, problem, raise_problems, warnings
+from cluster.preflight.findings import (
+    Finding,
+    once,
+    problem,
+    problems,
+    raise_problems,
+    warning,
+    warnings,
+)
 from cluster.preflight.measure import measure
 from cluster.preflight.node_findings import find_in_nodes, find_room_for
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
@@ -55,7 +63,8 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
     run = anchored(config)
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [*_before(run), *find_in_nodes(run, nodes, _driver(nodes))]
-    took, found = _estimated(run, nodes, measured and not findings, cluster)
+    ready = not problems(findings) and any(node.workers for node in nodes)
+    took, found = _estimated(run, nodes, measured and ready, cluster)
     room = find_room_for(run, nodes, None if took is None else _most(took))
     return Report(config, nodes, took, once([*findings, *found, *room]))
 
@@ -72,12 +81,18 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
     """
     on_ray = executor == "ray"
     nodes = cluster_nodes(config, _QUICK_PATIENCE) if on_ray else this_node(config)
+    findings = [_unchecked(node) for node in nodes if node.probe is None]
     nodes = [node for node in nodes if node.probe is not None]
-    findings = find_in_nodes(config, nodes, _driver(nodes))
+    findings += find_in_nodes(config, nodes, _driver(nodes))
     findings += find_room_for(config, nodes, _most(estimate(config, nodes)))
     raise_problems(once(findings))
     for finding in warnings(once(findings)):
         _log.warning(finding.text, extra={"event": "preflight_warning"})
+
+
+def _unchecked(node: Node) -> Finding:
+    """Say that a node was not checked: it may be starting, and a run can do without it."""
+    return warning(f"node {node.name} was not checked: {node.failure}")
 
 
 def _before(config: RunConfig) -> list[Finding]:

@@ -43,6 +43,7 @@ class Estimate:
         row: bytes of a sample; None: unknown.
         workers: workers that there is room for.
         gpus: GPUs of a worker.
+        cpus: CPUs of a worker.
         cost_per_hour: of a worker; None: unknown.
     """
 
@@ -52,6 +53,7 @@ class Estimate:
     row: Figure | None
     workers: int
     gpus: float
+    cpus: int
     cost_per_hour: float | None
 
     @property
@@ -104,6 +106,7 @@ def estimate(
         row=_row(config, nodes, earlier, measured),
         workers=total_workers(config, nodes),
         gpus=gpus_per_actor(config, gpus),
+        cpus=config.pipeline.threads,
         cost_per_hour=config.cluster.cost_per_hour,
     )
 

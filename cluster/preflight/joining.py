@@ -1,11 +1,16 @@
 """Join the cluster that is to be looked at, if there is one."""
 
 import contextlib
+import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 
 from synthgen.errors import ConfigError
+
+_SECONDS = 5.0
+"""Patience with a port [s]."""
 
 
 @contextlib.contextmanager
@@ -25,13 +30,15 @@ def joined(address: str | None) -> Iterator[bool]:
     if address is None or address == "local":
         yield False
         return
+    _check_answers(address)
     import ray
+    from ray.exceptions import AuthenticationError
 
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         raise ConfigError(f"no Ray cluster answers at {address!r}") from error
-    except ray.exceptions.AuthenticationError as error:
+    except AuthenticationError as error:
         raise ConfigError(
             f"the Ray cluster at {address!r} asks for a token; set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
@@ -40,3 +47,14 @@ def joined(address: str | None) -> Iterator[bool]:
         yield True
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(f"no Ray cluster answers at {address!r}") from error

@@ -26,6 +26,7 @@ def measure(config: RunConfig, cluster: bool) -> Measured:
     if not cluster:
         return measure_here(config)
     import ray
+    from ray.exceptions import RayTaskError
 
     resources = {
         "num_cpus": config.pipeline.threads,
@@ -34,7 +35,7 @@ def measure(config: RunConfig, cluster: bool) -> Measured:
     remote: Any = ray.remote(measure_here)
     try:
         return ray.get(remote.options(max_retries=0, **resources).remote(config))
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         raise error.cause from error
 
 

@@ -108,14 +108,15 @@ def _ask(key: str, config: RunConfig, beacon: str | None) -> Any:
 
 def _answer(ref: Any, patience: float) -> tuple[Probe | None, str]:
     import ray
+    from ray.exceptions import RayError, RayTaskError
 
     if not ray.wait([ref], timeout=0)[0]:
         return None, f"no answer in {patience:.0f} s"
     try:
         return ray.get(ref), ""
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         return None, f"{type(error.cause).__name__}: {error.cause}"
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         return None, type(error).__name__
 
 

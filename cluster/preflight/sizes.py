@@ -21,3 +21,8 @@ def in_time(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     return f"{seconds // 86400:.0f} days {seconds % 86400 // 3600:.0f} h"
+
+
+def in_digits(value: float) -> str:
+    """Write a number with two digits, or all that stand before the point."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -7,7 +7,7 @@ from cluster.preflight.estimate import Estimate
 from cluster.preflight.findings import problems, warnings
 from cluster.preflight.memory import worker_memory
 from cluster.preflight.nodes import Node
-from cluster.preflight.sizes import in_bytes, in_time
+from cluster.preflight.sizes import in_bytes, in_digits, in_time
 from synthgen.config import RunConfig
 
 _HEAD = ("node", "workers", "GPU", "memory of a worker", "weights", "output")
@@ -73,15 +73,15 @@ def _took(took: Estimate | None) -> Iterator[tuple[str, str]]:
     yield "time", _time(took)
     yield "data", _data(took)
     if took.cost_per_hour is not None:
-        known = "unknown" if took.cost is None else f"{at_least}{took.cost:.2f}"
+        known = "unknown" if took.cost is None else f"{at_least}{in_digits(took.cost)}"
         yield "cost", f"{known}, at {took.cost_per_hour:g} an hour of a worker"
 
 
 def _time(took: Estimate) -> str:
     if took.rate is None or took.worker_seconds is None:
         return "unknown: no figure for this pipeline on this hardware; --measure finds one"
-    hours = took.worker_seconds / 3600
-    counted = f"{hours * took.gpus:.2f} GPU hours" if took.gpus else f"{hours:.2f} CPU hours"
+    each, what = (took.gpus, "GPU") if took.gpus else (took.cpus, "CPU")
+    counted = f"{in_digits(took.worker_seconds / 3600 * each)} {what} hours"
     least = "at least " if took.rate.bound or took.acceptance.bound else "about "
     rate = f"{took.rate.value:.2f} images/s a worker ({took.rate.source})"
     if took.seconds is None:

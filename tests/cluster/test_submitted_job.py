@@ -6,11 +6,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from label_files import write_csv
 from ray_nodes import RayNodes
 
 from cluster.driver import generate
+from synthgen.config import parse_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
@@ -19,12 +22,12 @@ SECONDS = 400
 SAMPLES, SHARD = 192, 8
 
 
-def synthgen(nodes, *words, **environment):
+def synthgen(nodes, *words, cwd=REPOSITORY, **environment):
     """Run a command as a user of the cluster would."""
     return subprocess.run(
         [sys.executable, "-m", "synthgen.cli", *map(str, words)],
         env={**nodes.environment, **environment},
-        cwd=REPOSITORY,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -43,7 +46,7 @@ def write_config(config, file):
     return file
 
 
-def a_run(make_config, folder, **changes):
+def a_run(make_config, folder="job", **changes):
     changes = {"samples": SAMPLES, "pipeline": {"batch_size": 4}, **changes}
     config = make_config(folder, **changes)
     output = config.output.model_copy(update={"shard_size": SHARD})
@@ -105,11 +108,14 @@ def test_a_job_s_exit_code_is_the_command_s(make_config, two_nodes, tmp_path):
     assert f"AU network {tmp_path}/none.pt does not exist" in done.stdout
 
 
-def test_a_detached_job_is_followed_later(make_config, two_nodes, tmp_path):
-    config = a_run(make_config, samples=12)
+def test_a_detached_job_takes_files_along_and_is_followed_later(make_config, two_nodes, tmp_path):
+    write_csv(tmp_path / "labels.csv", np.random.default_rng(0).integers(1, 5, (40, 12)))
+    data = a_run(make_config, samples=24).model_dump(mode="json")
+    data["expressions"] = {"prior": "empirical", "labels": "labels.csv", "format": "csv"}
+    config = parse_config(data)
     file = write_config(config, tmp_path / "config.yaml")
     address = ["--address", two_nodes.address]
-    done = synthgen(two_nodes, "submit", file, "--no-wait", *address)
+    done = synthgen(two_nodes, "submit", file, "--no-wait", *address, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     job = done.stderr.split()[1]
     assert done.stderr.splitlines() == [
@@ -119,7 +125,9 @@ def test_a_detached_job_is_followed_later(make_config, two_nodes, tmp_path):
     ]
     done = synthgen(two_nodes, "submit", "--follow", job, *address)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{config.output.path}: 12 samples from " in done.stdout
+    assert f"{config.output.path}: 24 samples from " in done.stdout
+    told = synthgen(two_nodes, "status", config.output.path)
+    assert (told.returncode, told.stdout.splitlines()[0]) == (0, f"{config.output.path}: finished")
 
 
 def test_a_cluster_is_checked_from_inside_by_a_job(make_config, two_nodes, tmp_path):

@@ -6,11 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from synthgen.cli import app
-from synthgen.errors import ConfigError, OutputError
+from synthgen.errors import ConfigError, DatasetError, OutputError
 
 REPOSITORY = Path(__file__).parents[2]
 DRAWN = str(REPOSITORY / "examples" / "drawn-faces.yaml")
 NOWHERE = "http://127.0.0.1:9"
+SHARED = ["--set", "output.path=/shared/faces"]
 
 runner = CliRunner()
 
@@ -40,11 +41,12 @@ def test_check_says_what_there_is_and_leaves_nothing(tmp_path):
 
 def test_check_names_every_problem_and_ends_with_2(tmp_path):
     (tmp_path / "mine.txt").touch()
-    words = [f"output.path={tmp_path}", "verify.weights=none.pt", "identities.slots.hair=[green]"]
+    words = [f"output.path={tmp_path}", "verify.weights=none.pt", "identities.slots.hair=[neon]"]
     done = invoke("check", DRAWN, *(part for word in words for part in ("--set", word)))
     assert done.exit_code == 2
     problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
-    assert problems[0].startswith("problem: slot hair has 'green'") or "green" in problems[0]
+    hair = "problem: identities.slots.hair: 'neon' names nothing that procedural faces can show; "
+    assert problems[0].startswith(hair)
     assert problems[1:] == [
         f"problem: {tmp_path} holds files that are not a synthgen dataset (such as mine.txt); "
         "choose another output.path",
@@ -59,7 +61,7 @@ def test_check_of_a_cluster_that_is_not_there():
 
 def test_submit_where_no_dashboard_is():
     with pytest.raises(ConfigError) as caught:
-        invoke("submit", DRAWN, "--address", NOWHERE)
+        invoke("submit", DRAWN, *SHARED, "--address", NOWHERE)
     assert str(caught.value) == (
         f"--address: no Ray dashboard answers at {NOWHERE}; the head node prints its address, and "
         "needs --dashboard-host=0.0.0.0 to be reached from elsewhere"
@@ -68,7 +70,7 @@ def test_submit_where_no_dashboard_is():
 
 def test_submit_wants_a_dashboard():
     with pytest.raises(ConfigError) as caught:
-        invoke("submit", DRAWN, "--address", "head:6379")
+        invoke("submit", DRAWN, *SHARED, "--address", "head:6379")
     assert str(caught.value) == (
         "--address 'head:6379' is no dashboard; jobs go to one such as http://head:8265"
     )
@@ -82,3 +84,11 @@ def test_submit_wants_either_a_configuration_or_a_job():
 def test_submit_refuses_here_what_no_cluster_could_run():
     with pytest.raises(OutputError, match=r"^output\.path out/drawn-faces is relative, and a job "):
         invoke("submit", DRAWN, "--address", NOWHERE)
+
+
+def test_status_of_no_dataset(tmp_path):
+    with pytest.raises(DatasetError) as caught:
+        invoke("status", str(tmp_path))
+    assert str(caught.value) == (
+        f"there is no synthgen dataset in {tmp_path}: no .synthgen/run.json"
+    )

@@ -9,7 +9,7 @@ from cluster.preflight.estimate import estimate
 from cluster.preflight.findings import problem, warning
 from cluster.preflight.measure_result import Measured
 from cluster.preflight.nodes import Node
-from cluster.preflight.sizes import in_bytes, in_time
+from cluster.preflight.sizes import in_bytes, in_digits, in_time
 from cluster.preflight.text import describe
 from synthgen.config import FineFaceConfig
 from synthgen.dataset import FileStamp, ShardMarker
@@ -142,3 +142,8 @@ def test_sizes(value, text):
 )
 def test_times(value, text):
     assert in_time(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.00391, "0.0039"), (1.26, "1.3"), (1234.5, "1234")])
+def test_digits(value, text):
+    assert in_digits(value) == text

@@ -1,6 +1,9 @@
 from pathlib import Path
 
+from s3_server import s3_server
+
 from cluster.preflight.output import lit_beacon, probe_output
+from synthgen.dataset import Storage
 
 
 def everything(folder):
@@ -59,3 +62,12 @@ def test_the_beacon_is_seen_where_folders_are_shared(tmp_path):
         assert probe_output(out, beacon).shared is True
     assert probe_output(out, beacon).shared is False
     assert everything(tmp_path) == []
+
+
+def test_s3_takes_the_probe_and_forgets_it():
+    with s3_server() as bucket:
+        found = probe_output(f"{bucket}/out")
+        assert (found.free, found.problem) == (None, None)
+        assert Storage(f"{bucket}/out").entries() == []
+        elsewhere = bucket + "-of-others"
+        assert probe_output(f"{elsewhere}/out").problem.startswith("cannot write .synthgen/.tmp-")
