@@ -1,13 +1,17 @@
 """The run: what is there already, what is left to do, and the card at the end."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from cluster.anchoring import anchored
+from cluster.batch_size import frozen, settled
 from cluster.executors import Executor, InlineExecutor
 from cluster.loading import WorkerLoader, load_worker
+from cluster.output import output_storage
+from cluster.preflight import check_before_run
 from cluster.progress import Progress
 from cluster.records import make_record
 from cluster.schedule import Schedule
@@ -16,13 +20,16 @@ from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
 from synthgen.dataset import (
+    Lease,
+    ShardKey,
     ShardMarker,
-    Storage,
     check_output,
     open_run,
-    read_markers,
+    remove_leftovers,
     write_card,
 )
+from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.errors import DatasetError, OutputError, RunError
 
 ExecutorName = Literal["ray", "inline"]
 
@@ -38,6 +45,7 @@ class Summary:
         errors: samples whose image could not be made; more than 0 means exit code 3.
         attempts: images made for them, over all runs.
         rejected: reason → rejected images.
+        pace: how fast they were made; None if no marker tells.
     """
 
     rows: int
@@ -46,6 +54,7 @@ class Summary:
     errors: int
     attempts: int
     rejected: Mapping[str, int]
+    pace: Pace | None = None
 
 
 def generate(
@@ -64,22 +73,41 @@ def generate(
 
     Raises:
         ConfigError: if the configuration asks for what cannot be.
-        OutputError: if the output is not ours, or holds another dataset.
+        OutputError: if the output is not ours, holds another dataset, or is written by another run.
         WeightsError: if weights are missing or do not fit.
         RunError: if the run ended before the dataset was whole.
     """
+    storage = output_storage(config)
+    config = config if overwrite else settled(config, storage)
     plan = build_plan(config)
     check_pipeline(config)
-    storage = Storage(config.output.path)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
-    with _start(config, plan, executor, load) as running:
-        record = make_record(config, plan, running.fingerprint())
-        shards = list(plan.shards())
-        finished = open_run(storage, record, dump_config(config), shards, overwrite=overwrite)
-        markers = read_markers(storage)
-        _work(config, running, shards, [markers[key] for key in finished])
-    write_card(storage)
-    return summarise(read_markers(storage).values())
+    lease = Lease(storage, overwrite=overwrite)
+    lease.look()
+    shards = list(plan.shards())
+    with ExitStack() as held:
+        with _start(config, plan, executor, load) as running:
+            if load is load_worker:
+                check_before_run(anchored(config), executor)
+            if config.pipeline.batch_size == "auto":
+                config = frozen(config, running.probe())
+            record = make_record(config, plan, running.fingerprint())
+            held.enter_context(lease)
+            markers = open_run(
+                storage,
+                record,
+                dump_config(config),
+                shards,
+                overwrite=overwrite,
+                mixed_hardware=config.cluster.mixed_hardware,
+            )
+            held.enter_context(_continuable(markers, len(shards)))
+            _work(config, running, shards, markers, lease)
+        lease.beat()
+        lease.check()
+        remove_leftovers(storage)
+        write_card(storage)
+    return summarise(markers.values())
 
 
 def summarise(markers: Iterable[ShardMarker]) -> Summary:
@@ -95,6 +123,7 @@ def summarise(markers: Iterable[ShardMarker]) -> Summary:
         errors=sum(marker.errors for marker in markers),
         attempts=sum(marker.attempts for marker in markers),
         rejected=dict(rejected),
+        pace=measure_pace(markers),
     )
 
 
@@ -107,12 +136,39 @@ def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLo
 
 
 def _work(
-    config: RunConfig, executor: Executor, shards: list[Shard], finished: list[ShardMarker]
+    config: RunConfig,
+    executor: Executor,
+    shards: Sequence[Shard],
+    markers: dict[ShardKey, ShardMarker],
+    lease: Lease,
 ) -> None:
-    done = {marker.key for marker in finished}
-    todo = [shard for shard in shards if (shard.split, shard.number) not in done]
-    kept = sum(marker.rows for marker in finished)
-    with Progress(config.samples, len(shards)) as progress:
-        progress.start(kept, len(done))
-        schedule = Schedule(todo, config.cluster.max_failures)
-        executor.run(schedule, progress.committed, progress.tick)
+    """Work the shards that have no marker, and add their markers."""
+    todo = [shard for shard in shards if (shard.split, shard.number) not in markers]
+    kept = sum(marker.rows for marker in markers.values())
+    with Progress(config.samples, len(shards), config.cluster.log_format) as progress:
+        progress.start(kept, len(markers))
+
+        def committed(marker: ShardMarker) -> None:
+            markers[marker.key] = marker
+            progress.committed(marker)
+
+        def tick(counts: dict[str, int]) -> None:
+            lease.check()
+            progress.tick(counts)
+
+        executor.run(Schedule(todo, config.cluster.max_failures), committed, tick)
+
+
+@contextmanager
+def _continuable(markers: Mapping[ShardKey, ShardMarker], shards: int) -> Iterator[None]:
+    """Turn a failing output into the end of a run that is begun and not whole: exit code 3.
+
+    Exit code 2 would say that nothing was done.
+    """
+    try:
+        yield
+    except (OutputError, DatasetError) as error:
+        raise RunError(
+            f"{error}; {len(markers)} of {shards} shards are committed: mend this, and run again "
+            "to continue"
+        ) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from cluster.output import output_storage
 from cluster.worker import Worker
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.loading import (
@@ -15,7 +16,6 @@ from pipelines.loading import (
 )
 from samplers.plan import Plan
 from synthgen.config import FaceIdConfig, FineFaceConfig, PipelineConfig, RunConfig
-from synthgen.dataset import Storage
 
 WorkerLoader = Callable[[RunConfig, Plan], Worker]
 """Loads a worker in its process; an actor's is pickled by value, so that it may be any callable."""
@@ -39,7 +39,7 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
         plan,
         source,
         load_verifier(config.verify, device),
-        Storage(config.output.path),
+        output_storage(config),
         _load_identities(config, plan, device),
         hardware=hardware_kind(device),
     )

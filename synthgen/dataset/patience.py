@@ -128,8 +128,8 @@ def _names(error: BaseException) -> set[str]:
 
 def _status(error: BaseException) -> int | None:
     """Return the HTTP status that an error of a store carries; gcsfs gives it as text too."""
-    said = getattr(error, "status", None) or getattr(error, "code", None)
-    return int(said) if str(said).isdigit() else None
+    said = str(getattr(error, "status", None) or getattr(error, "code", None))
+    return int(said) if said.isdigit() else None
 
 
 def _is_passing_status(status: int | None) -> bool:

@@ -83,6 +83,23 @@ def test_a_second_commit_replaces_the_first(tmp_path):
     assert verify_shard(storage, marker) == []
 
 
+def test_an_equal_commit_writes_nothing_and_keeps_the_first_marker(tmp_path):
+    storage = Storage(str(tmp_path))
+    first = commit_shard(storage, SCHEMA, make_result(SHARD, seconds={"paint": 1.0}))
+    slower = make_result(SHARD, seconds={"paint": 9.0})
+    assert commit_shard(FailingStorage(str(tmp_path), 0), SCHEMA, slower) == first
+    assert read_markers(storage) == {("train", 0): first}
+
+
+def test_an_equal_commit_brings_a_lost_file_back_and_deletes_no_marker(tmp_path):
+    storage = Storage(str(tmp_path))
+    commit_shard(storage, SCHEMA, make_result(SHARD))
+    storage.delete(DATA)
+    with pytest.raises(OutputError, match=r"^the disk is full$"):
+        commit_shard(FailingStorage(str(tmp_path), 2), SCHEMA, make_result(SHARD))
+    assert verify_shard(storage, read_markers(storage)["train", 0]) == []
+
+
 @pytest.mark.parametrize("changes", range(4))
 def test_a_failed_commit_leaves_no_marker_and_can_be_repeated(tmp_path, changes):
     old = commit_shard(Storage(str(tmp_path)), SCHEMA, make_result(SHARD, missing=1))
