@@ -2,28 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipelines.libreface.network import MAX_INPUT_SIZE, MIN_INPUT_SIZE
-from pipelines.training.data.expression_config import ExpressionShare, check_expressions
+from pipelines.training.data.expression_config import ExpressiveFaces
 from pipelines.training.loop.settings import Cycle, OptimizerConfig, cycle_at
 from synthgen.action_units import AUS, au_index
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 
 
-class FacesConfig(Section):
+class FacesConfig(ExpressiveFaces):
     """Procedural faces to learn from; each shows an identity that no other face shows."""
 
     size: int = Field(
         default=128, ge=64, le=1024, description="Width and height of a face [pixels]."
-    )
-    expressions: tuple[ExpressionShare, ...] = Field(
-        min_length=1, description="Kinds of expressions; their shares must add up to 1."
-    )
-    intensity: IntensityRange = Field(
-        default=IntensityRange(low=0.25, high=5.0),
-        description="Range of the intensity of an active AU, within [0, 5].",
     )
     views: int = Field(
         default=1,
@@ -32,11 +25,6 @@ class FacesConfig(Section):
         description="How often a face is learned, each time with other changes; drawing takes "
         "about half as long as learning.",
     )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "FacesConfig":
-        check_expressions(self.expressions, self.intensity)
-        return self
 
 
 class AugmentationConfig(Section):

@@ -2,35 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pipelines.training.data.expression_config import ExpressionShare, check_expressions
+from pipelines.training.data.expression_config import ExpressiveFaces
 from synthgen.config.base import Section
-from synthgen.config.priors import IntensityRange
 
 
-class ProceduralData(Section):
+class ProceduralData(ExpressiveFaces):
     """Portraits drawn for the training, each of an identity that no other shows."""
 
     source: Literal["procedural"]
     size: int = Field(
         default=128, ge=64, le=1024, multiple_of=8, description="Side of an image [pixels]."
     )
-    expressions: tuple[ExpressionShare, ...] = Field(
-        min_length=1, description="Kinds of expressions; their shares must add up to 1."
-    )
-    intensity: IntensityRange = Field(
-        default=IntensityRange(low=0.25, high=5.0),
-        description="Range of the intensity of an active AU, within [0, 5].",
-    )
     expression_words: float = Field(
         default=0.0, ge=0, le=1, description="Share of the captions that describe the expression."
     )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ProceduralData":
-        check_expressions(self.expressions, self.intensity)
-        return self
 
 
 class DatasetData(Section):

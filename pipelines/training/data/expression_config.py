@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -29,3 +29,20 @@ def check_expressions(kinds: Sequence[ExpressionShare], intensity: IntensityRang
         raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
     if outside := intensity.outside():
         raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
+
+
+class ExpressiveFaces(Section):
+    """Drawn faces, and which expressions they show."""
+
+    expressions: tuple[ExpressionShare, ...] = Field(
+        min_length=1, description="Kinds of expressions; their shares must add up to 1."
+    )
+    intensity: IntensityRange = Field(
+        default=IntensityRange(low=0.25, high=5.0),
+        description="Range of the intensity of an active AU, within [0, 5].",
+    )
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "ExpressiveFaces":
+        check_expressions(self.expressions, self.intensity)
+        return self

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipelines.training.data.augmentation_config import BatchAugmentation
-from pipelines.training.data.expression_config import ExpressionShare, check_expressions
+from pipelines.training.data.expression_config import ExpressiveFaces
 from pipelines.training.loop.settings import Cycle, TrainingSettings
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -13,16 +13,9 @@ from synthgen.config.priors import IntensityRange
 _Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
-class JudgeFacesConfig(Section):
+class JudgeFacesConfig(ExpressiveFaces):
     """Portraits of 128 pixels, each of an identity that no other training sees."""
 
-    expressions: tuple[ExpressionShare, ...] = Field(
-        min_length=1, description="Kinds of expressions; their shares must add up to 1."
-    )
-    intensity: IntensityRange = Field(
-        default=IntensityRange(low=0.25, high=5.0),
-        description="Range of the intensity of an active AU, within [0, 5].",
-    )
     views: int = Field(
         default=3,
         ge=1,
@@ -30,11 +23,6 @@ class JudgeFacesConfig(Section):
         description="How often a face is learned, each time with other changes; drawing takes "
         "about as long as learning.",
     )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "JudgeFacesConfig":
-        check_expressions(self.expressions, self.intensity)
-        return self
 
 
 class JudgeModel(Section):
