@@ -1,11 +1,12 @@
 """What the configurations of trainings beside a diffusion model have in common."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipelines.training.data.config import DataConfig
 from pipelines.training.loop.settings import Cycle, TrainingSettings
+from synthgen.action_units import au_vector
 from synthgen.config.base import Section
 
 
@@ -79,3 +80,22 @@ class AdapterExport(Section):
         default=None,
         description="ckpt: write the published names' `.ckpt` files too, for the published code.",
     )
+
+
+def _known(expressions: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
+    for expression in expressions:
+        au_vector(expression)
+    return expressions
+
+
+SheetExpressions = Annotated[
+    tuple[dict[str, float], ...], Field(min_length=1, max_length=64), AfterValidator(_known)
+]
+"""AU intensities of the rows of a sheet."""
+
+
+class AdapterSheet(Section):
+    """How the images of sample sheets are painted."""
+
+    num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")

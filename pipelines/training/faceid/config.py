@@ -5,33 +5,26 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.training.data.config import DatasetData
-from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
+from pipelines.training.diffusion.config import (
+    AdapterCycle,
+    AdapterExport,
+    AdapterSheet,
+    DiffusionSettings,
+    SheetExpressions,
+)
 from pipelines.training.diffusion.reader_config import ReadingConfig, check_painted
-from synthgen.action_units import au_vector
-from synthgen.config.base import Section
 from synthgen.config.embedder import EmbedderConfig
 
 
-class FaceIdSheet(Section):
+class FaceIdSheet(AdapterSheet):
     """Sample sheets: a column for each held-out person, a row for each expression below them."""
 
     people: int = Field(default=6, ge=1, le=16, description="Held-out people.")
     prompt: str = Field(default="a portrait of a person", description="What is painted.")
-    expressions: tuple[dict[str, float], ...] = Field(
+    expressions: SheetExpressions = Field(
         default=({}, {"AU6": 4, "AU12": 4}, {"AU1": 4, "AU2": 4, "AU26": 4}, {"AU4": 4, "AU15": 4}),
-        min_length=1,
-        max_length=64,
         description="AU intensities that are asked for; without `fineface` they show nothing.",
     )
-    num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
-    guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
-
-    @field_validator("expressions")
-    @classmethod
-    def _known(cls, value: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
-        for expression in value:
-            au_vector(expression)
-        return value
 
 
 class FaceReadingConfig(ReadingConfig):

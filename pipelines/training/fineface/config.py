@@ -6,9 +6,14 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.fineface.encoders import EncoderKind
 from pipelines.training.data.config import DataConfig, DatasetData
-from pipelines.training.diffusion.config import AdapterCycle, AdapterExport, DiffusionSettings
+from pipelines.training.diffusion.config import (
+    AdapterCycle,
+    AdapterExport,
+    AdapterSheet,
+    DiffusionSettings,
+    SheetExpressions,
+)
 from pipelines.training.diffusion.reader_config import ReadingConfig, check_painted
-from synthgen.action_units import au_vector
 from synthgen.config.base import Section
 
 
@@ -30,7 +35,7 @@ class Smoothing(Section):
     )
 
 
-class FineFaceSheet(Section):
+class FineFaceSheet(AdapterSheet):
     """Sample sheets: a column for each prompt, a row for each expression."""
 
     prompts: tuple[str, ...] = Field(
@@ -44,7 +49,7 @@ class FineFaceSheet(Section):
         max_length=16,
         description="What is painted.",
     )
-    expressions: tuple[dict[str, float], ...] = Field(
+    expressions: SheetExpressions = Field(
         default=(
             {},
             {"AU1": 4, "AU2": 4},
@@ -55,19 +60,8 @@ class FineFaceSheet(Section):
             {"AU20": 4, "AU25": 3},
             {"AU5": 4, "AU25": 4, "AU26": 4},
         ),
-        min_length=1,
-        max_length=64,
         description="AU intensities that are asked for.",
     )
-    num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
-    guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
-
-    @field_validator("expressions")
-    @classmethod
-    def _known(cls, value: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
-        for expression in value:
-            au_vector(expression)
-        return value
 
 
 class FineFaceTrainingConfig(DiffusionSettings):
