@@ -69,6 +69,7 @@ def _pipeline(
             image_encoder=None,
             requires_safety_checker=False,
             use_safetensors=True,
+            dtype=torch.float32,  # the face adapter's own, whatever the base's files hold
         )
         if fineface is not None:
             pipeline.load_au_adapter(fineface)
