@@ -12,6 +12,7 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from cluster.batch_size import frozen
 from cluster.connection import connect
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.loading import WorkerLoader, load_worker
@@ -49,6 +50,7 @@ class RayExecutor:
         self._config = config
         self._load = load
         self._started = connect(config)
+        self._actor_class: Any = ray.remote(WorkerActor)
         self._takes = config.pipeline.threads, gpus_per_actor(config, ray.cluster_resources())
         self._pool = Pool(
             1 if config.pipeline.batch_size == "auto" else self._size(),
@@ -89,8 +91,7 @@ class RayExecutor:
         """Let the first loaded actor find its batch size; all others get it; see `Executor`."""
         for _ in range(self._config.cluster.max_failures):
             if (size := self._probe_once()) is not None:
-                pipeline = self._config.pipeline.model_copy(update={"batch_size": size})
-                self._config = self._config.model_copy(update={"pipeline": pipeline})
+                self._config = frozen(self._config, size)
                 self._pool.resize(self._size())
                 self._pool.follow()
                 return size
@@ -113,18 +114,15 @@ class RayExecutor:
 
     def _start_actor(self, avoids: Mapping[str, str]) -> Any:
         """Ask the cluster for an actor; the only place that makes one."""
-        # Ray's types know an actor's methods only where they are annotated one by one.
-        return (
-            ray.remote(WorkerActor)
-            .options(
-                num_cpus=self._takes[0],
-                num_gpus=self._takes[1],
-                max_restarts=0,
-                max_concurrency=IN_FLIGHT + 1,
-                label_selector=dict(avoids) or None,
-            )
-            .remote(self._config, self._load)
+        cpus, gpus = self._takes
+        asked = self._actor_class.options(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            max_restarts=0,
+            max_concurrency=IN_FLIGHT + 1,
+            label_selector=dict(avoids) or None,
         )
+        return asked.remote(self._config, self._load)
 
     def _end_actor(self, handle: Any) -> None:
         """Kill an actor; the only place that ends one."""

@@ -49,7 +49,7 @@ class Tally:
     """The images judged and accepted by all actors there ever were, without waiting for any."""
 
     def __init__(self) -> None:
-        self._gone = dict.fromkeys(COUNTED, 0)
+        self._gone: dict[str, int] = dict.fromkeys(COUNTED, 0)
 
     def keep(self, member: Member) -> None:
         """Keep the counts of an actor that leaves the pool."""

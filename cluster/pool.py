@@ -108,13 +108,14 @@ class Pool:
             return
         try:
             answer = ray.get(ref)
+            if member.node is None:
+                member.node = ray.get(member.arriving[0])
         except RayTaskError as error:
             self._cannot_load(member, cause(error))
         except RayError as error:
             self._died_loading(member, error)
         else:
             if isinstance(answer, str):
-                member.node = answer
                 _log.info(
                     "an actor has its place on node %s",
                     answer[:8],

@@ -17,8 +17,9 @@ from synthgen.dataset import ShardMarker
 class WorkerActor:
     """A worker in a process of its own; `load` comes first.
 
-    Actors of one node share their weights: safetensors files are mapped into memory, so the node
-    reads each once, into its page cache, and what stays on a CPU stays shared.
+    Actors of one node share the reading of their weights: safetensors files are mapped, so that the
+    node's page cache holds each once; an actor has a copy of its own only on its device, or of what
+    it changes (another number format, a fused LoRA).
     """
 
     def __init__(self, config: RunConfig, load: WorkerLoader) -> None:

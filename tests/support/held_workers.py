@@ -11,20 +11,26 @@ A moment stops the first worker that comes to it, and no other: so what is tried
 twice, goes through. What then happens is the test's to say:
 
     gates = Gates(tmp_path / "gates", ["train-00001:marker"])
-    ...generate(config, "ray", load=gates.loader()) in a thread...
-    pid = gates.wait_for("train-00001:marker")     # the process that waits there
-    gates.open("train-00001:marker")               # or kill it, remove its node, leave it
+    run = InThread(lambda: generate(config, "ray", load=gates.loader()))
+    pid = gates.wait_for("train-00001:marker", run)    # the process that waits there
+    gates.open("train-00001:marker")                   # or kill it, remove its node, leave it
+    run.result()
 
-Processes speak through files, so workers may be actors on any node of this machine.
+Processes speak through files, so workers may be actors on any node of this machine. What is here
+is pickled by value: an actor cannot import it.
 """
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+
+from ray import cloudpickle
 
 from cluster.worker import Worker
 from pipelines.loading import fix_arithmetic, load_source, load_verifier
@@ -35,6 +41,8 @@ from synthgen.dataset.layout import shard_of
 
 PATIENCE = 120.0
 """Longest wait at a gate, and for one to be reached [s]."""
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 _STAGES = {"data": "data", "rejects": "rejects", ".synthgen/shards": "marker"}
 
@@ -66,10 +74,18 @@ class Gates:
             return
         wait_until((self.folder / f"{moment}.open").exists, f"{moment} to be opened")
 
-    def wait_for(self, moment: str) -> int:
-        """Wait until a worker stands at a moment; return its process id."""
+    def wait_for(self, moment: str, run: "InThread | None" = None) -> int:
+        """Wait until a worker stands at a moment; return its process id.
+
+        Args:
+            moment: the moment.
+            run: the run whose worker it is; what it raises is raised here at once.
+        """
         reached = self.folder / f"{moment}.reached"
-        wait_until(reached.exists, f"a worker at {moment}")
+        over = (lambda: False) if run is None else run.over
+        wait_until(lambda: reached.exists() or over(), f"a worker at {moment}")
+        if run is not None and not reached.exists():
+            raise AssertionError(f"no worker came to {moment}: the run gave {run.result()}")
         return json.loads(reached.read_text())
 
     def open(self, moment: str) -> None:
@@ -173,28 +189,27 @@ def wait_until(condition: Callable[[], object], what: str, patience: float = PAT
         time.sleep(0.02)
 
 
-def run_in_thread(work: Callable[[], object]) -> Callable[[], object]:
-    """Begin work in a thread; return what waits for its result, or raises what it raised."""
-    box: dict[str, object] = {}
+class InThread:
+    """Work in a thread beside the test, such as a run."""
 
-    def keep() -> None:
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._future: Future[object] = Future()
+        # A daemon: a run that hangs must not keep the tests from ending.
+        threading.Thread(target=self._keep, args=(work,), daemon=True).start()
+
+    def over(self) -> bool:
+        """Return whether the work is done or failed."""
+        return self._future.done()
+
+    def result(self, patience: float = PATIENCE) -> object:
+        """Wait for the work [s]; return what it returned, or raise what it raised."""
+        return self._future.result(patience)
+
+    def _keep(self, work: Callable[[], object]) -> None:
         try:
-            box["result"] = work()
+            self._future.set_result(work())
         except BaseException as error:
-            box["error"] = error
-
-    thread = threading.Thread(target=keep, daemon=True)
-    thread.start()
-
-    def result() -> object:
-        thread.join(PATIENCE)
-        if thread.is_alive():
-            raise TimeoutError(f"the work is not done after {PATIENCE:g} s")
-        if "error" in box:
-            raise box["error"]
-        return box["result"]
-
-    return result
+            self._future.set_exception(error)
 
 
 def moments(shards: Iterable[str], stage: str) -> list[str]:
