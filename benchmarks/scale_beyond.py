@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scale_model import Course, Run, simulate
+from scale_model import Run, simulate
 
 WANTED = 0.95
+DRAWS = 8
+COMPARED = ("busy", "busy_while_full", "commits_per_second")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +78,11 @@ def fit(settings: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> Con
     )
 
 
-def modelled(constants: Constants, point: Mapping[str, Any]) -> Course:
-    """Return the course of a measured run by the model, this machine's lateness included."""
+def modelled(constants: Constants, point: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the model says of a measured run, this machine's lateness included.
+
+    Which images are rejected is drawn, so what is returned are means over several draws.
+    """
     slow = constants.batch_seconds + point["late"]
     run = Run(
         gpus=point["gpus"],
@@ -86,8 +91,11 @@ def modelled(constants: Constants, point: Mapping[str, Any]) -> Course:
         start_seconds=point["start"],
         **{**asdict(constants), "batch_seconds": slow},
     )
-    course = simulate(run)
-    return replace(course, busy=course.busy * constants.batch_seconds / slow)
+    courses = [simulate(replace(run, seed=seed)) for seed in range(DRAWS)]
+    means = {
+        name: statistics.mean(getattr(course, name) for course in courses) for name in COMPARED
+    }
+    return {**means, "busy": means["busy"] * constants.batch_seconds / slow}
 
 
 def extrapolate(constants: Constants, options: argparse.Namespace) -> None:
@@ -110,10 +118,8 @@ def extrapolate(constants: Constants, options: argparse.Namespace) -> None:
         print(f"{gpus:6d} GPUs: {what} {WANTED:.0%} of them busy")
 
 
-def _compared(point: Mapping[str, Any], course: Course) -> str:
-    busy = f"{point['busy']:8.1%} {course.busy:7.1%}"
-    full = f"{point['busy_while_full']:8.1%} {course.busy_while_full:7.1%}"
-    commits = f"{point['commits_per_second']:8.2f} {course.commits_per_second:7.2f}"
+def _compared(point: Mapping[str, Any], course: Mapping[str, float]) -> str:
+    busy, full, commits = (f"{point[name]:8.3f} {course[name]:7.3f}" for name in COMPARED)
     return f"{point['gpus']:6d} {busy} {full} {commits}"
 
 
