@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from samplers.plan import build_plan
 from synthgen.action_units import AU_NAMES, AUS
-from synthgen.dataset import Storage, read_record, read_statistics
+from synthgen.dataset import Storage, read_markers, read_record
 from synthgen.dataset.card_faces import faces_line
-from synthgen.dataset.statistics import Statistics
+from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.strata import DRIFT, Drift, drifts
-from synthgen.report.run_summary import describe_reasons
+from synthgen.report.run_summary import describe_pace, describe_reasons
 from synthgen.report.stored import stored_config
 
 STRATA = 40
@@ -27,6 +28,7 @@ class Comparison:
         rates: share of samples in which each AU is to be active: as the prior was asked, and with
             rules and quotas.
         slots: slot → value → share that the configuration asks for.
+        pace: how fast it was made; None if no marker tells.
     """
 
     url: str
@@ -34,6 +36,7 @@ class Comparison:
     asked: Mapping[str, float]
     rates: Sequence[tuple[float, float]]
     slots: Mapping[str, Mapping[str, float]]
+    pace: Pace | None
 
 
 def compare(url: str) -> Comparison:
@@ -44,9 +47,10 @@ def compare(url: str) -> Comparison:
         ConfigError: if the stored configuration cannot be read.
     """
     storage = Storage(url)
-    read_record(storage)
+    record = read_record(storage)
     config = stored_config(storage)
-    plan, statistics = build_plan(config), read_statistics(storage)
+    markers = read_markers(storage).values()
+    plan, statistics = build_plan(config), count(storage, record, markers)
     asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
     rates = zip(plan.asked_rates().tolist(), plan.rates().tolist(), strict=True)
     quotas = config.identities.quotas if config.identities.source == "prompts" else {}
@@ -56,6 +60,7 @@ def compare(url: str) -> Comparison:
         asked=asked or plan.category_shares(),
         rates=tuple(rates),
         slots=quotas,
+        pace=measure_pace(markers),
     )
 
 
@@ -74,7 +79,8 @@ def _head(found: Comparison) -> list[str]:
     ]
     if statistics.rejected:
         lines.append(describe_reasons(statistics.rejected))
-    return [*lines, *faces_line(statistics.faces)]
+    pace = [] if found.pace is None else describe_pace(found.pace)
+    return [*lines, *faces_line(statistics.faces), *pace]
 
 
 def _strata_table(found: Comparison) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cluster.driver import Summary
 from synthgen.config import RunConfig
+from synthgen.dataset.pace import Pace, describe_stages
 
 
 def describe_run(config: RunConfig, summary: Summary) -> str:
@@ -21,8 +22,16 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         lines.append(f"missing: {summary.missing} samples found no accepted image")
     if summary.errors:
         lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
+    if summary.pace is not None:
+        lines += describe_pace(summary.pace)
     lines.append(f'load it: datasets.load_dataset("{path}")')
     return "\n".join(lines)
+
+
+def describe_pace(pace: Pace) -> list[str]:
+    """Say how fast a dataset was made, and which stage held its workers back."""
+    hours = f"{pace.worker_seconds / 3600:.3g} worker hours"
+    return [f"speed: {pace.overall.images:.3g} images/s, {hours}", describe_stages(pace)]
 
 
 def describe_reasons(rejected: Mapping[str, int]) -> str:
