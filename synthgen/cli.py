@@ -71,10 +71,12 @@ def generate(
 ) -> None:
     """Generate a dataset, or continue or extend it."""
     from cluster.driver import generate as run
+    from cluster.logs import log_to_terminal
     from synthgen.config import load_config
     from synthgen.report.run_summary import describe_run
 
     loaded = load_config(config, overrides or ())
+    log_to_terminal(loaded.cluster.log_format)
     try:
         summary = run(loaded, executor.value, overwrite)
     except KeyboardInterrupt:
