@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.anchoring import anchored
+from cluster.batch_size import settled
 from cluster.preflight.earlier import read_earlier
 from cluster.preflight.estimate import Estimate, estimate
 from cluster.preflight.findings import (
@@ -60,7 +61,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
             this machine.
         measured: whether to measure a worker on a few batches.
     """
-    run = anchored(config)
+    run = settled(anchored(config), Storage(config.output.path))
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [*_before(run), *find_in_nodes(run, nodes, _driver(nodes))]
     ready = not problems(findings) and any(node.workers for node in nodes)

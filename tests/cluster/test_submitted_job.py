@@ -64,6 +64,15 @@ def wait_for_markers(config, number, running):
     assert markers(config) >= number
 
 
+def test_a_job_on_four_nodes_loses_one_and_gains_one(make_config, digests, tmp_path):
+    inline, config = a_run(make_config, "inline"), a_run(make_config, "job")
+    generate(inline, "inline")
+    with RayNodes(4) as nodes:
+        done = submit_and_disturb(nodes, config, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digests(config) == digests(inline)
+
+
 def test_a_job_on_two_nodes_loses_one_and_gains_one(make_config, digests, two_nodes, tmp_path):
     inline, config = a_run(make_config, "inline"), a_run(make_config, "job")
     generate(inline, "inline")
@@ -71,15 +80,6 @@ def test_a_job_on_two_nodes_loses_one_and_gains_one(make_config, digests, two_no
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{config.output.path}: {SAMPLES} samples from " in done.stdout
     assert "accepted" in done.stdout  # progress is in the log
-    assert digests(config) == digests(inline)
-
-
-def test_a_job_on_four_nodes_loses_one_and_gains_one(make_config, digests, tmp_path):
-    inline, config = a_run(make_config, "inline"), a_run(make_config, "job")
-    generate(inline, "inline")
-    with RayNodes(4) as nodes:
-        done = submit_and_disturb(nodes, config, tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert digests(config) == digests(inline)
 
 

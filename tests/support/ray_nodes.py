@@ -4,6 +4,7 @@ It is started as users start theirs, with `ray start`, asks for a token, and tak
 it is set in this process's environment: commands get it from `environment`.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -16,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+import psutil
 
 TOKEN = secrets.token_hex(32)
 _START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
@@ -123,22 +126,21 @@ def _free_port():
 
 
 def _kill(process):
-    """Kill a node with all of its processes: workers and raylet share its session."""
-    for member in _session(process.pid):
-        try:
+    """Kill a node with all of its processes at once."""
+    members = {process.pid, *_session(process.pid)}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        members |= {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(member, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     process.wait()
 
 
 def _session(leader):
+    """Return the processes of a session: workers whose parent has gone are still in it."""
     members = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                if os.getsid(int(entry.name)) == leader:
-                    members.append(int(entry.name))
-            except ProcessLookupError:
-                continue
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == leader:
+                members.append(process.pid)
     return members
