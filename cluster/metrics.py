@@ -44,7 +44,7 @@ class Metrics:
         self.refresh()
 
     def failed(self) -> None:
-        """Count a batch or a sample that raised."""
+        """Count a shard, or a batch or sample of one that is made alone, that raised."""
         if self._ray is not None:
             _count(self._ray.failures, 1)
 
@@ -70,7 +70,7 @@ class _RayMetrics:
     def __init__(self, run: str) -> None:
         self.accepted = _counter("images_accepted", "Images that keep the policy.", run)
         self.rejected = _counter("images_rejected", "Images that miss the policy.", run, "reason")
-        self.failures = _counter("failures", "Batches and samples that raised.", run)
+        self.failures = _counter("failures", "Shards, batches and samples that raised.", run)
         self.shards = _counter("shards_committed", "Shards that were committed.", run)
         self.seconds = _counter("stage_seconds", "Seconds that a stage was busy.", run, "stage")
         self.speed = _gauge("images_per_second", f"Images judged, over {WINDOW:.0f} s.", run)

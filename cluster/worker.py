@@ -152,14 +152,21 @@ class Worker:
             StageTimeout: if measuring hangs, also with `isolate`.
             Exception: whatever the pipeline or the verifier raises, unless `isolate`.
         """
-        started, times = now(), self._times()
-        rounds = ShardRounds(self._plan, shard, self._config.verify)
-        make = self._isolated_round if isolate else self._overlapped_round
-        with about(shard=f"{shard.split}-{shard.number:05d}"):
-            while attempts := rounds.attempts():
-                for outcomes in make(_batches(attempts, self.batch_size), times):
-                    rounds.record(outcomes)
-            return self._commit(shard, rounds, times, started)
+        name = f"{shard.split}-{shard.number:05d}"
+        with about(shard=name):
+            _log.info(f"{name} is begun", extra={"event": "shard_started", "isolate": isolate})
+            try:
+                marker = self._made(shard, isolate)
+            except SynthgenError:
+                raise
+            except Exception:
+                self._metrics.failed()
+                facts = {"event": "shard_failed", "isolate": isolate}
+                _log.warning(f"{name} failed here", exc_info=True, extra=facts)
+                raise
+            facts = {"event": "shard_finished", "rows": marker.rows, "attempts": marker.attempts}
+            _log.info(f"{name} is made", extra={**facts, "seconds": dict(marker.seconds)})
+        return marker
 
     def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Paint at most a batch of attempts, padded to the batch size: bits hold for one shape.
@@ -172,6 +179,15 @@ class Worker:
     def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
         """Measure at most a batch of images, and accept or reject each; see `Judge.judge`."""
         return self._judged(attempts, images, self._times())
+
+    def _made(self, shard: Shard, isolate: bool) -> ShardMarker:
+        started, times = now(), self._times()
+        rounds = ShardRounds(self._plan, shard, self._config.verify)
+        make = self._isolated_round if isolate else self._overlapped_round
+        while attempts := rounds.attempts():
+            for outcomes in make(_batches(attempts, self.batch_size), times):
+                rounds.record(outcomes)
+        return self._commit(shard, rounds, times, started)
 
     def _commit(
         self, shard: Shard, rounds: ShardRounds, times: StageTimes, started: str
@@ -223,7 +239,9 @@ class Worker:
             raise
         except Exception as error:
             self._metrics.failed()
-            _log.warning("a batch failed; its samples are made one by one", exc_info=error)
+            facts = {"event": "batch_failed", "samples": [a.spec.sample_id for a in batch]}
+            text = f"a batch of {len(batch)} from {batch[0].spec.sample_id} on failed; its samples "
+            _log.warning(f"{text}are made one by one", exc_info=error, extra=facts)
         return [self._alone(attempt, place, times) for place, attempt in enumerate(batch)]
 
     def _alone(self, attempt: Attempt, place: int, times: StageTimes) -> Outcome:
@@ -235,6 +253,9 @@ class Worker:
             raise
         except Exception as error:
             self._metrics.failed()
+            facts = {"event": "sample_failed", "sample": attempt.spec.sample_id}
+            facts |= {"attempt": attempt.number, "replacement": attempt.spec.replacement}
+            _log.warning(f"{facts['sample']} failed alone", exc_info=error, extra=facts)
             return self._judge.failed(attempt, error)
 
     def _paint(self, attempts: Sequence[Attempt], times: StageTimes) -> list[Image]:
