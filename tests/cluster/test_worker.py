@@ -16,6 +16,7 @@ from pipelines.procedural.source import ProceduralSource
 from samplers.plan import build_plan
 from synthgen.dataset import Storage, read_markers, read_record
 from synthgen.errors import ConfigError, RunError
+from synthgen.report.stored import stored_config
 
 ONE_SHARD = {"samples": 4, "verify": {"max_attempts": 1, "on_exhausted": "keep_best"}}
 
@@ -167,3 +168,25 @@ def test_markers_hold_busy_and_waiting_seconds_and_the_hardware(make_config):
     assert set(marker.seconds) == {"paint", "measure", "encode", "wait", "write"}
     assert marker.hardware == "CPU"
     assert read_record(storage).hardware == ("CPU",)
+
+
+def test_a_run_takes_one_batch_size_and_keeps_it(make_config):
+    config = make_config(**ONE_SHARD, pipeline={"batch_size": "auto"})
+    probed = []
+
+    class Probed(Worker):
+        def probe(self):
+            probed.append(super().probe())
+            return probed[-1]
+
+    def load(config, plan):
+        source, verifier = ProceduralSource(config.pipeline), LibreFaceVerifier.from_pretrained()
+        return Probed(config, plan, source, verifier, Storage(config.output.path))
+
+    generate(config, "inline", load=load)
+    storage = Storage(config.output.path)
+    stored = stored_config(storage)
+    assert [stored.pipeline.batch_size] == probed
+    assert generate(config.model_copy(update={"samples": 6}), "inline", load=load).rows == 6
+    assert len(probed) == 1
+    assert stored_config(storage).pipeline.batch_size == probed[0]
