@@ -1,7 +1,7 @@
 """From what `scale.py` measured to thousands of GPUs, by the model of `scale_model.py`.
 
     python benchmarks/scale_beyond.py scale.json [--gpus 100 1000 2000 5000 10000]
-        [--shard-sizes 16 32 64 128 256 500] [--shards 20]
+        [--shard-sizes 16 32 64 128 256 500] [--shards 20] [--batch-seconds 1]
 
 First the constants that the measurement gives, then the model beside each measured run, then what
 it says of more GPUs and other sizes of a shard, and how large shards must be to keep 95 % of the
@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{'GPUs':>6} {'measured   model':>16} {'measured   model':>16} {'measured   model':>16}")
     for point in measured["points"]:
         print(_compared(point, modelled(constants, point)))
+    if options.batch_seconds:
+        constants = replace(constants, batch_seconds=options.batch_seconds)
     extrapolate(constants, options)
 
 
@@ -100,7 +102,10 @@ def modelled(constants: Constants, point: Mapping[str, Any]) -> dict[str, float]
 
 def extrapolate(constants: Constants, options: argparse.Namespace) -> None:
     """Print what the model says of each number of GPUs and size of a shard."""
-    print(f"\nbusy while full / driver's load; {options.shards} shards for each GPU")
+    print(
+        f"\nbusy while full, driver's load; {options.shards} shards for each GPU, "
+        f"{constants.batch_seconds:g} s a batch"
+    )
     print(f"{'shard':>6} " + " ".join(f"{gpus:>8} GPUs" for gpus in options.gpus))
     enough: dict[int, int] = {}
     for size in sorted(options.shard_sizes):
@@ -133,6 +138,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--gpus", type=int, nargs="+", default=[100, 1000, 2000, 5000, 10_000])
     parser.add_argument("--shard-sizes", type=int, nargs="+", default=[16, 32, 64, 128, 256, 500])
     parser.add_argument("--shards", type=int, default=20, help="shards for each GPU")
+    parser.add_argument("--batch-seconds", type=float, help="time of a batch on another GPU")
     return parser
 
 

@@ -3,11 +3,11 @@
 A GPU works up to two shards: it paints a round of one, whole, while the other's is judged and
 written, the older first. A round paints each sample that has no accepted image; the next begins
 when its last batch is judged; after the last, the shard is written and the driver told. The driver
-goes round a loop: it waits until something is done, takes in all that is, hands out, a task to
-each free GPU before a second, and starts over; a turn costs a fixed time and one for each GPU, a
-shard its own, and once a second it asks each GPU how far it is. When every shard is handed out,
-those that take much longer than the median are given to idle GPUs a second time, and the first to
-finish counts.
+goes round a loop: it waits until something is done, takes in all that is, hands out, a shard to
+each free GPU before a second, and no second one near the end, and starts over. A turn costs a fixed
+time and one for each GPU, a shard its own, and once a second it asks each GPU how far it is. When
+every shard is handed out, those that take much longer than the median are given to idle GPUs a
+second time, and the first to finish counts.
 """
 
 import heapq
@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 
 IN_FLIGHT = 2
 """Shards that a GPU holds."""
+
+KEPT_BACK = 0.75
+"""A GPU gets a second shard only while more than this many for each GPU wait."""
 
 STRAGGLING = 1.5
 """A shard straggles when it takes this many times the median of the finished ones."""
@@ -213,8 +216,9 @@ class _Simulation:
             self._settle(copy, began + spent)
             free.append(copy.gpu)
         for held in range(IN_FLIGHT):
+            kept = int(KEPT_BACK * run.gpus) if held else 0
             for gpu in dict.fromkeys(free):
-                if len(gpu.held) == held and self._fresh:
+                if len(gpu.held) == held and len(self._fresh) > kept:
                     spent += run.give_seconds
                     self._give(gpu, self._fresh.popleft(), spent)
                     self._dry = began + spent

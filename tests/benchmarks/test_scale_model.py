@@ -73,10 +73,10 @@ def test_actors_that_load_late_shorten_the_time_in_which_all_work(model) -> None
 
 
 def test_a_straggler_is_worked_a_second_time_by_an_idle_gpu(model) -> None:
-    run = model.Run(gpus=2, shards=9, shard_size=64, batch_seconds=2.0, acceptance=0.6, seed=3)
-    courses = [model.simulate(model.Run(**{**_fields(run), "seed": seed})) for seed in range(20)]
+    run = model.Run(gpus=10, shards=30, shard_size=8, batch_seconds=2.0, acceptance=0.3)
+    courses = [model.simulate(model.Run(**{**_fields(run), "seed": seed})) for seed in range(10)]
     assert any(course.twins for course in courses)
-    assert all(0.4 < course.busy <= 1.0 for course in courses)
+    assert all(0.3 < course.busy <= 1.0 for course in courses)
 
 
 def test_equal_seeds_give_equal_courses(model) -> None:
