@@ -31,9 +31,6 @@ from synthgen.errors import SynthgenError
 
 _log = logging.getLogger(__name__)
 
-_QUICK_PATIENCE = 20.0
-"""Time for the nodes to answer before a run begins all the same [s]."""
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -81,7 +78,7 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
         SynthgenError: if a node lacks what the run needs.
     """
     on_ray = executor == "ray"
-    nodes = cluster_nodes(config, _QUICK_PATIENCE) if on_ray else this_node(config)
+    nodes = cluster_nodes(config) if on_ray else this_node(config)
     findings = [_unchecked(node) for node in nodes if node.probe is None]
     nodes = [node for node in nodes if node.probe is not None]
     findings += find_in_nodes(config, nodes, _driver(nodes))

@@ -1,5 +1,6 @@
 """Runs as jobs of real clusters on this machine, submitted as users submit them."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -123,11 +124,32 @@ def test_a_detached_job_takes_files_along_and_is_followed_later(make_config, two
         f"follow it: synthgen submit --follow {job} --address {two_nodes.address}; "
         f"stop it: ray job stop {job} --address {two_nodes.address}",
     ]
+    assert stopped_following(two_nodes, job) == (
+        130,
+        f"\njob {job} goes on; follow it: synthgen submit --follow {job} --address "
+        f"{two_nodes.address}; stop it: ray job stop {job} --address {two_nodes.address}\n",
+    )
     done = synthgen(two_nodes, "submit", "--follow", job, *address)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{config.output.path}: 24 samples from " in done.stdout
     told = synthgen(two_nodes, "status", config.output.path)
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, f"{config.output.path}: finished")
+
+
+def stopped_following(nodes, job):
+    """Follow a job until its log begins, press Ctrl-C, and return exit code and standard error."""
+    words = ["submit", "--follow", job, "--address", nodes.address]
+    following = subprocess.Popen(
+        [sys.executable, "-m", "synthgen.cli", *words],
+        env={**nodes.environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, errors = following.communicate(timeout=SECONDS)
+    return following.returncode, errors
 
 
 def test_a_cluster_is_checked_from_inside_by_a_job(make_config, two_nodes, tmp_path):

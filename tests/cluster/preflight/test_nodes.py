@@ -2,7 +2,7 @@ import pytest
 import ray
 
 from cluster.preflight import check_before_run, describe, joined, preflight
-from cluster.preflight.nodes import _answer, _ask, this_node
+from cluster.preflight.nodes import _answers, this_node
 from synthgen.errors import OutputError, WeightsError
 
 
@@ -31,7 +31,7 @@ def test_a_node_of_a_cluster_answers_by_a_task_that_is_bound_to_it(make_config, 
     assert (node.workers, node.here, node.failure) == (2, True, "")
     assert "nothing is missing" in describe(report)
     here = ray.get_runtime_context().get_node_id()
-    found, failure = _answer(_ask(here, config, None), 60.0)
+    found, failure = _answers(config, [{"NodeID": here}], "", None, 60.0)[here]
     assert failure == ""
     assert found.machine.versions == node.probe.machine.versions
     assert found.weights == node.probe.weights
@@ -39,9 +39,9 @@ def test_a_node_of_a_cluster_answers_by_a_task_that_is_bound_to_it(make_config, 
 
 @pytest.mark.ray
 def test_a_node_that_is_gone_gives_no_answer(make_config, local_ray):
-    found, failure = _answer(_ask("0" * 56, make_config(), None), 0.0)
-    assert found is None
-    assert failure
+    gone = "0" * 56
+    found, failure = _answers(make_config(), [{"NodeID": gone}], "", None, 10.0)[gone]
+    assert (found, failure) == (None, "TaskUnschedulableError")
 
 
 def test_a_run_with_problems_does_not_begin(make_config, tmp_path, caplog):
