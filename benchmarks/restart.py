@@ -137,7 +137,7 @@ def output(on_s3: bool) -> Iterator[str]:
 
 def main() -> None:
     """Measure a restart."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How long a restart takes.")
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--s3", action="store_true")
     arguments = parser.parse_args()

@@ -106,14 +106,26 @@ class Lease:
                 "stood still; what is committed stays"
             )
 
+    def confirm(self) -> None:
+        """See in the store that the lease is still held.
+
+        Raises:
+            RunError: if another run took it.
+            SynthgenError: if the store fails for longer than its patience.
+        """
+        self._count_up(self._storage)
+        self.check()
+
     def beat(self) -> None:
         """Count the heartbeat up, or find that the lease is lost.
 
         Raises:
             SynthgenError: if the store fails.
         """
+        self._count_up(self._storage.hurried())
+
+    def _count_up(self, storage: Storage) -> None:
         later = self._mine.next_beat()
-        storage = self._storage.hurried()
         if storage.replace(layout.LEASE, self._mine.to_json(), later.to_json()):
             self._mine = later
         elif not self._is_mine():

@@ -224,7 +224,7 @@ class Storage:
 
     def _asking(self, verb: str, name: str, ask: Callable[[str], _T]) -> _T:
         try:
-            return self._patience.call(f"{verb} {name}", lambda: ask(self._path(name)))
+            return self._patience.call(f"{verb} {name or self.url}", lambda: ask(self._path(name)))
         except Exception as error:
             if not is_of_store(error):
                 raise
