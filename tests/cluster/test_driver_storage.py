@@ -52,7 +52,8 @@ def test_a_run_on_s3_gives_the_bytes_of_a_run_in_a_folder(make_config, undisturb
         assert digests_of(config.output.path) == undisturbed(make_config)
         assert inspect_dataset(config.output.path).problems == ()
         assert not Storage(config.output.path).exists(layout.LEASE)
-        assert generate(config, "inline") == summary
+        again = generate(config, "inline", load=lambda config, plan: load_worker(config, plan))
+        assert again == summary
         filesystem, root = fsspec.url_to_fs(f"{config.output.path}/data")
         assert pq.read_table(root, filesystem=filesystem).num_rows == summary.rows == 12
 
