@@ -8,10 +8,11 @@ its facts beside it, so that a program need not read the sentence:
 Names of facts: `shard` (split-number), `sample` (its id), `samples` (ids), `attempt`,
 `replacement`, `actor`, `node`, `file`, `seconds`, `failures`. Events, and who logs them:
 
-- worker: `shard_started`, `shard_finished`, `batch_failed`, `sample_failed`
-- driver: `run_started`, `shard_committed`, `shard_failed`, `progress`, `run_finished`
-- pool: `actor_hired`, `actor_loaded`, `actor_lost`
-- storage and lease: `storage_retry`, `lease_taken`, `lease_lost`
+- worker: `shard_started`, `shard_finished`, `shard_failed`, `batch_failed`, `sample_failed`
+- driver: `run_started`, `shard_committed`, `shard_failed`, `progress`, `run_finished`,
+  `run_stopped`
+- pool: `actor_hired`, `actor_loaded`, `actor_lost`, `actor_waiting`
+- storage and lease: `storage_retry`, `lease_watched`, `lease_lost`, `lease_left`
 """
 
 import contextlib
@@ -60,7 +61,12 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
-        given = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        # Ray gives each record a private time of its own.
+        given = {
+            key: value
+            for key, value in vars(record).items()
+            if key not in _STANDARD and not key.startswith("_")
+        }
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname.lower(),
