@@ -196,7 +196,9 @@ def reproduce(
 
 @app.command()
 def init(
-    name: Annotated[str, typer.Argument(help="quickstart, drawn, sd21 or faceid.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="quickstart, drawn, sd21, faceid or faceid-mini.", metavar="NAME")
+    ],
     to: Annotated[Path | None, typer.Option("--to", "-o", help="File to write.")] = None,
 ) -> None:
     """Write an example configuration."""

@@ -10,6 +10,7 @@ EXAMPLES = {
     "drawn": "drawn-faces.yaml",
     "sd21": "fineface-sd21.yaml",
     "faceid": "faceid-sd15.yaml",
+    "faceid-mini": "faceid-mini.yaml",
 }
 """Name of `synthgen init` → file under `examples/`."""
 
