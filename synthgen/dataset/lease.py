@@ -202,7 +202,7 @@ class Lease:
         try:
             return self._storage.read(layout.LEASE)
         except DatasetError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
                 return None
             raise
 
