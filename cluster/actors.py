@@ -177,8 +177,7 @@ class RayExecutor:
     def _hand_out(self, schedule: Schedule) -> None:
         """Give each loaded actor its share of the work, one task to each before a second."""
         for in_flight in range(IN_FLIGHT):
-            # An actor that still loads would come too late for what others have only in advance.
-            kept = self._pool.loading() if in_flight else 0
+            kept = self._pool.kept_back() if in_flight else 0
             for member in self._pool.members:
                 if schedule.waiting <= kept:
                     break

@@ -91,9 +91,15 @@ class Pool:
         """Return what to wait for until every actor is placed and loaded."""
         return list(self._arriving)
 
-    def loading(self) -> int:
-        """Return how many actors have a place in the cluster and still load."""
-        return sum(not member.ready and member.node is not None for member in self.members)
+    def kept_back(self) -> int:
+        """Return how many waiting tasks no actor should get in advance.
+
+        Some are for the actors that still load. The last ones are for whoever is free first: at the
+        end of a run an actor with two would keep one from another that has none. (Three quarters of
+        the actors came out best for 10 to 1,000 simulated GPUs.)
+        """
+        placed = [member for member in self.members if member.node is not None]
+        return max(sum(not member.ready for member in placed), 3 * len(placed) // 4)
 
     def arrived(self, ref: ray.ObjectRef) -> None:
         """Take in one of `arriving`.

@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,8 @@ def local_ray():
 @pytest.mark.parametrize("actors", [1, 2])
 def test_actors_give_the_bytes_of_the_inline_run(make_config, digests, local_ray, actors):
     inline, spread = make_config("inline"), make_config("ray", cluster={"actors": actors})
-    assert generate(inline, "inline") == generate(spread, "ray")
+    made = [generate(inline, "inline"), generate(spread, "ray")]
+    assert replace(made[0], pace=None) == replace(made[1], pace=None)
     assert digests(inline) == digests(spread)
 
 
