@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cluster.anchoring import anchored
@@ -54,7 +54,7 @@ class Summary:
     errors: int
     attempts: int
     rejected: Mapping[str, int]
-    pace: Pace | None = None
+    pace: Pace | None = field(default=None, compare=False)
 
 
 def generate(
