@@ -9,6 +9,7 @@ import pytest
 import ray
 from held_workers import Gates, InThread, wait_until
 from ray.cluster_utils import Cluster
+from ray_nodes import node_of
 
 from cluster.driver import generate
 from synthgen.dataset import Storage, inspect_dataset, read_markers
@@ -49,17 +50,6 @@ def inline_digests(make_config, digests):
 
 def markers(config):
     return read_markers(Storage(config.output.path)).values()
-
-
-def node_of(process, nodes):
-    """Return the node that a worker's process runs on: its raylet is the process's parent."""
-    parent = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-    (node,) = [
-        node
-        for node in nodes
-        if parent in [info.process.pid for info in node.all_processes["raylet"]]
-    ]
-    return node
 
 
 @pytest.mark.parametrize(("nodes", "graceful"), [(2, True), (2, False), (4, True)])

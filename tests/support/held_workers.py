@@ -2,13 +2,16 @@
 
 A moment is `<shard>:<stage>`, such as `train-00001:marker`, with the stages
 
+- `begin`: before the work on the shard begins,
 - `paint`: before a batch of the shard is painted,
 - `measure`: before a batch of the shard is measured,
 - `data`, `rejects`, `marker`: before that file of the shard is written,
+- `half`: when half of the first of its files is written, under its temporary name,
 - `written`: after its marker was written, before the driver hears of it.
 
-A moment stops the first worker that comes to it, and no other: so what is tried again, or worked
-twice, goes through. What then happens is the test's to say:
+Painting and measuring are done for one shard at a time, so who stops there stops its worker's other
+shards too. A moment stops the first worker that comes to it, and no other: so what is tried again,
+or worked twice, goes through. What then happens is the test's to say:
 
     gates = Gates(tmp_path / "gates", ["train-00001:marker"])
     run = InThread(lambda: generate(config, "ray", load=gates.loader()))
@@ -36,7 +39,7 @@ from cluster.worker import Worker
 from pipelines.loading import fix_arithmetic, load_source, load_verifier
 from samplers.plan import Plan
 from synthgen.config import RunConfig
-from synthgen.dataset import Storage
+from synthgen.dataset import Patience, Storage, layout, whole_files
 from synthgen.dataset.layout import shard_of
 
 PATIENCE = 120.0
@@ -114,10 +117,23 @@ class HeldLoader:
         if self.prepare is not None:
             self.prepare()
         fix_arithmetic(config.pipeline.threads)
+        _write_by_halves(self.gates)
         source = HeldSource(load_source(config.pipeline, "cpu"), self.gates, config)
         verifier = HeldVerifier(load_verifier(config.verify, "cpu"), self.gates, source)
-        storage = HeldStorage(config.output.path, self.gates)
-        return Worker(config, plan, source, verifier, storage)
+        worker = HeldWorker(config, plan, source, verifier, HeldStorage(config, self.gates))
+        worker.gates = self.gates
+        return worker
+
+
+class HeldWorker(Worker):
+    """A worker that passes the gates `begin`."""
+
+    gates: Gates
+
+    def work(self, shard, isolate=False):
+        """Make a shard whole and commit it."""
+        self.gates.pass_by(f"{shard.split}-{shard.number:05d}:begin")
+        return super().work(shard, isolate)
 
 
 class HeldSource:
@@ -159,8 +175,8 @@ class HeldVerifier:
 class HeldStorage(Storage):
     """A storage that passes the gates `data`, `rejects`, `marker` and `written`."""
 
-    def __init__(self, url, gates):
-        super().__init__(url)
+    def __init__(self, config, gates):
+        super().__init__(config.output.path, Patience(config.cluster.storage_patience))
         self._gates = gates
 
     def write(self, name, data):
@@ -174,6 +190,29 @@ class HeldStorage(Storage):
         super().write(name, data)
         if stage == "marker":
             self._gates.pass_by(f"{shard}:written")
+
+
+def _write_by_halves(gates):
+    """Let files stop at the gates `half`; the whole process writes this way from now on."""
+    asked = [moment for moment in gates.moments if moment.endswith(":half")]
+    write = whole_files._write
+
+    def write_by_halves(path, data):
+        moment = f"{_shard_in(path)}:half"
+        if moment in asked:
+            path.write_bytes(data[: len(data) // 2])
+            gates.pass_by(moment)
+            path.unlink()
+        write(path, data)
+
+    if asked:
+        whole_files._write = write_by_halves
+
+
+def _shard_in(path):
+    """Return the shard of a temporary file, such as `train-00001`; "" for other files."""
+    _, _, name = path.name.removeprefix(".tmp-").partition("-")
+    return name.partition(".")[0] if layout.is_temporary(f"{path.parent.name}/{path.name}") else ""
 
 
 def wait_until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:

@@ -119,6 +119,17 @@ class RayNodes:
             time.sleep(0.2)
 
 
+def node_of(process, nodes):
+    """Return the node of a `Cluster` that a worker's process runs on: its raylet is its parent."""
+    parent = psutil.Process(process).ppid()
+    (node,) = [
+        node
+        for node in nodes
+        if parent in [info.process.pid for info in node.all_processes["raylet"]]
+    ]
+    return node
+
+
 def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
