@@ -1,6 +1,5 @@
 """Which expressions drawn faces show."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -19,18 +18,6 @@ class ExpressionShare(Section):
     )
 
 
-def check_expressions(kinds: Sequence[ExpressionShare], intensity: IntensityRange) -> None:
-    """Refuse shares that do not add up to 1, and intensities outside [0, 5].
-
-    Raises:
-        ValueError: with the sum, or the first intensity outside.
-    """
-    if abs((total := sum(kind.share for kind in kinds)) - 1) > 1e-6:
-        raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
-    if outside := intensity.outside():
-        raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
-
-
 class ExpressiveFaces(Section):
     """Drawn faces, and which expressions they show."""
 
@@ -43,6 +30,9 @@ class ExpressiveFaces(Section):
     )
 
     @model_validator(mode="after")
-    def _shares_add_up(self) -> "ExpressiveFaces":
-        check_expressions(self.expressions, self.intensity)
+    def _consistent(self) -> "ExpressiveFaces":
+        if abs((total := sum(kind.share for kind in self.expressions)) - 1) > 1e-6:
+            raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
+        if outside := self.intensity.outside():
+            raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
         return self

@@ -5,16 +5,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipelines.training.data.augmentation_config import BatchAugmentation
-from pipelines.training.data.expression_config import ExpressionShare, check_expressions
+from pipelines.training.data.expression_config import ExpressiveFaces
 from pipelines.training.loop.settings import Cycle, TrainingSettings
 from synthgen.config.base import Section
-from synthgen.config.priors import IntensityRange
 
 _Channels = Annotated[int, Field(ge=1, le=1024)]
 _Blocks = Annotated[int, Field(ge=1, le=16)]
 
 
-class PeopleConfig(Section):
+class PeopleConfig(ExpressiveFaces):
     """Drawn people, each in many pictures of other light, pose, clothes and expression."""
 
     count: int = Field(
@@ -26,18 +25,6 @@ class PeopleConfig(Section):
         lt=2**62,
         description="Identity seed of the first person: others for a second, independent embedder.",
     )
-    expressions: tuple[ExpressionShare, ...] = Field(
-        min_length=1, description="Kinds of expressions; their shares must add up to 1."
-    )
-    intensity: IntensityRange = Field(
-        default=IntensityRange(low=0.25, high=5.0),
-        description="Range of the intensity of an active AU, within [0, 5].",
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "PeopleConfig":
-        check_expressions(self.expressions, self.intensity)
-        return self
 
 
 class MarginConfig(Section):
