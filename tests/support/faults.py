@@ -230,11 +230,6 @@ def assert_whole(config: RunConfig, expected: Undisturbed) -> None:
     assert not Storage(config.output.path).exists(layout.LEASE)
 
 
-def counted(summary: object) -> object:
-    """Return a summary without its pace, which no two runs share."""
-    return replace(summary, pace=None) if isinstance(summary, Summary) else summary
-
-
 class Remembering:
     """The real verifier, which measures batches of the same pixels once."""
 
