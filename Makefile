@@ -15,7 +15,7 @@ quickstart: install
 	$(BIN)/synthgen generate examples/quickstart.yaml
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install-dev
 	$(BIN)/ruff check .
