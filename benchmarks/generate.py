@@ -54,7 +54,9 @@ def generate_rate(config: RunConfig) -> float:
 def pool_rate(config: RunConfig, workers: int) -> float:
     """Return images a second of workers on a local Ray, all of them loaded and none done yet."""
     cluster = config.cluster.model_copy(update={"actors": workers, "speculate": False})
-    config = config.model_copy(update={"cluster": cluster})
+    # A folder of its own: a shard that is there already keeps its marker, and who made it.
+    output = config.output.model_copy(update={"path": f"{config.output.path}-{workers}"})
+    config = config.model_copy(update={"cluster": cluster, "output": output})
     with RayExecutor(config) as executor:
         executor.fingerprint()
         markers, _ = work_all(executor, config)
