@@ -1,13 +1,11 @@
 """From a painted batch to its outcomes: measured, accepted or rejected, encoded."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from PIL.Image import Image
 
 from cluster.memory import naming_batch_size
-from cluster.metrics import Metrics
 from cluster.rounds import Outcome
 from cluster.rows import encode_image, make_reject, make_row
 from cluster.stages import BoundedStage, StageTimes
@@ -27,7 +25,6 @@ class Judge:
         source: name of what paints.
         verifier: what measures AUs.
         identities: what compares people; None where that is not asked for.
-        metrics: told of each judged batch.
     """
 
     def __init__(
@@ -36,13 +33,11 @@ class Judge:
         source: str,
         verifier: Verifier,
         identities: IdentityVerifier | None,
-        metrics: Metrics,
     ) -> None:
         self._config = config
         self._made_by = (source, verifier.name)
         self._verifier = verifier
         self._identities = identities
-        self._metrics = metrics
         self._measuring = BoundedStage(config.cluster.verify_timeout)
 
     def judge(
@@ -68,16 +63,12 @@ class Judge:
             lambda: self._measure(attempts, images, size, times), hung
         )
         with times.busy("encode"):
-            outcomes = [
+            return [
                 self._outcome(attempt, image, aus, int(faces), person)
                 for attempt, image, aus, faces, person in zip(
                     attempts, images, found.aus, found.faces, people, strict=False
                 )
             ]
-        rejected = [outcome.reject for outcome in outcomes if outcome.reject is not None]
-        reasons = Counter(reject.reason for reject in rejected)
-        self._metrics.judged(len(outcomes) - len(rejected), reasons)
-        return outcomes
 
     def failed(self, attempt: Attempt, error: Exception) -> Outcome:
         """Return the outcome of an attempt that raised."""

@@ -21,7 +21,7 @@ class Member:
         handle: the actor; used only as `handle.<method>.remote(…)`.
         avoids: the label selector that it was asked for with.
         node: id of its node; None until the cluster has placed it.
-        arriving: its answers to where it is and what it loaded, until they have come.
+        arriving: its answer to where it is, then to what it loaded.
         ready: whether it is loaded.
         tasks: what it works.
         counting: its answer to the last question for its counts, while that is on its way.
@@ -32,7 +32,7 @@ class Member:
     handle: Any
     avoids: Mapping[str, str]
     node: str | None = None
-    arriving: tuple[ray.ObjectRef, ...] = ()
+    arriving: ray.ObjectRef | None = None
     ready: bool = False
     tasks: dict[ray.ObjectRef, Task] = field(default_factory=dict)
     counting: ray.ObjectRef | None = None

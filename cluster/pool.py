@@ -114,19 +114,13 @@ class Pool:
             return
         try:
             answer = ray.get(ref)
-            if member.node is None:
-                member.node = ray.get(member.arriving[0])
         except RayTaskError as error:
             self._cannot_load(member, cause(error))
         except RayError as error:
             self._died_loading(member, error)
         else:
-            if isinstance(answer, str):
-                _log.info(
-                    "an actor has its place on node %s",
-                    answer[:8],
-                    extra={"event": "actor_hired", "node": answer},
-                )
+            if member.node is None:
+                self._placed(member, answer)
             else:
                 self._admit(member, answer)
 
@@ -156,8 +150,11 @@ class Pool:
         avoids = self._nodes.selector()
         member = Member(self._start(avoids), avoids)
         self.members[member] = None
-        member.arriving = (member.handle.where.remote(), member.handle.load.remote())
-        self._arriving.update(dict.fromkeys(member.arriving, member))
+        self._await(member, member.handle.where.remote())
+
+    def _await(self, member: Member, answer: ray.ObjectRef) -> None:
+        member.arriving = answer
+        self._arriving[answer] = member
 
     def _let_go_of_outdated_requests(self) -> None:
         """Drop waiting requests for room that has gone, or that would go where none is wanted."""
@@ -170,9 +167,18 @@ class Pool:
 
     def _forget(self, member: Member) -> None:
         del self.members[member]
-        for ref in member.arriving:
-            self._arriving.pop(ref, None)
+        self._arriving.pop(member.arriving, None)
         self._end(member.handle)
+
+    def _placed(self, member: Member, node: str) -> None:
+        """Let an actor load, now that its node is known: to blame, should it die of that."""
+        member.node = node
+        _log.info(
+            "an actor has its place on node %s",
+            node[:8],
+            extra={"event": "actor_hired", "node": node},
+        )
+        self._await(member, member.handle.load.remote())
 
     def _admit(self, member: Member, fingerprint: dict[str, Any]) -> None:
         first = self.fingerprint

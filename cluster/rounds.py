@@ -1,10 +1,12 @@
 """Which samples of a shard still need an image: rounds, attempts, replacements.
 
-Pure bookkeeping: nothing here depends on time, on batches or on where the work is done.
+Pure bookkeeping: nothing here depends on time or on where the work is done.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from samplers.plan import Plan
 from samplers.spec import Attempt, SampleSpec, Shard
@@ -40,6 +42,10 @@ class _Open:
     number: int = 0
     best: Outcome | None = None
 
+    def awaits(self, attempt: Attempt) -> bool:
+        """Return whether an attempt at this position is the next one."""
+        return (attempt.spec.replacement, attempt.number) == (self.spec.replacement, self.number)
+
 
 class ShardRounds:
     """The samples of one shard on their way, round by round."""
@@ -59,28 +65,55 @@ class ShardRounds:
         """The rows so far, in the split's order."""
         return [self._rows[position] for position in sorted(self._rows)]
 
-    def attempts(self) -> list[Attempt]:
-        """Return this round's attempts: one for each open sample, in the split's order."""
-        waiting = (self._open[position] for position in sorted(self._open))
-        return [self._plan.attempt(sample.spec, sample.number) for sample in waiting]
+    def attempts(self, batch: int) -> list[Attempt]:
+        """Return this round's attempts: one for each open sample, in the split's order.
 
-    def record(self, outcomes: Iterable[Outcome]) -> None:
-        """Take in what became of this round's attempts.
+        What is left of the last batch is filled with what would come next of the same samples,
+        should this round's be rejected; there may be too few of these.
+
+        Args:
+            batch: images of a batch.
+        """
+        waiting = [self._coming(self._open[position]) for position in sorted(self._open)]
+        whole_batches = len(waiting) + -len(waiting) % batch
+        return list(islice(_in_turn(waiting), whole_batches))
+
+    def record(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Take in what became of this round's attempts, and return those that were needed.
+
+        An attempt is not needed where an earlier one of its sample was accepted, or raised.
 
         Raises:
             RunError: if a sample is exhausted under `on_exhausted: fail`.
         """
-        for outcome in outcomes:
-            sample = self._open[outcome.attempt.spec.position]
-            self.attempted += 1
-            if outcome.reject is None:
-                self._close(sample, outcome.row)
-            elif outcome.reject.reason == "error":
-                self.rejects.append(outcome.reject)
-                self._close(sample, None)
-            else:
-                self.rejects.append(outcome.reject)
-                self._try_again(sample, outcome)
+        return [outcome for outcome in outcomes if self._recorded(outcome)]
+
+    def _coming(self, sample: _Open) -> Iterator[Attempt]:
+        """Yield a sample's attempts from its next one on, its replacements' after its own."""
+        spec, first = sample.spec, sample.number
+        while True:
+            for number in range(first, self._verify.max_attempts):
+                yield self._plan.attempt(spec, number)
+            if not self._replaceable(spec):
+                return
+            spec, first = self._replacement(spec), 0
+
+    def _recorded(self, outcome: Outcome) -> bool:
+        """Take in an outcome if its attempt is its sample's next."""
+        attempt = outcome.attempt
+        sample = self._open.get(attempt.spec.position)
+        if sample is None or not sample.awaits(attempt):
+            return False
+        self.attempted += 1
+        if outcome.reject is None:
+            self._close(sample, outcome.row)
+        elif outcome.reject.reason == "error":
+            self.rejects.append(outcome.reject)
+            self._close(sample, None)
+        else:
+            self.rejects.append(outcome.reject)
+            self._try_again(sample, outcome)
+        return True
 
     def _try_again(self, sample: _Open, outcome: Outcome) -> None:
         if sample.best is None or outcome.distance < sample.best.distance:
@@ -96,16 +129,18 @@ class ShardRounds:
                 f"{sample.spec.sample_id} ({sample.spec.stratum}) has no accepted image after "
                 f"{self._verify.max_attempts} attempts, and verify.on_exhausted is 'fail'"
             )
-        if action == "replace" and sample.spec.replacement < self._verify.max_replacements:
-            self._replace(sample)
+        if self._replaceable(sample.spec):
+            self._open[sample.spec.position] = _Open(self._replacement(sample.spec))
         else:
             keep = action == "keep_best" and sample.best is not None
             self._close(sample, sample.best.row if keep and sample.best else None)
 
-    def _replace(self, sample: _Open) -> None:
-        spec = sample.spec
-        replacement = self._plan.spec(spec.split, spec.position, spec.replacement + 1)
-        self._open[spec.position] = _Open(replacement)
+    def _replaceable(self, spec: SampleSpec) -> bool:
+        allowed = self._verify.max_replacements if self._verify.on_exhausted == "replace" else 0
+        return spec.replacement < allowed
+
+    def _replacement(self, spec: SampleSpec) -> SampleSpec:
+        return self._plan.spec(spec.split, spec.position, spec.replacement + 1)
 
     def _close(self, sample: _Open, row: Row | None) -> None:
         del self._open[sample.spec.position]
@@ -113,3 +148,13 @@ class ShardRounds:
             self.missing.append(sample.spec.sample_id)
         else:
             self._rows[sample.spec.position] = row
+
+
+def _in_turn(series: Iterable[Iterator[Attempt]]) -> Iterator[Attempt]:
+    """Yield the first of each, then the second of each that has one, and so on."""
+    left = deque(series)
+    while left:
+        one = left.popleft()
+        for attempt in islice(one, 1):
+            yield attempt
+            left.append(one)

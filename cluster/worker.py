@@ -78,7 +78,7 @@ class Worker:
         self._hardware = hardware
         self._schema = dataset_schema(config, plan)
         self._metrics = Metrics(config.name)
-        self._judge = Judge(config, source.name, verifier, identities, self._metrics)
+        self._judge = Judge(config, source.name, verifier, identities)
         self._painter = Painter(source)
         self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -184,9 +184,9 @@ class Worker:
         started, times = now(), self._times()
         rounds = ShardRounds(self._plan, shard, self._config.verify)
         make = self._isolated_round if isolate else self._overlapped_round
-        while attempts := rounds.attempts():
+        while attempts := rounds.attempts(self.batch_size):
             for outcomes in make(_batches(attempts, self.batch_size), times):
-                rounds.record(outcomes)
+                self._count(rounds.record(outcomes))
         return self._commit(shard, rounds, times, started)
 
     def _commit(
@@ -264,11 +264,17 @@ class Worker:
     def _judged(
         self, attempts: Sequence[Attempt], images: Sequence[Image], times: StageTimes
     ) -> list[Outcome]:
-        outcomes = self._judge.judge(attempts, images, self.batch_size, times)
+        return self._judge.judge(attempts, images, self.batch_size, times)
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        """Count judged images; those that raised are none."""
+        rejects = (outcome.reject for outcome in outcomes)
+        verdicts = Counter("" if reject is None else reject.reason for reject in rejects)
+        del verdicts["error"]
         with self._counting:
-            self._counts["judged"] += len(outcomes)
-            self._counts["accepted"] += sum(outcome.reject is None for outcome in outcomes)
-        return outcomes
+            self._counts["judged"] += verdicts.total()
+            self._counts["accepted"] += verdicts[""]
+        self._metrics.judged(verdicts.pop("", 0), verdicts)
 
     def _times(self) -> StageTimes:
         return StageTimes(self._metrics.stage)

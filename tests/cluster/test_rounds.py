@@ -1,8 +1,10 @@
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cluster.rounds import Outcome, ShardRounds
 from cluster.rows import make_reject, make_row
-from pipelines.policy import judge
+from pipelines.policy import Verdict, judge
 from samplers.plan import build_plan
 from samplers.spec import Shard
 from synthgen.errors import RunError
@@ -25,6 +27,11 @@ def wrong(config, attempt):
     return outcome(config, attempt, tuple(5.0 - au for au in attempt.spec.aus))
 
 
+def raised(attempt):
+    verdict = Verdict.error("ValueError: no")
+    return Outcome(attempt, None, None, make_reject(attempt, None, verdict, NAMES), float("inf"))
+
+
 def start(config, shard):
     return ShardRounds(build_plan(config), shard, config.verify)
 
@@ -35,14 +42,14 @@ SHARD = Shard("train", 0, 0, 3)
 def test_accepted_samples_leave_and_rejected_ones_come_again_with_other_noise(make_config):
     config = make_config()
     rounds = start(config, SHARD)
-    first = rounds.attempts()
+    first = rounds.attempts(1)
     rounds.record([right(config, first[0]), wrong(config, first[1]), right(config, first[2])])
-    (again,) = rounds.attempts()
+    (again,) = rounds.attempts(1)
     assert again.spec == first[1].spec
     assert (again.number, first[1].number) == (1, 0)
     assert again.seed != first[1].seed
     rounds.record([right(config, again)])
-    assert rounds.attempts() == []
+    assert rounds.attempts(1) == []
     assert [row.sample_id for row in rounds.rows] == [a.spec.sample_id for a in first]
     assert rounds.attempted == 4
     assert [reject.attempt for reject in rounds.rejects] == [0]
@@ -51,10 +58,10 @@ def test_accepted_samples_leave_and_rejected_ones_come_again_with_other_noise(ma
 def test_an_exhausted_sample_gets_another_spec_of_its_stratum(make_config):
     config = make_config()
     rounds = start(config, SHARD)
-    first = rounds.attempts()
+    first = rounds.attempts(1)
     for _ in range(config.verify.max_attempts):
-        rounds.record([wrong(config, attempt) for attempt in rounds.attempts()])
-    replaced = rounds.attempts()
+        rounds.record([wrong(config, attempt) for attempt in rounds.attempts(1)])
+    replaced = rounds.attempts(1)
     assert [a.spec.replacement for a in replaced] == [1, 1, 1]
     assert [a.spec.stratum for a in replaced] == [a.spec.stratum for a in first]
     assert [a.spec.identity_id for a in replaced] == [a.spec.identity_id for a in first]
@@ -62,7 +69,7 @@ def test_an_exhausted_sample_gets_another_spec_of_its_stratum(make_config):
 
 
 def exhaust(config, rounds):
-    while attempts := rounds.attempts():
+    while attempts := rounds.attempts(1):
         rounds.record([wrong(config, attempt) for attempt in attempts])
 
 
@@ -86,7 +93,7 @@ def test_keep_best_keeps_the_nearest_image_unaccepted_and_its_reject(make_config
     config = make_config(verify={"on_exhausted": "keep_best", "max_attempts": 3})
     rounds = start(config, Shard("train", 0, 0, 1))
     for shift in (2.0, 1.2, 3.0):
-        (attempt,) = rounds.attempts()
+        (attempt,) = rounds.attempts(1)
         measured = tuple(min(au + shift, 5.0) for au in attempt.spec.aus)
         rounds.record([outcome(config, attempt, measured)])
     (row,) = rounds.rows
@@ -105,3 +112,58 @@ def test_fail_ends_the_run_with_the_sample_named(make_config):
         f"{spec.sample_id} ({spec.stratum}) has no accepted image after 2 attempts, "
         "and verify.on_exhausted is 'fail'"
     )
+
+
+def asked(attempts):
+    return [(a.spec.position, a.spec.replacement, a.number) for a in attempts]
+
+
+def test_a_last_batch_is_filled_with_what_comes_next_of_the_same_samples(make_config):
+    rounds = start(make_config(), SHARD)
+    assert asked(rounds.attempts(3)) == [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    own = [(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 0, 1), (1, 0, 1), (2, 0, 1)]
+    assert asked(rounds.attempts(8)) == [*own, (0, 1, 0), (1, 1, 0)]
+
+
+def test_a_last_batch_stays_short_where_nothing_may_come_next(make_config):
+    rounds = start(make_config(verify={"on_exhausted": "drop"}), SHARD)
+    assert len(rounds.attempts(16)) == 3 * 2
+
+
+def test_what_came_in_vain_is_thrown_away(make_config):
+    config = make_config()
+    rounds = start(config, Shard("train", 0, 0, 1))
+    first, second, third = rounds.attempts(3)
+    outcomes = [wrong(config, first), right(config, second), wrong(config, third)]
+    assert rounds.record(outcomes) == outcomes[:2]
+    assert [row.attempt for row in rounds.rows] == [1]
+    assert ([reject.attempt for reject in rounds.rejects], rounds.attempted) == ([0], 2)
+
+
+def worked(config, batch, verdicts):
+    """Work a shard in such batches; return all that is written of it."""
+    rounds = start(config, SHARD)
+    while attempts := rounds.attempts(batch):
+        rounds.record([verdicts[key](attempt) for attempt, key in keyed(attempts)])
+    rejects = sorted((r.sample_id, r.replacement, r.attempt, r.reason) for r in rounds.rejects)
+    return rounds.rows, rejects, sorted(rounds.missing), rounds.attempted
+
+
+def keyed(attempts):
+    return zip(attempts, asked(attempts), strict=True)
+
+
+TRIES = [(p, r, n) for p in range(3) for r in range(3) for n in range(2)]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("action", ["replace", "drop", "keep_best"])
+def test_a_shard_does_not_depend_on_how_its_batches_are_filled(make_config, action, data):
+    config = make_config(verify={"on_exhausted": action, "max_replacements": 2})
+    kinds = [lambda a: right(config, a), lambda a: wrong(config, a), raised]
+    drawn = data.draw(st.lists(st.sampled_from(kinds), min_size=18, max_size=18))
+    verdicts = dict(zip(TRIES, drawn, strict=True))
+    alone = worked(config, 1, verdicts)
+    for batch in (2, 3, 5, 16):
+        assert worked(config, batch, verdicts) == alone
