@@ -3,8 +3,9 @@
 The shards are finished by writing their markers and files of some bytes; then the real driver
 continues the run, with a worker that stops it at the first shard that it is given.
 
-Run: python benchmarks/restart.py [--shards 10000] [--s3]
-With --s3 the dataset lies on a real S3 server on loopback (moto's, one process: it is what limits).
+Run: python benchmarks/restart.py [--shards 10000] [--s3] [--executor inline|ray]
+With --executor ray the time includes the start of a local Ray and of its actors. With --s3 the
+dataset lies on a real S3 server on loopback (moto's, one process: it is what limits).
 """
 
 import argparse
@@ -24,10 +25,12 @@ from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config, parse_config
 from synthgen.dataset import FileStamp, ShardMarker, Storage, layout, open_run
+from synthgen.errors import RunError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
 SHARD_SIZE = 100
+STOP = "the first shard has come"
 FILE = b"a shard"
 STAMP = FileStamp(hashlib.sha256(FILE).hexdigest(), len(FILE))
 FINGERPRINT = {
@@ -48,7 +51,11 @@ class StoppingWorker(Worker):
 
     def work(self, shard: Shard, isolate: bool = False) -> ShardMarker:
         """End the run."""
-        raise KeyboardInterrupt
+        raise RunError(STOP)
+
+    def counts(self) -> dict[str, int]:
+        """Return that nothing was made."""
+        return {"judged": 0, "accepted": 0}
 
     def stop(self) -> None:
         """Do nothing: nothing runs."""
@@ -114,11 +121,19 @@ def _marker(shard: Shard) -> ShardMarker:
     )
 
 
-def restart(config: RunConfig) -> float:
-    """Return the seconds from the driver's start to its first shard."""
+def load_stopping(config: RunConfig, plan: Plan) -> Worker:
+    """Return a worker that ends the run."""
+    return StoppingWorker()
+
+
+def restart(config: RunConfig, executor: str) -> float:
+    """Return the seconds from the driver's start to the end that its first shard is."""
     begin = time.perf_counter()
-    with contextlib.suppress(KeyboardInterrupt):
-        generate(config, "inline", load=lambda config, plan: StoppingWorker())
+    try:
+        generate(config, executor, load=load_stopping)
+    except RunError as error:
+        if str(error) != STOP:
+            raise
     return time.perf_counter() - begin
 
 
@@ -140,17 +155,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How long a restart takes.")
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--executor", choices=["inline", "ray"], default="inline")
     arguments = parser.parse_args()
     with output(arguments.s3) as url:
         config = configuration(url, arguments.shards)
         finish(config, build_plan(config), arguments.shards)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        seconds = restart(config)
+        seconds = restart(config, arguments.executor)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    place = "S3" if arguments.s3 else "a local disk"
     print(
-        f"{arguments.shards} finished shards on {'S3' if arguments.s3 else 'a local disk'}: work "
-        f"begins after {seconds:.2f} s; the process holds {after / 1e3:.0f} MB at most, "
-        f"{before / 1e3:.0f} MB before"
+        f"{arguments.shards} finished shards on {place}, {arguments.executor}: work begins after "
+        f"{seconds:.2f} s; the process holds {after / 1e3:.0f} MB at most, {before / 1e3:.0f} MB "
+        "before"
     )
 
 

@@ -48,7 +48,14 @@ class _Open:
 
 
 class ShardRounds:
-    """The samples of one shard on their way, round by round."""
+    """The samples of one shard on their way, round by round.
+
+    Attributes:
+        rejects: attempts that were not accepted.
+        missing: samples without an image.
+        attempted: attempts that were needed.
+        painted: images of all batches, those included that only filled one up.
+    """
 
     def __init__(self, plan: Plan, shard: Shard, verify: VerifyConfig) -> None:
         self._plan = plan
@@ -59,6 +66,7 @@ class ShardRounds:
         self.rejects: list[Reject] = []
         self.missing: list[str] = []
         self.attempted = 0
+        self.painted = 0
 
     @property
     def rows(self) -> list[Row]:
@@ -76,6 +84,7 @@ class ShardRounds:
         """
         waiting = [self._coming(self._open[position]) for position in sorted(self._open)]
         whole_batches = len(waiting) + -len(waiting) % batch
+        self.painted += whole_batches
         return list(islice(_in_turn(waiting), whole_batches))
 
     def record(self, outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -200,6 +200,7 @@ class Worker:
             rows=rounds.rows,
             rejects=sorted(rounds.rejects, key=_reject_order),
             attempts=rounds.attempted,
+            painted=rounds.painted,
             missing=tuple(sorted(rounds.missing)),
             seconds={stage: round(spent, 3) for stage, spent in times.seconds.items()},
             started=started,

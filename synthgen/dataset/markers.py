@@ -46,10 +46,11 @@ class ShardMarker:
         seconds: stage → wall time [s].
         files: name → stamp of the data file and of the rejects file.
         started: when the shard's work began, UTC, ISO 8601 with microseconds; empty in markers
-            that were written before it was kept, as the next three are.
+            that were written before it was kept, as the next four are (the last one 0).
         finished: when the marker was made, the same way.
         worker: host and process that made the shard, `host:pid`.
         hardware: kind of accelerator that made it, such as `CPU`.
+        painted: images of all batches: attempts, and what only filled a batch up.
     """
 
     split: str
@@ -68,6 +69,7 @@ class ShardMarker:
     finished: str = ""
     worker: str = ""
     hardware: str = ""
+    painted: int = 0
 
     @property
     def key(self) -> ShardKey:
@@ -181,6 +183,7 @@ def _from_mapping(data: dict[str, Any]) -> ShardMarker:
         finished=_time(data, "finished"),
         worker=str(data.get("worker", "")),
         hardware=str(data.get("hardware", "")),
+        painted=_count({"painted": 0, **data}, "painted"),
     )
 
 

@@ -48,6 +48,8 @@ class Pace:
         stages: stage → share of the workers' time in which it was busy; two shards in one worker
             may share a stage that is not the accelerator's, so that a share can be above 1.
         last: when the last shard was made.
+        spare: share of all painted images that no sample needed: they only filled up a shard's last
+            batches; None where no marker tells.
     """
 
     overall: Speed
@@ -56,6 +58,7 @@ class Pace:
     worker_seconds: float
     stages: Mapping[str, float]
     last: datetime
+    spare: float | None = None
 
     @property
     def held_back_by(self) -> str | None:
@@ -80,6 +83,7 @@ def measure_pace(markers: Collection[ShardMarker]) -> Pace | None:
         worker_seconds=seconds,
         stages=_shares([work.marker for work in works], seconds),
         last=datetime.fromisoformat(works[-1].marker.finished),
+        spare=_spare([work.marker for work in works if work.marker.painted]),
     )
 
 
@@ -89,7 +93,8 @@ def describe_stages(pace: Pace) -> str:
     if not shares:
         return "held back by: not known, no stage was timed"
     held = pace.held_back_by or "none of the stages, the workers waited"
-    return f"held back by: {held} (busy: {shares} of the workers' time)"
+    spare = f"; {pace.spare:.0%} of the painting only filled batches up" if pace.spare else ""
+    return f"held back by: {held} (busy: {shares} of the workers' time{spare})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,11 @@ def _worker_seconds(works: Sequence[_Work]) -> float:
     for work in works:
         of_worker[work.marker.worker].append((work.start, work.finish))
     return sum(b - a for times in of_worker.values() for a, b in _merge(times))
+
+
+def _spare(markers: Sequence[ShardMarker]) -> float | None:
+    painted = sum(marker.painted for marker in markers)
+    return 1 - sum(marker.attempts for marker in markers) / painted if painted else None
 
 
 def _shares(markers: Sequence[ShardMarker], seconds: float) -> dict[str, float]:

@@ -33,6 +33,7 @@ class ShardResult:
         rows: the samples that have an image, in the split's order.
         rejects: the attempts that were not kept.
         attempts: images that were asked for, errors included.
+        painted: images of all batches: attempts, and what only filled a batch up.
         missing: ids of the samples that have no row; with the rows they fill start to stop.
         seconds: stage → wall time [s].
         started: when the work began, as `markers.now` says it.
@@ -47,6 +48,7 @@ class ShardResult:
     rows: Sequence[Row]
     rejects: Sequence[Reject]
     attempts: int
+    painted: int = 0
     missing: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     started: str = ""
@@ -151,4 +153,5 @@ def _marker(result: ShardResult, files: Mapping[str, FileStamp], writing: float)
         finished=now(),
         worker=result.worker,
         hardware=result.hardware,
+        painted=result.painted,
     )

@@ -31,6 +31,7 @@ def status_json(status: Status) -> str:
         "worker_seconds": None if pace is None else pace.worker_seconds,
         "stages": None if pace is None else dict(pace.stages),
         "held_back_by": None if pace is None else pace.held_back_by,
+        "spare": None if pace is None else pace.spare,
     }
     return json.dumps(found, ensure_ascii=False)
 

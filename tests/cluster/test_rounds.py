@@ -137,7 +137,8 @@ def test_what_came_in_vain_is_thrown_away(make_config):
     outcomes = [wrong(config, first), right(config, second), wrong(config, third)]
     assert rounds.record(outcomes) == outcomes[:2]
     assert [row.attempt for row in rounds.rows] == [1]
-    assert ([reject.attempt for reject in rounds.rejects], rounds.attempted) == ([0], 2)
+    assert [reject.attempt for reject in rounds.rejects] == [0]
+    assert (rounds.attempted, rounds.painted) == (2, 3)
 
 
 def worked(config, batch, verdicts):

@@ -34,6 +34,7 @@ def _marker(**changes):
         "finished": "2026-11-21T09:00:07.500000+00:00",
         "worker": "node-1:42",
         "hardware": "NVIDIA H200",
+        "painted": 16,
     }
     return ShardMarker(**{**values, **changes})
 
@@ -52,10 +53,10 @@ def test_a_marker_counts_the_rows_of_its_rejects_file():
 
 def test_a_marker_from_before_times_were_kept_is_read():
     old = json.loads(_marker().to_json())
-    for key in ("started", "finished", "worker", "hardware"):
+    for key in ("started", "finished", "worker", "hardware", "painted"):
         del old[key]
     found = parse_marker(NAME, json.dumps(old).encode())
-    assert found == _marker(started="", finished="", worker="", hardware="")
+    assert found == _marker(started="", finished="", worker="", hardware="", painted=0)
 
 
 def _change(**changes):

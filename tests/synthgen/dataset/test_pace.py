@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,17 @@ def test_two_shards_at_a_time_in_two_workers():
     assert pace.last == BEGIN + timedelta(seconds=15)
     assert describe_stages(pace) == (
         "held back by: paint (busy: paint 97%, measure 20% of the workers' time)"
+    )
+
+
+def test_images_that_only_filled_batches_up_are_told_where_markers_know():
+    known = replace(_marker(0, 0, 10, paint=9.0), painted=25)
+    pace = measure_pace([known, _marker(1, 10, 20, paint=9.0)])
+    assert pace is not None
+    assert pace.spare == pytest.approx(0.2)
+    assert describe_stages(pace) == (
+        "held back by: paint (busy: paint 90% of the workers' time; "
+        "20% of the painting only filled batches up)"
     )
 
 
