@@ -20,7 +20,7 @@ from cluster.members import Member, Tally
 from cluster.pool import Pool, cause
 from cluster.resources import gpus_per_actor
 from cluster.schedule import Schedule, Task
-from cluster.worker import StageTimeout
+from cluster.stages import StageBlocked, StageTimeout
 from cluster.worker_actor import WorkerActor
 from synthgen.config import RunConfig
 from synthgen.errors import RunError, SynthgenError
@@ -205,13 +205,22 @@ class RayExecutor:
     def _raised(self, member: Member, task: Task, error: Exception, schedule: Schedule) -> None:
         if isinstance(error, SynthgenError) and schedule.needs(task):
             raise error
-        schedule.failed(task, error)
         if isinstance(error, StageTimeout):
-            _log_loss(member, [task], error)
-            for other in self._take_all(member):
-                schedule.lost(other, error)
-            self._tally.keep(member)
-            self._pool.remove(member)
+            self._hangs(member, task, error, schedule)
+        else:
+            schedule.failed(task, error)
+
+    def _hangs(self, member: Member, task: Task, error: StageTimeout, schedule: Schedule) -> None:
+        """Replace an actor; of its shards the one that hangs failed, the one behind it is lost."""
+        others = self._take_all(member)
+        _log_loss(member, [task, *others], error)
+        hanging, behind = (others, [task]) if isinstance(error, StageBlocked) else ([task], others)
+        for each in behind:
+            schedule.lost(each, error)
+        for each in hanging:
+            schedule.failed(each, error)
+        self._tally.keep(member)
+        self._pool.remove(member)
 
     def _died(self, member: Member, task: Task, error: RayError, schedule: Schedule) -> None:
         tasks = [task, *self._take_all(member)]

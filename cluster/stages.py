@@ -18,6 +18,10 @@ class StageTimeout(RuntimeError):  # noqa: N818 - as `queue.Empty`: what happene
     """A stage of the work hangs: its process is of no more use and has to be replaced."""
 
 
+class StageBlocked(StageTimeout):
+    """A stage hangs in an earlier call, which is to blame."""
+
+
 class StageTimes:
     """Seconds that the stages of one shard took; several threads may add to it, each its own.
 
@@ -79,16 +83,18 @@ class BoundedStage:
             hung: what to say if it takes too long.
 
         Raises:
-            StageTimeout: if it takes longer than the limit, or one before it did.
+            StageTimeout: if it takes longer than the limit.
+            StageBlocked: if one before it did.
         """
         result: Future[_T] = Future()
         with self._turn:
-            if self._hung is None:
-                self._calls.put(lambda: _fulfil(result, call))
-                wait([result], self._limit)
-                self._hung = None if result.done() else hung
             if self._hung is not None:
-                raise StageTimeout(self._hung)
+                raise StageBlocked(self._hung)
+            self._calls.put(lambda: _fulfil(result, call))
+            wait([result], self._limit)
+            if not result.done():
+                self._hung = hung
+                raise StageTimeout(hung)
         return result.result()
 
 

@@ -10,9 +10,16 @@ import pytest
 import ray
 
 from cluster.driver import generate
-from synthgen.errors import WeightsError
+from cluster.worker import Worker
+from pipelines.libreface import LibreFaceVerifier
+from pipelines.procedural.source import ProceduralSource
+from samplers.plan import build_plan
+from synthgen.dataset import Storage
+from synthgen.errors import RunError, WeightsError
 
 pytestmark = pytest.mark.ray
+
+MARK = (1, 2, 3)
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +68,46 @@ def test_what_the_user_can_mend_keeps_its_error_through_an_actor(make_config, lo
     with pytest.raises(WeightsError, match=r"none\.safetensors"):
         generate(config, "ray")
     assert not Path(config.output.path).exists()
+
+
+class Marking(ProceduralSource):
+    """The real source, which marks a corner of one sample's images."""
+
+    def paint(self, attempts):
+        images = super().paint(attempts)
+        for attempt, image in zip(attempts, images, strict=True):
+            if attempt.spec.index == 21:
+                image.putpixel((0, 0), MARK)
+        return images
+
+
+class HangingAtMark:
+    """The real verifier, but that it hangs for ever at a marked image."""
+
+    def __init__(self):
+        self._verifier = LibreFaceVerifier.from_pretrained("mini")
+        self.name = self._verifier.name
+        self.fingerprint = self._verifier.fingerprint
+
+    def measure(self, images):
+        if any(image.getpixel((0, 0)) == MARK for image in images):
+            threading.Event().wait()
+        return self._verifier.measure(images)
+
+
+def load_hanging(config, plan):
+    source, storage = Marking(config.pipeline), Storage(config.output.path)
+    return Worker(config, plan, source, HangingAtMark(), storage)
+
+
+def test_the_shard_that_hangs_is_named_not_the_one_beside_it(make_config, local_ray):
+    cluster = {"actors": 1, "verify_timeout": 2, "max_failures": 1, "speculate": False}
+    config = make_config(samples=60, cluster=cluster)
+    guilty = build_plan(config).sample(21)
+    shard = build_plan(config).shard_of(guilty.split, guilty.position)
+    with pytest.raises(RunError) as caught:
+        generate(config, "ray", load=load_hanging)
+    assert str(caught.value) == (
+        f"shard {shard.split}-{shard.number:05d} failed 2 times, even sample by sample; the last "
+        "failure: StageTimeout: measuring 5 images took longer than 2 s (cluster.verify_timeout)"
+    )
