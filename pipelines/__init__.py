@@ -3,8 +3,9 @@
 The names below load their module, and with it torch, when they are first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pipelines.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
@@ -12,18 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FineFaceIPAdapterPipeline", "FineFacePipeline", "LibreFaceVerifier"]
 
-_HOME = {
-    "FineFaceIPAdapterPipeline": "pipelines.fineface",
-    "FineFacePipeline": "pipelines.fineface",
-    "LibreFaceVerifier": "pipelines.libreface",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "FineFaceIPAdapterPipeline": "pipelines.fineface",
+        "FineFacePipeline": "pipelines.fineface",
+        "LibreFaceVerifier": "pipelines.libreface",
+    },
+)

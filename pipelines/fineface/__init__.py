@@ -4,8 +4,9 @@ The names below load their module, and with it diffusers, when they are first us
 weights lie is told without.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pipelines.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.fineface.adapter import AUAdapter
@@ -14,18 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AUAdapter", "FineFaceIPAdapterPipeline", "FineFacePipeline"]
 
-_HOME = {
-    "AUAdapter": "pipelines.fineface.adapter",
-    "FineFaceIPAdapterPipeline": "pipelines.fineface.ip_adapter_pipeline",
-    "FineFacePipeline": "pipelines.fineface.pipeline",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "AUAdapter": "pipelines.fineface.adapter",
+        "FineFaceIPAdapterPipeline": "pipelines.fineface.ip_adapter_pipeline",
+        "FineFacePipeline": "pipelines.fineface.pipeline",
+    },
+)
