@@ -26,14 +26,12 @@ from pathlib import Path
 
 import torch
 from arithmetic import bf16_peak, count_flops
-from fineface_speed import GUIDANCE, attempts, check_images
+from fineface_speed import GUIDANCE, attempts, check_images, fineface_source
 from published_fineface import PublishedLoop
 from random_sd21 import save_sd21
 
-from pipelines.fineface.source import FineFaceSource
 from pipelines.loading import fix_arithmetic
 from samplers.spec import Attempt
-from synthgen.config import FineFaceConfig
 
 CHECKED_STEPS = 2
 """Steps of the check: with each more, random weights drive roundings further apart."""
@@ -107,7 +105,7 @@ def check_and_count(folders: tuple[Path, Path], device: str) -> Callable[[int], 
     """
     fix_arithmetic(torch.get_num_threads())
     published = PublishedLoop(*folders, CHECKED_STEPS, GUIDANCE, device)
-    ours = _source(folders, device, "ddim", CHECKED_STEPS, "float32")
+    ours = fineface_source(folders, "ddim", CHECKED_STEPS, "float32", device)
     check_images(published, ours, attempts(2))
     counts = count_flops(partial(ours.paint, attempts(1)))
     step = counts["UNet2DConditionModel"] / CHECKED_STEPS
@@ -148,28 +146,7 @@ def _load_ours(
 ) -> Painter:
     """Load ours as a worker of a run does."""
     fix_arithmetic(torch.get_num_threads())
-    return _source(folders, options.device, sampler, steps, dtype, compiled).paint
-
-
-def _source(
-    folders: tuple[Path, Path],
-    device: str,
-    sampler: str,
-    steps: int,
-    dtype: str,
-    compiled: bool = False,
-) -> FineFaceSource:
-    base, fineface = folders
-    settings = {
-        "name": "fineface",
-        "weights": {"base": str(base), "fineface": str(fineface)},
-        "scheduler": sampler,
-        "num_inference_steps": steps,
-        "guidance_scale": GUIDANCE,
-        "dtype": dtype,
-        **({"compile": True} if compiled else {}),
-    }
-    return FineFaceSource(FineFaceConfig.model_validate(settings), device)
+    return fineface_source(folders, sampler, steps, dtype, options.device, compiled=compiled).paint
 
 
 def _speed(painter: Painter, batch: Sequence[Attempt], options: argparse.Namespace) -> Speed:

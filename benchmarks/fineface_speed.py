@@ -57,7 +57,7 @@ def image_works(options: argparse.Namespace) -> Iterator[Works]:
         base, fineface = folders or save_mini(Path(name), options.part)
         published = PublishedLoop(base, fineface, options.steps[0], GUIDANCE, options.device)
         ours = {
-            (steps, dtype): _source(base, fineface, sampler, steps, dtype, options.device)
+            (steps, dtype): fineface_source((base, fineface), sampler, steps, dtype, options.device)
             for dtype in _dtypes(options.device)
             for sampler, steps in zip(("ddim", "dpmpp"), options.steps, strict=True)
         }
@@ -177,9 +177,17 @@ def attempts(count: int) -> list[Attempt]:
     ]
 
 
-def _source(
-    base: Path, fineface: Path, sampler: str, steps: int, dtype: str, device: str
+def fineface_source(
+    folders: tuple[Path, Path],
+    sampler: str,
+    steps: int,
+    dtype: str,
+    device: str,
+    *,
+    compiled: bool = False,
 ) -> FineFaceSource:
+    """Return our pipeline as a run would load it, from a base's folder and FineFace's."""
+    base, fineface = folders
     settings = {
         "name": "fineface",
         "weights": {"base": str(base), "fineface": str(fineface)},
@@ -187,6 +195,7 @@ def _source(
         "num_inference_steps": steps,
         "guidance_scale": GUIDANCE,
         "dtype": dtype,
+        **({"compile": True} if compiled else {}),
     }
     return FineFaceSource(FineFaceConfig.model_validate(settings), device)
 

@@ -42,7 +42,7 @@ def test_benchmark_prints_each_way_with_its_ratio_to_the_published_one(
 def test_images_that_differ_end_the_benchmark(speed: ModuleType, tmp_path: Path) -> None:
     base, fineface = speed.save_mini(tmp_path, part=8)
     published = speed.PublishedLoop(base, fineface, steps=2, guidance_scale=5.0, device="cpu")
-    ours = speed._source(base, fineface, "ddim", 2, "float32", "cpu")
+    ours = speed.fineface_source((base, fineface), "ddim", 2, "float32", "cpu")
     batch = speed.attempts(2)
     speed.check_images(published, ours, batch)
 
