@@ -3,7 +3,7 @@
 The shards are finished by writing their markers and files of some bytes; then the real driver
 continues the run, with a worker that stops it at the first shard that it is given.
 
-Run: python benchmarks/restart.py [--shards 10000] [--s3] [--executor inline|ray]
+Run: python benchmarks/restart.py [--shards 10000] [--s3] [--no-index] [--executor inline|ray]
 With --executor ray the time includes the start of a local Ray and of its actors. With --s3 the
 dataset lies on a real S3 server on loopback (moto's, one process: it is what limits).
 """
@@ -24,7 +24,7 @@ from cluster.worker import Worker
 from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config, parse_config
-from synthgen.dataset import FileStamp, ShardMarker, Storage, layout, open_run
+from synthgen.dataset import FileStamp, MarkerIndex, ShardMarker, Storage, layout, open_run
 from synthgen.errors import RunError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
@@ -85,8 +85,8 @@ def configuration(url: str, shards: int) -> RunConfig:
     )
 
 
-def finish(config: RunConfig, plan: Plan, shards: int) -> None:
-    """Begin the run and finish its first shards."""
+def finish(config: RunConfig, plan: Plan, shards: int, indexed: bool) -> None:
+    """Begin the run and finish its first shards; index them, as the driver does as it goes."""
     storage = Storage(config.output.path)
     planned = list(plan.shards())
     open_run(storage, make_record(config, plan, FINGERPRINT), dump_config(config), planned)
@@ -99,6 +99,8 @@ def finish(config: RunConfig, plan: Plan, shards: int) -> None:
     for folder in {path.rpartition("/")[0] for path in paths} if storage.is_local else ():
         filesystem.makedirs(folder, exist_ok=True)
     filesystem.pipe(paths)
+    if indexed:
+        MarkerIndex(storage).keep({marker.key: marker for marker in map(_marker, planned[:shards])})
 
 
 def _marker(shard: Shard) -> ShardMarker:
@@ -155,11 +157,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How long a restart takes.")
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--s3", action="store_true")
+    parser.add_argument("--no-index", action="store_true")
     parser.add_argument("--executor", choices=["inline", "ray"], default="inline")
     arguments = parser.parse_args()
     with output(arguments.s3) as url:
         config = configuration(url, arguments.shards)
-        finish(config, build_plan(config), arguments.shards)
+        finish(config, build_plan(config), arguments.shards, not arguments.no_index)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seconds = restart(config, arguments.executor)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

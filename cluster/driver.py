@@ -21,6 +21,7 @@ from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
 from synthgen.dataset import (
     Lease,
+    MarkerIndex,
     ShardKey,
     ShardMarker,
     check_output,
@@ -102,7 +103,7 @@ def generate(
                 mixed_hardware=config.cluster.mixed_hardware,
             )
             held.enter_context(_continuable(markers, len(shards)))
-            _work(config, running, shards, markers, lease)
+            _work(config, running, shards, markers, lease, MarkerIndex(storage))
         lease.confirm()
         remove_leftovers(storage)
         write_card(storage)
@@ -140,6 +141,7 @@ def _work(
     shards: Sequence[Shard],
     markers: dict[ShardKey, ShardMarker],
     lease: Lease,
+    index: MarkerIndex,
 ) -> None:
     """Work the shards that have no marker, and add their markers."""
     todo = [shard for shard in shards if (shard.split, shard.number) not in markers]
@@ -150,12 +152,14 @@ def _work(
         def committed(marker: ShardMarker) -> None:
             markers[marker.key] = marker
             progress.committed(marker)
+            index.keep(markers)
 
         def tick(counts: dict[str, int]) -> None:
             lease.check()
             progress.tick(counts)
 
         executor.run(Schedule(todo, config.cluster.max_failures), committed, tick)
+    index.keep(markers, last=True)
 
 
 @contextmanager

@@ -167,7 +167,8 @@ class Pool:
 
     def _forget(self, member: Member) -> None:
         del self.members[member]
-        self._arriving.pop(member.arriving, None)
+        if member.arriving is not None:
+            self._arriving.pop(member.arriving, None)
         self._end(member.handle)
 
     def _placed(self, member: Member, node: str) -> None:

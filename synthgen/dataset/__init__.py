@@ -6,7 +6,9 @@ from synthgen.dataset.inspection_text import describe_inspection
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.lease import Lease
 from synthgen.dataset.lookup import find_sample
-from synthgen.dataset.markers import FileStamp, ShardMarker, read_markers
+from synthgen.dataset.marker_index import MarkerIndex
+from synthgen.dataset.marker_reader import read_markers
+from synthgen.dataset.markers import FileStamp, ShardMarker
 from synthgen.dataset.opening import ShardRange, check_output, open_run, remove_leftovers
 from synthgen.dataset.patience import Patience
 from synthgen.dataset.run_record import RunRecord, read_record
@@ -20,6 +22,7 @@ __all__ = [
     "FileStamp",
     "Inspection",
     "Lease",
+    "MarkerIndex",
     "Patience",
     "RunRecord",
     "ShardKey",

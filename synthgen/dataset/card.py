@@ -11,7 +11,8 @@ from synthgen.action_units import describe
 from synthgen.dataset import layout
 from synthgen.dataset.card_text import body
 from synthgen.dataset.features import card_features, data_features, reject_features
-from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.marker_reader import read_markers
+from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.sheet import contact_sheet, encode_png

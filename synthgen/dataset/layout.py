@@ -13,6 +13,7 @@ PICTURE = "assets/samples.png"
 CONFIG = ".synthgen/config.yaml"
 RUN = ".synthgen/run.json"
 LEASE = ".synthgen/lease.json"
+INDEX = ".synthgen/markers.json"
 
 DATA = "data"
 REJECTS = "rejects"
@@ -22,7 +23,7 @@ FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
 """Every folder that may hold a file of ours; the first is the dataset's own."""
 
 _SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
-_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE})
+_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE, INDEX})
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from synthgen.dataset import layout
-from synthgen.dataset.markers import read_markers
+from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError

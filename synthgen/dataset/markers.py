@@ -1,18 +1,13 @@
 """The marker of a shard: written last, so that a shard without it is not finished."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from synthgen.dataset import json_files, layout
 from synthgen.dataset.layout import ShardKey
-from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
-
-_READERS = 16
-"""Markers read at a time: behind a URL each takes a round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,59 +97,11 @@ def parse_marker(name: str, data: bytes) -> ShardMarker:
         DatasetError: if the file is not a whole marker of that shard.
     """
     try:
-        marker = _from_mapping(json_files.load(data))
-        _check(name, marker)
+        marker = marker_from(name, json_files.load(data))
     except json_files.NOT_WHOLE as error:
         cause = json_files.cause(error)
         raise DatasetError(f"marker {name} is corrupt ({cause}); {mend(name)}") from error
     return marker
-
-
-def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
-    """Read all markers of a dataset, in order of split and number.
-
-    Raises:
-        DatasetError: if a marker is corrupt.
-    """
-    return MarkerReader(storage).read()
-
-
-class MarkerReader:
-    """Reads the markers of a dataset that may be growing; each file once."""
-
-    def __init__(self, storage: Storage) -> None:
-        """Begin with none."""
-        self._storage = storage
-        self._known: dict[tuple[str, int], ShardMarker] = {}
-
-    def read(self) -> dict[ShardKey, ShardMarker]:
-        """Return all markers there are now, in order of split and number.
-
-        A file counts as new if its name or its size is: a shard that has grown has another marker.
-
-        Raises:
-            DatasetError: if a marker is corrupt.
-        """
-        sizes = self._storage.sizes(layout.MARKERS)
-        files = [(name, size) for name, size in sizes.items() if layout.shard_of(name)]
-        new = [file for file in files if file not in self._known]
-        with ThreadPoolExecutor(_READERS, "marker") as readers:
-            found = dict(zip(new, readers.map(self._marker, new), strict=True))
-        kept = {file: found.get(file) or self._known.get(file) for file in files}
-        self._known = {file: marker for file, marker in kept.items() if marker is not None}
-        markers = sorted(self._known.values(), key=lambda marker: marker.key)
-        return {marker.key: marker for marker in markers}
-
-    def _marker(self, file: tuple[str, int]) -> ShardMarker | None:
-        """Read a marker; None if it went since it was listed: its shard is made again."""
-        name, _ = file
-        try:
-            data = self._storage.read(name)
-        except DatasetError:
-            if self._storage.exists(name):
-                raise
-            return None
-        return parse_marker(name, data)
 
 
 def mend(marker_name: str) -> str:
@@ -162,8 +109,17 @@ def mend(marker_name: str) -> str:
     return f"delete {marker_name} to have its shard made again, or start anew with --overwrite"
 
 
-def _from_mapping(data: dict[str, Any]) -> ShardMarker:
-    return ShardMarker(
+def marker_from(name: str, data: Mapping[str, Any]) -> ShardMarker:
+    """Make a marker of what its file holds.
+
+    Args:
+        name: name of its file, which must agree with what it says.
+        data: the file's values.
+
+    Raises:
+        Exception: one of `json_files.NOT_WHOLE` if they are not a whole marker of that shard.
+    """
+    marker = ShardMarker(
         split=str(data["split"]),
         number=_count(data, "number"),
         start=_count(data, "start"),
@@ -185,6 +141,8 @@ def _from_mapping(data: dict[str, Any]) -> ShardMarker:
         hardware=str(data.get("hardware", "")),
         painted=_count({"painted": 0, **data}, "painted"),
     )
+    _check(name, marker)
+    return marker
 
 
 def now() -> str:

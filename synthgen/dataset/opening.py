@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
-from synthgen.dataset.markers import ShardMarker, mend, read_markers
+from synthgen.dataset.marker_reader import read_markers
+from synthgen.dataset.markers import ShardMarker, mend
 from synthgen.dataset.run_record import (
     CONFIGURATION,
     RunRecord,

@@ -10,7 +10,8 @@ import pyarrow as pa
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import layout
 from synthgen.dataset.faces import FaceStatistics, FaceSums
-from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.marker_reader import read_markers
+from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.storage import Storage

@@ -1,24 +1,18 @@
 """Where a dataset lies: a folder or an fsspec URL, with files that appear only when whole."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar, cast
 
-from fsspec.config import conf
-from fsspec.core import url_to_fs
-from fsspec.utils import get_protocol
-
 from synthgen.dataset import whole_files
+from synthgen.dataset.filesystems import open_filesystem
 from synthgen.dataset.patience import Patience, cause, is_of_store, is_passing
-from synthgen.errors import DatasetError, MissingDependencyError, OutputError
+from synthgen.errors import DatasetError, OutputError
 
 _T = TypeVar("_T")
 
-_CONNECTIONS = 64
-"""Requests to S3 in flight at once, when many files are read."""
-
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""Protocol → extra of this package that brings what fsspec needs for it."""
+_TAGS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "created")
+"""What filesystems call the tag or the time of a file in a listing, the best first."""
 
 
 class Storage:
@@ -46,14 +40,7 @@ class Storage:
         """
         self.url = url
         self._patience = patience or Patience()
-        try:
-            self._filesystem, root = url_to_fs(url, **_options(url))
-        except ImportError as error:
-            raise MissingDependencyError(f"cannot open {url!r}: {error}{_install(url)}") from error
-        except ValueError as error:
-            raise OutputError(
-                f"cannot open {url!r}: {error}; give a folder or a URL that fsspec knows"
-            ) from error
+        self._filesystem, root = open_filesystem(url)
         self._root = root.rstrip("/")
 
     @property
@@ -71,7 +58,7 @@ class Storage:
         Raises:
             DatasetError: if it is missing or cannot be read.
         """
-        return self._reading(name, lambda path: self._filesystem.cat_file(path))
+        return self._reading(name, lambda path: cast(bytes, self._filesystem.cat_file(path)))
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
         """Return whole files, in the order of names; many at once where the store is far away.
@@ -165,6 +152,19 @@ class Storage:
             if info["type"] == "file"
         }
 
+    def versions(self, folder: str = "") -> dict[str, str]:
+        """Return name → version of the files that lie in a folder itself, in order of names.
+
+        A version changes when the file is replaced: its size with the store's own tag of it, or
+        the time where it has none.
+        """
+        prefix = f"{folder}/" if folder else ""
+        return {
+            f"{prefix}{entry}": " ".join([str(info["size"]), *_tag(info)])
+            for entry, info in sorted(self._entries(folder).items())
+            if info["type"] == "file"
+        }
+
     def entries(self, folder: str = "") -> list[str]:
         """Return what lies in a folder itself, folders included, in order of names.
 
@@ -247,22 +247,13 @@ class Storage:
         return f"cannot {verb} {place}: {cause(error)}{again}"
 
 
+def _tag(info: Mapping[str, Any]) -> list[str]:
+    return [str(info[key]) for key in _TAGS if info.get(key) is not None][:1]
+
+
 def _was_free(put: Callable[[str], None], path: str) -> bool:
     try:
         put(path)
     except FileExistsError:
         return False
     return True
-
-
-def _options(url: str) -> dict[str, Any]:
-    """Return what a filesystem is opened with beside what fsspec's own configuration says."""
-    if get_protocol(url) not in ("s3", "s3a"):
-        return {}
-    said = conf.get("s3", {}).get("config_kwargs", {})
-    return {"config_kwargs": {"max_pool_connections": _CONNECTIONS, **said}}
-
-
-def _install(url: str) -> str:
-    extra = _EXTRAS.get(get_protocol(url))
-    return f"; pip install 'synthgen[{extra}]'" if extra else ""

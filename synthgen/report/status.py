@@ -13,7 +13,7 @@ from samplers.series import build_series
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, Storage, read_record
 from synthgen.dataset.lease import BEAT
-from synthgen.dataset.markers import MarkerReader
+from synthgen.dataset.marker_reader import MarkerReader
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.report.heart import Heart, HeartReader
 from synthgen.report.stored import stored_config

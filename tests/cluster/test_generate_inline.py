@@ -6,7 +6,7 @@ from datasets import load_dataset
 
 from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
-from synthgen.dataset import Storage, inspect_dataset, read_markers
+from synthgen.dataset import Storage, inspect_dataset, layout, marker_index, read_markers
 from synthgen.errors import OutputError
 from synthgen.report.run_summary import describe_run
 
@@ -85,6 +85,21 @@ def test_the_batch_size_is_part_of_the_identity_and_the_difference_is_shown(make
         "(pipeline.batch_size: 5 → 6); choose another output.path, or start anew with --overwrite"
     )
     assert digests(config) == before
+
+
+def test_a_run_of_many_shards_keeps_an_index_of_its_markers(make_config, monkeypatch, digests):
+    monkeypatch.setattr(marker_index, "_FEW", 3)
+    config = make_config()
+    generate(config, "inline")
+    storage = Storage(config.output.path)
+    indexed = [e["name"] for e in json.loads(storage.read(layout.INDEX))["markers"]]
+    assert sorted(indexed) == storage.names(layout.MARKERS)
+    longer, fresh = make_config(samples=48), make_config("fresh", samples=48)
+    assert generate(longer, "inline") == generate(fresh, "inline")
+    assert digests(longer) == digests(fresh)
+    shorter = make_config(samples=8)
+    generate(shorter, "inline", overwrite=True)
+    assert not storage.exists(layout.INDEX)
 
 
 def test_overwrite_begins_anew_and_leaves_foreign_files(make_config, digests):
