@@ -1,8 +1,9 @@
 """A discrete-event model of a run: GPUs, the driver's loop, and nothing that takes real time.
 
 A GPU works up to two shards: it paints a round of one, whole, while the other's is judged and
-written, the older first. A round paints each sample that has no accepted image; the next begins
-when its last batch is judged; after the last, the shard is written and the driver told. The driver
+written, the older first. A round paints each sample that has no accepted image, in whole batches:
+what is left of the last goes to second tries, third ones and so on; the next round begins when it
+is judged; after the last, the shard is written and the driver told. The driver
 goes round a loop: it waits until something is done, takes in all that is, hands out, a shard to
 each free GPU before a second, and no second one near the end, and starts over. A turn costs a fixed
 time and one for each GPU, a shard its own, and once a second it asks each GPU how far it is. When
@@ -103,7 +104,9 @@ def rounds_of(run: Run, shard: int) -> list[int]:
     waiting, rounds = run.shard_size, []
     while waiting:
         rounds.append(math.ceil(waiting / run.batch))
-        waiting = sum(draws.random() >= run.acceptance for _ in range(waiting))
+        again, more = divmod(rounds[-1] * run.batch, waiting)
+        tries = [again + 1] * more + [again] * (waiting - more)
+        waiting = sum(draws.random() < (1 - run.acceptance) ** times for times in tries)
     return rounds
 
 

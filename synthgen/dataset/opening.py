@@ -122,9 +122,13 @@ def open_run(
 def remove_leftovers(storage: Storage) -> None:
     """Delete what writes that were cut off have left; nobody else may be writing.
 
+    Only folders of this machine know such files: stores show an object when it is whole.
+
     Raises:
         OutputError: if a file cannot be deleted.
     """
+    if not storage.is_local:
+        return
     for folder in layout.FOLDERS:
         for name in storage.names(folder):
             if layout.is_temporary(name):

@@ -63,6 +63,14 @@ def test_rejected_images_are_painted_in_rounds_of_their_own(model) -> None:
     assert model.simulate(run).span == sum(map(sum, rounds))
 
 
+def test_what_is_left_of_a_batch_goes_to_further_tries(model) -> None:
+    run = model.Run(gpus=1, shards=99, shard_size=2, batch=16, batch_seconds=1.0, acceptance=0.5)
+    rounds = [model.rounds_of(run, shard) for shard in range(99)]
+    assert all(set(each) == {1} for each in rounds)
+    # Eight tries for each of two samples: one shard in 128 needs a second round.
+    assert sum(map(len, rounds)) <= 99 + 5
+
+
 def test_actors_that_load_late_shorten_the_time_in_which_all_work(model) -> None:
     settings = {"gpus": 50, "shards": 500, "shard_size": 16, "batch_seconds": 1.0}
     at_once = model.simulate(model.Run(**settings))
