@@ -8,8 +8,8 @@ one worker; the plain loop retries nothing, writes nothing and pads nothing. Bud
     python benchmarks/generate.py [--pipeline procedural|mini] [--images 2000] [--rounds 1]
     python benchmarks/generate.py --workers 2 [--pipeline procedural|mini] [--images 2000]
 
-A retry is painted in a batch that is filled up with repeats, so that each shard's last rounds cost
-more than their images; the smaller a shard (`--shard-size`), the more that counts.
+Images that came in vain, because they only filled a shard's last batches up, count for nothing: the
+smaller a shard (`--shard-size`), the more of them there are. They are told.
 """
 
 import argparse
@@ -48,6 +48,8 @@ def generate_rate(config: RunConfig) -> float:
     stages = sorted({stage for marker in markers for stage in marker.seconds})
     shares = {s: sum(marker.seconds.get(s, 0) for marker in markers) / seconds for s in stages}
     print("  busy: " + "  ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
+    needed, painted = (sum(getattr(m, key) for m in markers) for key in ("attempts", "painted"))
+    print(f"  {needed} images from {painted} painted: {1 - needed / painted:.1%} in vain")
     return sum(marker.attempts for marker in markers) / seconds
 
 
