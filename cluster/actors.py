@@ -218,7 +218,7 @@ class RayExecutor:
         for each in behind:
             schedule.lost(each, error)
         for each in hanging:
-            schedule.failed(each, error)
+            schedule.failed(each, StageTimeout(*error.args))
         self._tally.keep(member)
         self._pool.remove(member)
 
