@@ -33,10 +33,11 @@ def session(folder: Path, interrupted_at: int | None = None) -> Session:
 
 
 def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         session(tmp_path / "stopped", interrupted_at=3).train()
     assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["state"]["step"] == 4
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     again = session(tmp_path / "stopped")
     again.resume()
     assert again.train()
