@@ -1,7 +1,7 @@
 """Where a dataset lies: a folder or an fsspec URL, with files that appear only when whole."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TypeVar, cast
 
 from synthgen.dataset import whole_files
@@ -145,12 +145,7 @@ class Storage:
 
     def sizes(self, folder: str = "") -> dict[str, int]:
         """Return name → bytes of the files that lie in a folder itself, in order of names."""
-        prefix = f"{folder}/" if folder else ""
-        return {
-            f"{prefix}{entry}": info["size"]
-            for entry, info in sorted(self._entries(folder).items())
-            if info["type"] == "file"
-        }
+        return {name: info["size"] for name, info in self._files(folder)}
 
     def versions(self, folder: str = "") -> dict[str, str]:
         """Return name → version of the files that lie in a folder itself, in order of names.
@@ -158,11 +153,8 @@ class Storage:
         A version changes when the file is replaced: its size with the store's own tag of it, or
         the time where it has none.
         """
-        prefix = f"{folder}/" if folder else ""
         return {
-            f"{prefix}{entry}": " ".join([str(info["size"]), *_tag(info)])
-            for entry, info in sorted(self._entries(folder).items())
-            if info["type"] == "file"
+            name: " ".join([str(info["size"]), *_tag(info)]) for name, info in self._files(folder)
         }
 
     def entries(self, folder: str = "") -> list[str]:
@@ -197,6 +189,12 @@ class Storage:
             return self._filesystem.info(path)["type"] == "file"
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+    def _files(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        prefix = f"{folder}/" if folder else ""
+        for entry, info in sorted(self._entries(folder).items()):
+            if info["type"] == "file":
+                yield f"{prefix}{entry}", info
 
     def _entries(self, folder: str) -> dict[str, dict[str, Any]]:
         self._filesystem.invalidate_cache()
