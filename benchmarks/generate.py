@@ -48,9 +48,10 @@ def generate_rate(config: RunConfig) -> float:
     stages = sorted({stage for marker in markers for stage in marker.seconds})
     shares = {s: sum(marker.seconds.get(s, 0) for marker in markers) / seconds for s in stages}
     print("  busy: " + "  ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
-    needed, painted = (sum(getattr(m, key) for m in markers) for key in ("attempts", "painted"))
+    needed = sum(marker.attempts for marker in markers)
+    painted = sum(marker.painted for marker in markers)
     print(f"  {needed} images from {painted} painted: {1 - needed / painted:.1%} in vain")
-    return sum(marker.attempts for marker in markers) / seconds
+    return needed / seconds
 
 
 def pool_rate(config: RunConfig, workers: int) -> float:

@@ -93,16 +93,16 @@ def finish(config: RunConfig, plan: Plan, shards: int, indexed: bool) -> None:
     planned = list(plan.shards())
     open_run(storage, make_record(config, plan, FINGERPRINT), dump_config(config), planned)
     filesystem = storage._filesystem
+    markers = [_marker(shard) for shard in planned[:shards]]
     files: dict[str, bytes] = {}
-    for shard in planned[:shards]:
-        marker = _marker(shard)
+    for marker in markers:
         files |= dict.fromkeys(marker.files, FILE) | {marker.name: marker.to_json()}
     paths = {storage._path(name): data for name, data in files.items()}
     for folder in {path.rpartition("/")[0] for path in paths} if storage.is_local else ():
         filesystem.makedirs(folder, exist_ok=True)
     filesystem.pipe(paths)
     if indexed:
-        MarkerIndex(storage).keep({marker.key: marker for marker in map(_marker, planned[:shards])})
+        MarkerIndex(storage).keep({marker.key: marker for marker in markers})
 
 
 def _marker(shard: Shard) -> ShardMarker:

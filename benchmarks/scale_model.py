@@ -3,12 +3,12 @@
 A GPU works up to two shards: it paints a round of one, whole, while the other's is judged and
 written, the older first. A round paints each sample that has no accepted image, in whole batches:
 what is left of the last goes to second tries, third ones and so on; the next round begins when it
-is judged; after the last, the shard is written and the driver told. The driver
-goes round a loop: it waits until something is done, takes in all that is, hands out, a shard to
-each free GPU before a second, and no second one near the end, and starts over. A turn costs a fixed
-time and one for each GPU, a shard its own, and once a second it asks each GPU how far it is. When
-every shard is handed out, those that take much longer than the median are given to idle GPUs a
-second time, and the first to finish counts.
+is judged; after the last, the shard is written and the driver told. The driver goes round a loop:
+it waits until something is done, takes in all that is, hands out, a shard to each free GPU before a
+second, and no second one near the end, and starts over. A turn costs a fixed time and one for each
+GPU, a shard its own, and once a second it asks each GPU how far it is. When every shard is handed
+out, those that take much longer than the median are given to idle GPUs a second time, and the first
+to finish counts.
 """
 
 import heapq
