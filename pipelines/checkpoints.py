@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pipelines.checksum import file_sha256 as file_sha256
 from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
 
 SAFETENSORS_SUFFIX = ".safetensors"
 
@@ -38,7 +39,9 @@ def read_pickled_tensors(path: Path) -> Any:
             f"{path} is refused: it is no PyTorch file of plain tensors, and a pickle can run code"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read as a PyTorch file: {_first(error)}") from error
+        raise WeightsError(
+            f"{path} cannot be read as a PyTorch file: {first_line(error)}"
+        ) from error
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -56,7 +59,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors: {_first(error)}") from error
+        raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
 
 
 def check_tensors(found: object, wanted: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -110,8 +113,3 @@ def _check_exists(path: Path) -> None:
 def _names(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
     return ", ".join(names[:_SHOWN_NAMES]) + more
-
-
-def _first(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

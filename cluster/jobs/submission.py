@@ -11,6 +11,7 @@ from cluster.anchoring import IN_JOB
 from cluster.jobs.packing import CONFIG_FILE, Package, pack
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError
+from synthgen.foreign import first_line
 
 
 def send(
@@ -50,7 +51,7 @@ def send(
                 runtime_env={**environment, "working_dir": folder},
             )
         except (RuntimeError, ValueError) as error:
-            raise ConfigError(f"the cluster refuses the job: {_line(error)}") from error
+            raise ConfigError(f"the cluster refuses the job: {first_line(error)}") from error
     return job, package
 
 
@@ -58,7 +59,3 @@ def _name(config: RunConfig, command: str) -> str:
     """Return an id that tells jobs of a run from others, and from one another."""
     plain = re.sub(r"[^A-Za-z0-9_-]", "-", config.name)
     return f"{command}-{plain}-{secrets.token_hex(4)}"
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

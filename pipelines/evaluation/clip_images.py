@@ -15,6 +15,7 @@ from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 from pipelines.checkpoints import file_sha256
 from pipelines.hub import missing_files
 from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
 
 ENCODER, PROCESSOR = "image_encoder", "feature_extractor"
 
@@ -41,7 +42,9 @@ class ImageEmbedder:
             ).eval()
             self._processor = CLIPImageProcessor.from_pretrained(folder / PROCESSOR)
         except (OSError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"{folder / ENCODER} cannot be loaded: {_line(error)}") from error
+            raise WeightsError(
+                f"{folder / ENCODER} cannot be loaded: {first_line(error)}"
+            ) from error
         self.weights = {
             f"{ENCODER}/model.safetensors": file_sha256(folder / ENCODER / "model.safetensors")
         }
@@ -66,7 +69,3 @@ def find_encoder(folder: Path) -> ImageEmbedder | None:
 def _check(folder: Path, files: Sequence[str]) -> None:
     if missing := missing_files(folder, list(files)):
         raise WeightsError(f"{folder} has no {', '.join(missing)}; CLIP-I needs it")
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -30,6 +30,7 @@ from pipelines.fineface.weights import FineFaceFolders
 from samplers.spec import Attempt
 from synthgen.config import FaceIdConfig, FineFaceConfig
 from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft")
 
@@ -163,7 +164,7 @@ def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"{folders.base} cannot be loaded as Stable Diffusion: {_line(error)}"
+            f"{folders.base} cannot be loaded as Stable Diffusion: {first_line(error)}"
         ) from error
 
 
@@ -173,7 +174,3 @@ def _scheduler(name: str, base: Any) -> Any:
     if name == "ddim":
         return DDIMScheduler.from_config(base.config, clip_sample=False)
     return base
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -21,6 +21,7 @@ from pipelines.libreface.network import LibreFaceNetwork, load_network
 from pipelines.libreface.preprocessing import face_pixels, resized_side
 from synthgen.action_units import AU_COUNT
 from synthgen.errors import ConfigError
+from synthgen.foreign import first_line
 
 AlignerName = Literal["centered", "mediapipe"]
 
@@ -142,7 +143,7 @@ def _place(
     try:
         return network.to(device, dtype)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"device {str(device)!r} cannot be used: {reason}") from error
 
 

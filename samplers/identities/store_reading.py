@@ -17,6 +17,7 @@ from samplers.identities.raw_store import (
 from samplers.identities.store_about import ABOUT_KEY, StoreAbout
 from samplers.identities.store_tables import read_dataset, read_parquet
 from synthgen.errors import StoreError
+from synthgen.foreign import first_line
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 """Endings of files that unpickling reads; they become stores by `synthgen faces import`."""
@@ -112,8 +113,7 @@ _READERS: dict[str, Callable[[Path, str | None], RawStore]] = {
 
 def unreadable(path: Path, error: Exception) -> StoreError:
     """Say that a file cannot be read, and why."""
-    text = str(error).strip().splitlines()
-    return StoreError(f"{path} cannot be read: {text[0] if text else type(error).__name__}")
+    return StoreError(f"{path} cannot be read: {first_line(error)}")
 
 
 def _texts(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str] | None:

@@ -18,6 +18,7 @@ from samplers.identities.raw_store import (
 )
 from samplers.identities.store_about import ABOUT_KEY, StoreAbout
 from synthgen.errors import StoreError
+from synthgen.foreign import first_line
 
 _SAVED = ("state.json", "dataset_dict.json")
 """Files by which a folder of `save_to_disk` is known."""
@@ -34,7 +35,7 @@ def read_parquet(path: Path, column: str | None) -> RawStore:
         name = choose_column(_candidates(schema), column, str(path))
         table = pq.read_table(path, columns=[name, *_about_people(schema)])
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read: {_line(error)}") from error
+        raise StoreError(f"{path} cannot be read: {first_line(error)}") from error
     text = (schema.metadata or {}).get(ABOUT_KEY.encode())
     about = None if text is None else StoreAbout.from_json(text, str(path))
     return _from_table(table, name, str(path), about)
@@ -86,7 +87,7 @@ def _dataset_tables(path: Path) -> dict[str, pa.Table]:
     try:
         found = load_from_disk(str(path)) if saved else load_dataset(str(path))
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read as a dataset: {_line(error)}") from error
+        raise StoreError(f"{path} cannot be read as a dataset: {first_line(error)}") from error
     parts = found if isinstance(found, DatasetDict) else {"train": found}
     return {str(name): part.with_format("arrow")[:] for name, part in parts.items()}
 
@@ -157,8 +158,3 @@ def _is_list(kind: pa.DataType) -> bool:
     return (
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -15,6 +15,7 @@ from pipelines.training.data.config import DatasetData
 from pipelines.training.data.open_dataset import dataset_fingerprint, open_rows
 from synthgen.action_units import AUS, MAX_INTENSITY
 from synthgen.errors import DatasetError
+from synthgen.foreign import first_line
 
 _AU_PLACE = "{au}"
 
@@ -52,7 +53,7 @@ class DatasetExamples:
         try:
             found = self._images[index][self._data.image]
         except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-            raise self._fault(index, f"the image cannot be read: {_first_line(error)}") from error
+            raise self._fault(index, f"the image cannot be read: {first_line(error)}") from error
         if not isinstance(found, Image):
             raise self._fault(
                 index,
@@ -115,8 +116,3 @@ def _au_columns(asked: str | None) -> list[str]:
     if asked is None:
         return []
     return [asked.replace(_AU_PLACE, au) for au in AUS] if _AU_PLACE in asked else [asked]
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -8,6 +8,7 @@ from datasets.exceptions import DatasetsError
 
 from synthgen.dataset import Storage, read_markers
 from synthgen.errors import DatasetError
+from synthgen.foreign import first_line
 
 _SAVED = ("dataset_dict.json", "state.json")
 _GENERATED = Path(".synthgen") / "shards"
@@ -29,7 +30,7 @@ def open_rows(path: str, name: str | None, split: str) -> Dataset:
         saved = any((Path(path) / file).is_file() for file in _SAVED)
         rows = _saved_split(path, split) if saved else load_dataset(path, name, split=split)
     except (OSError, ValueError, KeyError, DatasetsError) as error:
-        raise DatasetError(f"the dataset {where} cannot be opened: {_sentence(error)}") from error
+        raise DatasetError(f"the dataset {where} cannot be opened: {first_line(error)}") from error
     if not isinstance(rows, Dataset):
         raise DatasetError(f"{where} is a {type(rows).__name__}; it must be rows of one split")
     if not len(rows):
@@ -62,8 +63,3 @@ def _saved_split(path: str, split: str) -> object:
     if split not in found:
         raise ValueError(f"Unknown split {split!r}. Should be one of {list(found)}.")
     return found[split]
-
-
-def _sentence(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

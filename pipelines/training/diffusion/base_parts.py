@@ -23,6 +23,7 @@ from pipelines.training.diffusion.part_names import (
     TOKENIZER,
 )
 from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
 
 _ENCODER = ("encoder.", "quant_conv.")
 
@@ -110,7 +111,7 @@ def _loaded(kind: Any, folder: Path) -> Any:
         with no_progress_bars():
             return load_model(kind, folder, torch.float32)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
+        first = first_line(error)
         raise WeightsError(f"{folder} cannot be loaded: {first}") from error
 
 

@@ -20,6 +20,7 @@ from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve
 from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
 
 _SCHEDULER_FILE = "scheduler/scheduler_config.json"
 _WEIGHT_FILES = (
@@ -35,6 +36,7 @@ _FILES = (
     "vae/diffusion_pytorch_model.safetensors",
     *_WEIGHT_FILES,
 )
+
 _PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -97,7 +99,7 @@ def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention:
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise WeightsError(
-            f"{folder} cannot be loaded as Stable Diffusion: {str(error).splitlines()[0]}"
+            f"{folder} cannot be loaded as Stable Diffusion: {first_line(error)}"
         ) from error
     if attention == "explicit":
         unet.set_attn_processor(AttnProcessor())

@@ -1,0 +1,94 @@
+"""Words and files from outside, within bounds: what others wrote may be long, secret or no file."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from synthgen.errors import SynthgenError
+
+LONGEST_EXCERPT = 300
+"""Characters of foreign text that a sentence shows at most."""
+
+REDACTED = "***"
+"""What stands in a text where a secret was."""
+
+_READ_AT_MOST = 100_000
+"""Characters of a foreign text that are looked at at all."""
+
+_USER_AND_PASSWORD = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#'\"]*@")
+_SECRET_PARAMETER = re.compile(
+    r"(?P<name>[?&;][^=&;\s'\"]*(?:token|secret|password|passwd|signature|credential|key|sig)"
+    r"[^=&;\s'\"]*=)[^&;\s'\"#]+",
+    re.IGNORECASE,
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with the users, passwords and signed parameters of its URLs struck out."""
+    text = _USER_AND_PASSWORD.sub(rf"\g<scheme>{REDACTED}@", text)
+    return _SECRET_PARAMETER.sub(rf"\g<name>{REDACTED}", text)
+
+
+def excerpt(text: object, limit: int = LONGEST_EXCERPT) -> str:
+    """Return the start of a foreign text as one line: at most `limit` characters, no secrets.
+
+    Characters that no terminal or file can take (control characters, lone surrogates) are escaped.
+    """
+    line = " ".join(str(text)[:_READ_AT_MOST].split())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    shown = without_secrets(shown)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def first_line(error: BaseException, limit: int = LONGEST_EXCERPT) -> str:
+    """Return the first line that another library's error says, without its full stop.
+
+    An error that says nothing is called by its type.
+    """
+    lines = str(error)[:_READ_AT_MOST].strip().splitlines()
+    return excerpt(lines[0].rstrip("."), limit) if lines else type(error).__name__
+
+
+def regular_file(path: str | Path, what: str, error: type[SynthgenError], largest: int = 0) -> int:
+    """Refuse what is no regular file before it is opened: opening a pipe waits for ever.
+
+    Args:
+        path: the file.
+        what: what the sentence calls it, such as "the store".
+        error: the class that is raised.
+        largest: bytes that it may have at most; 0: any number.
+
+    Returns:
+        Its size [bytes].
+
+    Raises:
+        error: if it is missing, no regular file, cannot be looked at, or is larger.
+    """
+    shown = excerpt(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as cause:
+        raise error(f"{what} {shown} does not exist") from cause
+    except (OSError, ValueError) as cause:
+        reason = getattr(cause, "strerror", None) or first_line(cause)
+        raise error(f"{what} {shown} cannot be read: {reason}") from cause
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{what} {shown} is {_kind(found.st_mode)}; it must be a regular file")
+    if largest and found.st_size > largest:
+        raise error(
+            f"{what} {shown} has {found.st_size:,} bytes; at most {largest:,} are read, "
+            "so it is hardly what it is taken for"
+        )
+    return found.st_size
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_ISDIR: "a folder",
+        stat.S_ISFIFO: "a named pipe",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((kind for test, kind in kinds.items() if test(mode)), "no file")

@@ -1,0 +1,56 @@
+import os
+
+import pytest
+
+from synthgen.errors import StoreError
+from synthgen.foreign import excerpt, first_line, regular_file, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ftp://me:canary@host/data", "ftp://***@host/data"),
+        ("cannot write s3://canary@bucket/a: no", "cannot write s3://***@bucket/a: no"),
+        ("https://h/x?X-Amz-Signature=canary&a=1", "https://h/x?X-Amz-Signature=***&a=1"),
+        ("https://h/x?a=1&token=canary", "https://h/x?a=1&token=***"),
+        ("sftp://u:p@ss@host/x", "sftp://***@host/x"),
+        ("s3://bucket/folder@v2", "s3://bucket/folder@v2"),
+        ("someone@example.org", "someone@example.org"),
+    ],
+)
+def test_secrets_are_struck_out_of_urls(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+def test_an_excerpt_is_one_short_printable_line() -> None:
+    assert excerpt("two\nlines\x00 \ud800") == "two lines\\x00 \\ud800"
+    long = excerpt("x" * 90_000_179)
+    assert len(long) == 300
+    assert long.endswith("x…")
+
+
+def test_the_first_line_of_an_error_says_something() -> None:
+    assert first_line(ValueError("first.\nsecond")) == "first"
+    assert first_line(ValueError("\n")) == "ValueError"
+    assert first_line(OSError("ftp://u:canary@h")) == "ftp://***@h"
+
+
+def test_only_a_regular_file_is_opened(tmp_path) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(b"12345")
+    assert regular_file(file, "the store", StoreError) == 5
+    for path, sentence in [
+        (pipe, f"the store {pipe} is a named pipe; it must be a regular file"),
+        (tmp_path, f"the store {tmp_path} is a folder; it must be a regular file"),
+        (tmp_path / "none", f"the store {tmp_path / 'none'} does not exist"),
+        ("nul\0byte", "the store nul\\x00byte cannot be read: embedded null byte"),
+    ]:
+        with pytest.raises(StoreError) as caught:
+            regular_file(path, "the store", StoreError)
+        assert str(caught.value) == sentence
+    with pytest.raises(StoreError) as caught:
+        regular_file(file, "the store", StoreError, largest=4)
+    assert str(caught.value) == (
+        f"the store {file} has 5 bytes; at most 4 are read, so it is hardly what it is taken for"
+    )
