@@ -74,8 +74,19 @@ def _header(record: RunRecord, statistics: Statistics) -> dict[str, Any]:
         "tags": ["synthetic", "faces", "facial-expressions", "action-units", "facs", "synthgen"],
         "size_categories": [_size(statistics.total)],
         "configs": [
-            _config("default", layout.DATA, _filled(statistics.rows), default=True),
-            _config("rejects", layout.REJECTS, _filled(rejects) or list(statistics.rows)),
+            {
+                "config_name": "default",
+                "default": True,
+                "data_files": _files(layout.DATA, _filled(statistics.rows), statistics.last_shards),
+            },
+            {
+                "config_name": "rejects",
+                "data_files": _files(
+                    layout.REJECTS,
+                    _filled(rejects) or list(statistics.rows),
+                    statistics.last_shards,
+                ),
+            },
         ],
         "dataset_info": [
             {"config_name": "default", "features": card_features(data_features(record.schema))},
@@ -88,9 +99,15 @@ def _filled(rows: Mapping[str, int]) -> list[str]:
     return [split for split, number in rows.items() if number]
 
 
-def _config(name: str, folder: str, splits: list[str], *, default: bool = False) -> dict[str, Any]:
-    files = [{"split": split, "path": f"{folder}/{split}-*.parquet"} for split in splits]
-    return {"config_name": name, **({"default": True} if default else {}), "data_files": files}
+def _files(
+    folder: str, splits: list[str], last_shards: Mapping[str, int]
+) -> list[dict[str, str | list[str]]]:
+    """Name the shards of each split, and nothing that only looks like one of them."""
+    files: list[dict[str, str | list[str]]] = []
+    for split in splits:
+        patterns = layout.patterns(folder, split, last_shards.get(split, 0))
+        files.append({"split": split, "path": patterns[0] if len(patterns) == 1 else patterns})
+    return files
 
 
 def _licence(licences: Mapping[str, str]) -> dict[str, Any]:

@@ -65,6 +65,11 @@ def _loading(statistics: Statistics) -> str:
             rejects,
             "```",
             "",
+            "Files are named by their split and five or more digits; no other file is loaded. "
+            "`datasets` takes `*`, `?` and `[` anywhere in the full path of the folder for "
+            "patterns: move the folder, or name the files with "
+            '`load_dataset("parquet", data_files=…)`, as behind a URL.',
+            "",
             "`aus` holds the requested intensities, `aus_measured` those that were found (12 nulls "
             "where no face was), both in the order of the table of Action Units below.",
         ]

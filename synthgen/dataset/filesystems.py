@@ -8,6 +8,7 @@ from fsspec.core import url_to_fs
 from fsspec.utils import get_protocol
 
 from synthgen.errors import MissingDependencyError, OutputError
+from synthgen.foreign import excerpt
 
 _CONNECTIONS = 64
 """Requests to S3 in flight at once, when many files are read."""
@@ -20,9 +21,14 @@ def open_filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     """Return a URL's filesystem and its path there.
 
     Raises:
-        OutputError: if the protocol of the URL is not known.
+        OutputError: if the protocol of the URL is not known, or it is a chain of URLs.
         MissingDependencyError: if the protocol needs a package that is not installed.
     """
+    if "::" in url:
+        raise OutputError(
+            f"cannot open {excerpt(url)!r}: '::' chains URLs, and a dataset lies in one place; "
+            "give a folder or a URL without it"
+        )
     try:
         return url_to_fs(url, **_options(url))
     except ImportError as error:

@@ -23,6 +23,8 @@ FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
 """Every folder that may hold a file of ours; the first is the dataset's own."""
 
 _SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
+_DIGITS = 5
+"""Digits of a shard's number, at least."""
 _SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE, INDEX})
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
 
@@ -40,6 +42,19 @@ def reject_file(split: str, number: int) -> str:
 def marker_file(split: str, number: int) -> str:
     """Return the name of the marker that says that a shard is whole."""
     return _shard_file(MARKERS, split, number)
+
+
+def patterns(folder: str, split: str, last: int) -> list[str]:
+    """Return glob patterns that match a split's shards alone: a copy beside them has another name.
+
+    Args:
+        folder: `DATA` or `REJECTS`.
+        split: the split.
+        last: number of its last shard.
+    """
+    suffix = _SUFFIXES[folder]
+    lengths = range(_DIGITS, max(len(str(last)), _DIGITS) + 1)
+    return [f"{folder}/{split}-{'[0-9]' * length}.{suffix}" for length in lengths]
 
 
 def shard_of(name: str) -> ShardKey | None:
@@ -80,4 +95,4 @@ def _is_final(name: str) -> bool:
 
 
 def _shard_file(folder: str, split: str, number: int) -> str:
-    return f"{folder}/{split}-{number:05d}.{_SUFFIXES[folder]}"
+    return f"{folder}/{split}-{number:0{_DIGITS}d}.{_SUFFIXES[folder]}"

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import ShardMarker, mend
 from synthgen.dataset.run_record import (
@@ -58,9 +59,10 @@ def check_output(
 
     Raises:
         OutputError: if the folder holds something else, or a dataset of another configuration or
-            of more samples.
+            of more samples, or nothing could load what is written there.
         DatasetError: if its record is corrupt.
     """
+    refuse_unloadable(storage)
     if not storage.exists(layout.RUN):
         _refuse_foreign(storage)
     elif not overwrite:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,7 @@ class Statistics:
         missing: ids of the samples that have no row.
         faces: how images show the people asked for; None where no faces were embedded.
         hardware: kinds of accelerator that made the shards, in order of their names.
+        last_shards: split → number of its last shard.
     """
 
     rows: Mapping[str, int]
@@ -72,6 +73,7 @@ class Statistics:
     missing: tuple[str, ...]
     faces: FaceStatistics | None = None
     hardware: tuple[str, ...] = ()
+    last_shards: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -138,6 +140,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         missing=tuple(sample for marker in markers for sample in marker.missing),
         faces=faces.statistics(),
         hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
+        last_shards={marker.split: marker.number for marker in markers},
     )
 
 

@@ -48,6 +48,11 @@ class Storage:
         """Whether the files lie in folders of this machine."""
         return whole_files.is_local(self._filesystem)
 
+    @property
+    def root(self) -> str:
+        """Path of the folder on its filesystem: a folder of this machine, or a bucket and key."""
+        return self._root or "/"
+
     def hurried(self) -> "Storage":
         """Return the same folder with calls that are tried once."""
         return Storage(self.url)
@@ -202,7 +207,16 @@ class Storage:
         listed = {info["name"].rstrip("/"): info for info in found}
         # An object store may list a folder as an empty object of its own.
         listed.pop(self._path(folder), None)
-        return {name.rpartition("/")[2]: info for name, info in listed.items()}
+        return {name.rpartition("/")[2]: self._followed(info) for name, info in listed.items()}
+
+    def _followed(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Return what a link leads to; the Hub's cache and git-annex keep files as links."""
+        if not info.get("islink"):
+            return info
+        try:
+            return self._filesystem.info(info["name"])
+        except OSError:  # it leads nowhere, or in a circle
+            return info
 
     def _list(self, path: str) -> list[dict[str, Any]]:
         try:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from cluster.driver import Summary
 from synthgen.config import RunConfig
+from synthgen.dataset import Storage
+from synthgen.dataset.loading import load_call
 from synthgen.dataset.pace import Pace, describe_stages
 
 
@@ -24,7 +26,7 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
     if summary.pace is not None:
         lines += describe_pace(summary.pace)
-    lines.append(f'load it: datasets.load_dataset("{path}")')
+    lines.append(f"load it: {load_call(Storage(path))}")
     return "\n".join(lines)
 
 

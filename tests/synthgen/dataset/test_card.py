@@ -1,4 +1,5 @@
 import io
+import shutil
 import uuid
 
 import datasets
@@ -9,6 +10,7 @@ from tiny_dataset import (
     CONFIG,
     PLAN,
     SCHEMA,
+    Range,
     make_dataset,
     make_record,
     make_reject,
@@ -27,6 +29,8 @@ from synthgen.dataset import (
     write_card,
 )
 from synthgen.schema import DatasetSchema
+
+DIGITS = "[0-9]" * 5
 
 
 @pytest.fixture(autouse=True)
@@ -116,9 +120,25 @@ def test_measurements_become_nan_in_arrays(tmp_path):
 
 def test_foreign_and_half_files_are_not_loaded(tmp_path):
     make_dataset(str(tmp_path / "out"))
+    data = tmp_path / "out" / "data"
     for name in (".tmp-0123456789abcdef-train-00009.parquet", "notes.txt"):
-        (tmp_path / "out" / "data" / name).write_text("half")
+        (data / name).write_text("half")
+    for name in ("train-copy.parquet", "train-00000 (1).parquet", "train-00000-copy.parquet"):
+        shutil.copy(data / "train-00000.parquet", data / name)
     assert len(datasets.load_dataset(str(tmp_path / "out"), split="train")) == 6
+
+
+def test_shards_with_more_digits_are_loaded(tmp_path):
+    plan = (PLAN[0], Range("train", 100_000, 4, 6))
+    storage = make_dataset(str(tmp_path / "out"), plan)
+    assert _header(storage)["configs"][0]["data_files"] == [
+        {
+            "split": "train",
+            "path": [f"data/train-{DIGITS}.parquet", f"data/train-{DIGITS}[0-9].parquet"],
+        }
+    ]
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert loaded["sample_id"][:] == [f"sample-{index:08d}" for index in range(6)]
 
 
 def test_columns_that_are_absent_are_absent_when_loaded(tmp_path):
@@ -144,8 +164,8 @@ def test_the_header_names_the_dataset_for_the_hub(tmp_path):
         "config_name": "default",
         "default": True,
         "data_files": [
-            {"split": "train", "path": "data/train-*.parquet"},
-            {"split": "test", "path": "data/test-*.parquet"},
+            {"split": "train", "path": f"data/train-{DIGITS}.parquet"},
+            {"split": "test", "path": f"data/test-{DIGITS}.parquet"},
         ],
     }
 

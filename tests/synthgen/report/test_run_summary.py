@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from tiny_markers import CONFIG, marker_of
 
 from cluster.driver import summarise
@@ -18,5 +20,5 @@ def test_the_summary_names_the_stage_that_held_the_run_back():
         "rejected: 1 inactive",
         "speed: 0.5 images/s, 0.00278 worker hours",
         "held back by: measure (busy: paint 40%, measure 96% of the workers' time)",
-        'load it: datasets.load_dataset("out")',
+        f'load it: datasets.load_dataset("{Path.cwd()}/out")',
     ]

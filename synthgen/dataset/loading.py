@@ -1,0 +1,104 @@
+"""The call that loads a dataset, written so that it works as it stands.
+
+`datasets` (5.2) takes `*`, `?` and `[` in the full path of a folder for patterns: it then finds no
+file, or those of other folders too. It knows no `~`, takes a name without '/' for a loader of its
+own or a dataset of the Hub, a name that ends in `.py` for a script, and reads no folder behind a
+URL. There the call names the files, as the card does. Where it puts a variable of the environment
+in place of `$NAME`, or takes `::` for a chain of URLs, nothing loads: such an output is refused.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthgen.dataset import layout
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError, OutputError
+from synthgen.foreign import excerpt
+
+_MAGIC = re.compile(r"[*?[]")
+_PLAIN = re.compile(r"(?!~)[\w. /-]*/[\w. /-]*")
+"""Paths that are loaded as they were given: nothing in them means anything to anybody."""
+
+
+def load_call(storage: Storage) -> str:
+    """Return the Python call that loads a dataset, from the folder that this process is in.
+
+    Args:
+        storage: the dataset; its card is read where files must be named.
+
+    Raises:
+        DatasetError: if files must be named and there is no card to name them.
+    """
+    if not storage.is_local:
+        return _call_by_files(storage, storage.url)
+    # `datasets` follows links before it looks for patterns.
+    folder = Path(storage.root).resolve().as_posix()
+    if _MAGIC.search(folder) or storage.root.endswith(".py"):
+        return _call_by_files(storage, _MAGIC.sub(r"[\g<0>]", folder))
+    given = storage.url
+    path = given if _PLAIN.fullmatch(given) else Path(storage.root).absolute().as_posix()
+    return f"datasets.load_dataset({_literal(path)})"
+
+
+def refuse_unloadable(storage: Storage) -> None:
+    """Refuse a folder that `datasets` cannot be told by any path.
+
+    Raises:
+        OutputError: if it means something else by the folder's full path.
+    """
+    if not storage.is_local:
+        return
+    folder = Path(storage.root).resolve().as_posix()
+    why = ""
+    if "::" in folder:
+        why = "takes '::' for a chain of URLs"
+    elif os.path.expandvars(folder) != folder:
+        why = "puts variables of the environment in place of their names"
+    if why:
+        raise OutputError(
+            f"datasets.load_dataset could not load what is written to {excerpt(folder)}: it {why} "
+            "there; choose another output.path"
+        )
+
+
+def _call_by_files(storage: Storage, folder: str) -> str:
+    files = ", ".join(
+        f"{_literal(split)}: {_paths(folder, paths)}" for split, paths in _named(storage).items()
+    )
+    return f'datasets.load_dataset("parquet", data_files={{{files}}})'
+
+
+def _paths(folder: str, paths: list[str]) -> str:
+    literals = [_literal(f"{folder.rstrip('/')}/{path}") for path in paths]
+    return literals[0] if len(literals) == 1 else f"[{', '.join(literals)}]"
+
+
+def _named(storage: Storage) -> dict[str, list[str]]:
+    """Return split → patterns of the card's default configuration."""
+    try:
+        header: Mapping[str, Any] = yaml.safe_load(
+            storage.read(layout.CARD).decode().split("---\n")[1]
+        )
+        files = next(
+            config["data_files"] for config in header["configs"] if config.get("default") is True
+        )
+        return {
+            str(entry["split"]): [path] if isinstance(path := entry["path"], str) else path
+            for entry in files
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DatasetError(
+            f"{layout.CARD} of {storage.url} names no data files; run `synthgen generate` with its "
+            "configuration, which writes the card again"
+        ) from error
+
+
+def _literal(text: str) -> str:
+    """Return a text as Python reads it."""
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)
