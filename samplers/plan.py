@@ -43,6 +43,7 @@ class Plan:
         prior: the distribution of AU vectors.
         identities: who is shown.
         shared_noise: whether the samples of an identity start from the same noise.
+        run_id: short name of the run, which samples and identities carry; empty for plain names.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Plan:
     prior: Prior
     identities: Identities
     shared_noise: bool
+    run_id: str = ""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -146,14 +148,12 @@ class Plan:
         Raises:
             ConfigError: if the run has no such sample.
         """
-        found = re.fullmatch(r"sample-(\d{8,10})", sample_id, re.ASCII)
+        found = re.fullmatch(r"sample-(?:\w+-)?(\d{8,10})", sample_id, re.ASCII)
         index = int(found[1]) if found else self.samples
         if index < self.samples and self.sample(index).sample_id == sample_id:
             return index
-        raise ConfigError(
-            f"there is no sample {sample_id!r}; "
-            f"the run has sample-{0:08d} to sample-{self.samples - 1:08d}"
-        )
+        first, last = (self.sample(index).sample_id for index in (0, self.samples - 1))
+        raise ConfigError(f"there is no sample {sample_id!r}; the run has {first} to {last}")
 
     def _specs(self, split: str, start: int, stop: int, replacement: int) -> list[SampleSpec]:
         self._check_range(split, start, stop)
@@ -204,6 +204,7 @@ class Plan:
             prompt=identity.prompt,
             negative_prompt=self.negative_prompt,
             faceid=identity.faceid,
+            run_id=self.run_id,
         )
 
     def _check_range(self, split: str, start: int, stop: int) -> int:
@@ -225,6 +226,7 @@ def build_plan(config: RunConfig) -> Plan:
     prior = build_prior(config.expressions)
     series = build_series(config.identities, config.expressions, prior)
     partition = Partition.build(config.output.split_shares(), series.size)
+    run_id = config.run_id()
     return Plan(
         seed=config.seed,
         samples=config.samples,
@@ -234,7 +236,8 @@ def build_plan(config: RunConfig) -> Plan:
         series=series,
         prior=prior,
         identities=build_identities(
-            config.identities, config.seed, config.samples, partition, series.describe()
+            config.identities, config.seed, config.samples, partition, series.describe(), run_id
         ),
         shared_noise=config.identities.noise == "identity",
+        run_id=run_id,
     )

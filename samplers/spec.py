@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.identity import numbered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class SampleSpec:
         prompt: text for the pipeline.
         negative_prompt: what the image must not show.
         faceid: the person by face embeddings; None where the prompt alone says who is shown.
+        run_id: short name of the run, which the sample's name carries; empty for plain names.
     """
 
     index: int
@@ -40,11 +42,12 @@ class SampleSpec:
     prompt: str
     negative_prompt: str
     faceid: FaceIdentity | None = None
+    run_id: str = ""
 
     @property
     def sample_id(self) -> str:
         """Name of the sample in the dataset; the same for its replacements."""
-        return f"sample-{self.index:08d}"
+        return numbered("sample", self.run_id, self.index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,18 @@
 """A person as a face recogniser sees one: the value that FaceID pipelines and verifiers read."""
 
+import re
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 from jaxtyping import Float32
 
 FACEID_WIDTH = 512
 """Numbers of a FaceID embedding."""
+
+
+_DIGITS = 8
+_QUALIFIED = re.compile(rf".+@[0-9a-f]{{{_DIGITS}}}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +34,20 @@ class FaceIdentity:
         """The middle of the person's faces, L2-normalised."""
         total = self.embeddings.astype(np.float64).sum(axis=0)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+    @property
+    def qualified_id(self) -> str:
+        """The name with a short hash of the person's faces, as `anna@5f3c91d2`.
+
+        The same person is so called in every run and in every store that holds these faces, in
+        whatever order and beside whomever; another store's person of that name is not. A name that
+        is qualified already, as in a store made of a run's rows, stays.
+        """
+        if _QUALIFIED.fullmatch(self.identity_id):
+            return self.identity_id
+        faces = sorted(face.astype("<f4").tobytes() for face in self.embeddings)
+        digest = sha256(b"".join([self.embedder.encode(), *faces])).hexdigest()
+        return f"{self.identity_id}@{digest[:_DIGITS]}"
 
     def __eq__(self, other: object) -> bool:
         """Return whether both are the same person with the same embeddings, to the bit."""

@@ -26,6 +26,7 @@ class FaceIdIdentities:
         people: split → names, in the order in which they are shown.
         partition: the split of each identity.
         count: number of identities of the run.
+        qualified: whether names tell people of equal names in different stores apart.
     """
 
     run_seed: int
@@ -36,6 +37,7 @@ class FaceIdIdentities:
     people: Mapping[str, Sequence[str]]
     partition: Partition
     count: int
+    qualified: bool = False
 
     @classmethod
     def from_config(
@@ -45,6 +47,7 @@ class FaceIdIdentities:
         samples: int,
         partition: Partition,
         asked: str,
+        run_id: str = "",
     ) -> "FaceIdIdentities":
         """Read the store, cut it into splits, and order its people.
 
@@ -54,6 +57,7 @@ class FaceIdIdentities:
             samples: samples of the run.
             partition: the split of each sample.
             asked: samples of an identity in words, for sentences.
+            run_id: short name of the run; empty for plain names, those of the store.
 
         Raises:
             StoreError: if the store cannot be read or holds what is no embedding.
@@ -83,6 +87,7 @@ class FaceIdIdentities:
             people=people,
             partition=partition,
             count=count,
+            qualified=bool(run_id),
         )
 
     @property
@@ -95,12 +100,13 @@ class FaceIdIdentities:
         split, position = self.partition.locate(number * self.partition.group)
         name = self.people[split][position // self.partition.group]
         values = self.values.of(number)
+        person = self.store.face(name)
         return Identity(
-            identity_id=name,
+            identity_id=person.qualified_id if self.qualified else name,
             values=values,
             seed=derive_seed(self.run_seed, "identities/seed", number),
             prompt=filled(self.template, values),
-            faceid=self.store.face(name),
+            faceid=person,
         )
 
     def describe(self) -> str:

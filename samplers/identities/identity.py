@@ -24,6 +24,14 @@ class Identity:
     faceid: FaceIdentity | None = None
 
 
+def numbered(what: str, run_id: str, number: int) -> str:
+    """Name the n-th thing of a run, as `sample-3f9a2c1b-00000013`; without a run, by number alone.
+
+    Runs that are joined keep their samples and identities apart by their short names.
+    """
+    return f"{what}-{run_id}-{number:08d}" if run_id else f"{what}-{number:08d}"
+
+
 def filled(template: str, values: dict[str, str]) -> str:
     """Fill a template, and collapse runs of blanks."""
     return " ".join(template.format(**values).split())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
-from samplers.identities.identity import Identity, filled
+from samplers.identities.identity import Identity, filled, numbered
 from samplers.identities.quotas import WHERE as QUOTAS
 from samplers.identities.quotas import quota_order
 from samplers.identities.tuples import (
@@ -30,6 +30,7 @@ class PromptIdentities:
         values: slot → its values.
         order: which tuple each identity takes.
         count: number of identities of the run.
+        run_id: short name of the run, which the identities' names carry; empty for plain names.
     """
 
     run_seed: int
@@ -37,6 +38,7 @@ class PromptIdentities:
     values: dict[str, tuple[str, ...]]
     order: TableOrder | FeistelOrder
     count: int
+    run_id: str = ""
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -51,6 +53,7 @@ class PromptIdentities:
         samples: int,
         partition: Partition | None = None,
         asked: str = "",
+        run_id: str = "",
     ) -> "PromptIdentities":
         """Build the identities that a number of samples shows.
 
@@ -61,6 +64,7 @@ class PromptIdentities:
             partition: the split of each sample, in each of which quotas hold; None: one split,
                 and `config.expressions_per_identity` samples of an identity.
             asked: samples of an identity in words, for sentences.
+            run_id: short name of the run, for the identities' names.
 
         Raises:
             ConfigError: if the template yields too few tuples, or weighted ones too many.
@@ -84,7 +88,7 @@ class PromptIdentities:
             order = quota_order(seed, slots, config.quotas, every, partition.pattern, count)
         else:
             order = _choose_order(seed, weights, tuples, count)
-        return cls(seed, config.template, slots, order, count)
+        return cls(seed, config.template, slots, order, count, run_id)
 
     def describe(self) -> str | None:
         """Return None: there is no store."""
@@ -101,7 +105,7 @@ class PromptIdentities:
         """Return the identity of a number in [0, count)."""
         values = self._values(self.order.tuple_number(number))
         return Identity(
-            identity_id=f"id-{number:08d}",
+            identity_id=numbered("id", self.run_id, number),
             values=values,
             seed=derive_seed(self.run_seed, "identities/seed", number),
             prompt=filled(self.template, values),

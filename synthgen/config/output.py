@@ -29,6 +29,12 @@ class OutputConfig(Section):
         default="png",
         description="Encoding of the images; jpeg and webp are written at quality 95.",
     )
+    ids: Literal["run", "plain"] = Field(
+        default="run",
+        exclude_if=lambda ids: ids == "plain",
+        description="Names of samples and identities: 'run', with a short name of the run, so that "
+        "joined datasets keep them apart; 'plain', numbers alone, as earlier versions wrote them.",
+    )
     splits: dict[str, float] = Field(
         default=DEFAULT_SPLITS,
         description="Share of identities of each split (0, 1], in steps of 0.001; the sum is 1.",

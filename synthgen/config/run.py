@@ -1,5 +1,7 @@
 """The whole configuration of a run."""
 
+import json
+from hashlib import sha256
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -11,6 +13,8 @@ from synthgen.config.identities import IdentitiesConfig
 from synthgen.config.output import OutputConfig
 from synthgen.config.pipeline import PipelineConfig
 from synthgen.config.verify import VerifyConfig
+
+_RUN_ID_DIGITS = 8
 
 
 class RunConfig(Section):
@@ -55,3 +59,15 @@ class RunConfig(Section):
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
         del keys["output"]["path"]
         return keys
+
+    def run_id(self) -> str:
+        """Return the short name of the run that its ids carry; empty with `output.ids: plain`.
+
+        It follows from the identity alone, and not from the batch size: that may be found while a
+        run begins, and changes no more than the last bits of the same samples.
+        """
+        if self.output.ids == "plain":
+            return ""
+        keys = self.identity()
+        keys["pipeline"] = self.pipeline.model_dump(mode="json", exclude={"batch_size"})
+        return sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:_RUN_ID_DIGITS]

@@ -21,6 +21,9 @@ from synthgen.errors import DatasetError, OutputError
 
 _SHOWN_DIFFERENCES = 5
 
+_PLAIN_IDS = 'output.ids: nothing → "run"'
+"""The difference between a run of an earlier version, whose ids are plain, and the same one now."""
+
 
 class ShardRange(Protocol):
     """A shard of the plan: samples start to stop of a split's own numbering."""
@@ -149,7 +152,14 @@ def _refuse_foreign(storage: Storage) -> None:
 
 
 def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
-    if changed := differences(old.identity, new.identity):
+    changed = differences(old.identity, new.identity)
+    if changed == [_PLAIN_IDS]:
+        raise OutputError(
+            f"{storage.url} was begun by an earlier version, whose ids do not name their run; "
+            "continue it with output.ids: plain, choose another output.path, or start anew with "
+            "--overwrite"
+        )
+    if changed:
         more = len(changed) - _SHOWN_DIFFERENCES
         shown = "; ".join(changed[:_SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise OutputError(

@@ -2,12 +2,15 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from datasets import load_dataset
 
 from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
+from synthgen.config import OutputConfig
 from synthgen.dataset import Storage, inspect_dataset, layout, marker_index, read_markers
 from synthgen.errors import OutputError
+from synthgen.report.reproduction import reproduce
 from synthgen.report.run_summary import describe_run
 
 
@@ -61,6 +64,21 @@ def load_rows(config):
 
     tables = (pq.read_table(path) for path in Path(config.output.path).glob("data/*"))
     return {row["sample_id"]: row for table in tables for row in table.to_pylist()}
+
+
+def test_a_run_of_plain_ids_is_extended_and_reproduced_under_them(make_config):
+    """Datasets of versions that knew no other ids have no key `ids` in what is stored."""
+    output = {"shard_size": 12, "splits": {"train": 1.0}, "ids": "plain"}
+    for samples in (2, 4):
+        config = make_config(samples=samples)
+        config = config.model_copy(
+            update={"output": OutputConfig(path=config.output.path, **output)}
+        )
+        generate(config, "inline")
+    assert sorted(load_rows(config)) == [f"sample-{n:08d}" for n in range(4)]
+    stored = (Path(config.output.path) / layout.CONFIG).read_text()
+    assert "ids" not in yaml.safe_load(stored)["output"]
+    assert reproduce(config.output.path, "sample-00000003").same
 
 
 def test_a_lost_shard_is_made_again_to_the_bit(make_config, digests):
@@ -130,14 +148,15 @@ def test_a_poison_sample_becomes_a_reject_and_the_rest_is_as_without_it(make_con
     summary = generate(poisoned, "inline")
     assert (summary.rows, summary.errors, summary.missing) == (39, 1, 1)
     rows = load_rows(clean)
-    del rows["sample-00000007"]
+    guilty = f"sample-{clean.run_id()}-00000007"
+    del rows[guilty]
     assert load_rows(poisoned) == rows
     markers = read_markers(Storage(poisoned.output.path)).values()
-    assert [marker.missing for marker in markers if marker.missing] == [("sample-00000007",)]
+    assert [marker.missing for marker in markers if marker.missing] == [(guilty,)]
     rejects = load_dataset(poisoned.output.path, "rejects", cache_dir=poisoned.output.path + ".c")
     (error,) = [row for rows in rejects.values() for row in rows if row["reason"] == "error"]
     assert (error["sample_id"], error["detail"]) == (
-        "sample-00000007",
+        guilty,
         "ValueError: sample 7 is poison",
     )
 

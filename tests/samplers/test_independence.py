@@ -40,8 +40,12 @@ def _vectors(plan: Plan) -> np.ndarray:
 
 
 def _identities(plan: Plan) -> list[tuple]:
+    """Return who is shown; the run's own part of the names aside, which tells runs apart."""
     specs = [plan.sample(index) for index in range(plan.samples)]
-    return [(one.split, one.identity_id, one.prompt, one.identity_seed) for one in specs]
+    return [
+        (one.split, one.identity_id.replace(plan.run_id, ""), one.prompt, one.identity_seed)
+        for one in specs
+    ]
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -1,4 +1,5 @@
 import pickle
+import re
 from collections import Counter
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import strategies as st
 
 from samplers import build_plan
 from samplers.spec import Shard
+from synthgen.config import dump_config, parse_config
+from synthgen.config.yaml_text import read_yaml
 from synthgen.errors import ConfigError
 
 PRIORS = ["emotions", "weighted", "independent"]
@@ -60,7 +63,7 @@ def test_samples_of_an_identity_differ_in_expression_alone(configuration):
     three = [plan.sample(index) for index in (3, 4, 5)]
     assert len({spec.identity_id for spec in three}) == 1
     assert len({spec.prompt for spec in three}) == 1
-    assert three[0].identity_id == "id-00000001"
+    assert three[0].identity_id == f"id-{configuration(group=3).run_id()}-00000001"
     assert three[0].prompt == "a {age} {person}, {hair}".format(**three[0].identity)
     assert len({spec.aus for spec in three}) == 3
 
@@ -152,15 +155,54 @@ def test_a_plan_is_pickled_small(configuration):
     assert pickle.loads(copy).sample(17, 1) == plan.sample(17, 1)
 
 
+@pytest.mark.parametrize("ids", ["run", "plain"])
 @pytest.mark.parametrize(
-    "name", ["sample-00000060", "sample-0000001", "sample-000000001", "1", "", "sample-" + "9" * 99]
+    "name",
+    ["RUN00000060", "RUN0000001", "RUN000000001", "1", "", "RUN" + "9" * 99, "sample-abc-00000001"],
 )
-def test_an_unknown_sample_is_refused(configuration, name):
+def test_an_unknown_sample_is_refused(configuration, name, ids):
+    config = configuration(ids=ids)
+    run = f"sample-{config.run_id()}-" if ids == "run" else "sample-"
+    name = name.replace("RUN", run)
     with pytest.raises(ConfigError) as caught:
-        build_plan(configuration()).find(name)
+        build_plan(config).find(name)
     assert str(caught.value) == (
-        f"there is no sample {name!r}; the run has sample-00000000 to sample-00000059"
+        f"there is no sample {name!r}; the run has {run}00000000 to {run}00000059"
     )
+
+
+def test_ids_carry_the_run_and_stay_when_it_is_extended_or_moved(configuration):
+    config = configuration()
+    run = config.run_id()
+    assert re.fullmatch("[0-9a-f]{8}", run)
+    spec = build_plan(config).sample(7)
+    assert (spec.sample_id, spec.identity_id) == (f"sample-{run}-00000007", f"id-{run}-00000002")
+    assert configuration(samples=900, path="s3://elsewhere/out").run_id() == run
+    pipeline = config.pipeline.model_copy(update={"batch_size": "auto"})
+    assert config.model_copy(update={"pipeline": pipeline}).run_id() == run
+    assert parse_config(read_yaml(dump_config(config))).run_id() == run
+    others = [{"seed": 12}, {"name": "other"}, {"output": configuration(shard_size=8).output}]
+    ids = {run, *(config.model_copy(update=other).run_id() for other in others)}
+    assert len(ids) == 4
+
+
+def test_two_runs_have_no_sample_and_no_identity_in_common(configuration):
+    config = configuration()
+    plans = [build_plan(config.model_copy(update={"seed": seed})) for seed in (1, 2)]
+    names = [
+        {name for n in range(60) for s in [plan.sample(n)] for name in (s.sample_id, s.identity_id)}
+        for plan in plans
+    ]
+    assert not names[0] & names[1]
+    assert [len(found) for found in names] == [80, 80]
+
+
+def test_plain_ids_are_those_of_earlier_versions(configuration):
+    config = configuration(ids="plain")
+    spec = build_plan(config).sample(7)
+    assert (spec.sample_id, spec.identity_id) == ("sample-00000007", "id-00000002")
+    assert "ids" not in config.identity()["output"]
+    assert build_plan(config).find("sample-00000007") == 7
 
 
 def test_places_beyond_the_run_are_refused(configuration):

@@ -31,7 +31,7 @@ def test_a_neutral_image_opens_each_identity(configuration):
     plan = plan_of(configuration, 60, neutral_image=True, expressions_per_identity=3)
     for index in range(60):
         spec = plan.sample(index)
-        assert spec.identity_id == f"id-{index // 4:08d}"
+        assert spec.identity_id == f"id-{plan.run_id}-{index // 4:08d}"
         if index % 4 == 0:
             assert (spec.aus, spec.emotion, spec.stratum) == ((0.0,) * 12, "neutral", "neutral")
     assert plan.identities.count == 15

@@ -52,7 +52,8 @@ def test_the_text_holds_every_part(configuration):
     ]
     assert lines[4] == "category  expected   planned"
     assert any(line.startswith("AU26  jaw drop") for line in lines)
-    assert lines[-3].startswith("sample-00000000  train  id-00000000  ")
+    run = plan.run_id
+    assert lines[-3].startswith(f"sample-{run}-00000000  train  id-{run}-00000000  ")
     assert lines[-1] == "    " + plan.sample(0).prompt
 
 

@@ -226,7 +226,8 @@ def assert_whole(config: RunConfig, expected: Undisturbed) -> None:
     assert inspect_dataset(config.output.path).problems == ()
     tables = [pq.read_table(file) for file in sorted(Path(config.output.path).glob("data/*"))]
     ids = Counter(value for table in tables for value in table["sample_id"].to_pylist())
-    assert ids == {f"sample-{index:08d}": 1 for index in range(config.samples)}
+    names = [f"sample-{config.run_id()}-{index:08d}" for index in range(config.samples)]
+    assert ids == dict.fromkeys(names, 1)
     assert not Storage(config.output.path).exists(layout.LEASE)
 
 

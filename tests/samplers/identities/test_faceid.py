@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 
 import numpy as np
@@ -10,13 +11,17 @@ from synthgen.errors import ConfigError, StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
 
 
-def configuration(store, samples=40, seed=11, splits=None, **identities):
+def configuration(store, samples=40, seed=11, splits=None, ids="run", **identities):
     return parse_config(
         {
             "name": "test",
             "seed": seed,
             "samples": samples,
-            "output": {"path": "out", "splits": splits or {"train": 0.75, "test": 0.25}},
+            "output": {
+                "path": "out",
+                "splits": splits or {"train": 0.75, "test": 0.25},
+                "ids": ids,
+            },
             "expressions": {"prior": "emotions", "categories": ["neutral", "happy"]},
             "identities": {
                 "source": "faceid",
@@ -54,7 +59,9 @@ def test_each_identity_is_a_person_of_the_store(store):
     made = make_store(40, faces=2)
     assert Counter(Counter(spec.identity_id for spec in specs).values()) == {2: 20}
     for spec in specs:
-        assert spec.faceid == made.face(spec.identity_id)
+        name, _, faces = spec.identity_id.partition("@")
+        assert re.fullmatch("[0-9a-f]{8}", faces)
+        assert spec.faceid == made.face(name)
         assert spec.faceid.embedder == "sha256:toy"
         assert spec.prompt == f"a person {spec.identity['place']}"
     assert specs[0].faceid == specs[1].faceid
@@ -90,7 +97,44 @@ def test_the_split_of_a_store_holds(tmp_path):
     path = tmp_path / "faces.parquet"
     write_store(path, make_store(25, splits=splits))
     found = owners(build_plan(configuration(path, 32)))
-    assert found == {f"p{n}": splits[n] for n in range(16)}
+    named = {name.partition("@")[0]: split for name, split in found.items()}
+    assert named == {f"p{n}": splits[n] for n in range(16)}
+
+
+def test_a_person_has_one_name_in_every_run_and_another_than_in_other_stores(store, tmp_path):
+    """Joined datasets tell who is the same: by name and faces, whatever store they lie in."""
+    more, other = tmp_path / "more.npz", tmp_path / "other.parquet"
+    made = make_store(40, faces=2)
+    order = np.random.default_rng(0).permutation(80)
+    both = np.concatenate([made.embeddings[order] * 4, random_embeddings(10, 5)])
+    names = [made.identity_ids[row] for row in order] + [f"stranger {n}" for n in range(10)]
+    np.savez(more, embeddings=both, identity_ids=np.array(names))
+    write_store(other, FaceStore.build(random_embeddings(40, 1), made.identity_ids[::2], ABOUT))
+    plans = [
+        build_plan(configuration(store, 80)),
+        build_plan(configuration(store, 80, seed=9)),
+        build_plan(configuration(more, 100, embedder=ABOUT.embedder)),
+        build_plan(configuration(other, 80)),
+    ]
+    first, again, larger, others = (set(owners(plan)) for plan in plans)
+    assert first == again
+    assert first <= larger
+    assert not first & others
+    assert {name.partition("@")[0] for name in first} == {name.partition("@")[0] for name in others}
+
+
+def test_a_store_made_of_rows_keeps_the_names_of_its_people(store, tmp_path):
+    people = [person.qualified_id for person in map(make_store(40, faces=2).face, ("p1", "p2"))]
+    path = tmp_path / "again.parquet"
+    write_store(path, FaceStore.build(random_embeddings(2, 3), people, ABOUT))
+    config = configuration(path, 2, splits={"train": 1.0}, expressions_per_identity=1)
+    plan = build_plan(config)
+    assert sorted(plan.sample(n).identity_id for n in range(2)) == people
+
+
+def test_plain_ids_are_the_names_in_the_store(store):
+    plan = build_plan(configuration(store, ids="plain"))
+    assert plan.sample(0).identity_id in make_store(40, faces=2).identity_ids
 
 
 def test_too_few_people_are_refused_with_split_and_numbers(store, tmp_path):
@@ -144,7 +188,8 @@ def test_new_people_are_nobody_in_the_store_and_keep_their_order(store):
     plan, longer = (build_plan(configuration(store, n, **options)) for n in (40, 60))
     specs = [plan.sample(index) for index in range(40)]
     assert specs == [longer.sample(index) for index in range(40)]
-    assert {spec.identity_id for spec in specs} == {f"new-{number:08d}" for number in range(20)}
+    names = {spec.identity_id.partition("@")[0] for spec in specs}
+    assert names == {f"new-{number:08d}" for number in range(20)}
     made = np.concatenate([spec.faceid.embeddings for spec in specs[::2]])
     assert (made @ make_store(40, faces=2).embeddings.T).max() <= 0.4 + 1e-6
     assert len(owners(plan)) == 20

@@ -131,6 +131,15 @@ def test_another_identity_is_refused_with_its_differences(dataset):
     )
 
 
+def test_a_run_of_plain_ids_is_continued_by_asking_for_them(dataset):
+    old = make_record().configuration["output"]
+    assert _refused(dataset, OutputError, output={**old, "ids": "run"}) == (
+        f"{dataset} was begun by an earlier version, whose ids do not name their run; continue it "
+        "with output.ids: plain, choose another output.path, or start anew with --overwrite"
+    )
+    assert _open(dataset, output=old) == ALL
+
+
 def test_only_the_first_differences_are_shown(dataset):
     text = _refused(dataset, OutputError, **{f"key{number}": number for number in range(7)})
     assert "key4: nothing → 4; and 2 more);" in text
