@@ -3,12 +3,23 @@
 import os
 import re
 import stat
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from synthgen.errors import SynthgenError
 
+_T = TypeVar("_T")
+
 LONGEST_EXCERPT = 300
 """Characters of foreign text that a sentence shows at most."""
+
+LONGEST_VALUE = 80
+"""Characters of a value that a sentence shows at most."""
+
+_LONGEST_INTEGER = 1000
+"""Bits of a whole number that is written in digits; Python refuses some thousand digits."""
 
 REDACTED = "***"
 """What stands in a text where a secret was."""
@@ -39,6 +50,40 @@ def excerpt(text: object, limit: int = LONGEST_EXCERPT) -> str:
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     shown = without_secrets(shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def shown(value: object, limit: int = LONGEST_VALUE) -> str:
+    """Return the start of a value as Python writes it; a large one is never rendered whole."""
+    text = repr(_head(value, [limit]))
+    text = without_secrets(text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _head(value: object, left: list[int]) -> object:
+    """Return what a value begins with, at most `left[0]` values of it."""
+    left[0] -= 1
+    if isinstance(value, str | bytes):
+        return value[: LONGEST_EXCERPT + 1]
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return _Digits(f"a number of {value.bit_length():,} bits")
+    if isinstance(value, Mapping):
+        return {_head(k, left): _head(v, left) for k, v in _while(value.items(), left)}
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_head(item, left) for item in _while(value, left))  # pyright: ignore
+    return value
+
+
+def _while(items: Iterable[_T], left: list[int]) -> Iterator[_T]:
+    return takewhile(lambda _: left[0] > 0, items)
+
+
+class _Digits(str):
+    """Words in a value's place; no quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def first_line(error: BaseException, limit: int = LONGEST_EXCERPT) -> str:

@@ -1,22 +1,41 @@
 """Read a configuration: YAML, overrides, one-sentence errors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
 from synthgen.config.expressions import ExpressionsConfig
-from synthgen.config.messages import first_sentence
+from synthgen.config.messages import first_sentence, place_of
 from synthgen.config.run import RunConfig
-from synthgen.config.yaml_text import read_yaml, yaml_fault
+from synthgen.config.yaml_text import (
+    DEEPEST,
+    FLOAT,
+    Document,
+    Place,
+    Written,
+    YamlError,
+    read_document,
+    read_yaml_file,
+)
 from synthgen.errors import ConfigError
+from synthgen.foreign import LONGEST_VALUE, excerpt, shown
 
 AnySection = TypeVar("AnySection", bound=Section)
 _T = TypeVar("_T")
+
+
+_STRICT_RUN: Callable[[object], RunConfig] = partial(RunConfig.model_validate, strict=True)
+_STRICT_EXPRESSIONS: Callable[[object], ExpressionsConfig] = partial(
+    TypeAdapter(ExpressionsConfig).validate_python, strict=True
+)
+
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+"""True and false as older YAML writes them."""
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -29,7 +48,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or says what is not allowed.
     """
-    return parse_config(_apply(_read_mapping(Path(path)), overrides), where=str(path))
+    document = _apply(_read_mapping(Path(path)), overrides)
+    return _validate(_STRICT_RUN, document, excerpt(path))
 
 
 def parse_config(data: object, where: str = "configuration") -> RunConfig:
@@ -38,7 +58,16 @@ def parse_config(data: object, where: str = "configuration") -> RunConfig:
     Raises:
         ConfigError: with one sentence on the first key that is not allowed.
     """
-    return _validate(partial(RunConfig.model_validate, strict=True), data, where)
+    return _validate(_STRICT_RUN, Document(data, {}), where)
+
+
+def parse_document(document: Document, where: str) -> RunConfig:
+    """Turn what a configuration file holds into a configuration.
+
+    Raises:
+        ConfigError: as `parse_config`.
+    """
+    return _validate(_STRICT_RUN, document, where)
 
 
 def load_section(
@@ -54,8 +83,10 @@ def load_section(
     Raises:
         ConfigError: as `load_config`.
     """
-    data = _apply(_read_mapping(Path(path)), overrides)
-    return _validate(section.model_validate, data, str(path))
+    document = _apply(_read_mapping(Path(path)), overrides)
+    found = _validate(section.model_validate, document, excerpt(path))
+    _refuse_odd_numbers(found, document, excerpt(path))
+    return found
 
 
 def load_expressions(path: str | Path) -> ExpressionsConfig:
@@ -64,7 +95,7 @@ def load_expressions(path: str | Path) -> ExpressionsConfig:
     Raises:
         ConfigError: as `load_config`.
     """
-    return parse_expressions(_read_mapping(Path(path)), where=str(path))
+    return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path))
 
 
 def parse_expressions(data: object, where: str = "expressions") -> ExpressionsConfig:
@@ -73,51 +104,121 @@ def parse_expressions(data: object, where: str = "expressions") -> ExpressionsCo
     Raises:
         ConfigError: as `parse_config`.
     """
-    adapter = TypeAdapter(ExpressionsConfig)
-    return _validate(partial(adapter.validate_python, strict=True), data, where)
+    return _validate(_STRICT_EXPRESSIONS, Document(data, {}), where)
 
 
 def dump_config(config: RunConfig) -> str:
     """Write the resolved configuration as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return yaml.dump(
+        config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True
+    )
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        data = read_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {yaml_fault(error)}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold a mapping of keys; it holds {type(data).__name__}")
-    return data
+class _Dumper(yaml.SafeDumper):
+    """Puts into quotes what `read_yaml` would take for a number, too."""
 
 
-def _apply(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+_Dumper.ignore_aliases = lambda *_: True  # pyright: ignore
+
+
+def _read_mapping(path: Path) -> Document:
+    document = read_yaml_file(path, "the configuration")
+    if not isinstance(document.data, dict):
+        kind = "nothing" if document.data is None else type(document.data).__name__
+        raise ConfigError(f"{excerpt(path)} must hold a mapping of keys; it holds {kind}")
+    return document
+
+
+def _apply(document: Document, overrides: Sequence[str]) -> Document:
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
-            raise ConfigError(f"--set {override!r} must look like pipeline.batch_size=8")
+            raise ConfigError(f"--set {shown(override)} must look like pipeline.batch_size=8")
         try:
-            _put(data, key.split("."), read_yaml(text))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {override!r}: the value is not YAML") from error
-    return data
+            value = read_document(text)
+        except YamlError as error:
+            raise ConfigError(f"--set {shown(override)}: {error}") from error
+        _put(document, tuple(key.split(".")), value)
+    return document
 
 
-def _put(data: dict[str, Any], keys: Sequence[str], value: object) -> None:
+def _put(document: Document, keys: tuple[str, ...], value: Document) -> None:
+    name = excerpt(".".join(keys), LONGEST_VALUE)
+    if len(keys) > DEEPEST:
+        raise ConfigError(f"--set {name}: {len(keys)} keys deep; at most {DEEPEST} are read")
+    data: Any = document.data
     *parents, last = keys
     for key in parents:
         child = data.setdefault(key, {})
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {'.'.join(keys)}: {key} is {child!r}, it has no keys below")
+            raise ConfigError(f"--set {name}: {excerpt(key, LONGEST_VALUE)} is {shown(child)}, "
+                              "it has no keys below")  # fmt: skip
         data = child
-    data[last] = value
+    data[last] = value.data
+    for place in [place for place in document.written if place[: len(keys)] == keys]:
+        del document.written[place]
+    for place, written in value.written.items():
+        document.written[(*keys, *place)] = Written(0, written.text)
 
 
-def _validate(validate: Callable[[object], _T], data: object, where: str) -> _T:
-    try:
-        return validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {first_sentence(error, data)}") from error
+def _validate(validate: Callable[[object], _T], document: Document, where: str) -> _T:
+    while True:
+        try:
+            return validate(document.data)
+        except ValidationError as error:
+            if not _take_as_written(error, document):
+                said = first_sentence(error, document.data, document.written)
+                raise ConfigError(f"{where}: {said}") from error
+
+
+def _take_as_written(error: ValidationError, document: Document) -> bool:
+    """Take scalars without quotes for what their keys want; return whether that changed any.
+
+    Text is taken as it is written, be it a number, a date or `true`; `yes`, `no`, `on` and `off`
+    are true and false where nothing else is allowed.
+    """
+    changed = False
+    for entry in error.errors(include_url=False, include_context=False):
+        place = place_of(entry, document.data)
+        written = document.written.get(place)
+        if written is None or written.text is None:
+            continue
+        value = _at(document.data, place)
+        if entry["type"] == "string_type" and value is not None and not isinstance(value, str):
+            wanted: object = written.text
+        elif entry["type"] == "bool_type" and written.text.lower() in _SWITCHES:
+            wanted = _SWITCHES[written.text.lower()]
+        else:
+            continue
+        _at(document.data, place[:-1])[place[-1]] = wanted
+        changed = True
+    return changed
+
+
+def _refuse_odd_numbers(section: Section, document: Document, where: str) -> None:
+    """Refuse what pydantic takes for a number and YAML does not, such as 010 or 1_000."""
+    for place, written in document.written.items():
+        value = _at(document.data, place)
+        if written.text is None or not isinstance(value, str):
+            continue
+        if isinstance(_at(section, place), int | float) and value.lower() not in _SWITCHES:
+            line = f"line {written.line}: " if written.line else ""
+            raise ConfigError(
+                f"{where}: {line}{'.'.join(map(str, place))} is {excerpt(value, LONGEST_VALUE)}; "
+                "it must be a number, in plain decimal digits"
+            )
+
+
+def _at(data: Any, place: Place) -> Any:
+    """Return what stands at a place of data or of a section; None where nothing does."""
+    for part in place:
+        if isinstance(data, BaseModel):
+            data = getattr(data, str(part), None)
+        elif isinstance(data, Mapping):
+            data = data.get(part)
+        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            return None
+    return data

@@ -1,7 +1,10 @@
 """The configuration that is stored with a dataset."""
 
-from synthgen.config import RunConfig, parse_config
-from synthgen.config.yaml_text import read_yaml
+from dataclasses import replace
+
+from synthgen.config import RunConfig
+from synthgen.config.loading import parse_document
+from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout
 from synthgen.errors import DatasetError
 
@@ -16,7 +19,8 @@ def stored_config(storage: Storage) -> RunConfig:
     if not storage.exists(layout.CONFIG):
         raise DatasetError(f"{storage.url} is not a synthgen dataset: it has no {layout.CONFIG}")
     where = f"{storage.url}/{layout.CONFIG}"
-    config = parse_config(_with_ids(read_yaml(storage.read(layout.CONFIG).decode())), where=where)
+    document = read_yaml_bytes(storage.read(layout.CONFIG), where)
+    config = parse_document(replace(document, data=_with_ids(document.data)), where)
     output = config.output.model_copy(update={"path": storage.url})
     return config.model_copy(update={"output": output})
 

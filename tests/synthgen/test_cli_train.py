@@ -35,10 +35,7 @@ def test_a_missing_configuration_is_one_line_and_exit_code_2(run, tmp_path, name
     path = tmp_path / "none.yaml"
     code, output, error = run(name, path, "--to", tmp_path / "out")
     assert (code, output) == (2, "")
-    assert error == (
-        f"error: cannot read the configuration {path}: [Errno 2] No such file or directory: "
-        f"'{path}'\n"
-    )
+    assert error == f"error: the configuration {path} does not exist\n"
 
 
 def test_an_unknown_key_is_one_line_and_exit_code_2(run, tmp_path):
