@@ -78,7 +78,7 @@ def _common(
         "identity_id": spec.identity_id,
         "prompt": spec.prompt,
         "negative_prompt": spec.negative_prompt,
-        "seed": attempt.seed,
+        "seed": attempt.noise_seed,
         "pipeline": made_by[0],
         "verifier": made_by[1],
         "identity_similarity": person.similarity,

@@ -117,13 +117,15 @@ class Plan:
     def attempt(self, spec: SampleSpec, number: int) -> Attempt:
         """Return a try at a spec.
 
-        Its noise is its own; or its identity's, into which further attempts blend their own.
+        Its noise is its own; or its identity's, into which further attempts blend their own, and so
+        do first attempts at what the identity shows already: they would be the same image.
         """
         seed = derive_seed(self.seed, "noise", spec.index, spec.replacement, number)
         if not self.shared_noise:
             return Attempt(spec, number, seed)
         identity = derive_seed(self.seed, "noise/identity", spec.index // self.partition.group)
-        return Attempt(spec, number, seed, identity, min(number * OWN_SHARE, 0.5))
+        share = min(number * OWN_SHARE, 0.5) if number else OWN_SHARE * self._is_shown_before(spec)
+        return Attempt(spec, number, seed, identity, share)
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, split by split; only the last of a split may be smaller."""
@@ -154,6 +156,25 @@ class Plan:
             return index
         first, last = (self.sample(index).sample_id for index in (0, self.samples - 1))
         raise ConfigError(f"there is no sample {sample_id!r}; the run has {first} to {last}")
+
+    def _is_shown_before(self, spec: SampleSpec) -> bool:
+        """Return whether an earlier spec of the identity asks for the same AU vector.
+
+        Specs come in the order of their replacements, then of their samples. All samples that the
+        identity may have count, so that a longer run finds the same.
+        """
+        start = spec.position - spec.position % self.partition.group
+        for replacement in range(spec.replacement + 1):
+            last = replacement == spec.replacement
+            stop = spec.position if last else start + self.partition.group
+            drawn = self._drawn(spec.split, start, stop, replacement)
+            shown = (
+                _NEUTRAL_FACE if self.series.is_neutral(position) else next(drawn)
+                for position in range(start, stop)
+            )
+            if any(aus == spec.aus for _, aus in shown):
+                return True
+        return False
 
     def _specs(self, split: str, start: int, stop: int, replacement: int) -> list[SampleSpec]:
         self._check_range(split, start, stop)

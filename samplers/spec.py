@@ -70,6 +70,11 @@ class Attempt:
     shared_seed: int | None = None
     own_share: float = 1.0
 
+    @property
+    def noise_seed(self) -> int:
+        """Seed of the noise that the image starts from, or, of a blend, of the attempt's part."""
+        return self.seed if self.own_share or self.shared_seed is None else self.shared_seed
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Shard:

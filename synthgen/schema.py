@@ -24,7 +24,8 @@ class Row:
         identity: slot → value.
         prompt: text that the pipeline was given.
         negative_prompt: what the image was not to show.
-        seed: seed of the image's noise [0, 2^63).
+        seed: seed of the noise that made the image [0, 2^63); with `noise: identity` that of the
+            identity, or, where an image blends in its own, of its own.
         pipeline: name of the pipeline.
         verifier: name of the verifier.
         faceid_embedding: embedding of the person asked for, 512 numbers, L2-normalised; None where

@@ -16,8 +16,7 @@ def own_generator(attempt: Attempt) -> torch.Generator:
     An attempt without noise of its own gets its identity's, so that a sampler that draws on the way
     draws the same for all samples of the identity.
     """
-    shared = attempt.shared_seed if attempt.own_share == 0 else None
-    return torch.Generator("cpu").manual_seed(attempt.seed if shared is None else shared)
+    return torch.Generator("cpu").manual_seed(attempt.noise_seed)
 
 
 def first_noise(

@@ -24,7 +24,8 @@ class ProceduralSource:
     """Paints attempts without a model; an `ImageSource`.
 
     The prompt names traits of the person, the identity seed decides the rest. What is shown is what
-    was asked for plus `config.au_noise` times a normal draw keyed by the attempt's seed.
+    was asked for plus `config.au_noise` times a normal draw keyed by the seed of the attempt's
+    noise: under `noise: identity`, the first attempts of a person have the same draw.
     """
 
     name = "procedural"
@@ -63,7 +64,7 @@ class ProceduralSource:
     def _paint(self, attempt: Attempt) -> Image:
         spec = attempt.spec
         identity = identity_from_text(spec.prompt, spec.identity_seed)
-        shown = noisy_aus(spec.aus, self.config.au_noise, attempt.seed)
+        shown = noisy_aus(spec.aus, self.config.au_noise, attempt.noise_seed)
         return render(identity, shown.tolist(), self.config.size)
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from samplers import build_plan
 from samplers.series import Series
+from synthgen.config import parse_expressions
 from synthgen.errors import ConfigError
 
 CATEGORIES = ["neutral", "happy", "sad", "awed"]
@@ -91,6 +92,41 @@ def test_an_identity_starts_from_its_own_noise(configuration):
     )
     assert len({attempt.seed for row in attempts for attempt in row}) == 480
     assert {attempt.shared_seed for attempt in attempts[5]} == {shared[5]}
+
+
+def test_equal_specs_of_an_identity_have_noise_of_their_own(configuration):
+    """Four neutral faces of one person: one by the identity's noise alone, three that differ."""
+    expressions = parse_expressions({"prior": "emotions", "categories": ["neutral"]})
+    options = {"expressions_per_identity": 3, "neutral_image": True, "noise": "identity"}
+    plan = plan_of(configuration, 8, expressions=expressions, **options)
+    for person in (0, 4):
+        specs = [plan.sample(n, r) for r in (0, 1, 2) for n in range(person, person + 4)]
+        assert {spec.aus for spec in specs} == {(0.0,) * 12}
+        attempts = [plan.attempt(spec, 0) for spec in specs]
+        assert [attempt.own_share for attempt in attempts] == [0.0] + [0.1] * 11
+        assert len({attempt.noise_seed for attempt in attempts}) == 12
+        assert attempts[0].noise_seed == attempts[0].shared_seed
+    longer = plan_of(configuration, 80, expressions=expressions, **options)
+    for index in range(8):
+        for replacement in (0, 1):
+            one, other = (p.attempt(p.sample(index, replacement), 0) for p in (plan, longer))
+            assert (one.own_share, one.noise_seed) == (other.own_share, other.noise_seed)
+
+
+@pytest.mark.parametrize("prior", ["emotions", "independent"])
+def test_no_two_images_of_an_identity_come_from_equal_specs_and_noise(configuration, prior):
+    plan = plan_of(configuration, 60, prior, expressions_per_identity=12, noise="identity")
+    for person in range(5):
+        made = Counter()
+        for replacement in range(3):
+            specs = [plan.sample(12 * person + place, replacement) for place in range(12)]
+            tried = [plan.attempt(spec, number) for spec in specs for number in range(2)]
+            made.update((attempt.spec.aus, attempt.noise_seed) for attempt in tried)
+        assert max(made.values()) == 1
+        first = [plan.attempt(plan.sample(12 * person + place), 0) for place in range(12)]
+        assert sum(attempt.own_share == 0 for attempt in first) == len(
+            {attempt.spec.aus for attempt in first}
+        )
 
 
 def test_by_default_each_sample_starts_from_its_own_noise(configuration):
