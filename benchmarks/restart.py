@@ -11,6 +11,7 @@ With --s3 the dataset lies on a real S3 server on loopback (moto's, one process:
 import argparse
 import contextlib
 import hashlib
+import io
 import resource
 import sys
 import tempfile
@@ -18,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 
 from cluster.driver import generate
@@ -31,9 +34,17 @@ from synthgen.errors import RunError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 
+
+def _file(rows: int) -> bytes:
+    """Return a Parquet file of some rows: a run that goes on looks at footers."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"row": range(rows)}), buffer)
+    return buffer.getvalue()
+
+
 SHARD_SIZE = 100
 STOP = "the first shard came at"
-FILE = b"a shard"
+FILE = _file(SHARD_SIZE)
 STAMP = FileStamp(hashlib.sha256(FILE).hexdigest(), len(FILE))
 FINGERPRINT = {
     **{name: {} for name in ("pipeline", "verifier", "identity", "labels", "stores", "licences")},

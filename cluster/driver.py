@@ -29,6 +29,7 @@ from synthgen.dataset import (
     remove_leftovers,
     write_card,
 )
+from synthgen.dataset.damage import DamagedShardError
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.errors import DatasetError, OutputError, RunError
 
@@ -63,14 +64,20 @@ def generate(
     executor: ExecutorName = "ray",
     overwrite: bool = False,
     load: WorkerLoader = load_worker,
+    *,
+    verify: bool = False,
 ) -> Summary:
     """Make a dataset whole: begin it, continue it, or extend it.
+
+    Finished shards whose files have changed are made again: those whose size or footer tells it, or
+    with `verify` their checksum, before work begins, and those that the card cannot count after it.
 
     Args:
         config: the configuration; the dataset is a function of it.
         executor: `ray`, or `inline` for this process.
         overwrite: delete what an earlier run wrote and begin anew.
         load: loads each worker.
+        verify: compare the checksums of all finished shards before work.
 
     Raises:
         ConfigError: if the configuration asks for what cannot be.
@@ -78,6 +85,18 @@ def generate(
         WeightsError: if weights are missing or do not fit.
         RunError: if the run ended before the dataset was whole.
     """
+    try:
+        return _generate(config, executor, overwrite, load, verify)
+    except DamagedShardError as damage:
+        if verify:
+            raise RunError(f"{damage}; it was whole when the run began") from damage
+        # One shard is told; all are looked for, so that one more run mends them.
+        return generate(config, executor, load=load, verify=True)
+
+
+def _generate(
+    config: RunConfig, executor: ExecutorName, overwrite: bool, load: WorkerLoader, verify: bool
+) -> Summary:
     storage = output_storage(config)
     config = config if overwrite else settled(config, storage)
     plan = build_plan(config)
@@ -101,6 +120,7 @@ def generate(
                 shards,
                 overwrite=overwrite,
                 mixed_hardware=config.cluster.mixed_hardware,
+                verify=verify,
             )
             held.enter_context(_continuable(markers, len(shards)))
             _work(config, running, shards, markers, lease, MarkerIndex(storage))
@@ -170,6 +190,8 @@ def _continuable(markers: Mapping[ShardKey, ShardMarker], shards: int) -> Iterat
     """
     try:
         yield
+    except DamagedShardError:
+        raise  # it is made again
     except (OutputError, DatasetError) as error:
         raise RunError(
             f"{error}; {len(markers)} of {shards} shards are committed: mend this, and run again "

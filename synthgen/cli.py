@@ -68,8 +68,12 @@ def generate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what an earlier run wrote, begin anew.")
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Compare all checksums first; make damaged shards again."),
+    ] = False,
 ) -> None:
-    """Generate a dataset, or continue or extend it."""
+    """Generate a dataset, or continue, extend or mend it."""
     from cluster.driver import generate as run
     from cluster.logs import log_to_terminal
     from synthgen.config import load_config
@@ -78,7 +82,7 @@ def generate(
     loaded = load_config(config, overrides or ())
     log_to_terminal(loaded.cluster.log_format)
     try:
-        summary = run(loaded, executor.value, overwrite)
+        summary = run(loaded, executor.value, overwrite, verify=verify)
     except KeyboardInterrupt:
         _fail("stopped; whole shards stay, the same command continues", 130)
     typer.echo(describe_run(loaded, summary))

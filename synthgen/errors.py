@@ -41,6 +41,10 @@ class DatasetError(SynthgenError):
     """A dataset that was written is incomplete or corrupt."""
 
 
+class MissingFileError(DatasetError):
+    """A file of a dataset is not there; the store itself answers."""
+
+
 class MissingDependencyError(SynthgenError, ImportError):
     """An optional package is needed; the text holds its install line."""
 

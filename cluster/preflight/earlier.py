@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from synthgen.dataset import ShardMarker, Storage, layout, read_markers
+from synthgen.dataset import ShardMarker, Storage, layout
+from synthgen.dataset.marker_reader import readable_markers
 from synthgen.dataset.pace import measure_pace
 
 
@@ -30,13 +31,12 @@ def read_earlier(url: str) -> Earlier | None:
     """Read the markers of an output; None where there is no dataset, or no shard of it.
 
     Raises:
-        DatasetError: if a marker is corrupt.
         OutputError: if the output cannot be listed.
     """
     storage = Storage(url)
     if not storage.exists(layout.RUN):
         return None
-    markers = list(read_markers(storage).values())
+    markers = list(readable_markers(storage)[0].values())
     return add_up(markers) if markers else None
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from synthgen.action_units import describe
 from synthgen.dataset import layout
 from synthgen.dataset.card_text import body
+from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.features import card_features, data_features, reject_features
 from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import ShardMarker
@@ -38,7 +39,8 @@ def write_card(storage: Storage) -> None:
     """Write the card and its picture from what is committed.
 
     Raises:
-        DatasetError: if there is no dataset, or a shard or marker is corrupt.
+        DatasetError: if there is no dataset, or a shard or marker is corrupt; it is a
+            `DamagedShardError` where a shard's files are not what its marker says.
         OutputError: if a file cannot be written.
     """
     record = read_record(storage)
@@ -122,11 +124,17 @@ def _size(rows: int) -> str:
 
 
 def _picture(storage: Storage, markers: list[ShardMarker]) -> bytes | None:
-    """Draw the first samples of the first shard that has rows, in `train` if there are any."""
-    filled = sorted((m.split != "train", m.key) for m in markers if m.rows)
+    """Draw the first samples of the first shard that has rows, in `train` if there are any.
+
+    Flipped bytes may still be a picture, of something else, so the checksum is compared first.
+    """
+    filled = [marker for marker in markers if marker.rows]
     if not filled:
         return None
-    name = layout.data_file(*filled[0][1])
+    first = min(filled, key=lambda marker: (marker.split != "train", marker.key))
+    if problems := changed_files(storage, first):
+        raise DamagedShardError(first, problems)
+    name = layout.data_file(*first.key)
     columns = ["image", "aus", "aus_measured"]
     rows = next(read_columns(storage, name, columns, batch_rows=_PICTURES)).to_pylist()
     images = [Image.open(io.BytesIO(row["image"]["bytes"])) for row in rows]

@@ -4,8 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-NOT_WHOLE = (ValueError, KeyError, TypeError, AttributeError)
+from synthgen.foreign import excerpt
+
+NOT_WHOLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading a value out of a corrupt file raises."""
+
+_LONGEST_CAUSE = 120
 
 
 def dump(values: Mapping[str, Any]) -> bytes:
@@ -27,5 +31,5 @@ def load(data: bytes) -> dict[str, Any]:
 
 def cause(error: Exception) -> str:
     """Say in a few words what one of `NOT_WHOLE` means."""
-    text = " ".join(str(error).split())
+    text = excerpt(error, _LONGEST_CAUSE)
     return f"no {text}" if isinstance(error, KeyError) else text

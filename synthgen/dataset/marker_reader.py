@@ -22,6 +22,17 @@ def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
     return MarkerReader(storage).read()
 
 
+def readable_markers(
+    storage: Storage,
+) -> tuple[dict[ShardKey, ShardMarker], dict[str, DatasetError]]:
+    """Read what can be read of the markers of a dataset.
+
+    Returns:
+        The whole markers, in order of split and number, and name → reason of the corrupt ones.
+    """
+    return MarkerReader(storage).readable()
+
+
 class MarkerReader:
     """Reads the markers of a dataset that may be growing; each file once."""
 
@@ -39,6 +50,13 @@ class MarkerReader:
         Raises:
             DatasetError: if a marker is corrupt.
         """
+        markers, corrupt = self.readable()
+        for error in corrupt.values():
+            raise error
+        return markers
+
+    def readable(self) -> tuple[dict[ShardKey, ShardMarker], dict[str, DatasetError]]:
+        """Return the whole markers there are now, and name → reason of the corrupt ones."""
         known = read_index(self._storage) if self._known is None else self._known
         versions = self._storage.versions(layout.MARKERS)
         files = [(name, version) for name, version in versions.items() if layout.shard_of(name)]
@@ -46,12 +64,17 @@ class MarkerReader:
         with ThreadPoolExecutor(_READERS, "marker") as readers:
             found = dict(zip(new, readers.map(self._marker, new), strict=True))
         there = {file: found.get(file) or known.get(file) for file in files}
-        self._known = {file: marker for file, marker in there.items() if marker is not None}
+        corrupt = {
+            name: error for (name, _), error in there.items() if isinstance(error, DatasetError)
+        }
+        self._known = {
+            file: marker for file, marker in there.items() if isinstance(marker, ShardMarker)
+        }
         markers = sorted(self._known.values(), key=lambda marker: marker.key)
-        return {marker.key: marker for marker in markers}
+        return {marker.key: marker for marker in markers}, corrupt
 
-    def _marker(self, file: Versioned) -> ShardMarker | None:
-        """Read a marker; None if it went since it was listed: its shard is made again."""
+    def _marker(self, file: Versioned) -> ShardMarker | DatasetError | None:
+        """Read a marker, or why it is corrupt; None if it went since it was listed."""
         name, _ = file
         try:
             data = self._storage.read(name)
@@ -59,4 +82,7 @@ class MarkerReader:
             if self._storage.exists(name):
                 raise
             return None
-        return parse_marker(name, data)
+        try:
+            return parse_marker(name, data)
+        except DatasetError as error:
+            return error

@@ -100,13 +100,11 @@ def parse_marker(name: str, data: bytes) -> ShardMarker:
         marker = marker_from(name, json_files.load(data))
     except json_files.NOT_WHOLE as error:
         cause = json_files.cause(error)
-        raise DatasetError(f"marker {name} is corrupt ({cause}); {mend(name)}") from error
+        raise DatasetError(
+            f"marker {name} is corrupt ({cause}); `synthgen generate` with the dataset's "
+            "configuration makes its shard again"
+        ) from error
     return marker
-
-
-def mend(marker_name: str) -> str:
-    """Say how a shard is made again."""
-    return f"delete {marker_name} to have its shard made again, or start anew with --overwrite"
 
 
 def marker_from(name: str, data: Mapping[str, Any]) -> ShardMarker:

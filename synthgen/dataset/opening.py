@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from synthgen.dataset import layout
+from synthgen.dataset.damage import find_damage, report_damage, shortened
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import refuse_unloadable
-from synthgen.dataset.marker_reader import read_markers
-from synthgen.dataset.markers import ShardMarker, mend
+from synthgen.dataset.marker_reader import readable_markers
+from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.run_record import (
     CONFIGURATION,
     RunRecord,
@@ -17,7 +18,7 @@ from synthgen.dataset.run_record import (
     read_record,
 )
 from synthgen.dataset.storage import Storage
-from synthgen.errors import DatasetError, OutputError
+from synthgen.errors import OutputError
 
 _SHOWN_DIFFERENCES = 5
 
@@ -82,12 +83,15 @@ def open_run(
     *,
     overwrite: bool = False,
     mixed_hardware: bool = False,
+    verify: bool = False,
 ) -> dict[ShardKey, ShardMarker]:
     """Make a folder ready for a run and return the finished shards' markers.
 
     An empty folder becomes a dataset; a dataset of ours with the same identity is continued, with
     as many samples or more; any other folder is refused and stays as it is. A shard that has grown
-    since, because more samples are asked for, does not count as finished: its marker is deleted.
+    since, because more samples are asked for, does not count as finished: its marker is deleted,
+    as are those that are corrupt, disagree with the plan, or whose files are not what they say; all
+    of these are logged at once.
 
     Args:
         storage: the output folder.
@@ -96,31 +100,31 @@ def open_run(
         planned: all shards of the run.
         overwrite: delete the files of our own dataset that lies there, and only those.
         mixed_hardware: go on with another kind of accelerator than the dataset was begun on.
+        verify: compare the checksums of all finished shards.
 
     Raises:
         OutputError: if the folder holds something else, a dataset of another identity, of other
             hardware or of more samples, or cannot be written.
-        DatasetError: if what is finished there is corrupt.
+        DatasetError: if the record is corrupt, or the store fails.
     """
     if not storage.exists(layout.RUN):
         _refuse_foreign(storage)
-        there, finished, kept = {}, {}, record
+        obsolete, finished, kept = [], {}, record
     elif overwrite:
         _clear(storage)
-        there, finished, kept = {}, {}, record
+        obsolete, finished, kept = [], {}, record
     else:
         old = read_record(storage)
         _refuse_other(storage, old, record)
         hardware = joined_hardware(storage.url, old.hardware, record.hardware, mixed=mixed_hardware)
-        there = read_markers(storage)
-        finished = _finished_shards(storage, there, planned)
+        finished, obsolete = _finished_shards(storage, planned, verify)
         kept = replace(old, samples=record.samples, hardware=hardware)
     remove_leftovers(storage)
     # The record comes first: it is what makes the folder ours should the next step fail.
     _write_if_new(storage, layout.RUN, kept.to_json())
     _write_if_new(storage, layout.CONFIG, config_yaml.encode())
-    for key in there.keys() - finished.keys():
-        storage.delete(layout.marker_file(*key))
+    for name in obsolete:
+        storage.delete(name)
     return finished
 
 
@@ -174,38 +178,43 @@ def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
 
 
 def _finished_shards(
-    storage: Storage, markers: Mapping[ShardKey, ShardMarker], planned: Iterable[ShardRange]
-) -> dict[ShardKey, ShardMarker]:
-    _check_sizes(storage, markers.values())
-    stops: dict[ShardKey, int] = {}
-    for shard in planned:
-        key = shard.split, shard.number
-        if marker := markers.get(key):
-            stops[key] = shard.stop
-            if marker.start != shard.start or marker.stop > shard.stop:
-                plan = f"the plan says {shard.start} to {shard.stop}"
-                raise DatasetError(f"{_range(marker)}; {plan}; {mend(marker.name)}")
+    storage: Storage, planned: Iterable[ShardRange], verify: bool
+) -> tuple[dict[ShardKey, ShardMarker], list[str]]:
+    """Return the markers of the shards that need not be made, and the names of all others."""
+    markers, corrupt = readable_markers(storage)
+    plan = {(shard.split, shard.number): shard for shard in planned}
+    _refuse_unplanned(storage, markers, plan)
+    problems = find_damage(storage, markers.values(), verify=verify)
     for key, marker in markers.items():
-        if key not in stops:
-            raise DatasetError(f"{_range(marker)}; the plan has no such shard; {mend(marker.name)}")
-    return {key: markers[key] for key, stop in stops.items() if markers[key].stop == stop}
+        if marker.start != plan[key].start or marker.stop > plan[key].stop:
+            problems.setdefault(key, []).append(
+                f"marker {_range(marker)} and the plan {plan[key].start} to {plan[key].stop}"
+            )
+    if problems or corrupt:
+        told = [str(error).partition("; `")[0] for error in corrupt.values()]
+        told += [problem for found in problems.values() for problem in found]
+        report_damage(told, len(problems) + len(corrupt))
+    finished = {
+        key: marker
+        for key, marker in markers.items()
+        if key not in problems and marker.stop == plan[key].stop
+    }
+    obsolete = [marker.name for key, marker in markers.items() if key not in finished]
+    return finished, [*corrupt, *obsolete]
+
+
+def _refuse_unplanned(
+    storage: Storage, markers: Mapping[ShardKey, ShardMarker], plan: Mapping[ShardKey, ShardRange]
+) -> None:
+    if others := [_range(marker) for key, marker in markers.items() if key not in plan]:
+        raise OutputError(
+            f"{storage.url} has markers of shards that the plan does not have "
+            f"({shortened(others)}); `synthgen repair {storage.url}` sets them aside"
+        )
 
 
 def _range(marker: ShardMarker) -> str:
-    return f"marker {marker.name} says samples {marker.start} to {marker.stop}"
-
-
-def _check_sizes(storage: Storage, markers: Iterable[ShardMarker]) -> None:
-    sizes: Mapping[str, int] = storage.sizes(layout.DATA) | storage.sizes(layout.REJECTS)
-    for marker in markers:
-        for name, stamp in marker.files.items():
-            if name not in sizes:
-                raise DatasetError(f"shard file {name} is missing; {mend(marker.name)}")
-            if sizes[name] != stamp.bytes:
-                raise DatasetError(
-                    f"shard file {name} has {sizes[name]} bytes and its marker says {stamp.bytes}; "
-                    f"{mend(marker.name)}"
-                )
+    return f"{marker.name} says samples {marker.start} to {marker.stop}"
 
 
 def _clear(storage: Storage) -> None:

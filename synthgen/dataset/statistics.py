@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import layout
+from synthgen.dataset.damage import telling_damage
 from synthgen.dataset.faces import FaceStatistics, FaceSums
 from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import ShardMarker
@@ -99,7 +100,8 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     """Count what some shards hold, with the splits in the order of the configuration.
 
     Raises:
-        DatasetError: if a data file is missing or corrupt.
+        DatasetError: if a data file is missing or corrupt; it is a `DamagedShardError` where the
+            file is not what its marker says.
     """
     markers = _in_order_of_splits(record, markers)
     categories = record.schema.categories
@@ -110,18 +112,19 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
     columns = [*strata.row_columns, "aus_measured", "identity_id", *(["identity"] * bool(quotas))]
     for marker in markers:
-        file = layout.data_file(*marker.key)
-        for batch in read_columns(storage, file, [*columns, *faces.columns]):
-            sums.add(batch)
-            faces.add(batch)
-            strata.add_rows(batch)
-            identities[marker.split].update(batch.column("identity_id").to_pylist())
-            for slot, found in slots.items():
-                found.update(batch.column("identity").field(slot).to_pylist())
-            if categories:
-                labels[marker.split].update(batch.column("emotion").to_pylist())
-        for batch in _reject_columns(storage, marker, strata.reject_columns):
-            strata.add_rejects(batch)
+        with telling_damage(storage, marker):
+            file = layout.data_file(*marker.key)
+            for batch in read_columns(storage, file, [*columns, *faces.columns]):
+                sums.add(batch)
+                faces.add(batch)
+                strata.add_rows(batch)
+                identities[marker.split].update(batch.column("identity_id").to_pylist())
+                for slot, found in slots.items():
+                    found.update(batch.column("identity").field(slot).to_pylist())
+                if categories:
+                    labels[marker.split].update(batch.column("emotion").to_pylist())
+            for batch in _reject_columns(storage, marker, strata.reject_columns):
+                strata.add_rejects(batch)
     return Statistics(
         rows=_total({marker.split: marker.rows} for marker in markers),
         rejects=_total({marker.split: marker.rejects} for marker in markers),

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from synthgen.dataset import whole_files
 from synthgen.dataset.filesystems import open_filesystem
 from synthgen.dataset.patience import Patience, cause, is_of_store, is_passing
-from synthgen.errors import DatasetError, OutputError
+from synthgen.errors import DatasetError, MissingFileError, OutputError
 
 _T = TypeVar("_T")
 
@@ -162,6 +162,15 @@ class Storage:
             name: " ".join([str(info["size"]), *_tag(info)]) for name, info in self._files(folder)
         }
 
+    def kinds(self, folder: str = "") -> dict[str, str]:
+        """Return name → `file`, `directory` or `other` of what lies in a folder itself.
+
+        A link counts as what it leads to, and as `other` where it leads nowhere.
+        """
+        prefix = f"{folder}/" if folder else ""
+        found = sorted(self._entries(folder).items())
+        return {f"{prefix}{entry}": info["type"] for entry, info in found}
+
     def entries(self, folder: str = "") -> list[str]:
         """Return what lies in a folder itself, folders included, in order of names.
 
@@ -228,7 +237,7 @@ class Storage:
         try:
             return self._patience.call(f"read {name}", lambda: read(self._path(name)))
         except FileNotFoundError as error:
-            raise DatasetError(f"{name} is missing in {self.url}") from error
+            raise MissingFileError(f"{name} is missing in {self.url}") from error
         except Exception as error:
             if not is_of_store(error):
                 raise

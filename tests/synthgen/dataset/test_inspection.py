@@ -134,8 +134,7 @@ def test_a_corrupt_marker_is_found(storage):
     storage.write(".synthgen/shards/test-00000.json", b"")
     assert _problems(storage)[0] == (
         "marker .synthgen/shards/test-00000.json is corrupt (Expecting value: line 1 column 1 "
-        "(char 0)); delete .synthgen/shards/test-00000.json to have its shard made again, or "
-        "start anew with --overwrite"
+        "(char 0)); `synthgen generate` with the dataset's configuration makes its shard again"
     )
 
 

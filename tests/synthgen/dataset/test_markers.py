@@ -86,8 +86,8 @@ def test_a_corrupt_marker_is_named(data, cause):
     with pytest.raises(DatasetError) as caught:
         parse_marker(NAME, data)
     assert str(caught.value) == (
-        f"marker {NAME} is corrupt ({cause}); delete {NAME} to have its shard made again, "
-        "or start anew with --overwrite"
+        f"marker {NAME} is corrupt ({cause}); `synthgen generate` with the dataset's "
+        "configuration makes its shard again"
     )
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 import uuid
 from dataclasses import replace
@@ -12,7 +13,6 @@ from synthgen.errors import DatasetError, OutputError
 
 ALL = frozenset((shard.split, shard.number) for shard in PLAN)
 MARKER = ".synthgen/shards/train-00001.json"
-MEND = f"delete {MARKER} to have its shard made again, or start anew with --overwrite"
 
 
 def _tree(folder):
@@ -231,37 +231,107 @@ def test_a_shard_without_marker_is_not_finished(dataset):
     assert _open(dataset) == ALL - {("train", 1)}
 
 
+def _mended(folder, caplog, **arguments):
+    """Continue a run; return the shards that are finished, and what is logged."""
+    caplog.clear()
+    finished = open_run(Storage(str(folder)), make_record(), CONFIG, PLAN, **arguments)
+    return finished.keys(), [record.getMessage() for record in caplog.records]
+
+
 @pytest.mark.parametrize("name", ["data/train-00001.parquet", "rejects/train-00001.parquet"])
-def test_a_finished_shard_without_its_files_is_corrupt(dataset, name):
+def test_a_finished_shard_without_its_files_is_made_again(dataset, caplog, name):
+    marker = (dataset / MARKER).read_bytes()
     size = (dataset / name).stat().st_size
     (dataset / name).write_bytes(b"short")
-    assert _refused(dataset, DatasetError, early=False) == (
-        f"shard file {name} has 5 bytes and its marker says {size}; {MEND}"
+    assert _mended(dataset, caplog) == (
+        ALL - {("train", 1)},
+        [f"a finished shard is made again: {name} has 5 bytes; its marker says {size}"],
     )
+    assert not (dataset / MARKER).exists()
+    (dataset / MARKER).write_bytes(marker)
     (dataset / name).unlink()
-    assert _refused(dataset, DatasetError, early=False) == f"shard file {name} is missing; {MEND}"
-    (dataset / MARKER).unlink()
-    assert _open(dataset) == ALL - {("train", 1)}
-
-
-def test_a_corrupt_marker_stops_a_run(dataset):
-    (dataset / MARKER).write_text("")
-    assert _refused(dataset, DatasetError, early=False) == (
-        f"marker {MARKER} is corrupt (Expecting value: line 1 column 1 (char 0)); {MEND}"
+    assert _mended(dataset, caplog) == (
+        ALL - {("train", 1)},
+        [f"a finished shard is made again: {name} is missing"],
     )
 
 
-@pytest.mark.parametrize(
-    ("shard", "says"),
-    [
-        (Range("train", 1, 5, 7), "the plan says 5 to 7"),
-        (Range("train", 1, 4, 5), "the plan says 4 to 5"),
-        (Range("train", 2, 4, 6), "the plan has no such shard"),
-    ],
-)
-def test_a_marker_that_disagrees_with_the_plan_is_named(dataset, shard, says):
-    assert _refused(dataset, DatasetError, early=False, plan=(PLAN[0], shard, PLAN[2])) == (
-        f"marker {MARKER} says samples 4 to 6; {says}; {MEND}"
+def test_all_that_was_deleted_is_told_and_made_again_at_once(dataset, caplog):
+    before = _timeless_tree(dataset)
+    shutil.rmtree(dataset / "data")
+    (dataset / "rejects/train-00000.parquet").unlink()
+    assert _mended(dataset, caplog) == (
+        set(),
+        [
+            "3 finished shards are made again: data/test-00000.parquet is missing; "
+            "data/train-00000.parquet is missing; rejects/train-00000.parquet is missing; "
+            "data/train-00001.parquet is missing"
+        ],
+    )
+    for shard in PLAN:
+        commit_shard(Storage(str(dataset)), SCHEMA, make_result(shard))
+    assert _mended(dataset, caplog) == (ALL, [])
+    assert _timeless_tree(dataset) == before
+
+
+def test_a_changed_footer_is_found_by_itself_and_any_byte_by_its_checksum(dataset, caplog):
+    file = dataset / "data/train-00001.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-12] + b"\xff\xff\xff\xff" + whole[-8:])
+    said = hashlib.sha256(whole).hexdigest()[:12]
+    found = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    finished, (told,) = _mended(dataset, caplog)
+    assert finished == ALL - {("train", 1)}
+    assert told == (
+        f"a finished shard is made again: data/train-00001.parquet has sha256 {found}…; its "
+        f"marker says {said}…"
+    )
+    commit_shard(Storage(str(dataset)), SCHEMA, make_result(PLAN[1]))
+    file.write_bytes(b"PAR2" + whole[4:])
+    assert _mended(dataset, caplog) == (ALL, [])
+    assert _mended(dataset, caplog, verify=True)[0] == ALL - {("train", 1)}
+
+
+def test_a_failing_store_is_no_damage(dataset, monkeypatch):
+    def fail(storage, name):
+        raise DatasetError(f"cannot read {name} in {storage.url}: connection refused")
+
+    monkeypatch.setattr(Storage, "sha256", fail)
+    before = _tree(dataset)
+    with pytest.raises(DatasetError, match="connection refused"):
+        open_run(Storage(str(dataset)), make_record(), CONFIG, PLAN, verify=True)
+    assert _tree(dataset) == before
+
+
+def test_the_shards_of_corrupt_markers_are_made_again(dataset, caplog):
+    (dataset / MARKER).write_text("")
+    (dataset / ".synthgen/shards/test-00000.json").write_text('{"split": "test"}')
+    assert _mended(dataset, caplog) == (
+        {("train", 0)},
+        [
+            "2 finished shards are made again: marker .synthgen/shards/test-00000.json is corrupt "
+            f"(no 'number'); marker {MARKER} is corrupt (Expecting value: line 1 column 1 (char 0))"
+        ],
+    )
+    assert not (dataset / MARKER).exists()
+
+
+@pytest.mark.parametrize("shard", [Range("train", 1, 5, 7), Range("train", 1, 4, 5)])
+def test_a_shard_that_disagrees_with_the_plan_is_made_again(dataset, caplog, shard):
+    plan = (PLAN[0], shard, PLAN[2])
+    finished = open_run(Storage(str(dataset)), make_record(), CONFIG, plan)
+    assert finished.keys() == ALL - {("train", 1)}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a finished shard is made again: marker {MARKER} says samples 4 to 6 and the plan "
+        f"{shard.start} to {shard.stop}"
+    ]
+
+
+def test_a_marker_of_a_shard_that_is_not_planned_is_refused(dataset):
+    plan = (PLAN[0], Range("train", 2, 4, 6), PLAN[2])
+    assert _refused(dataset, OutputError, early=False, plan=plan) == (
+        f"{dataset} has markers of shards that the plan does not have ({MARKER} says samples 4 to "
+        f"6); `synthgen repair {dataset}` sets them aside"
     )
 
 

@@ -14,8 +14,8 @@ from tiny_dataset import (
 )
 
 from synthgen.action_units import au_index
-from synthgen.dataset import Storage, commit_shard, open_run, read_statistics
-from synthgen.errors import DatasetError
+from synthgen.dataset import Storage, commit_shard, open_run, read_markers, read_statistics
+from synthgen.dataset.damage import DamagedShardError
 
 NEUTRAL = (0.0,) * 12
 
@@ -79,5 +79,11 @@ def test_errors_and_missing_samples_are_kept_apart_from_rejects(tmp_path):
 def test_a_corrupt_data_file_is_named(tmp_path):
     storage = make_dataset(str(tmp_path))
     storage.write("data/train-00000.parquet", b"not Parquet at all")
-    with pytest.raises(DatasetError, match=r"^data/train-00000\.parquet is not readable Parquet: "):
+    said = read_markers(storage)["train", 0].files["data/train-00000.parquet"].sha256[:12]
+    with pytest.raises(DamagedShardError) as caught:
         read_statistics(storage)
+    found = storage.sha256("data/train-00000.parquet")[:12]
+    assert str(caught.value) == (
+        f"data/train-00000.parquet has sha256 {found}…; its marker says {said}…; `synthgen "
+        "generate` with the dataset's configuration makes the shard again"
+    )
