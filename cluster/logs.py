@@ -13,6 +13,8 @@ Names of facts: `shard` (split-number), `sample` (its id), `samples` (ids), `att
   `run_stopped`
 - pool: `actor_hired`, `actor_loaded`, `actor_lost`, `actor_waiting`
 - storage and lease: `storage_retry`, `lease_watched`, `lease_lost`, `lease_left`
+
+What a line says, a foreign error's traceback too, passes `without_secrets`.
 """
 
 import contextlib
@@ -28,6 +30,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from tqdm import tqdm
+
+from synthgen.foreign import without_secrets
 
 LogFormat = Literal["text", "json"]
 
@@ -79,7 +83,7 @@ class JsonFormatter(logging.Formatter):
             "error": self.formatException(record.exc_info) if record.exc_info else None,
         }
         said = {key: value for key, value in line.items() if value is not None}
-        return json.dumps(said, ensure_ascii=False, default=str)
+        return without_secrets(json.dumps(said, ensure_ascii=False, default=str))
 
 
 class TextFormatter(logging.Formatter):
@@ -88,6 +92,10 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         """Make the formatter."""
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return without_secrets(super().format(record))
 
 
 class _TerminalHandler(logging.Handler):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,7 +13,8 @@ from synthgen.cli_cluster import cluster_app
 from synthgen.cli_evaluate import evaluate_app
 from synthgen.cli_faces import faces_app
 from synthgen.cli_train import train_app
-from synthgen.errors import RunError, SynthgenError
+from synthgen.errors import ConfigError, RunError, SynthgenError
+from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 app = typer.Typer(
     name="synthgen",
@@ -47,10 +49,12 @@ class Executor(StrEnum):
 
 def main() -> None:
     """Run a command; an error that the user can mend becomes one line and an exit code."""
+    guard_terminal()
     # Before anything imports transformers, in this process and in the actors that it starts:
     # diffusers would have it warn about image processors that no pipeline here uses.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
+        _refuse_secrets(sys.argv[1:])
         app()
     except RunError as error:
         _fail(f"error: {error}", 3)
@@ -255,6 +259,19 @@ def fit_prior(
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)
     typer.echo(f"{to}: fitted to {fit.rows} rows; its keys go under expressions")
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Refuse what each user of this machine can read in the list of processes.
+
+    Raises:
+        ConfigError: if an argument holds credentials.
+    """
+    for argument in arguments:
+        # An option and its value may be one argument.
+        for text in (argument, argument.partition("=")[2]):
+            if shown := secret_in(text):
+                raise ConfigError(secret_sentence("the command line", shown))
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -4,9 +4,14 @@ Each carries one sentence: what is wrong, where, the value, what is allowed. The
 it and ends with exit code 2; any other exception is a defect and keeps its traceback.
 """
 
+from synthgen.redaction import without_secrets
+
 
 class SynthgenError(Exception):
-    """The root of every error that a user can mend."""
+    """The root of every error that a user can mend. Its text holds no secrets, wherever it goes."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(a) if isinstance(a, str) else a for a in args))
 
 
 class ConfigError(SynthgenError):

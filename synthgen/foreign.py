@@ -1,7 +1,6 @@
 """Words and files from outside, within bounds: what others wrote may be long, secret or no file."""
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from synthgen.errors import SynthgenError
+from synthgen.redaction import without_secrets
 
 _T = TypeVar("_T")
 
@@ -21,24 +21,8 @@ LONGEST_VALUE = 80
 _LONGEST_INTEGER = 1000
 """Bits of a whole number that is written in digits; Python refuses some thousand digits."""
 
-REDACTED = "***"
-"""What stands in a text where a secret was."""
-
 _READ_AT_MOST = 100_000
 """Characters of a foreign text that are looked at at all."""
-
-_USER_AND_PASSWORD = re.compile(r"(?P<scheme>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#'\"]*@")
-_SECRET_PARAMETER = re.compile(
-    r"(?P<name>[?&;][^=&;\s'\"]*(?:token|secret|password|passwd|signature|credential|key|sig)"
-    r"[^=&;\s'\"]*=)[^&;\s'\"#]+",
-    re.IGNORECASE,
-)
-
-
-def without_secrets(text: str) -> str:
-    """Return a text with the users, passwords and signed parameters of its URLs struck out."""
-    text = _USER_AND_PASSWORD.sub(rf"\g<scheme>{REDACTED}@", text)
-    return _SECRET_PARAMETER.sub(rf"\g<name>{REDACTED}", text)
 
 
 def excerpt(text: object, limit: int = LONGEST_EXCERPT) -> str:

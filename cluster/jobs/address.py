@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from synthgen.errors import ConfigError
+from synthgen.redaction import secret_in
 
 
 def connect(address: str) -> Any:
@@ -19,6 +20,11 @@ def connect(address: str) -> Any:
     Raises:
         ConfigError: if nothing answers there, or the token is missing or wrong.
     """
+    if shown := secret_in(address):
+        raise ConfigError(
+            f"--address holds a user, a password or a token ({shown}), which would be shown; leave "
+            "it out: a cluster asks for a token, as docs/cluster.md says"
+        )
     if not address.startswith(("http://", "https://")):
         raise ConfigError(
             f"--address {address!r} is no dashboard; jobs go to one such as http://head:8265"

@@ -12,6 +12,7 @@ from cluster.jobs.packing import CONFIG_FILE, Package, pack
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError
 from synthgen.foreign import first_line
+from synthgen.redaction import secret_in
 
 
 def send(
@@ -35,10 +36,17 @@ def send(
         The job's id, and what was sent.
 
     Raises:
-        ConfigError: if the package is too large or the cluster refuses the job.
+        ConfigError: if the package is too large, a requirement holds a secret, or the cluster
+            refuses the job.
         OutputError: if the output would vanish with the job.
     """
     environment: dict[str, Any] = {"env_vars": {IN_JOB: "1"}}
+    for requirement in requirements:
+        if shown := secret_in(requirement):
+            raise ConfigError(
+                f"--pip holds a user, a password or a token ({shown}), which Ray's dashboard would "
+                "show; leave it out, and give it in pip's own configuration on each node"
+            )
     if requirements:
         environment["pip"] = list(requirements)
     with TemporaryDirectory(prefix="synthgen-job-") as folder:

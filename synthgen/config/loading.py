@@ -24,6 +24,7 @@ from synthgen.config.yaml_text import (
 )
 from synthgen.errors import ConfigError
 from synthgen.foreign import LONGEST_VALUE, excerpt, shown
+from synthgen.redaction import find_secret, secret_sentence
 
 AnySection = TypeVar("AnySection", bound=Section)
 _T = TypeVar("_T")
@@ -163,6 +164,9 @@ def _put(document: Document, keys: tuple[str, ...], value: Document) -> None:
 
 
 def _validate(validate: Callable[[object], _T], document: Document, where: str) -> _T:
+    if found := find_secret(document.data):
+        key, secret = found
+        raise ConfigError(f"{where}: {secret_sentence(key, secret)}")
     while True:
         try:
             return validate(document.data)

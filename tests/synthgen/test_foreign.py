@@ -1,8 +1,10 @@
 import os
+import pickle
+import time
 
 import pytest
 
-from synthgen.errors import StoreError
+from synthgen.errors import ActionUnitError, ConfigError, MissingDependencyError, StoreError
 from synthgen.foreign import excerpt, first_line, regular_file, without_secrets
 
 
@@ -16,10 +18,43 @@ from synthgen.foreign import excerpt, first_line, regular_file, without_secrets
         ("sftp://u:p@ss@host/x", "sftp://***@host/x"),
         ("s3://bucket/folder@v2", "s3://bucket/folder@v2"),
         ("someone@example.org", "someone@example.org"),
+        ("ftp://u:p/w#d?@host/x", "ftp://***@host/x"),
+        ("ftp:/u:canary@host/x", "ftp:/***@host/x"),  # as pathlib leaves a URL
+        ("/work/ftp:/u:canary@host/x", "/work/ftp:/***@host/x"),
+        ("FTP://u:canary@h, then http://v:canary@i", "FTP://***@h, then http://***@i"),
+        ("simplecache::sftp://u:canary@h/x", "simplecache::sftp://***@h/x"),
+        ("cut to ftp://u:cana…", "cut to ftp://***@"),
+        ("http://head:8265/jobs@2", "http://head:8265/jobs@2"),
+        ("http://[::1]:8265/a@b", "http://[::1]:8265/a@b"),
+        ("ray://head:10001, a@b", "ray://head:10001, a@b"),
+        (
+            "abfss://box@account.dfs.core.windows.net/x",
+            "abfss://box@account.dfs.core.windows.net/x",
+        ),
+        ("C:/Users/me@home", "C:/Users/me@home"),
+        ("az://b/x?sv=1&sig=canary%3D&se=2", "az://b/x?sv=1&sig=***&se=2"),
+        ("Authorization: Bearer canary", "Authorization: Bearer ***"),
+        (f"token hf_{'c' * 34} is bad", "token hf_*** is bad"),
+        ("hf_hub_download_of_a_long_name_or_so", "hf_hub_download_of_a_long_name_or_so"),
     ],
 )
 def test_secrets_are_struck_out_of_urls(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["a://b:x", "?key", "a.", "http://", "?"])
+def test_no_text_takes_long_to_be_cleared(piece: str) -> None:
+    began = time.monotonic()
+    without_secrets(piece * (50_000 // len(piece)))
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("error", [ConfigError, ActionUnitError, MissingDependencyError])
+def test_the_text_of_an_error_holds_no_secrets_wherever_it_goes(error) -> None:
+    found = error("cannot open ftp://u:canary@host/x")
+    for text in [str(found), repr(found), str(pickle.loads(pickle.dumps(found)))]:
+        assert "canary" not in text
+        assert "cannot open ftp://***@host/x" in text
 
 
 def test_an_excerpt_is_one_short_printable_line() -> None:
