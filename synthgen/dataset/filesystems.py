@@ -21,7 +21,8 @@ def open_filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     """Return a URL's filesystem and its path there.
 
     Raises:
-        OutputError: if the protocol of the URL is not known, or it is a chain of URLs.
+        OutputError: if the protocol of the URL is not known, or it is a chain of URLs or
+            holds NUL.
         MissingDependencyError: if the protocol needs a package that is not installed.
     """
     if "::" in url:
@@ -29,6 +30,8 @@ def open_filesystem(url: str) -> tuple[AbstractFileSystem, str]:
             f"cannot open {excerpt(url)!r}: '::' chains URLs, and a dataset lies in one place; "
             "give a folder or a URL without it"
         )
+    if "\0" in url:
+        raise OutputError(f"cannot open {excerpt(url)!r}: no path holds a NUL character")
     try:
         return url_to_fs(url, **_options(url))
     except ImportError as error:

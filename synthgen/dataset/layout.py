@@ -1,9 +1,10 @@
-"""Names of the files of a dataset, relative to its folder.
+"""Names of the files of a dataset, relative to its folder, and of the command that mends it.
 
 Shard names carry no total, so that a finished run can be extended.
 """
 
 import re
+import shlex
 
 ShardKey = tuple[str, int]
 """Split and number of a shard."""
@@ -88,6 +89,11 @@ def is_temporary(name: str) -> bool:
 def is_ours(name: str) -> bool:
     """Tell whether a run of synthgen may have written a file of this name."""
     return _is_final(name) or is_temporary(name)
+
+
+def repair_command(url: str) -> str:
+    """Return the command that looks what can be mended in a dataset, as a shell takes it."""
+    return f"synthgen repair {shlex.quote(url)}"
 
 
 def _is_final(name: str) -> bool:

@@ -1,5 +1,6 @@
 """Begin a run, or continue it, without touching what is not ours."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -10,15 +11,20 @@ from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.marker_reader import readable_markers
 from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.place import check_place
 from synthgen.dataset.run_record import (
     CONFIGURATION,
     RunRecord,
     differences,
     joined_hardware,
+    lost_record,
     read_record,
 )
 from synthgen.dataset.storage import Storage
 from synthgen.errors import OutputError
+from synthgen.foreign import excerpt
+
+_log = logging.getLogger(__name__)
 
 _SHOWN_DIFFERENCES = 5
 
@@ -63,9 +69,10 @@ def check_output(
 
     Raises:
         OutputError: if the folder holds something else, or a dataset of another configuration or
-            of more samples, or nothing could load what is written there.
+            of more samples, or if nothing can be written there, or nothing could load it.
         DatasetError: if its record is corrupt.
     """
+    check_place(storage)
     refuse_unloadable(storage)
     if not storage.exists(layout.RUN):
         _refuse_foreign(storage)
@@ -144,14 +151,26 @@ def remove_leftovers(storage: Storage) -> None:
                 storage.delete(name)
 
 
+def strays(storage: Storage) -> list[str]:
+    """Return the names of files beside the shards that are no files of ours; hidden ones aside."""
+    return [
+        name
+        for folder in (layout.DATA, layout.REJECTS)
+        for name in storage.names(folder)
+        if not layout.is_ours(name) and not name.rpartition("/")[2].startswith(".")
+    ]
+
+
 def _refuse_foreign(storage: Storage) -> None:
+    if lost := lost_record(storage):
+        raise OutputError(lost)
     inside = storage.entries(".synthgen")
     others = [name for name in storage.entries() if name != ".synthgen"]
     others += [name for name in inside if not (layout.is_temporary(name) or name == layout.LEASE)]
     if others:
         raise OutputError(
-            f"{storage.url} holds files that are not a synthgen dataset (such as {others[0]}); "
-            "choose another output.path"
+            f"{storage.url} holds files that are not a synthgen dataset (such as "
+            f"{excerpt(others[0])}); choose another output.path"
         )
 
 
@@ -184,6 +203,12 @@ def _finished_shards(
     markers, corrupt = readable_markers(storage)
     plan = {(shard.split, shard.number): shard for shard in planned}
     _refuse_unplanned(storage, markers, plan)
+    if found := strays(storage):
+        _log.warning(
+            "no part of the dataset, though programs that read all files of a folder read it: %s",
+            shortened(found),
+            extra={"event": "strays"},
+        )
     problems = find_damage(storage, markers.values(), verify=verify)
     for key, marker in markers.items():
         if marker.start != plan[key].start or marker.stop > plan[key].stop:
@@ -206,10 +231,17 @@ def _finished_shards(
 def _refuse_unplanned(
     storage: Storage, markers: Mapping[ShardKey, ShardMarker], plan: Mapping[ShardKey, ShardRange]
 ) -> None:
-    if others := [_range(marker) for key, marker in markers.items() if key not in plan]:
+    """Refuse shards that nobody asked for: whoever loads the dataset would load them too."""
+    others = [_range(marker) for key, marker in markers.items() if key not in plan]
+    for folder in (layout.DATA, layout.REJECTS):
+        for name in storage.names(folder):
+            key = layout.shard_of(name)
+            if key is not None and key not in plan and key not in markers:
+                others.append(f"{name} has no marker")
+    if others:
         raise OutputError(
-            f"{storage.url} has markers of shards that the plan does not have "
-            f"({shortened(others)}); `synthgen repair {storage.url}` sets them aside"
+            f"{storage.url} has shards that the plan does not have ({shortened(others)}); let "
+            f"`{layout.repair_command(storage.url)}` set them aside"
         )
 
 

@@ -1,6 +1,7 @@
 """`run.json`: of what the data is a function, and with what it was made."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -78,8 +79,8 @@ def parse_record(data: bytes) -> RunRecord:
         )
     except json_files.NOT_WHOLE as error:
         raise DatasetError(
-            f"{layout.RUN} is corrupt ({json_files.cause(error)}); restore it, or start anew with "
-            "--overwrite"
+            f"{layout.RUN} is corrupt ({json_files.cause(error)}); put it back from a copy, let "
+            "`synthgen repair` make it again where it can prove it, or start anew with --overwrite"
         ) from error
 
 
@@ -90,8 +91,30 @@ def read_record(storage: Storage) -> RunRecord:
         DatasetError: if there is no dataset of ours, or its record is corrupt.
     """
     if not storage.exists(layout.RUN):
-        raise DatasetError(f"there is no synthgen dataset in {storage.url}: no {layout.RUN}")
+        raise DatasetError(
+            lost_record(storage)
+            or f"there is no synthgen dataset in {storage.url}: no {layout.RUN}"
+        )
     return parse_record(storage.read(layout.RUN))
+
+
+def lost_record(storage: Storage) -> str | None:
+    """Say what became of a dataset that lies there without its record; None where there is none."""
+    shards = any(map(layout.shard_of, storage.names(layout.DATA)))
+    if storage.exists(layout.CONFIG) and (shards or storage.names(layout.MARKERS)):
+        return (
+            f"the dataset in {storage.url} has lost its record {layout.RUN}; put it back from a "
+            f"copy, or let `{layout.repair_command(storage.url)}` make it again where it can prove "
+            "it"
+        )
+    if shards and storage.exists(layout.CARD):
+        return (
+            f"{storage.url} holds the rows and the card of a dataset without its folder .synthgen "
+            "(record, configuration, checksums), which a copy of 'SOURCE/*' leaves out: "
+            "load_dataset reads it as it is; for all else copy the whole folder, as with `cp -a "
+            f"SOURCE/. {shlex.quote(storage.url)}` or `rsync -a SOURCE/ {shlex.quote(storage.url)}`"
+        )
+    return None
 
 
 def joined_hardware(

@@ -117,7 +117,7 @@ def _is_refused(error: OSError) -> bool:
 
 
 def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
-    final.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(final.parent)
     temporary = final.parent / layout.temporary_file(final.name, secrets.token_hex(8))
     try:
         _write(temporary, data)
@@ -132,7 +132,7 @@ def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
 
 def _put_new_locally(final: Path, data: bytes) -> None:
     """Make a file alone: some mounted stores know no hard links, so it may be seen empty once."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(final.parent)
     try:
         _write(final, data)
     except FileExistsError:
@@ -141,6 +141,14 @@ def _put_new_locally(final: Path, data: bytes) -> None:
         final.unlink(missing_ok=True)
         raise
     _sync_folder(final.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder; that a file or a dead link is in its place is not that ours exists already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,6 +6,7 @@ from synthgen.config import RunConfig
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout
+from synthgen.dataset.run_record import lost_record
 from synthgen.errors import DatasetError
 
 
@@ -17,7 +18,7 @@ def stored_config(storage: Storage) -> RunConfig:
         ConfigError: if it cannot be read.
     """
     if not storage.exists(layout.CONFIG):
-        raise DatasetError(f"{storage.url} is not a synthgen dataset: it has no {layout.CONFIG}")
+        raise DatasetError(_lack(storage))
     where = f"{storage.url}/{layout.CONFIG}"
     document = read_yaml_bytes(storage.read(layout.CONFIG), where)
     config = parse_document(replace(document, data=_with_ids(document.data)), where)
@@ -30,3 +31,15 @@ def _with_ids(data: object) -> object:
     if isinstance(data, dict) and isinstance(data.get("output"), dict):
         return {**data, "output": {"ids": "plain", **data["output"]}}
     return data
+
+
+def _lack(storage: Storage) -> str:
+    if storage.exists(layout.RUN):
+        return (
+            f"the dataset in {storage.url} has lost {layout.CONFIG}; "
+            f"`{layout.repair_command(storage.url)}` writes it again from {layout.RUN}"
+        )
+    return (
+        lost_record(storage)
+        or f"{storage.url} is not a synthgen dataset: it has no {layout.CONFIG}"
+    )

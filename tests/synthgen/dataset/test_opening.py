@@ -10,6 +10,7 @@ from synthgen.dataset import Storage, check_output, commit_shard, open_run, read
 from synthgen.dataset.layout import shard_of
 from synthgen.dataset.markers import parse_marker
 from synthgen.errors import DatasetError, OutputError
+from synthgen.report.stored import stored_config
 
 ALL = frozenset((shard.split, shard.number) for shard in PLAN)
 MARKER = ".synthgen/shards/train-00001.json"
@@ -327,11 +328,25 @@ def test_a_shard_that_disagrees_with_the_plan_is_made_again(dataset, caplog, sha
     ]
 
 
-def test_a_marker_of_a_shard_that_is_not_planned_is_refused(dataset):
+def test_shards_that_are_not_planned_are_refused(dataset):
     plan = (PLAN[0], Range("train", 2, 4, 6), PLAN[2])
+    shutil.copy(dataset / "data/train-00000.parquet", dataset / "data/train-00099.parquet")
     assert _refused(dataset, OutputError, early=False, plan=plan) == (
-        f"{dataset} has markers of shards that the plan does not have ({MARKER} says samples 4 to "
-        f"6); `synthgen repair {dataset}` sets them aside"
+        f"{dataset} has shards that the plan does not have ({MARKER} says samples 4 to 6; "
+        f"data/train-00099.parquet has no marker); let `synthgen repair {dataset}` set them aside"
+    )
+
+
+def test_files_beside_the_shards_are_named(dataset, caplog):
+    shutil.copy(dataset / "data/train-00000.parquet", dataset / "data/train-copy.parquet")
+    (dataset / "rejects/notes.txt").write_text("mine")
+    (dataset / "data/.DS_Store").write_text("hidden")
+    assert _mended(dataset, caplog) == (
+        ALL,
+        [
+            "no part of the dataset, though programs that read all files of a folder read it: "
+            "data/train-copy.parquet; rejects/notes.txt"
+        ],
     )
 
 
@@ -389,3 +404,42 @@ def test_a_run_that_loses_power_anywhere_continues_to_the_same_files(tmp_path, o
         assert _timeless_tree(folder) == _timeless_tree(whole)
     assert _timeless_tree(folder) == _timeless_tree(whole)
     assert changes == (14 if overwrite else 8)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_dataset_that_lost_its_record_is_told_as_such(dataset, overwrite):
+    (dataset / ".synthgen/run.json").unlink()
+    assert _refused(dataset, OutputError, overwrite=overwrite) == (
+        f"the dataset in {dataset} has lost its record .synthgen/run.json; put it back from a "
+        f"copy, or let `synthgen repair {dataset}` make it again where it can prove it"
+    )
+
+
+def test_a_copy_without_the_hidden_folder_is_told_as_such(dataset, tmp_path):
+    copy = tmp_path / "a copy"
+    for name in ("data", "rejects", "assets"):
+        shutil.copytree(dataset / name, copy / name)
+    shutil.copy(dataset / "README.md", copy)
+    told = (
+        f"{copy} holds the rows and the card of a dataset without its folder .synthgen (record, "
+        "configuration, checksums), which a copy of 'SOURCE/*' leaves out: load_dataset reads it "
+        f"as it is; for all else copy the whole folder, as with `cp -a SOURCE/. '{copy}'` or "
+        f"`rsync -a SOURCE/ '{copy}'`"
+    )
+    assert _refused(copy, OutputError) == told
+    with pytest.raises(DatasetError) as caught:
+        read_record(Storage(str(copy)))
+    assert str(caught.value) == told
+    with pytest.raises(DatasetError) as caught:
+        stored_config(Storage(str(copy)))
+    assert str(caught.value) == told
+
+
+def test_a_lost_configuration_is_told_as_such(dataset):
+    (dataset / ".synthgen/config.yaml").unlink()
+    with pytest.raises(DatasetError) as caught:
+        stored_config(Storage(str(dataset)))
+    assert str(caught.value) == (
+        f"the dataset in {dataset} has lost .synthgen/config.yaml; `synthgen repair {dataset}` "
+        "writes it again from .synthgen/run.json"
+    )

@@ -29,7 +29,8 @@ def test_a_corrupt_record_is_named(data, cause):
     with pytest.raises(DatasetError) as caught:
         parse_record(data)
     assert str(caught.value) == (
-        f".synthgen/run.json is corrupt ({cause}); restore it, or start anew with --overwrite"
+        f".synthgen/run.json is corrupt ({cause}); put it back from a copy, let `synthgen repair` "
+        "make it again where it can prove it, or start anew with --overwrite"
     )
 
 
