@@ -4,7 +4,6 @@ Nothing is fetched and no torch is loaded: sizes come from the headers of the fi
 asked only for what is not here.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.hub import NotFetchedError, trouble_with
+from pipelines.weight_files import (
+    check_weight_file,
+    read_model_config,
+    read_safetensors_header,
+)
 from synthgen.config import FaceIdConfig, FineFaceConfig, RunConfig, VerifyConfig
 from synthgen.config.embedder import InsightFaceConfig
 from synthgen.errors import MissingDependencyError, WeightsError
@@ -135,17 +139,20 @@ def _model_files(folders: list[Path]) -> Iterator[Path]:
 def _numbers(path: Path) -> int:
     """Count the numbers in a weight file; a pickle's size is taken as that of 32-bit numbers."""
     if path.suffix != _SAFETENSORS:
-        return path.stat().st_size // 4
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    return sum(math.prod(part["shape"]) for name, part in header.items() if name != "__metadata__")
+        return check_weight_file(path) // 4
+    return sum(math.prod(entry.shape) for entry in read_safetensors_header(path)[0].values())
 
 
 def _decoder_channels(vae: Path) -> int:
     widths = _setting(vae, "block_out_channels")
-    return widths[min(1, len(widths) - 1)]
+    if not isinstance(widths, list) or not all(type(width) is int for width in widths[:2]):
+        raise WeightsError(f"{vae / 'config.json'}: block_out_channels must be a list of numbers")
+    return widths[min(1, len(widths) - 1)] if widths else 0
 
 
 def _setting(model: Path, key: str) -> Any:
-    return json.loads((model / "config.json").read_text())[key]
+    path = model / "config.json"
+    config = read_model_config(path)
+    if key not in config:
+        raise WeightsError(f"model configuration {path} does not say {key}")
+    return config[key]

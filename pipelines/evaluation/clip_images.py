@@ -13,7 +13,9 @@ from PIL.Image import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
 from pipelines.checkpoints import file_sha256
+from pipelines.fineface.models import load_model
 from pipelines.hub import missing_files
+from pipelines.weight_files import read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
@@ -36,14 +38,15 @@ class ImageEmbedder:
     def __init__(self, folder: Path) -> None:
         _check(folder / ENCODER, _ENCODER_FILES)
         _check(folder / PROCESSOR, (_PROCESSOR_FILE,))
+        read_model_config(folder / PROCESSOR / _PROCESSOR_FILE)
+        self._model = load_model(
+            CLIPVisionModelWithProjection, folder / ENCODER, torch.float32
+        ).eval()
         try:
-            self._model = CLIPVisionModelWithProjection.from_pretrained(
-                folder / ENCODER, dtype=torch.float32, use_safetensors=True
-            ).eval()
             self._processor = CLIPImageProcessor.from_pretrained(folder / PROCESSOR)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # of whatever a class does with the values of a strange config
             raise WeightsError(
-                f"{folder / ENCODER} cannot be loaded: {first_line(error)}"
+                f"{folder / PROCESSOR} cannot be loaded: {first_line(error)}"
             ) from error
         self.weights = {
             f"{ENCODER}/model.safetensors": file_sha256(folder / ENCODER / "model.safetensors")

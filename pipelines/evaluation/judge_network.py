@@ -17,10 +17,11 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipelines.checkpoints import load_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, read_safetensors
 from pipelines.procedural.vocabulary import TRAITS
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY
 from synthgen.errors import WeightsError
+from synthgen.foreign import excerpt
 
 FORMAT = "synthgen-judge-1"
 JUDGED_TRAITS = ("hair", "skin", "age", "person")
@@ -113,24 +114,23 @@ def load_judge(path: str | Path) -> JudgeNetwork:
             f"{file} is no judge that `synthgen train judge` wrote: its format is "
             f"{metadata.get('format')!r}, it must be {FORMAT!r}"
         )
-    network = JudgeNetwork(**_shape(metadata.get("shape", ""), file))
-    load_strictly(network, tensors, str(file))
-    return network.eval()
+    shape = _shape(metadata.get("shape", ""), file)
+    return built_strictly(lambda: JudgeNetwork(**shape), tensors, str(file)).eval()
 
 
 def _shape(text: str, file: Path) -> dict[str, Any]:
     try:
         shape = json.loads(text)
         sizes = [*shape["channels"], shape["narrow"], shape["hidden"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{file}: its metadata does not say what the judge looks like"
         ) from error
     whole = all(isinstance(size, int) and 1 <= size <= 4096 for size in sizes)
     if len(shape) != 3 or len(sizes) != 6 or not whole:
         raise WeightsError(
-            f"{file}: the judge's shape {shape} must hold four channels, narrow and hidden, each "
-            "from 1 to 4096"
+            f"{file}: the judge's shape {excerpt(shape)} must hold four channels, narrow and "
+            "hidden, each from 1 to 4096"
         )
     return shape
 

@@ -16,10 +16,11 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipelines.checkpoints import load_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, read_safetensors
 from pipelines.libreface.resnet import BasicBlock
 from samplers.identities.face_identity import FACEID_WIDTH
 from synthgen.errors import WeightsError
+from synthgen.foreign import excerpt
 
 INPUT_SIDE = 112
 """Side of the input [pixels]."""
@@ -128,31 +129,32 @@ def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
             f"{file} is no face embedder that `synthgen train face-embedder` wrote: its format is "
             f"{metadata.get('format')!r}, it must be {FORMAT!r}"
         )
-    for name, value in tensors.items():
-        if not value.isfinite().all():
-            raise WeightsError(f"{file}: {name} holds values that are not finite numbers")
-    network = FaceNetwork(**_shape(metadata.get("shape", ""), file))
+    shape = _shape(metadata.get("shape", ""), file, len(tensors))
     floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    load_strictly(network, floats, str(file))
-    return network.eval(), metadata
+    return built_strictly(lambda: FaceNetwork(**shape), floats, str(file)).eval(), metadata
 
 
 def _texts(network: FaceNetwork) -> dict[str, str]:
     return {"shape": json.dumps(network.shape)}
 
 
-def _shape(text: str, file: Path) -> dict[str, list[int]]:
+def _shape(text: str, file: Path, tensors: int) -> dict[str, list[int]]:
     try:
         shape = json.loads(text)
         channels, blocks = list(shape["channels"]), list(shape["blocks"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{file}: its metadata does not say what the face embedder looks like"
         ) from error
     if len(channels) != _STAGES or len(blocks) != _STAGES or not _small([*channels, *blocks]):
         raise WeightsError(
-            f"{file}: the face embedder's shape {shape} must hold {_STAGES} channels and "
+            f"{file}: the face embedder's shape {excerpt(shape)} must hold {_STAGES} channels and "
             f"{_STAGES} blocks, each from 1 to 1024"
+        )
+    if sum(blocks) > tensors:
+        raise WeightsError(
+            f"{file}: the face embedder's shape names {sum(blocks)} blocks; the file holds "
+            f"{tensors} tensors"
         )
     return {"channels": channels, "blocks": blocks}
 

@@ -16,8 +16,10 @@ from pipelines.faceid.embedder import (
     normalised,
     sharpness_of,
 )
+from pipelines.weight_files import check_weight_file
 from samplers.identities.face_identity import FACEID_WIDTH
 from synthgen.errors import MissingDependencyError, WeightsError
+from synthgen.foreign import first_line
 
 LICENCE = "insightface models: non-commercial research only"
 
@@ -124,6 +126,9 @@ def _analysis(model: str, device: str, threads: int) -> Any:
             "embedding photographs needs insightface, which is not installed: "
             "pip install 'synthgen[faceid]'"
         ) from error
+    folder = Path(model).expanduser()
+    for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else ():
+        check_weight_file(file, "ONNX file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     try:
@@ -145,12 +150,12 @@ def _providers(device: str) -> list[str]:
 
 
 def _unusable(model: str, error: Exception) -> str:
-    cause = str(error).strip().splitlines() or [type(error).__name__]
+    cause = first_line(error)
     if not Path(model).expanduser().is_dir():
         return (
-            f"insightface model {model!r} is no folder here and cannot be fetched ({cause[0]}); "
+            f"insightface model {model!r} is no folder here and cannot be fetched ({cause}); "
             "give the path of a folder that holds its ONNX files"
         )
     if isinstance(error, AssertionError):
         return f"{model} holds no face detector among its ONNX files"
-    return f"{model} cannot be used by insightface: {cause[0]}"
+    return f"{model} cannot be used by insightface: {cause}"

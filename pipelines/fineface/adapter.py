@@ -10,6 +10,7 @@ step. K_AU has no effect and is kept for the published file format alone.
 
 from collections.abc import Iterator, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from diffusers import ConfigMixin, ModelMixin
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.fineface.encoders import make_encoder, usual_hidden_size
+from pipelines.fineface.models import check_model_files, check_model_finite
 from synthgen.errors import WeightsError
 
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -108,8 +110,11 @@ class AUAdapter(ModelMixin, ConfigMixin):
         """Load a saved adapter, as `ModelMixin.from_pretrained` does, but strictly.
 
         Raises:
-            WeightsError: if the file lacks a tensor of the adapter or holds another one.
+            WeightsError: if the file cannot be read, lacks a tensor of the adapter, holds another
+                one, or one that is not finite.
         """
+        if (folder := Path(str(pretrained_model_name_or_path))).is_dir():
+            check_model_files(folder / str(kwargs.get("subfolder") or ""))
         wants_info = kwargs.pop("output_loading_info", False)
         loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, output_loading_info=True, **kwargs
@@ -121,6 +126,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
                     f"AU adapter {pretrained_model_name_or_path} does not fit its config.json; "
                     f"{what.replace('_', ' ')}: {', '.join(map(str, sorted(info[what])[:5]))}"
                 )
+        check_model_finite(adapter, str(pretrained_model_name_or_path), adapter.dtype)
         return (adapter, info) if wants_info else adapter
 
     def encode(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch width"]:

@@ -18,15 +18,16 @@ from diffusers import (
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from jaxtyping import Float
 from PIL.Image import Image
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from pipelines.fineface.models import load_model
+from pipelines.fineface.models import load_model, load_tokenizer
 from pipelines.fineface.noise import first_noise, own_generator
+from pipelines.fineface.parts import check_parts
 from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import FineFaceFolders
+from pipelines.weight_files import read_json, read_model_config
 from samplers.spec import Attempt
 from synthgen.config import FaceIdConfig, FineFaceConfig
 from synthgen.errors import WeightsError
@@ -149,12 +150,20 @@ def load_pipeline(
 
 
 def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
+    base = folders.base
+    read_json(base / "model_index.json", "pipeline index")
+    scheduler = read_model_config(base / "scheduler" / "scheduler_config.json")
+    parts: dict[str, Any] = {
+        "unet": load_model(UNet2DConditionModel, base / "unet", dtype),
+        "vae": load_model(AutoencoderKL, folders.vae_model, dtype),
+        "text_encoder": load_model(CLIPTextModel, base / "text_encoder", dtype),
+        "tokenizer": load_tokenizer(base / "tokenizer"),
+    }
+    check_parts(parts, scheduler, folders)
     try:
         return kind.from_pretrained(
-            folders.base,
-            unet=load_model(UNet2DConditionModel, folders.base / "unet", dtype),
-            vae=load_model(AutoencoderKL, folders.vae_model, dtype),
-            text_encoder=load_model(CLIPTextModel, folders.base / "text_encoder", dtype),
+            base,
+            **parts,
             safety_checker=None,
             feature_extractor=None,
             image_encoder=None,
@@ -162,9 +171,9 @@ def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
             dtype=dtype,
             local_files_only=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # of whatever diffusers does with a strange index or scheduler
         raise WeightsError(
-            f"{folders.base} cannot be loaded as Stable Diffusion: {first_line(error)}"
+            f"{base} cannot be loaded as Stable Diffusion: {first_line(error)}"
         ) from error
 
 

@@ -107,7 +107,6 @@ def load_network(path: str | Path) -> LibreFaceNetwork:
     else:
         network = LibreFaceNetwork()
         load_strictly(network, _libreface_state(file), str(file))
-    _check_finite(network, file)
     return network.eval()
 
 
@@ -143,12 +142,6 @@ def _libreface_state(file: Path) -> object:
     if not isinstance(content, dict) or "model" not in content:
         raise WeightsError(f'{file} must hold {{"model": state_dict}}, as LibreFace writes it')
     return content["model"]
-
-
-def _check_finite(network: LibreFaceNetwork, file: Path) -> None:
-    for name, value in network.state_dict().items():
-        if not value.isfinite().all():
-            raise WeightsError(f"{file}: {name} holds values that are not finite numbers")
 
 
 def _input_size(metadata: Mapping[str, str], file: Path) -> int:

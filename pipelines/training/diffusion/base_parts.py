@@ -4,17 +4,15 @@
 # diffusers exports its names lazily, which the type checker does not see.
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import file_sha256, read_safetensors
-from pipelines.fineface.models import load_model
+from pipelines.fineface.models import check_text_parts, load_model, load_tokenizer
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.training.diffusion.part_names import (
     ENCODER_WEIGHTS,
@@ -22,8 +20,8 @@ from pipelines.training.diffusion.part_names import (
     TEXT,
     TOKENIZER,
 )
+from pipelines.weight_files import read_model_config
 from synthgen.errors import WeightsError
-from synthgen.foreign import first_line
 
 _ENCODER = ("encoder.", "quant_conv.")
 
@@ -59,15 +57,8 @@ def load_text(folder: Path, device: torch.device) -> tuple[CLIPTextModel, CLIPTo
     )
     _check_files(folder, files, "clip", "the text encoder")
     text = _frozen(_loaded(CLIPTextModel, folder / TEXT), device)
-    tokenizer = CLIPTokenizer.from_pretrained(folder / TOKENIZER)
-    for what, asked, there in (
-        ("tokens", len(tokenizer), text.config.vocab_size),
-        ("places", tokenizer.model_max_length, text.config.max_position_embeddings),
-    ):
-        if asked > there:
-            raise WeightsError(
-                f"clip: the tokenizer in {folder} has {asked} {what}; its text encoder has {there}"
-            )
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    check_text_parts(tokenizer, text, f"clip: {folder}")
     return text, tokenizer
 
 
@@ -88,7 +79,7 @@ def encoder_sha256(vae: Path) -> str:
         vae: folder of the VAE.
     """
     tensors, _ = read_safetensors(vae / MODEL_WEIGHTS)
-    config = json.loads((vae / "config.json").read_text(encoding="utf-8"))
+    config = read_model_config(vae / "config.json")
     digest = hashlib.sha256(str(config.get("scaling_factor")).encode())
     for name in sorted(tensors):
         if name.startswith(_ENCODER):
@@ -107,12 +98,8 @@ def _check_files(folder: Path, names: tuple[str, ...], key: str, what: str) -> N
 
 
 def _loaded(kind: Any, folder: Path) -> Any:
-    try:
-        with no_progress_bars():
-            return load_model(kind, folder, torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = first_line(error)
-        raise WeightsError(f"{folder} cannot be loaded: {first}") from error
+    with no_progress_bars():
+        return load_model(kind, folder, torch.float32)
 
 
 def _frozen(model: Any, device: torch.device) -> Any:

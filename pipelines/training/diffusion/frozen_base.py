@@ -3,7 +3,6 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from typing import Any
 import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import file_sha256
-from pipelines.fineface.models import load_model
+from pipelines.fineface.models import check_text_parts, load_model, load_tokenizer
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve
+from pipelines.weight_files import read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
@@ -92,15 +91,11 @@ def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention:
         WeightsError: if weights do not fit their configuration, or the UNet predicts something that
             no loss is known for.
     """
-    try:
-        with no_progress_bars():
-            unet = load_model(UNet2DConditionModel, folder / "unet", dtype)
-            text_encoder = load_model(CLIPTextModel, folder / "text_encoder", dtype)
-            tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise WeightsError(
-            f"{folder} cannot be loaded as Stable Diffusion: {first_line(error)}"
-        ) from error
+    with no_progress_bars():
+        unet = load_model(UNet2DConditionModel, folder / "unet", dtype)
+        text_encoder = load_model(CLIPTextModel, folder / "text_encoder", dtype)
+        tokenizer = load_tokenizer(folder / "tokenizer")
+    check_text_parts(tokenizer, text_encoder, str(folder))
     if attention == "explicit":
         unet.set_attn_processor(AttnProcessor())
     if device.type == "cuda":
@@ -119,12 +114,15 @@ def _frozen(model: Any, device: torch.device) -> Any:
 
 
 def _scheduler(path: Path) -> DDPMScheduler:
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_model_config(path)
     kind = config.get("prediction_type", "epsilon")
     if kind not in _PREDICTIONS:
         raise WeightsError(
             f"{path}: prediction_type is {kind!r}; training knows {', '.join(_PREDICTIONS)}"
         )
-    known = DDPMScheduler.from_config(config)
+    try:
+        known = DDPMScheduler.from_config(config)
+    except Exception as error:  # of whatever a class does with the values of a strange config
+        raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error
     assert isinstance(known, DDPMScheduler)  # noqa: S101 - narrows the type
     return known

@@ -111,7 +111,8 @@ def test_weights_that_are_not_finite_are_refused(network, tmp_path):
     with pytest.raises(WeightsError) as caught:
         load_network(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / 'nan.pt'}: classifier.0.bias holds values that are not finite numbers"
+        f"{tmp_path / 'nan.pt'}: classifier.0.bias holds values that are not finite numbers (128 "
+        "of 128); take another file, or download it again"
     )
 
 
