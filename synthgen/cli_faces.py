@@ -2,11 +2,28 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from samplers.identities import FaceStore
+
+MergeNear = Annotated[
+    float | None,
+    typer.Option(
+        min=0.3,
+        max=1,
+        help="Make one person of all who have faces of this cosine or more; 0.98: copies of one "
+        "picture.",
+        metavar="COSINE",
+    ),
+]
+
 faces_app = typer.Typer(help="Stores of face embeddings.", no_args_is_help=True)
+
+MOST_PEOPLE = 1_000_000
+"""People that are drawn or invented at once."""
 
 Store = Annotated[
     Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
@@ -63,6 +80,7 @@ def embed(
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Nobody real is shown; kept in the store.")
     ] = False,
+    merge_near: MergeNear = None,
 ) -> None:
     """Embed the largest face of each photograph; a line for each that is left out."""
     from pipelines.faceid.loading import load_embedder
@@ -73,8 +91,11 @@ def embed(
 
     config = embedder_config(embedder.value, model, model_licence)
     quality = Quality(min_side, min_score, min_sharpness)
-    store, left = embed_photos(photos, load_embedder(config), quality, licence, synthetic)
+    store, left = embed_photos(
+        photos, load_embedder(config), quality, licence, synthetic, merge_near
+    )
     write_store(to, store)
+    _tell_alike(store)
     for one in left:
         typer.echo(f"{one.name}: {one.reason}", err=True)
     faces = len(store.embeddings)
@@ -104,15 +125,29 @@ def import_faces(
     column: Annotated[
         str | None, typer.Option(help="Column, tensor or array of the embeddings.")
     ] = None,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of people, where it is not clear; of file names: the folder of each file; "
+            "beside a .npy file: a list of one person a row (names.txt).",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    one_face_each: Annotated[
+        bool, typer.Option("--one-face-each", help="Each row shows another person.")
+    ] = False,
     licence: Annotated[str | None, typer.Option(help="Licence of the embeddings.")] = None,
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Nobody real is described; kept in the store.")
     ] = False,
+    merge_near: MergeNear = None,
 ) -> None:
     """Turn embeddings of another kind of file into a store; pickles are read as tensors alone."""
     from pipelines.faceid.importing import import_store
-    from samplers.identities.store_writing import write_store
+    from samplers.identities import Naming, write_store
 
+    if people is not None and one_face_each:
+        raise typer.BadParameter("give --people or --one-face-each, not both")
     store = import_store(
         file,
         column=column,
@@ -120,8 +155,11 @@ def import_faces(
         embedder_name=embedder_name,
         licence=licence,
         synthetic=synthetic,
+        naming=Naming(people, one_face_each),
+        merge=merge_near,
     )
     write_store(to, store)
+    _tell_alike(store)
     typer.echo(
         f"{to}: {len(store)} people, {len(store.embeddings)} embeddings of "
         f"{store.about.embedder_name}; licence: {store.about.licence}"
@@ -131,7 +169,9 @@ def import_faces(
 @faces_app.command()
 def draw(
     to: Store,
-    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to draw.")],
+    people: Annotated[
+        int, typer.Option("-n", "--people", min=1, max=MOST_PEOPLE, help="People to draw.")
+    ],
     first: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Number of the first of all drawn people.")
     ] = 0,
@@ -158,7 +198,9 @@ def invent(
         str, typer.Argument(help="Store of people; mini: the embedded ones.", metavar="STORE")
     ],
     to: Store,
-    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
+    people: Annotated[
+        int, typer.Option("-n", "--people", min=1, max=MOST_PEOPLE, help="People to invent.")
+    ],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     min_distance: Annotated[
         float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
@@ -175,3 +217,15 @@ def invent(
     )
     write_store(to, made)
     typer.echo(f"{to}: {len(made)} new people, {min_distance:g} or more from everyone in {store}")
+
+
+def _tell_alike(store: "FaceStore") -> None:
+    """Tell who was merged, and whose faces are near each other under different names."""
+    from samplers.identities.alike import find_alike
+
+    names, faces = store.merged
+    if names or faces:
+        typer.echo(f"merged: {names} names into others; equal faces dropped: {faces}", err=True)
+    found = find_alike(store).sentence(store.where)
+    if found is not None:
+        typer.echo(f"warning: {found}", err=True)

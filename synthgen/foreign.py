@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -77,6 +78,27 @@ def first_line(error: BaseException, limit: int = LONGEST_EXCERPT) -> str:
     """
     lines = str(error)[:_READ_AT_MOST].strip().splitlines()
     return excerpt(lines[0].rstrip("."), limit) if lines else type(error).__name__
+
+
+@contextmanager
+def reading(path: object, error: type[SynthgenError]) -> Iterator[None]:
+    """Turn whatever goes wrong while a foreign file is read into one sentence.
+
+    Readers of other libraries fail in ways that nobody lists: a torn file may give any exception.
+
+    Args:
+        path: the file, for the sentence.
+        error: the class that is raised.
+
+    Raises:
+        error: with what the reader said; errors of our own stay as they are.
+    """
+    try:
+        yield
+    except SynthgenError:
+        raise
+    except Exception as cause:
+        raise error(f"{excerpt(path)} cannot be read: {first_line(cause)}") from cause
 
 
 def regular_file(path: str | Path, what: str, error: type[SynthgenError], largest: int = 0) -> int:

@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -35,6 +36,8 @@ def plan_of(section):
 def test_each_section_of_the_page_can_be_planned(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_store("faces.parquet", make_store(60))
+    rows = make_store(60, faces=2)
+    np.savez("celebrities.npz", embeddings=rows.embeddings, celebrity=rows.identity_ids)
     head = render(summarise(plan_of(yaml.safe_load(text)))).splitlines()[:3]
     assert head[0].startswith("samples     20 (train ")
     assert head[1].startswith("identities  ")

@@ -23,6 +23,7 @@ from cluster.preflight.measure import measure
 from cluster.preflight.node_findings import find_in_nodes, find_room_for
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
 from cluster.preflight.probe import Probe
+from cluster.preflight.store_findings import find_in_store
 from pipelines.loading import check_pipeline
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
@@ -60,7 +61,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
     """
     run = settled(anchored(config), Storage(config.output.path))
     nodes = cluster_nodes(run) if cluster else this_node(run)
-    findings = [*_before(run), *find_in_nodes(run, nodes, _driver(nodes))]
+    findings = [*_before(run), *find_in_store(run), *find_in_nodes(run, nodes, _driver(nodes))]
     ready = not problems(findings) and any(node.workers for node in nodes)
     took, found = _estimated(run, nodes, measured and ready, cluster)
     room = find_room_for(run, nodes, None if took is None else _most(took))
@@ -81,6 +82,7 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
     nodes = cluster_nodes(config) if on_ray else this_node(config)
     findings = [_unchecked(node) for node in nodes if node.probe is None]
     nodes = [node for node in nodes if node.probe is not None]
+    findings += find_in_store(config)
     findings += find_in_nodes(config, nodes, _driver(nodes))
     findings += find_room_for(config, nodes, _most(estimate(config, nodes)))
     raise_problems(once(findings))

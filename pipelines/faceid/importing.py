@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.store import FaceStore, build_store
 from samplers.identities.store_reading import PICKLES, read_raw
 
@@ -15,6 +16,8 @@ def import_store(
     embedder_name: str | None = None,
     licence: str | None = None,
     synthetic: bool = False,
+    naming: Naming = FIND_OUT,
+    merge: float | None = None,
 ) -> FaceStore:
     """Read a file of any kind that is known, and say where its embeddings come from.
 
@@ -25,6 +28,8 @@ def import_store(
         embedder_name: its name for people; None: what the file says, or the fingerprint.
         licence: licence of the embeddings; None: what the file says.
         synthetic: whether nobody of them is real.
+        naming: what the user says about who is who.
+        merge: cosine from which two faces are one person's; None: nobody is merged.
 
     Raises:
         StoreError: as `read_store`, and if a pickle holds more than tensors.
@@ -32,10 +37,10 @@ def import_store(
     if path.suffix in PICKLES and not path.is_dir():
         from pipelines.faceid.pickled import read_pickle
 
-        raw = read_pickle(path, column)
+        raw = read_pickle(path, column, naming)
     else:
-        raw = read_raw(path, column)
-    store = build_store(raw, str(path), embedder)
+        raw = read_raw(path, column, naming)
+    store = build_store(raw, str(path), embedder, merge)
     about = replace(
         store.about,
         embedder_name=embedder_name or store.about.embedder_name,

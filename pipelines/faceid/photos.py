@@ -70,6 +70,7 @@ def embed_photos(
     quality: Quality,
     licence: str | None = None,
     synthetic: bool = False,
+    merge: float | None = None,
 ) -> tuple[FaceStore, list[LeftOut]]:
     """Embed the largest face of each photograph.
 
@@ -79,6 +80,7 @@ def embed_photos(
         quality: bounds that a face must keep.
         licence: licence of the photographs, beside the embedder's; None: none is named.
         synthetic: whether nobody real is shown.
+        merge: cosine from which two faces are one person's; None: nobody is merged.
 
     Returns:
         The store, and the photographs that are not in it.
@@ -87,7 +89,7 @@ def embed_photos(
         StoreError: if there are no photographs, or none of them can be taken.
     """
     kept, left = _embedded(find_photos(path), embedder, quality)
-    kept, repeated = _without_repeats(kept)
+    kept, repeated = _without_repeats(kept) if merge is None else (kept, [])
     left += repeated
     if not kept:
         raise StoreError(
@@ -107,6 +109,7 @@ def embed_photos(
         about,
         photos=[photo.name for photo, _ in kept],
         where=str(path),
+        merge=merge,
     )
     return store, sorted(left, key=lambda one: one.name)
 

@@ -1,66 +1,98 @@
 """Face embeddings from torch's pickles, read as plain tensors and never unpickled further."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
 
-from samplers.identities.raw_store import ID_NAMES, RawStore, first_of
-from samplers.identities.store_reading import from_arrays, unreadable
+from samplers.identities.array_files import StoredArray, check_file, check_zip, refuse_packed
+from samplers.identities.person_columns import FIND_OUT, Naming
+from samplers.identities.raw_store import RawStore
+from samplers.identities.store_reading import from_arrays
 from synthgen.errors import StoreError
+from synthgen.foreign import excerpt, reading
 
 
-def read_pickle(path: Path, column: str | None) -> RawStore:
-    """Read a tensor, a mapping of tensors, or a mapping from people to one embedding each.
+def read_pickle(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawStore:
+    """Read a tensor, a mapping of tensors, or a mapping from people to their embeddings.
 
     Args:
         path: a file that `torch.save` wrote.
         column: key of the embeddings; None: the one of a usual name, or the only one.
+        naming: what the user says about who is who.
 
     Raises:
-        StoreError: if the file holds more than tensors, numbers and text, or no embeddings.
+        StoreError: if the file holds more than tensors, numbers and text, or no embeddings, or if
+            it is not sure who is who.
     """
+    check_file(path)
+    if is_zipfile(path):
+        check_zip(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
+        with reading(path, StoreError):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except StoreError as error:
+        if not isinstance(error.__cause__, UnpicklingError):
+            raise
         raise StoreError(
             f"{path} holds more than tensors, numbers and text, so it is not opened; save the "
             "embeddings alone, as one tensor"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise unreadable(path, error) from error
     if isinstance(found, torch.Tensor):
-        return RawStore(_array(found))
+        return RawStore(_array(found, str(path)))
     if isinstance(found, Mapping):
-        return _from_mapping(found, column, str(path))
+        return from_arrays(_arrays(found, str(path)), column, str(path), naming)
     raise StoreError(
         f"{path} holds a {type(found).__name__}; it must hold a tensor of shape [people, 512] or "
         "[people, faces, 512], or a mapping to tensors"
     )
 
 
-def _from_mapping(found: Mapping[Any, Any], column: str | None, where: str) -> RawStore:
-    tensors = {str(key): _array(v) for key, v in found.items() if isinstance(v, torch.Tensor)}
-    if column is None and tensors and all(values.ndim == 1 for values in tensors.values()):
-        return _of_people(tensors, where)
-    ids = found.get(first_of([str(key) for key in found], ID_NAMES))
-    if isinstance(ids, list | tuple):
-        tensors[ID_NAMES[0]] = np.array([str(name) for name in ids])
-    return from_arrays(tensors, column, where)
+def _arrays(found: Mapping[Any, Any], where: str) -> dict[str, StoredArray]:
+    """Return the tensors of a mapping, and its lists of texts, numbers or tensors, as arrays."""
+    arrays = {}
+    for key, value in found.items():
+        place = f"{where}: {excerpt(key)!r}"
+        if isinstance(value, torch.Tensor):
+            arrays[str(key)] = StoredArray.of(_array(value, place))
+        elif isinstance(value, list | tuple) and value:
+            made = _of_list(value, place)
+            if made is not None:
+                arrays[str(key)] = StoredArray.of(made)
+    return arrays
 
 
-def _of_people(tensors: Mapping[str, np.ndarray], where: str) -> RawStore:
-    widths = {len(values) for values in tensors.values()}
-    if len(widths) > 1:
+def _of_list(values: Sequence[Any], where: str) -> np.ndarray | None:
+    """Return a list as an array; None where it mixes kinds, or its tensors do."""
+    if all(isinstance(value, torch.Tensor) for value in values):
+        parts = [_array(value, where) for value in values]
+        alike = len({part.shape for part in parts}) == 1
+        return np.stack(parts) if alike else None
+    if all(isinstance(value, str) for value in values):
+        return np.array(values)
+    if all(isinstance(value, int) for value in values) and max(map(abs, values)) < 2**63:
+        return np.array(values)
+    return None
+
+
+def _array(tensor: torch.Tensor, where: str) -> np.ndarray:
+    """Return a tensor as an array; floating-point numbers as 32-bit ones.
+
+    Raises:
+        StoreError: if it is sparse, quantised or without values, or its numbers share their places.
+    """
+    kind = str(tensor.layout).removeprefix("torch.")
+    if kind != "strided" or tensor.is_quantized or tensor.device.type != "cpu":
         raise StoreError(
-            f"{where} maps people to embeddings of {min(widths)} to {max(widths)} numbers; each "
-            "must have 512"
+            f"{where} is no plain tensor ({kind}, {tensor.dtype}, on {tensor.device.type}); save "
+            "it dense, as floating-point numbers"
         )
-    return RawStore(np.stack(list(tensors.values())), ids=list(tensors))
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().to_dense().float().numpy()
+    stored = tensor.untyped_storage().nbytes()
+    refuse_packed(stored, tensor.numel() * tensor.element_size(), where)
+    with reading(where, StoreError):
+        plain = tensor.detach()
+        return (plain.float() if plain.is_floating_point() else plain).numpy()

@@ -4,6 +4,7 @@ from samplers.identities.face_identity import FaceIdentity
 from samplers.identities.faceid import FaceIdIdentities
 from samplers.identities.identity import Identity
 from samplers.identities.loading import Identities, build_identities
+from samplers.identities.person_columns import Naming
 from samplers.identities.prompts import PromptIdentities
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.store_writing import write_store
@@ -15,6 +16,7 @@ __all__ = [
     "FaceStore",
     "Identities",
     "Identity",
+    "Naming",
     "PromptIdentities",
     "build_identities",
     "new_people",

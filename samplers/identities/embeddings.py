@@ -1,15 +1,22 @@
 """What is asked of face embeddings before anything is made from them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Float64
 
 from samplers.identities.face_identity import FACEID_WIDTH
 from synthgen.errors import StoreError
+from synthgen.foreign import excerpt
 
 SAME = 1e-5
 """Distance of two normalised embeddings below which they are the same one, rounded apart."""
+
+_LONGEST_NAME = 300
+
+_MOST_PAIRS = 100_000
+"""Pairs of equal rows that are counted."""
 
 RowName = Callable[[int], str]
 """How a row of the file is called in a sentence."""
@@ -23,7 +30,7 @@ def plain_row(row: int) -> str:
 def checked_embeddings(
     values: np.ndarray, where: str, name: RowName = plain_row
 ) -> Float32[np.ndarray, "rows 512"]:
-    """Refuse what is no set of embeddings; return them L2-normalised.
+    """Refuse what is no set of embeddings, each another one; return them L2-normalised.
 
     Args:
         values: one embedding a row, of any length above 0.
@@ -34,21 +41,43 @@ def checked_embeddings(
         StoreError: if there is no row, or a row is not 512 finite numbers, is all zeros, or is the
             same as another one.
     """
-    _refuse_shape(values, where)
+    numbers = normalised_rows(values, where, name)
+    pairs = list(islice(same_rows(numbers), _MOST_PAIRS))
+    for first, second in pairs[:1]:
+        more = f", and {_more(len(pairs) - 1)}" if len(pairs) > 1 else ""
+        raise StoreError(
+            f"{where}: {name(first)} and {name(second)} (from 0) hold the same embedding{more}; "
+            "keep one of them, or let synthgen faces import --merge-near 0.98 do so"
+        )
+    return numbers.astype(np.float32)
+
+
+def normalised_rows(
+    values: np.ndarray, where: str, name: RowName = plain_row
+) -> Float64[np.ndarray, "rows 512"]:
+    """Refuse what is no set of embeddings; return them L2-normalised.
+
+    Args:
+        values: one embedding a row, of any length above 0.
+        where: the file, for the sentence.
+        name: how rows are called; they are counted from 0.
+
+    Raises:
+        StoreError: if there is no row, or a row is not 512 finite numbers or is all zeros.
+    """
+    refuse_shape(values, where)
     numbers = values.astype(np.float64)
     _refuse_not_finite(numbers, where, name)
     lengths = np.linalg.norm(numbers, axis=1)
-    for row in np.flatnonzero(lengths == 0)[:1].tolist():
-        raise StoreError(
-            f"{where}: {name(row)} (from 0) is all zeros; an embedding needs a direction"
-        )
-    normalised = numbers / lengths[:, None]
-    for first, second in same_rows(normalised):
-        raise StoreError(
-            f"{where}: {name(first)} and {name(second)} (from 0) hold the same embedding; "
-            "keep one of them"
-        )
-    return normalised.astype(np.float32)
+    for row in np.flatnonzero((lengths == 0) | np.isinf(lengths))[:1].tolist():
+        fault = "is too large to be scaled" if lengths[row] else "is all zeros"
+        raise StoreError(f"{where}: {name(row)} (from 0) {fault}; an embedding needs a direction")
+    return numbers / lengths[:, None]
+
+
+def _more(pairs: int) -> str:
+    least = "at least " if pairs + 1 == _MOST_PAIRS else ""
+    return f"{least}{pairs:,} more {'pair' if pairs == 1 else 'pairs'} of rows"
 
 
 def same_rows(rows: Float[np.ndarray, "rows width"]) -> Iterator[tuple[int, int]]:
@@ -74,16 +103,22 @@ def same_rows(rows: Float[np.ndarray, "rows width"]) -> Iterator[tuple[int, int]
 
 
 def refuse_repeated(ids: Sequence[str], splits: Sequence[str] | None, where: str) -> None:
-    """Refuse an empty name, and a person in two splits.
+    """Refuse an empty name, one that no file can hold, and a person in two splits.
 
     Raises:
         StoreError: with the row.
     """
     home: dict[str, str] = {}
     for row, identity in enumerate(ids):
-        if not identity:
-            raise StoreError(f"{where}: row {row} (from 0) has an empty identity_id")
         split = splits[row] if splits else ""
+        for what, text in (("identity_id", identity), ("split", split if splits else "-")):
+            if not text:
+                raise StoreError(f"{where}: row {row} (from 0) has an empty {what}")
+            if len(text) > _LONGEST_NAME or not _is_text(text):
+                raise StoreError(
+                    f"{where}: row {row} (from 0) has the {what} {excerpt(text, 60)!r}; it must be "
+                    f"text of at most {_LONGEST_NAME} characters that UTF-8 can write"
+                )
         if home.setdefault(identity, split) != split:
             raise StoreError(
                 f"{where}: row {row} (from 0) puts {identity!r} into the split {split!r}, an "
@@ -91,8 +126,22 @@ def refuse_repeated(ids: Sequence[str], splits: Sequence[str] | None, where: str
             )
 
 
-def _refuse_shape(values: np.ndarray, where: str) -> None:
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
+def _is_text(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def refuse_shape(values: np.ndarray, where: str) -> None:
+    """Refuse what is no array of rows of 512 floating-point numbers.
+
+    Raises:
+        StoreError: with its shape and type.
+    """
+    if values.dtype.kind in "iub":
+        raise StoreError(
+            f"{where} holds whole numbers ({values.dtype}) where its embeddings should be; an "
+            "embedding is floating-point numbers"
+        )
+    if values.ndim != 2 or values.dtype.kind != "f":
         raise StoreError(
             f"{where} holds an array of shape {list(values.shape)} and type {values.dtype}; "
             f"it must be numbers of shape [people, {FACEID_WIDTH}] or [people, faces, "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from samplers.identities.identity import Identity, filled
 from samplers.identities.people import refuse_too_few, split_people
+from samplers.identities.person_columns import Naming
 from samplers.identities.slot_values import SlotValues
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.synthetic import new_people
@@ -63,7 +64,7 @@ class FaceIdIdentities:
             StoreError: if the store cannot be read or holds what is no embedding.
             ConfigError: if it has too few people, or if no new people can be drawn.
         """
-        store = read_store(config.store, column=config.column, embedder=config.embedder)
+        store = configured_store(config)
         origin = store.fingerprint
         count = -(-samples // partition.group)
         if config.synthetic is not None:
@@ -126,6 +127,20 @@ class FaceIdIdentities:
         """Return name → licence of what the embeddings come from."""
         about = self.store.about
         return {f"face embeddings ({about.embedder_name})": about.licence}
+
+
+def configured_store(config: FaceIdIdentitiesConfig) -> FaceStore:
+    """Read the store that a configuration names.
+
+    Raises:
+        StoreError: as `read_store`.
+    """
+    return read_store(
+        config.store,
+        column=config.column,
+        embedder=config.embedder,
+        naming=Naming(config.people, config.one_face_each),
+    )
 
 
 def _dealt(names: Sequence[str], pattern: Sequence[str]) -> dict[str, list[str]]:

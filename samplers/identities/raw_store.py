@@ -9,7 +9,6 @@ from samplers.identities.store_about import StoreAbout
 from synthgen.errors import StoreError
 
 EMBEDDING_NAMES = ("embedding", "embeddings", "faceid_embedding")
-ID_NAMES = ("identity_id", "identity_ids")
 SPLIT_NAMES = ("split", "splits")
 
 

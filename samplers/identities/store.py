@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
 
+from samplers.identities.alike import merge_near
 from samplers.identities.embedded_store import store_path
 from samplers.identities.embeddings import (
     RowName,
     checked_embeddings,
+    normalised_rows,
     plain_row,
     refuse_repeated,
+    refuse_shape,
 )
 from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.raw_store import RawStore
 from samplers.identities.store_about import StoreAbout
 from samplers.identities.store_reading import read_raw
 from synthgen.errors import StoreError
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +41,7 @@ class FaceStore:
         splits: the split of each row, the same for all rows of a person; None where nothing says.
         photos: the photo of each row; None where nothing says.
         where: the file, for sentences.
+        merged: names and equal faces that merging took away when it was built; not kept in files.
     """
 
     embeddings: Float32[np.ndarray, "rows 512"]
@@ -42,6 +50,7 @@ class FaceStore:
     splits: tuple[str, ...] | None = None
     photos: tuple[str | None, ...] | None = None
     where: str = "store"
+    merged: tuple[int, int] = (0, 0)
 
     @classmethod
     def build(
@@ -54,6 +63,7 @@ class FaceStore:
         photos: Sequence[str | None] | None = None,
         where: str = "store",
         row_name: RowName = plain_row,
+        merge: float | None = None,
     ) -> "FaceStore":
         """Check and normalise embeddings.
 
@@ -65,22 +75,28 @@ class FaceStore:
             photos: the photo of each row.
             where: the file, for sentences.
             row_name: how rows are called.
+            merge: cosine from which two faces are one person's: who is that near becomes one
+                person, of the first one's name, and equal faces are dropped; None: nobody does.
 
         Raises:
             StoreError: if an embedding cannot be one, two rows are the same, a name is empty, or a
                 person is in two splits.
         """
-        checked = checked_embeddings(embeddings, where, row_name)
-        for what, values in (
-            ("identity_ids", identity_ids),
-            ("splits", splits),
-            ("photos", photos),
-        ):
-            if values is not None and len(values) != len(checked):
+        given = [("identity_ids", identity_ids), ("splits", splits), ("photos", photos)]
+        for what, values in given:
+            if values is not None and len(values) != len(embeddings):
                 raise StoreError(
-                    f"{where} holds {len(checked)} embeddings and {len(values)} {what}; "
+                    f"{where} holds {len(embeddings)} embeddings and {len(values)} {what}; "
                     "there must be as many"
                 )
+        names = len(set(identity_ids))
+        if merge is None:
+            checked = checked_embeddings(embeddings, where, row_name)
+        else:
+            normalised = normalised_rows(embeddings, where, row_name).astype(np.float32)
+            kept, identity_ids = merge_near(normalised, identity_ids, merge)
+            checked = normalised[kept]
+            splits, photos = _of_rows(splits, kept), _of_rows(photos, kept)
         refuse_repeated(identity_ids, splits, where)
         return cls(
             checked,
@@ -89,6 +105,7 @@ class FaceStore:
             tuple(splits) if splits else None,
             tuple(photos) if photos else None,
             where,
+            (names - len(set(identity_ids)), len(embeddings) - len(checked)),
         )
 
     @cached_property
@@ -122,7 +139,11 @@ class FaceStore:
 
 
 def read_store(
-    path: str | Path, *, column: str | None = None, embedder: str | None = None
+    path: str | Path,
+    *,
+    column: str | None = None,
+    embedder: str | None = None,
+    naming: Naming = FIND_OUT,
 ) -> FaceStore:
     """Read a store, whatever kind of file it is.
 
@@ -131,34 +152,45 @@ def read_store(
             `mini` names the embedded people.
         column: column, tensor or array of the embeddings; None: the one of a usual name.
         embedder: fingerprint of the recogniser, for files that do not carry it.
+        naming: what the user says about who is who.
 
     Raises:
         StoreError: if the file cannot be read, holds what is no embedding, says nothing about its
-            embedder, or names another one than `embedder`.
+            embedder, or names another one than `embedder`, or if it is not sure who is who.
     """
-    return build_store(read_raw(store_path(path), column), str(path), embedder)
+    return build_store(read_raw(store_path(path), column, naming), str(path), embedder)
 
 
-def build_store(raw: RawStore, where: str, embedder: str | None = None) -> FaceStore:
+def build_store(
+    raw: RawStore, where: str, embedder: str | None = None, merge: float | None = None
+) -> FaceStore:
     """Check what a file holds.
 
     Args:
         raw: what it holds.
         where: the file, for sentences.
         embedder: fingerprint of the recogniser, where the file does not carry it.
+        merge: cosine from which two faces are one person's; None: nobody is merged.
 
     Raises:
         StoreError: as `read_store`.
     """
+    embeddings = raw.embeddings()
+    refuse_shape(embeddings, where)
     return FaceStore.build(
-        raw.embeddings(),
+        embeddings,
         raw.identity_ids(),
         _about(raw, embedder, where),
         splits=raw.each_split(),
         photos=raw.photos,
         where=where,
         row_name=raw.row_name,
+        merge=merge,
     )
+
+
+def _of_rows(values: Sequence[_Value] | None, rows: np.ndarray) -> list[_Value] | None:
+    return None if values is None else [values[row] for row in rows.tolist()]
 
 
 def _about(raw: RawStore, embedder: str | None, where: str) -> StoreAbout:

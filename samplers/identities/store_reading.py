@@ -1,14 +1,24 @@
 """Read face embeddings from the kinds of files that people keep them in."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from samplers.identities.array_files import StoredArray, check_file, look_at_npy, read_npz
+from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.person_columns import (
+    FIND_OUT,
+    Naming,
+    names_people,
+    people_of,
+    settled_names,
+)
 from samplers.identities.raw_store import (
-    ID_NAMES,
+    EMBEDDING_NAMES,
     SPLIT_NAMES,
     RawStore,
     choose_column,
@@ -17,24 +27,34 @@ from samplers.identities.raw_store import (
 from samplers.identities.store_about import ABOUT_KEY, StoreAbout
 from samplers.identities.store_tables import read_dataset, read_parquet
 from synthgen.errors import StoreError
-from synthgen.foreign import first_line
+from synthgen.foreign import excerpt, reading, regular_file
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 """Endings of files that unpickling reads; they become stores by `synthgen faces import`."""
 
+_LARGEST_LIST = 64 << 20
+_NO_PERSON = re.compile(
+    r"(?<![a-z])(\w*embed\w*|feat\w*|vec\w*|clip|arcface|latents?|train|test|val|valid\w*|dev|eval"
+    r"|gallery|probe|query|means?|centroids?)(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names of arrays that are hardly a person's."""
 
-def read_raw(path: Path, column: str | None) -> RawStore:
+
+def read_raw(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawStore:
     """Read a file by its ending.
 
     Args:
         path: the file, or the folder of an HF dataset.
         column: column, tensor or array of the embeddings; None: the one of a usual name.
+        naming: what the user says about who is who.
 
     Raises:
-        StoreError: if the file is missing, of another kind, or cannot be read.
+        StoreError: if the file is missing, of another kind, or cannot be read, or if it is not sure
+            who is who.
     """
     if path.is_dir():
-        return read_dataset(path, column)
+        return read_dataset(path, column, naming)
     if path.suffix in PICKLES:
         raise StoreError(
             f"{path} is a pickle, which can hold more than numbers; make a store of it first: "
@@ -45,80 +65,199 @@ def read_raw(path: Path, column: str | None) -> RawStore:
             f"{path} {'is not a kind of store' if path.exists() else 'does not exist'}; a store "
             f"is a file that ends in {', '.join(_READERS)}, or the folder of a dataset"
         )
-    return _READERS[path.suffix](path, column)
+    check_file(path)
+    return _READERS[path.suffix](path, column, naming)
 
 
 def from_arrays(
-    arrays: Mapping[str, np.ndarray], column: str | None, where: str, metadata: str | None = None
+    arrays: Mapping[str, StoredArray],
+    column: str | None,
+    where: str,
+    naming: Naming = FIND_OUT,
+    metadata: str | None = None,
 ) -> RawStore:
     """Find embeddings, people and splits among named arrays.
 
     Args:
         arrays: what the file holds.
-        column: name of the embeddings; None: a usual name, or the only array.
+        column: name of the embeddings; None: a usual name, or the only array of vectors. Where
+            each array is named after a person, all of them.
         where: the file, for sentences.
+        naming: what the user says about who is who.
         metadata: JSON about the store; beside `StoreAbout` it may hold `identity_ids`, `splits` and
             `photos`.
 
     Raises:
-        StoreError: if no array can be chosen, or the metadata cannot be read.
+        StoreError: if no array can be chosen, it is not sure who is who, or the metadata cannot be
+            read.
     """
     about = None if metadata is None else StoreAbout.from_json(metadata, where)
+    if column is None and naming == FIND_OUT and _are_people(arrays):
+        return _of_people(arrays, where, about)
     lists = {} if metadata is None else json.loads(metadata)
-    others = [name for name in arrays if name not in (*ID_NAMES, *SPLIT_NAMES)]
+    chosen = choose_column(_candidates(arrays), column, where)
+    values = arrays[chosen].load()
+    ids = _text_list(lists, "identity_ids", where)
+    if ids is None:
+        ids = _people(arrays, chosen, values, naming, where)
+    splits = first_of(list(arrays), SPLIT_NAMES)
     return RawStore(
-        values=arrays[choose_column(others, column, where)],
-        ids=_texts(arrays, ID_NAMES) or _text_list(lists, "identity_ids", where),
-        splits=_texts(arrays, SPLIT_NAMES) or _text_list(lists, "splits", where),
+        values=values,
+        ids=ids,
+        splits=_text_list(lists, "splits", where)
+        if splits is None
+        else [str(value) for value in arrays[splits].load().tolist()],
         photos=_text_list(lists, "photos", where),
         about=about,
     )
 
 
-def _read_npy(path: Path, column: str | None) -> RawStore:
-    try:
-        return RawStore(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise unreadable(path, error) from error
+def _candidates(arrays: Mapping[str, StoredArray]) -> list[str]:
+    """Return the arrays that may hold embeddings: those of vectors, where there are any."""
+    vectors = [name for name, array in arrays.items() if len(array.shape) in (2, 3)]
+    others = [name for name in arrays if name not in SPLIT_NAMES and not names_people(name)]
+    return vectors or others or list(arrays)
 
 
-def _read_npz(path: Path, column: str | None) -> RawStore:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
-        raise unreadable(path, error) from error
-    return from_arrays(arrays, column, str(path))
+def _people(
+    arrays: Mapping[str, StoredArray], chosen: str, values: np.ndarray, naming: Naming, where: str
+) -> list[str] | None:
+    if not values.ndim:
+        return None
+    rows = len(values)
+    beside = [name for name in arrays if name not in (chosen, *SPLIT_NAMES)]
+    wanted = settled_names(beside, naming)
+    if wanted is not None and not set(wanted) <= set(beside):
+        wanted = None  # all of them, for the sentence that says what there is
+    columns = {
+        name: arrays[name].load()
+        for name in beside
+        if (wanted is None or name in wanted) and _is_column(arrays[name], rows, name)
+    }
+    return people_of(columns, rows, naming, where)
 
 
-def _read_safetensors(path: Path, column: str | None) -> RawStore:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = (file.metadata() or {}).get(ABOUT_KEY)
-    except (OSError, SafetensorError, TypeError, AttributeError) as error:
-        raise unreadable(path, error) from error
-    return from_arrays(arrays, column, str(path), metadata)
+def _is_column(array: StoredArray, rows: int, name: str) -> bool:
+    """Return whether an array may say who is who: one value a row, or of a name that says so."""
+    one_each = array.shape in ((rows,), (rows, 1))
+    return one_each or (len(array.shape) == 1 and names_people(name))
 
 
-_READERS: dict[str, Callable[[Path, str | None], RawStore]] = {
+def _are_people(arrays: Mapping[str, StoredArray]) -> bool:
+    """Return whether each array is named after a person and holds that person's face or faces."""
+    if len(arrays) < 2 or any(_is_no_person(name) for name in arrays):
+        return False
+    shapes = {array.shape for array in arrays.values()}
+    one_face = all(len(shape) == 1 for shape in shapes)
+    return one_face or all(
+        shape == (FACEID_WIDTH,) or (len(shape) == 2 and shape[1] == FACEID_WIDTH)
+        for shape in shapes
+    )
+
+
+def _is_no_person(name: str) -> bool:
+    known = name in (*EMBEDDING_NAMES, *SPLIT_NAMES) or names_people(name, files=True)
+    return known or _NO_PERSON.search(name) is not None
+
+
+def _of_people(arrays: Mapping[str, StoredArray], where: str, about: StoreAbout | None) -> RawStore:
+    widths = {array.shape[-1] for array in arrays.values()}
+    if len(widths) > 1:
+        raise StoreError(
+            f"{where} maps people to embeddings of {min(widths)} to {max(widths)} numbers; each "
+            f"must have {FACEID_WIDTH}"
+        )
+    faces = {name: np.atleast_2d(array.load()) for name, array in arrays.items()}
+    return RawStore(
+        values=np.concatenate(list(faces.values())),
+        ids=[name for name, rows in faces.items() for _ in rows],
+        about=about,
+    )
+
+
+def _read_npy(path: Path, column: str | None, naming: Naming) -> RawStore:
+    values = look_at_npy(path).load()
+    if values.ndim not in (2, 3) or naming.one_face_each:
+        return RawStore(values)
+    if naming.people is not None:
+        beside = {naming.people: _list_in(path.parent / naming.people)}
+        return RawStore(values, people_of(beside, len(values), naming, str(path)))
+    for name in _lists_beside(path, len(values)):
+        raise StoreError(
+            f"{path} does not say who is who, and {excerpt(name)!r} beside it holds as many values "
+            f"as it has rows; make a store of both (synthgen faces import --people "
+            f"{excerpt(name, 60)}), or say that each row shows another person (--one-face-each, or "
+            "identities.one_face_each: true)"
+        )
+    return RawStore(values)
+
+
+def _lists_beside(path: Path, rows: int) -> Iterator[str]:
+    """Yield the lists beside an array that may say who is who: `names.txt`, `faces_labels.npy`."""
+    for file in sorted(path.parent.iterdir()):
+        own = file.stem.removeprefix(path.stem)
+        if file == path or file.suffix not in _LISTS or not file.is_file():
+            continue
+        if names_people(own, files=True) or (not own and file.suffix == ".txt"):
+            values = _LISTS[file.suffix](file)
+            if len(values) == rows:
+                yield file.name
+
+
+def _list_in(file: Path) -> Sequence[object] | np.ndarray:
+    """Read a list that says who is who.
+
+    Raises:
+        StoreError: if it cannot be read, or is of another kind.
+    """
+    if file.suffix not in _LISTS:
+        raise StoreError(
+            f"{file} is no list of people; it must end in {' or '.join(_LISTS)} and hold one "
+            "person a row of the embeddings"
+        )
+    return _LISTS[file.suffix](file)
+
+
+def _lines(file: Path) -> list[str]:
+    regular_file(file, "the list", StoreError, _LARGEST_LIST)
+    with reading(file, StoreError):
+        return file.read_text(encoding="utf-8").splitlines()
+
+
+def _numbers(file: Path) -> Sequence[object] | np.ndarray:
+    array = look_at_npy(file)
+    return array.load() if len(array.shape) == 1 else ()
+
+
+_LISTS: dict[str, Callable[[Path], Sequence[object] | np.ndarray]] = {
+    ".txt": _lines,
+    ".npy": _numbers,
+}
+
+
+def _read_npz(path: Path, column: str | None, naming: Naming) -> RawStore:
+    return from_arrays(read_npz(path), column, str(path), naming)
+
+
+def _read_safetensors(path: Path, column: str | None, naming: Naming) -> RawStore:
+    from safetensors import safe_open
+
+    with reading(path, StoreError), safe_open(path, framework="np") as file:
+        arrays = {}
+        for name in file.keys():  # noqa: SIM118
+            part = file.get_slice(name)
+            load = partial(file.get_tensor, name)
+            arrays[name] = StoredArray(tuple(part.get_shape()), load)
+        metadata = (file.metadata() or {}).get(ABOUT_KEY)
+        return from_arrays(arrays, column, str(path), naming, metadata)
+
+
+_READERS: dict[str, Callable[[Path, str | None, Naming], RawStore]] = {
     ".parquet": read_parquet,
     ".safetensors": _read_safetensors,
     ".npy": _read_npy,
     ".npz": _read_npz,
 }
-
-
-def unreadable(path: Path, error: Exception) -> StoreError:
-    """Say that a file cannot be read, and why."""
-    return StoreError(f"{path} cannot be read: {first_line(error)}")
-
-
-def _texts(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[str] | None:
-    name = first_of(list(arrays), names)
-    return None if name is None else [str(value) for value in arrays[name].tolist()]
 
 
 def _text_list(lists: Mapping[str, object], key: str, where: str) -> list[str] | None:

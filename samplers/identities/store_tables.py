@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from samplers.identities.array_files import refuse_packed
 from samplers.identities.embeddings import refuse_width
 from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.person_columns import (
+    FIND_OUT,
+    Naming,
+    names_people,
+    people_of,
+    settled_names,
+)
 from samplers.identities.raw_store import (
-    ID_NAMES,
     SPLIT_NAMES,
     RawStore,
     choose_column,
@@ -18,44 +27,59 @@ from samplers.identities.raw_store import (
 )
 from samplers.identities.store_about import ABOUT_KEY, StoreAbout
 from synthgen.errors import StoreError
-from synthgen.foreign import first_line
+from synthgen.foreign import excerpt, first_line, reading
 
 _SAVED = ("state.json", "dataset_dict.json")
 """Files by which a folder of `save_to_disk` is known."""
 
+_LONGEST_TEXT = 10_000
+"""Bytes of a text beside an embedding at most."""
 
-def read_parquet(path: Path, column: str | None) -> RawStore:
+_NUMBER = 4
+"""Bytes of a number of an embedding, at least as it is read."""
+
+
+def read_parquet(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawStore:
     """Read a Parquet file.
 
     Raises:
-        StoreError: if it is no Parquet file, or its columns do not serve.
+        StoreError: if it is no Parquet file, its columns do not serve, or it is not sure who is
+            who.
     """
-    try:
-        schema = pq.read_schema(path)
+    with reading(path, StoreError), pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
         name = choose_column(_candidates(schema), column, str(path))
-        table = pq.read_table(path, columns=[name, *_about_people(schema)])
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read: {first_line(error)}") from error
+        _refuse_packed_column(file.metadata, name, str(path))
+        beside = _about_people(schema, name, naming)
+    texts = [other for other in beside if _is_text(schema.field(other).type)]
+    with reading(path, StoreError), pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read(columns=[name, *beside])
+        _refuse_long(table, texts, str(path))
     text = (schema.metadata or {}).get(ABOUT_KEY.encode())
     about = None if text is None else StoreAbout.from_json(text, str(path))
-    return _from_table(table, name, str(path), about)
+    return _from_table(table, name, str(path), naming, about)
 
 
-def read_dataset(path: Path, column: str | None) -> RawStore:
+def read_dataset(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawStore:
     """Read the folder of a dataset of Hugging Face; its splits become the splits of the people.
 
     Raises:
-        StoreError: if the folder holds no dataset, or its columns do not serve.
+        StoreError: if the folder holds no dataset, its columns do not serve, or it is not sure who
+            is who.
     """
-    tables = _dataset_tables(path)
-    schema = next(iter(tables.values())).schema
+    parts = _dataset_parts(path)
+    schema = next(iter(parts.values())).features.arrow_schema
     name = choose_column(_candidates(schema), column, str(path))
-    kept = [name, *_about_people(schema)]
-    parts = [
-        _with_split(table.select(kept), split if len(tables) > 1 else None)
-        for split, table in tables.items()
-    ]
-    return _from_table(pa.concat_tables(parts), name, str(path), None)
+    kept = [name, *_about_people(schema, name, naming)]
+    with reading(path, StoreError):
+        tables = [
+            _with_split(
+                part.select_columns(kept).with_format("arrow")[:], split if len(parts) > 1 else None
+            )
+            for split, part in parts.items()
+        ]
+        table = pa.concat_tables(tables)
+    return _from_table(table, name, str(path), naming, None)
 
 
 def to_table(
@@ -78,18 +102,53 @@ def to_table(
     return pa.table(columns).replace_schema_metadata({ABOUT_KEY: about.to_json()})
 
 
-def _dataset_tables(path: Path) -> dict[str, pa.Table]:
+def _dataset_parts(path: Path) -> dict[str, Any]:
     from datasets import DatasetDict, disable_progress_bars, load_dataset, load_from_disk
-    from datasets.exceptions import DatasetsError
 
     disable_progress_bars()
     saved = any((path / name).exists() for name in _SAVED)
     try:
+        for file in sorted(path.rglob("*.parquet")):
+            _refuse_packed_file(file)
         found = load_from_disk(str(path)) if saved else load_dataset(str(path))
-    except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
+    except StoreError:
+        raise
+    except Exception as error:  # of its readers, of whatever lies in the folder
         raise StoreError(f"{path} cannot be read as a dataset: {first_line(error)}") from error
     parts = found if isinstance(found, DatasetDict) else {"train": found}
-    return {str(name): part.with_format("arrow")[:] for name, part in parts.items()}
+    return {str(name): part for name, part in parts.items()}
+
+
+def _refuse_packed_file(path: Path) -> None:
+    with reading(path, StoreError), pq.ParquetFile(path) as file:
+        for name in _candidates(file.schema_arrow):
+            _refuse_packed_column(file.metadata, name, str(path))
+
+
+def _refuse_packed_column(metadata: pq.FileMetaData, name: str, where: str) -> None:
+    """Refuse a column of few bytes that would become very many numbers."""
+    stored = meant = 0
+    for group in range(metadata.num_row_groups):
+        for place in range(metadata.num_columns):
+            part = metadata.row_group(group).column(place)
+            if f"{part.path_in_schema}.".startswith(f"{name}."):
+                stored += part.total_compressed_size
+                meant += part.num_values * _NUMBER
+    refuse_packed(stored, meant, f"{where}: column {excerpt(name)!r}")
+
+
+def _refuse_long(table: pa.Table, texts: Sequence[str], where: str) -> None:
+    """Refuse texts that would take much more memory than the file does."""
+    for name in texts:
+        for chunk in table.column(name).chunks:
+            words = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+            lengths = pc.call_function("binary_length", [words.drop_null()])
+            longest = lengths.to_numpy(zero_copy_only=False).max(initial=0)
+            if longest > _LONGEST_TEXT:
+                raise StoreError(
+                    f"{where}: column {excerpt(name)!r} holds a text of {longest:,} bytes; at most "
+                    f"{_LONGEST_TEXT:,} are read"
+                )
 
 
 def _with_split(table: pa.Table, split: str | None) -> pa.Table:
@@ -98,14 +157,30 @@ def _with_split(table: pa.Table, split: str | None) -> pa.Table:
     return table.append_column("split", pa.array([split] * len(table), type=pa.string()))
 
 
-def _from_table(table: pa.Table, name: str, where: str, about: StoreAbout | None) -> RawStore:
+def _from_table(
+    table: pa.Table, name: str, where: str, naming: Naming, about: StoreAbout | None
+) -> RawStore:
+    beside = {
+        other: _values(table.column(other))
+        for other in table.column_names
+        if other != name and other not in SPLIT_NAMES
+    }
+    values = _embeddings(table.column(name), name, where)
     return RawStore(
-        values=_embeddings(table.column(name), name, where),
-        ids=_texts(table, ID_NAMES, where),
+        values=values,
+        ids=people_of(beside, len(values), naming, where),
         splits=_texts(table, SPLIT_NAMES, where),
         photos=table.column("photo").to_pylist() if "photo" in table.column_names else None,
         about=about,
     )
+
+
+def _values(column: pa.ChunkedArray) -> Sequence[object] | np.ndarray:
+    """Return a column of floating-point numbers as an array, and any other one as a list."""
+    if pa.types.is_floating(column.type):
+        return column.to_numpy()
+    values: list[object] = column.to_pylist()
+    return values
 
 
 def _embeddings(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
@@ -149,9 +224,26 @@ def _candidates(schema: pa.Schema) -> list[str]:
     return [field.name for field in schema if _is_list(field.type)] or list(schema.names)
 
 
-def _about_people(schema: pa.Schema) -> list[str]:
-    wanted = (first_of(schema.names, ID_NAMES), first_of(schema.names, SPLIT_NAMES), "photo")
-    return [name for name in wanted if name is not None and name in schema.names]
+def _about_people(schema: pa.Schema, embeddings: str, naming: Naming) -> list[str]:
+    """Return the columns that say who is who, or may, and those of splits and photos."""
+    beside = [name for name in schema.names if name not in (embeddings, *SPLIT_NAMES)]
+    settled = settled_names(beside, naming)
+    if settled is None or not set(settled) <= set(beside):
+        settled = [name for name in beside if _may_name(schema.field(name))]
+    others = (first_of(schema.names, SPLIT_NAMES), "photo" if "photo" in beside else None)
+    return list(dict.fromkeys([*settled, *(name for name in others if name is not None)]))
+
+
+def _may_name(field: pa.Field) -> bool:
+    """Return whether a column may name people: floating-point ones only where it is called so."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_floating(kind):
+        return names_people(field.name)
+    return _is_text(kind) or pa.types.is_integer(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synthgen.config.base import Section
 from synthgen.config.identities.base import IdentitySection
@@ -47,6 +47,18 @@ class FaceIdIdentitiesConfig(IdentitySection):
         default=None,
         description="Column, tensor or array of the embeddings; null: one of a usual name.",
     )
+    people: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=lambda asked: asked is None,
+        description="Column of the store that names people, where it is not clear; of file names: "
+        "the folder of each file; null: one of a known name.",
+    )
+    one_face_each: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,
+        description="Each row of the store shows another person, whatever other columns say.",
+    )
     embedder: str | None = Field(
         default=None,
         description="Fingerprint of the recogniser that made the embeddings, for a store that "
@@ -62,6 +74,15 @@ class FaceIdIdentitiesConfig(IdentitySection):
         default=None,
         description="Show new people, drawn from the store's statistics, instead of its own.",
     )
+
+    @model_validator(mode="after")
+    def _people_are_said_once(self) -> Self:
+        if self.people is not None and self.one_face_each:
+            raise ValueError(
+                f"people names the column {self.people!r}, and one_face_each says that each row "
+                "shows another person; give one of both"
+            )
+        return self
 
     def with_absolute_store(self) -> Self:
         """Return the section with a path of the store that does not depend on the folder."""
