@@ -11,7 +11,7 @@ from cluster.batch_size import frozen, settled
 from cluster.executors import Executor, InlineExecutor
 from cluster.loading import WorkerLoader, load_worker
 from cluster.output import output_storage
-from cluster.preflight import check_before_run
+from cluster.preflight import check_before_run, check_room
 from cluster.progress import Progress
 from cluster.records import make_record
 from cluster.schedule import Schedule
@@ -101,6 +101,7 @@ def _generate(
     config = config if overwrite else settled(config, storage)
     plan = build_plan(config)
     check_pipeline(config)
+    check_room(config, executor)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
     lease = Lease(storage, overwrite=overwrite)
     lease.look()

@@ -1,6 +1,8 @@
 """The preflight: everything that is looked at, and what is made of it."""
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +21,9 @@ from cluster.preflight.findings import (
     warning,
     warnings,
 )
+from cluster.preflight.machine import usable_gpus
 from cluster.preflight.measure import measure
-from cluster.preflight.node_findings import find_in_nodes, find_room_for
+from cluster.preflight.node_findings import find_in_nodes, find_no_room, find_room_for
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
 from cluster.preflight.probe import Probe
 from cluster.preflight.store_findings import find_in_store
@@ -79,7 +82,7 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
         SynthgenError: if a node lacks what the run needs.
     """
     on_ray = executor == "ray"
-    nodes = cluster_nodes(config) if on_ray else this_node(config)
+    nodes = cluster_nodes(config) if on_ray else this_node(_inline(config))
     findings = [_unchecked(node) for node in nodes if node.probe is None]
     nodes = [node for node in nodes if node.probe is not None]
     findings += find_in_store(config)
@@ -88,6 +91,29 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
     raise_problems(once(findings))
     for finding in warnings(once(findings)):
         _log.warning(finding.text, extra={"event": "preflight_warning"})
+
+
+def check_room(config: RunConfig, executor: Literal["ray", "inline"]) -> None:
+    """Refuse what this machine has no room for, where no other machine can come to help.
+
+    Raises:
+        ConfigError: if there are fewer cores or GPUs than a worker takes.
+    """
+    if executor == "ray" and (config.cluster.address or os.environ.get("RAY_ADDRESS") or _joined()):
+        return
+    run = config if executor == "ray" else _inline(config)
+    gpus = 0 if run.cluster.gpus_per_actor == "auto" else usable_gpus()
+    raise_problems(find_no_room(run, len(os.sched_getaffinity(0)), gpus))
+
+
+def _inline(config: RunConfig) -> RunConfig:
+    """Leave out `cluster.gpus_per_actor`: a run in this process takes what there is."""
+    cluster = config.cluster.model_copy(update={"gpus_per_actor": "auto"})
+    return config.model_copy(update={"cluster": cluster})
+
+
+def _joined() -> bool:
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 def _unchecked(node: Node) -> Finding:

@@ -49,6 +49,7 @@ class Machine:
         memory: main memory that is free for processes [bytes]; None where it is not known.
         versions: package → version; `absent` where it is not installed.
         cuda: version of CUDA (or ROCm) that torch is built for; None: a torch for CPUs alone.
+        total: main memory of the machine or the container [bytes]; None where it is not known.
     """
 
     host: str
@@ -56,11 +57,19 @@ class Machine:
     memory: int | None
     versions: Mapping[str, str]
     cuda: str | None
+    total: int | None = None
 
 
 def this_machine() -> Machine:
     """Look at this machine."""
-    return Machine(socket.gethostname(), _gpus(), _free_memory(), _versions(), _cuda_of_torch())
+    return Machine(
+        socket.gethostname(), _gpus(), _free_memory(), _versions(), _cuda_of_torch(), _memory()
+    )
+
+
+def usable_gpus() -> int:
+    """Return how many GPUs there are for the torch that is installed."""
+    return len(_gpus()) if _cuda_of_torch() else 0
 
 
 def _gpus() -> tuple[Gpu, ...]:
@@ -89,25 +98,34 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
 
 def _free_memory() -> int | None:
     """Return what the machine and the container, whichever is less, have left."""
-    left = [value for value in (_available(Path("/proc/meminfo")), _container_left()) if value]
-    return min(left, default=None)
+    limit, used = _of_container("memory.max"), _of_container("memory.current")
+    left = None if limit is None or used is None else limit - used
+    return min((value for value in (_of_machine("MemAvailable:"), left) if value), default=None)
 
 
-def _available(file: Path) -> int | None:
+def _memory() -> int | None:
+    """Return what the machine, with its swap, or the container may use at most."""
+    own, swap = _of_machine("MemTotal:"), _of_machine("SwapTotal:")
+    both = None if own is None else own + (swap or 0)
+    limits = (both, _of_container("memory.max"))
+    return min((value for value in limits if value), default=None)
+
+
+def _of_machine(key: str, file: Path = Path("/proc/meminfo")) -> int | None:
     if not file.is_file():
         return None
     for line in file.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(key):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _container_left(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
-    limit, used = folder / "memory.max", folder / "memory.current"
-    if not (limit.is_file() and used.is_file()):
+def _of_container(name: str, folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    file = folder / name
+    if not file.is_file():
         return None
-    most = limit.read_text().strip()
-    return int(most) - int(used.read_text()) if most.isdecimal() else None
+    text = file.read_text().strip()
+    return int(text) if text.isdecimal() else None
 
 
 def _versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from cluster.preflight.findings import Finding, problem, warning
 from cluster.preflight.machine import Gpu
-from cluster.preflight.memory import worker_memory
+from cluster.preflight.memory import image_side, least_memory, worker_memory
 from cluster.preflight.nodes import Node
 from cluster.preflight.output import is_local
 from cluster.preflight.probe import Probe
@@ -24,7 +24,74 @@ def find_in_nodes(config: RunConfig, nodes: Sequence[Node], driver: Probe) -> li
         driver: what was found where the driver runs.
     """
     found = [finding for node in nodes for finding in _find(config, node)]
-    return [*found, *compare_versions(driver.machine, nodes), *_room(config, nodes)]
+    return [
+        *found,
+        *_too_large(config, nodes),
+        *compare_versions(driver.machine, nodes),
+        *_room(config, nodes),
+    ]
+
+
+def find_no_room(config: RunConfig, cores: int, gpus: int) -> list[Finding]:
+    """Say why a machine that no other comes to help can have no worker.
+
+    Args:
+        config: the run.
+        cores: CPU cores that this process may use.
+        gpus: GPUs that are there.
+    """
+    threads, asked = config.pipeline.threads, config.cluster.gpus_per_actor
+    found = []
+    if threads > cores:
+        found.append(
+            problem(
+                f"pipeline.threads is {threads} and this machine has {cores} "
+                f"core{'' if cores == 1 else 's'}; it must be at most {cores}"
+            )
+        )
+    if asked != "auto" and asked > gpus:
+        found.append(
+            problem(
+                f"cluster.gpus_per_actor is {asked:g} and this machine has {gpus} "
+                f"GPU{'' if gpus == 1 else 's'} that torch can use; set it to 'auto'"
+            )
+        )
+    return found
+
+
+def _too_large(config: RunConfig, nodes: Sequence[Node]) -> Iterable[Finding]:
+    """Say where a worker cannot fit whatever else runs there: a problem if it can nowhere."""
+    working = [node for node in nodes if node.probe and node.workers]
+    lacking = {node.name: text for node in working if (text := _lack(config, node))}
+    nowhere = len(lacking) == len(working)
+    for name, text in lacking.items():
+        where = "" if name == "this machine" else f"{name}: "
+        yield problem(f"{where}{text}") if nowhere else warning(f"{where}{text}")
+
+
+def _lack(config: RunConfig, node: Node) -> str | None:
+    """Say what a worker needs and the machine does not have at all; None where it has it."""
+    if node.probe is None:
+        return None
+    machine = node.probe.machine
+    gpus = gpus_per_actor(config, {"GPU": float(len(machine.gpus))}) if machine.cuda else 0.0
+    on_gpu = bool(machine.gpus) and gpus > 0
+    least = least_memory(config, node.probe.weights, on_gpu)
+    if on_gpu:
+        smallest = min(machine.gpus, key=lambda gpu: gpu.total)
+        there, of = int(smallest.total * min(gpus, 1.0)), f"of the {smallest.name}"
+        if node.probe.weights.bytes > there:
+            return None  # has a sentence of its own
+    else:
+        there, of = machine.total, "of memory"
+    if least is None or there is None or least <= there:
+        return None
+    side = image_side(config, node.probe.weights.sample_size)
+    size = "" if side is None else f" of {side[1]}×{side[0]} pixels"
+    return (
+        f"a batch of {config.pipeline.batch_size} images{size} takes at least {in_bytes(least)} "
+        f"and there are {in_bytes(there)} {of}; set pipeline.batch_size lower"
+    )
 
 
 def _find(config: RunConfig, node: Node) -> Iterable[Finding]:
@@ -47,20 +114,21 @@ def _find(config: RunConfig, node: Node) -> Iterable[Finding]:
             "such as s3://bucket/name",
             OutputError,
         )
-    yield from _devices(config, node.probe, where)
+    yield from _devices(config, node, node.probe, where)
 
 
-def _devices(config: RunConfig, probe: Probe, where: str) -> Iterable[Finding]:
+def _devices(config: RunConfig, node: Node, probe: Probe, where: str) -> Iterable[Finding]:
     machine = probe.machine
     if config.pipeline.name != "procedural" and machine.gpus and machine.cuda is None:
         yield warning(
             f"{where}there is a GPU ({machine.gpus[0].name}) and torch "
             f"{machine.versions['torch']} is built for CPUs alone; install a torch for CUDA"
         )
-    need = worker_memory(config, probe.weights)
-    if need is None:
+    on_gpu = bool(machine.gpus and machine.cuda)
+    need = worker_memory(config, probe.weights, on_gpu)
+    if need is None or _lack(config, node) is not None:
         return
-    if machine.gpus and machine.cuda:
+    if on_gpu:
         gpus = gpus_per_actor(config, {"GPU": float(len(machine.gpus))})
         if gpus:
             yield from _gpu_memory(need, probe, machine.gpus, gpus, where)
@@ -96,12 +164,19 @@ def _gpu_memory(
 
 
 def _room(config: RunConfig, nodes: Sequence[Node]) -> Iterable[Finding]:
-    if not any(node.workers for node in nodes):
-        gpus = config.cluster.gpus_per_actor
-        yield warning(
-            f"no node has room for a worker ({config.pipeline.threads} CPU, cluster.gpus_per_actor "
-            f"{gpus}): a run would wait until one joins"
-        )
+    if any(node.workers for node in nodes):
+        return
+    alone = next((node for node in nodes if node.cores is not None and node.probe), None)
+    if alone is not None and alone.probe is not None:
+        machine = alone.probe.machine
+        gpus = len(machine.gpus) if machine.cuda else 0
+        yield from find_no_room(config, alone.cores or 1, gpus)
+        return
+    gpus = config.cluster.gpus_per_actor
+    yield warning(
+        f"no node has room for a worker ({config.pipeline.threads} CPU, cluster.gpus_per_actor "
+        f"{gpus}): a run would wait until one joins"
+    )
 
 
 def find_room_for(config: RunConfig, nodes: Sequence[Node], size: int | None) -> list[Finding]:

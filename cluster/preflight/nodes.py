@@ -25,6 +25,7 @@ class Node:
         probe: what was found there; None where it gave no answer.
         failure: why it gave none.
         here: whether this process runs there.
+        cores: those that this process may use, where it runs there and no cluster is looked at.
     """
 
     name: str
@@ -32,15 +33,18 @@ class Node:
     probe: Probe | None
     failure: str = ""
     here: bool = False
+    cores: int | None = None
 
 
 def this_node(config: RunConfig) -> list[Node]:
     """Look at this machine alone, as a run without a cluster would use it."""
     found = probe(config)
     usable = len(found.machine.gpus) if found.machine.cuda else 0
-    resources = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(usable)}
+    cores = len(os.sched_getaffinity(0))
+    resources = {"CPU": float(cores), "GPU": float(usable)}
     gpus = gpus_per_actor(config, resources)
-    return [Node("this machine", room(config, resources, gpus), found, here=True)]
+    workers = room(config, resources, gpus)
+    return [Node("this machine", workers, found, here=True, cores=cores)]
 
 
 def cluster_nodes(config: RunConfig, patience: float = PATIENCE) -> list[Node]:

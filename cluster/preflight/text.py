@@ -48,8 +48,9 @@ def _memory(config: RunConfig, node: Node) -> str:
     if node.probe is None:
         return "?"
     machine = node.probe.machine
-    need = worker_memory(config, node.probe.weights)
-    there = machine.gpus[0].total if machine.gpus and machine.cuda else machine.memory
+    on_gpu = bool(machine.gpus and machine.cuda)
+    need = worker_memory(config, node.probe.weights, on_gpu)
+    there = machine.gpus[0].total if on_gpu else machine.memory
     needed = "unknown" if need is None else f"about {in_bytes(need)}"
     return f"{needed} of {'?' if there is None else in_bytes(there)}"
 

@@ -5,12 +5,12 @@ from found_nodes import GB, GOOD, MACHINE, VERSIONS
 
 from cluster.preflight.findings import once, problem, raise_problems, warning
 from cluster.preflight.machine import Gpu
-from cluster.preflight.node_findings import find_in_nodes, find_room_for
+from cluster.preflight.node_findings import find_in_nodes, find_no_room, find_room_for
 from cluster.preflight.nodes import Node
 from cluster.preflight.output import Output
 from cluster.preflight.probe import Probe
 from cluster.preflight.weights import Weights
-from synthgen.config import FineFaceConfig
+from synthgen.config import FineFaceConfig, ProceduralConfig
 from synthgen.errors import ConfigError, OutputError, WeightsError
 
 
@@ -91,6 +91,61 @@ def test_memory_is_compared_with_the_gpu(config):
             "pipeline.dtype to float16 or bfloat16, or cluster.gpus_per_actor higher",
         )
     ]
+
+
+def large(config, size=1024, batch=4096):
+    pipeline = ProceduralConfig(name="procedural", size=size, batch_size=batch)
+    return config.model_copy(update={"pipeline": pipeline})
+
+
+TOO_LARGE = (
+    "a batch of 4096 images of 1024×1024 pixels takes at least 28.4 GB and there are 16.0 GB of "
+    "memory; set pipeline.batch_size lower"
+)
+
+
+def test_a_batch_that_no_node_can_hold_is_a_problem(config):
+    small = replace(GOOD, machine=replace(MACHINE, gpus=(), cuda=None, total=16 * GB))
+    roomy = replace(GOOD, machine=replace(MACHINE, gpus=(), cuda=None, total=64 * GB))
+    alone = Node("this machine", 1, small, here=True)
+    assert texts(large(config), alone) == [("problem", TOO_LARGE)]
+    assert texts(large(config), Node("b", 1, small), Node("c", 1, small)) == [
+        ("problem", f"b: {TOO_LARGE}"),
+        ("problem", f"c: {TOO_LARGE}"),
+    ]
+    assert texts(large(config), Node("b", 1, small), Node("c", 1, roomy)) == [
+        ("warning", f"b: {TOO_LARGE}")
+    ]
+    assert texts(large(config, batch=512), alone) == []
+
+
+def test_a_batch_that_the_gpu_cannot_hold_is_a_problem(config):
+    pipeline = config.pipeline.model_copy(update={"batch_size": 512})
+    found = texts(config.model_copy(update={"pipeline": pipeline}), Node("b", 1, GOOD))
+    assert found == [
+        (
+            "problem",
+            "b: a batch of 512 images of 128×128 pixels takes at least 19.8 GB and there are 16.0 "
+            "GB of the NVIDIA A100; set pipeline.batch_size lower",
+        )
+    ]
+
+
+def test_more_threads_or_gpus_than_this_machine_has_are_a_problem(config):
+    update = {
+        "pipeline": config.pipeline.model_copy(update={"threads": 3}),
+        "cluster": config.cluster.model_copy(update={"gpus_per_actor": 2.0}),
+    }
+    asked = config.model_copy(update=update)
+    threads = "pipeline.threads is 3 and this machine has 2 cores; it must be at most 2"
+    gpus = (
+        "cluster.gpus_per_actor is 2 and this machine has 1 GPU that torch can use; set it to "
+        "'auto'"
+    )
+    node = Node("this machine", 0, GOOD, here=True, cores=2)
+    assert texts(asked, node) == [("problem", threads), ("problem", gpus)]
+    assert [finding.text for finding in find_no_room(asked, 2, 1)] == [threads, gpus]
+    assert find_no_room(asked, 3, 2) == []
 
 
 def test_a_torch_for_cpus_beside_a_gpu_is_a_warning(config):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from safetensors.numpy import load_file
 
-from cluster.preflight.memory import PROCESS, worker_memory
+from cluster.preflight.memory import PROCESS, least_memory, worker_memory
 from cluster.preflight.weights import Weights, find_weights
 from pipelines.fineface.weights import MINI_FOLDER
 from synthgen.config import FineFaceConfig, FineFaceWeights
@@ -49,8 +49,12 @@ def test_half_precision_halves_the_models(mini):
 def test_memory_grows_with_the_batch(mini):
     weights = Weights(bytes=1000, decoder_channels=32, sample_size=16)
     crop = 3 * 64 * 112 * 112 * 4
-    each = 128 * 128 * 4 * 32 * 4 * 1.25 + crop
-    assert worker_memory(mini, weights) == 1000 + PROCESS + 16 * each
+    painted = 128 * 128 * 4 * 32 * 4
+    picture = 2 * 3 * 128 * 128
+    assert least_memory(mini, weights) == 1000 + 16 * (painted + picture + crop)
+    assert least_memory(mini, weights, on_gpu=True) == 1000 + 16 * (painted + crop)
+    needed = 1000 + PROCESS + 16 * (painted * 1.25 + picture + crop)
+    assert worker_memory(mini, weights) == needed
     assert worker_memory(mini, replace(weights, unfetched=("x",))) is None
 
 
