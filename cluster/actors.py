@@ -15,6 +15,7 @@ from ray.exceptions import RayError, RayTaskError
 from cluster.batch_size import frozen
 from cluster.connection import connect
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
+from cluster.fuse import FuseError
 from cluster.loading import WorkerLoader, load_worker
 from cluster.members import Member, Tally
 from cluster.pool import Pool, cause
@@ -203,6 +204,9 @@ class RayExecutor:
                 on_commit(marker)
 
     def _raised(self, member: Member, task: Task, error: Exception, schedule: Schedule) -> None:
+        if isinstance(error, FuseError):
+            schedule.blew(task, error)
+            return
         if isinstance(error, SynthgenError) and schedule.needs(task):
             raise error
         if isinstance(error, StageTimeout):

@@ -9,6 +9,7 @@ from typing import Literal
 from cluster.anchoring import anchored
 from cluster.batch_size import frozen, settled
 from cluster.executors import Executor, InlineExecutor
+from cluster.fuse import RunFuse
 from cluster.loading import WorkerLoader, load_worker
 from cluster.output import output_storage
 from cluster.preflight import check_before_run, check_room
@@ -30,7 +31,9 @@ from synthgen.dataset import (
     write_card,
 )
 from synthgen.dataset.damage import DamagedShardError
+from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.dataset.shortfall import total_short
 from synthgen.errors import DatasetError, OutputError, RunError
 
 ExecutorName = Literal["ray", "inline"]
@@ -43,11 +46,12 @@ class Summary:
     Attributes:
         rows: samples in the dataset.
         accepted: those of them whose image keeps the policy.
-        missing: samples that were dropped.
-        errors: samples whose image could not be made; more than 0 means exit code 3.
+        missing: samples that have no row; more than 0 means exit code 3.
+        errors: those of them whose image could not be made.
         attempts: images made for them, over all runs.
         rejected: reason → rejected images.
         pace: how fast they were made; None if no marker tells.
+        short: name of a stratum → what it lacks, for each that lacks accepted samples.
     """
 
     rows: int
@@ -57,6 +61,12 @@ class Summary:
     attempts: int
     rejected: Mapping[str, int]
     pace: Pace | None = field(default=None, compare=False)
+    short: Mapping[str, ShortStratum] = field(default_factory=dict)
+
+    @property
+    def lacking(self) -> int:
+        """Samples without an accepted image, whether they have a row or not."""
+        return self.rows - self.accepted + self.missing
 
 
 def generate(
@@ -124,7 +134,7 @@ def _generate(
                 verify=verify,
             )
             held.enter_context(_continuable(markers, len(shards)))
-            _work(config, running, shards, markers, lease, MarkerIndex(storage))
+            _work(config, plan, running, shards, markers, lease, MarkerIndex(storage))
         lease.confirm()
         remove_leftovers(storage)
         write_card(storage)
@@ -145,6 +155,7 @@ def summarise(markers: Iterable[ShardMarker]) -> Summary:
         attempts=sum(marker.attempts for marker in markers),
         rejected=dict(rejected),
         pace=measure_pace(markers),
+        short=total_short(markers),
     )
 
 
@@ -158,6 +169,7 @@ def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLo
 
 def _work(
     config: RunConfig,
+    plan: Plan,
     executor: Executor,
     shards: Sequence[Shard],
     markers: dict[ShardKey, ShardMarker],
@@ -166,6 +178,9 @@ def _work(
 ) -> None:
     """Work the shards that have no marker, and add their markers."""
     todo = [shard for shard in shards if (shard.split, shard.number) not in markers]
+    fuse = RunFuse(config.verify.fuse, plan, shards)
+    if todo:
+        fuse.committed(markers.values())
     kept = sum(marker.rows for marker in markers.values())
     with Progress(config.samples, len(shards), config.cluster.log_format) as progress:
         progress.start(kept, len(markers))
@@ -174,12 +189,16 @@ def _work(
             markers[marker.key] = marker
             progress.committed(marker)
             index.keep(markers)
+            fuse.committed([marker])
 
         def tick(counts: dict[str, int]) -> None:
             lease.check()
             progress.tick(counts)
 
-        executor.run(Schedule(todo, config.cluster.max_failures), committed, tick)
+        schedule = Schedule(todo, config.cluster.max_failures)
+        executor.run(schedule, committed, tick)
+        if schedule.blown is not None:
+            raise schedule.blown
     index.keep(markers, last=True)
 
 

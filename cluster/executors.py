@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, Self
 
+from cluster.fuse import FuseError
 from cluster.loading import WorkerLoader, load_worker
 from cluster.schedule import Schedule, Task
 from cluster.worker import StageTimeout
@@ -42,7 +43,7 @@ class Executor(Protocol):
         ...
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
-        """Work every shard.
+        """Work every shard, or those before the one that blows the fuse; see `Schedule.blew`.
 
         Raises:
             SynthgenError: if the run cannot go on; committed shards stay.
@@ -75,7 +76,7 @@ class InlineExecutor:
 
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
         """Work every shard; see `Executor.run`."""
-        while self._hand_out(schedule):
+        while not schedule.done and self._hand_out(schedule):
             done, _ = wait(self._running, timeout=1.0, return_when=FIRST_COMPLETED)
             for future in done:
                 self._settle(future, schedule, on_commit)
@@ -93,6 +94,8 @@ class InlineExecutor:
         if error is None:
             schedule.finished(task)
             on_commit(future.result())
+        elif isinstance(error, FuseError):
+            schedule.blew(task, error)
         elif isinstance(error, StageTimeout):
             raise RunError(
                 f"{error}; a process cannot replace itself: run again to continue, or use the "

@@ -3,16 +3,23 @@
 Pure bookkeeping: nothing here depends on time or on where the work is done.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
+from cluster.fuse import ShardFuse
 from samplers.plan import Plan
 from samplers.spec import Attempt, SampleSpec, Shard
 from synthgen.config import VerifyConfig
+from synthgen.dataset.markers import ShortStratum
+from synthgen.dataset.shortfall import describe_rejected
 from synthgen.errors import RunError
 from synthgen.schema import Reject, Row
+
+NOISES = 16
+"""Images of one AU vector after which a replacement that would repeat it is not made: it differs in
+noise alone, and what passes one time in ten has passed with four chances in five by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,24 @@ class _Open:
         return (attempt.spec.replacement, attempt.number) == (self.spec.replacement, self.number)
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What became of a stratum so far."""
+
+    asked: int = 0
+    accepted: int = 0
+    images: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def lack(self) -> ShortStratum:
+        return ShortStratum(
+            asked=self.asked,
+            accepted=self.accepted,
+            images=self.images,
+            rejected=dict(sorted(self.rejected.items())),
+        )
+
+
 class ShardRounds:
     """The samples of one shard on their way, round by round.
 
@@ -62,6 +87,10 @@ class ShardRounds:
         self._verify = verify
         specs = plan.specs(shard.split, shard.start, shard.stop)
         self._open = {spec.position: _Open(spec) for spec in specs}
+        self._strata: dict[str, _Tally] = {}
+        for spec in specs:
+            self._strata.setdefault(spec.stratum, _Tally()).asked += 1
+        self._fuse = ShardFuse(verify.fuse, f"shard {shard.split}-{shard.number:05d}")
         self._rows: dict[int, Row] = {}
         self.rejects: list[Reject] = []
         self.missing: list[str] = []
@@ -72,6 +101,14 @@ class ShardRounds:
     def rows(self) -> list[Row]:
         """The rows so far, in the split's order."""
         return [self._rows[position] for position in sorted(self._rows)]
+
+    def short(self) -> dict[str, ShortStratum]:
+        """Return the strata that lack accepted samples so far."""
+        return {
+            name: tally.lack()
+            for name, tally in sorted(self._strata.items())
+            if tally.accepted < tally.asked
+        }
 
     def attempts(self, batch: int) -> list[Attempt]:
         """Return this round's attempts: one for each open sample, in the split's order.
@@ -94,6 +131,7 @@ class ShardRounds:
 
         Raises:
             RunError: if a sample is exhausted under `on_exhausted: fail`.
+            FuseError: if a stratum has had so many images without one accepted that none will be.
         """
         return [outcome for outcome in outcomes if self._recorded(outcome)]
 
@@ -103,9 +141,10 @@ class ShardRounds:
         while True:
             for number in range(first, self._verify.max_attempts):
                 yield self._plan.attempt(spec, number)
-            if not self._replaceable(spec):
+            replacement = self._replacement(spec)
+            if replacement is None:
                 return
-            spec, first = self._replacement(spec), 0
+            spec, first = replacement, 0
 
     def _recorded(self, outcome: Outcome) -> bool:
         """Take in an outcome if its attempt is its sample's next."""
@@ -113,15 +152,22 @@ class ShardRounds:
         sample = self._open.get(attempt.spec.position)
         if sample is None or not sample.awaits(attempt):
             return False
+        stratum = attempt.spec.stratum
+        tally = self._strata[stratum]
         self.attempted += 1
+        tally.images += 1
         if outcome.reject is None:
+            tally.accepted += 1
+            self._fuse.accepted(stratum)
             self._close(sample, outcome.row)
-        elif outcome.reject.reason == "error":
-            self.rejects.append(outcome.reject)
+            return True
+        self.rejects.append(outcome.reject)
+        tally.rejected[outcome.reject.reason] += 1
+        if outcome.reject.reason == "error":
             self._close(sample, None)
         else:
-            self.rejects.append(outcome.reject)
             self._try_again(sample, outcome)
+            self._fuse.rejected(stratum, outcome.reject.reason)
         return True
 
     def _try_again(self, sample: _Open, outcome: Outcome) -> None:
@@ -134,22 +180,35 @@ class ShardRounds:
     def _exhausted(self, sample: _Open) -> None:
         action = self._verify.on_exhausted
         if action == "fail":
+            rejected = Counter(
+                reject.reason
+                for reject in self.rejects
+                if reject.sample_id == sample.spec.sample_id
+            )
             raise RunError(
                 f"{sample.spec.sample_id} ({sample.spec.stratum}) has no accepted image after "
-                f"{self._verify.max_attempts} attempts, and verify.on_exhausted is 'fail'"
+                f"{self._verify.max_attempts} attempts ({describe_rejected(rejected)}), "
+                "and verify.on_exhausted is 'fail'"
             )
-        if self._replaceable(sample.spec):
-            self._open[sample.spec.position] = _Open(self._replacement(sample.spec))
+        if replacement := self._replacement(sample.spec):
+            self._open[sample.spec.position] = _Open(replacement)
         else:
             keep = action == "keep_best" and sample.best is not None
             self._close(sample, sample.best.row if keep and sample.best else None)
 
-    def _replaceable(self, spec: SampleSpec) -> bool:
-        allowed = self._verify.max_replacements if self._verify.on_exhausted == "replace" else 0
-        return spec.replacement < allowed
+    def _replacement(self, spec: SampleSpec) -> SampleSpec | None:
+        """Return the next spec of a sample's stratum; None where there is none to try.
 
-    def _replacement(self, spec: SampleSpec) -> SampleSpec:
-        return self._plan.spec(spec.split, spec.position, spec.replacement + 1)
+        A stratum may have but one AU vector: then a replacement differs in noise alone, and after
+        `NOISES` images of it only another vector is worth trying.
+        """
+        allowed = self._verify.max_replacements if self._verify.on_exhausted == "replace" else 0
+        images = (spec.replacement + 1) * self._verify.max_attempts
+        for number in range(spec.replacement + 1, allowed + 1):
+            found = self._plan.spec(spec.split, spec.position, number)
+            if found.aus != spec.aus or images < NOISES:
+                return found
+        return None
 
     def _close(self, sample: _Open, row: Row | None) -> None:
         del self._open[sample.spec.position]

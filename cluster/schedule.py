@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from cluster.fuse import FuseError
 from samplers.spec import Shard
 from synthgen.errors import RunError
 
@@ -75,8 +76,14 @@ class Schedule:
             shards: the shards to work, in the order in which they are handed out.
             max_failures: failures of a shard before it is worked sample by sample.
             clock: the time [s].
+
+        Attributes:
+            blown: why the run ends before all shards are finished; None where it does not.
         """
         self._fresh = deque(shards)
+        self._places = {shard: place for place, shard in enumerate(self._fresh)}
+        self.blown: FuseError | None = None
+        self._end = len(self._places)
         self._open = len(self._fresh)
         self._again: deque[Task] = deque()
         self._in_work: dict[Shard, _InWork] = {}
@@ -93,8 +100,12 @@ class Schedule:
 
     @property
     def done(self) -> bool:
-        """Whether every shard is finished."""
-        return self._open == 0
+        """Whether every shard is finished, or every one before that which blew the fuse."""
+        return self._open == 0 or (
+            self.blown is not None
+            and not self.waiting
+            and not any(self._wanted(shard) for shard in self._in_work)
+        )
 
     def next(self, alone: bool = True) -> Task | None:
         """Return the next task, or None where there is none at present.
@@ -124,7 +135,8 @@ class Schedule:
         """
         if self.waiting or most < 1:
             return []
-        slow = [work for work in self._in_work.values() if self._straggles(work)]
+        wanted = [work for shard, work in self._in_work.items() if self._wanted(shard)]
+        slow = [work for work in wanted if self._straggles(work)]
         slow.sort(key=lambda work: (work.since, work.task.shard))
         for work in slow[:most]:
             work.copies = 2
@@ -142,6 +154,18 @@ class Schedule:
     def needs(self, task: Task) -> bool:
         """Return whether a task's shard is unfinished."""
         return task.shard in self._in_work
+
+    def blew(self, task: Task, error: FuseError) -> None:
+        """Take in that a shard blew the fuse: the run ends when all before it are finished.
+
+        Those after it are no longer worked. So it is always the first of its kind that ends the
+        run, whoever works how fast.
+        """
+        if self._in_work.pop(task.shard, None) is None or not self._wanted(task.shard):
+            return
+        self.blown, self._end = error, self._places[task.shard]
+        self._fresh = deque(shard for shard in self._fresh if self._wanted(shard))
+        self._again = deque(task for task in self._again if self._wanted(task.shard))
 
     def failed(self, task: Task, error: BaseException) -> None:
         """Take in that a task raised or killed its actor, and put its shard back.
@@ -180,6 +204,10 @@ class Schedule:
             elif self._last_copy(task):
                 self._put_back(task, alone=True)
 
+    def _wanted(self, shard: Shard) -> bool:
+        """Tell whether a shard comes before the one that blew the fuse, if any did."""
+        return self._places[shard] < self._end
+
     def _straggles(self, work: _InWork) -> bool:
         if work.copies > 1 or work.task.isolate or work.task.alone:
             return False
@@ -217,6 +245,8 @@ class Schedule:
         )
 
     def _put_back(self, task: Task, alone: bool) -> None:
+        if not self._wanted(task.shard):
+            return
         isolate = self._failures[task.shard] >= self._max_failures
         self._again.append(Task(task.shard, isolate, alone))
 

@@ -206,6 +206,7 @@ class Worker:
             started=started,
             worker=f"{socket.gethostname()}:{os.getpid()}",
             hardware=self._hardware,
+            short=rounds.short(),
         )
         marker = commit_shard(self._storage, self._schema, result)
         self._metrics.stage("write", marker.seconds["write"])

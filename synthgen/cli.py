@@ -90,7 +90,7 @@ def generate(
     except KeyboardInterrupt:
         _fail("stopped; whole shards stay, the same command continues", 130)
     typer.echo(describe_run(loaded, summary))
-    if summary.errors:
+    if summary.missing:
         raise typer.Exit(3)
 
 
@@ -175,6 +175,8 @@ def inspect(dataset: Dataset) -> None:
     typer.echo(describe_inspection(found))
     if found.problems:
         raise typer.Exit(2)
+    if found.statistics.missing:
+        raise typer.Exit(3)
 
 
 @app.command()

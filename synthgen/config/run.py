@@ -54,10 +54,11 @@ class RunConfig(Section):
     def identity(self) -> dict[str, object]:
         """Return the part of the configuration that the data is a function of.
 
-        That is every key but `output.path`, `cluster` and `samples` (a run can be extended).
+        That is every key but `output.path`, `cluster`, `samples` (a run can be extended) and
+        `verify.fuse` (it ends a run and changes no image).
         """
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
-        del keys["output"]["path"]
+        del keys["output"]["path"], keys["verify"]["fuse"]
         return keys
 
     def run_id(self) -> str:

@@ -122,6 +122,11 @@ class VerifyConfig(Section):
         le=1000,
         description="Further specs of a stratum before a sample is dropped.",
     )
+    fuse: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        default=300,
+        description="Images of one stratum (or of all together) after which the run ends if none "
+        "was accepted, since none will be; null = never. The data does not depend on it.",
+    )
 
     @model_validator(mode="after")
     def _bounds_can_be_judged(self) -> Self:

@@ -11,6 +11,7 @@ from synthgen.dataset.card_faces import faces_section
 from synthgen.dataset.card_strata import strata_section
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.run_record import RunRecord
+from synthgen.dataset.shortfall import describe_short
 from synthgen.dataset.statistics import Statistics
 
 _MISSING_SHOWN = 20
@@ -121,6 +122,8 @@ def _verification(statistics: Statistics) -> str:
         lines += ["", f"{kept} of the samples {misses} kept with `accepted` = false."]
     if statistics.missing:
         lines += ["", _missing(statistics.missing)]
+    if short := describe_short(statistics.short, statistics.lacking):
+        lines += ["", "Strata that fell short:", "", *(f"- {line}" for line in short)]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import math
 
 from synthgen.dataset.card_faces import faces_line
 from synthgen.dataset.inspection import Inspection
+from synthgen.dataset.shortfall import describe_short
 from synthgen.dataset.statistics import Statistics
 
 
@@ -18,14 +19,28 @@ def describe_inspection(inspection: Inspection) -> str:
     ]
     if statistics.rejected or statistics.errors:
         lines.append(f"rejected attempts: {_reasons(statistics)}")
-    if statistics.missing:
-        lines.append(f"missing samples: {len(statistics.missing)}")
+    lines += _lacking(statistics)
     if statistics.categories:
         lines.append(f"emotions: {_categories(statistics)}")
     lines += faces_line(statistics.faces)
     if not inspection.problems:
-        return "\n".join([*lines, "no problems: all checksums agree"])
+        return "\n".join([*lines, _verdict(statistics)])
     return "\n".join([*lines, "problems:", *(f"  {problem}" for problem in inspection.problems)])
+
+
+def _verdict(statistics: Statistics) -> str:
+    if statistics.missing:
+        return "less than asked, but what is there is whole: all checksums agree"
+    return "no problems: all checksums agree"
+
+
+def _lacking(statistics: Statistics) -> list[str]:
+    lines = []
+    if statistics.missing:
+        lines.append(f"missing samples: {len(statistics.missing)}")
+    if kept := statistics.total - statistics.accepted:
+        lines.append(f"unaccepted samples (accepted=false): {kept}")
+    return lines + [f"  {line}" for line in describe_short(statistics.short, statistics.lacking)]
 
 
 def _splits(statistics: Statistics) -> list[str]:

@@ -1,7 +1,7 @@
 """The marker of a shard: written last, so that a shard without it is not finished."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,28 @@ class FileStamp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShortStratum:
+    """A stratum of which there are fewer accepted samples than were asked for.
+
+    Attributes:
+        asked: samples of it that were asked for.
+        accepted: those whose image keeps the policy.
+        images: images made for it.
+        rejected: reason → images of it that were not accepted, errors included.
+    """
+
+    asked: int
+    accepted: int
+    images: int
+    rejected: Mapping[str, int]
+
+    @property
+    def short(self) -> int:
+        """Samples that lack an accepted image."""
+        return self.asked - self.accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardMarker:
     """What a finished shard holds and how it came about.
 
@@ -41,11 +63,12 @@ class ShardMarker:
         seconds: stage → wall time [s].
         files: name → stamp of the data file and of the rejects file.
         started: when the shard's work began, UTC, ISO 8601 with microseconds; empty in markers
-            that were written before it was kept, as the next four are (the last one 0).
+            that were written before it was kept, as the next five are (`painted` 0).
         finished: when the marker was made, the same way.
         worker: host and process that made the shard, `host:pid`.
         hardware: kind of accelerator that made it, such as `CPU`.
         painted: images of all batches: attempts, and what only filled a batch up.
+        short: name of a stratum → what it lacks, for each that lacks accepted samples.
     """
 
     split: str
@@ -65,6 +88,7 @@ class ShardMarker:
     worker: str = ""
     hardware: str = ""
     painted: int = 0
+    short: Mapping[str, ShortStratum] = field(default_factory=dict)
 
     @property
     def key(self) -> ShardKey:
@@ -138,6 +162,7 @@ def marker_from(name: str, data: Mapping[str, Any]) -> ShardMarker:
         worker=str(data.get("worker", "")),
         hardware=str(data.get("hardware", "")),
         painted=_count({"painted": 0, **data}, "painted"),
+        short={str(name): _short(lack) for name, lack in data.get("short", {}).items()},
     )
     _check(name, marker)
     return marker
@@ -153,6 +178,15 @@ def _count(data: Mapping[str, Any], key: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{key} is {value!r}; it must be a whole number from 0")
     return value
+
+
+def _short(data: Mapping[str, Any]) -> ShortStratum:
+    return ShortStratum(
+        asked=_count(data, "asked"),
+        accepted=_count(data, "accepted"),
+        images=_count(data, "images"),
+        rejected={reason: _count(data["rejected"], reason) for reason in data["rejected"]},
+    )
 
 
 def _time(data: Mapping[str, Any], key: str) -> str:

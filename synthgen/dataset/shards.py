@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
-from synthgen.dataset.markers import FileStamp, ShardMarker, now, parse_marker
+from synthgen.dataset.markers import FileStamp, ShardMarker, ShortStratum, now, parse_marker
 from synthgen.dataset.parquet import encode_rejects, encode_rows
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -39,6 +39,7 @@ class ShardResult:
         started: when the work began, as `markers.now` says it.
         worker: host and process that did it, `host:pid`.
         hardware: kind of accelerator that did it.
+        short: name of a stratum → what it lacks, for each that lacks accepted samples.
     """
 
     split: str
@@ -54,6 +55,7 @@ class ShardResult:
     started: str = ""
     worker: str = ""
     hardware: str = ""
+    short: Mapping[str, ShortStratum] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ids = {row.sample_id for row in self.rows} | set(self.missing)
@@ -154,4 +156,5 @@ def _marker(result: ShardResult, files: Mapping[str, FileStamp], writing: float)
         worker=result.worker,
         hardware=result.hardware,
         painted=result.painted,
+        short=result.short,
     )

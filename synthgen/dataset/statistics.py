@@ -12,9 +12,10 @@ from synthgen.dataset import layout
 from synthgen.dataset.damage import telling_damage
 from synthgen.dataset.faces import FaceStatistics, FaceSums
 from synthgen.dataset.marker_reader import read_markers
-from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.markers import ShardMarker, ShortStratum
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.shortfall import total_short
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import StrataSums, Stratum
 
@@ -58,6 +59,7 @@ class Statistics:
         faces: how images show the people asked for; None where no faces were embedded.
         hardware: kinds of accelerator that made the shards, in order of their names.
         last_shards: split → number of its last shard.
+        short: name of a stratum → what it lacks, for each that lacks accepted samples.
     """
 
     rows: Mapping[str, int]
@@ -75,11 +77,17 @@ class Statistics:
     faces: FaceStatistics | None = None
     hardware: tuple[str, ...] = ()
     last_shards: Mapping[str, int] = field(default_factory=dict)
+    short: Mapping[str, ShortStratum] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """Rows of all splits."""
         return sum(self.rows.values())
+
+    @property
+    def lacking(self) -> int:
+        """Samples without an accepted image, whether they have a row or not."""
+        return self.total - self.accepted + len(self.missing)
 
     @property
     def acceptance(self) -> float:
@@ -144,6 +152,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         faces=faces.statistics(),
         hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
         last_shards={marker.split: marker.number for marker in markers},
+        short=total_short(markers),
     )
 
 

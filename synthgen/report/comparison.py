@@ -8,6 +8,7 @@ from synthgen.action_units import AU_NAMES, AUS
 from synthgen.dataset import Storage, read_markers, read_record
 from synthgen.dataset.card_faces import faces_line
 from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.dataset.shortfall import describe_short
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.strata import DRIFT, Drift, drifts
 from synthgen.report.run_summary import describe_pace, describe_reasons
@@ -79,6 +80,8 @@ def _head(found: Comparison) -> list[str]:
     ]
     if statistics.rejected:
         lines.append(describe_reasons(statistics.rejected))
+    if short := describe_short(statistics.short, statistics.lacking):
+        lines += ["fell short:", *(f"  {line}" for line in short)]
     pace = [] if found.pace is None else describe_pace(found.pace)
     return [*lines, *faces_line(statistics.faces), *pace]
 

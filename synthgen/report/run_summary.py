@@ -7,26 +7,32 @@ from synthgen.config import RunConfig
 from synthgen.dataset import Storage
 from synthgen.dataset.loading import load_call
 from synthgen.dataset.pace import Pace, describe_stages
+from synthgen.dataset.shortfall import describe_rejected, describe_short
 
 
 def describe_run(config: RunConfig, summary: Summary) -> str:
-    """Say where the dataset is, what it holds, and how to load it."""
+    """Say what is missing first, then where the dataset is, what it holds, and how to load it."""
     path = config.output.path
     lines = [
+        *_shortfall(summary),
         f"{path}: {summary.rows} samples from {summary.attempts} images "
-        f"({summary.rows / max(summary.attempts, 1):.0%} kept)"
+        f"({summary.rows / max(summary.attempts, 1):.0%} kept)",
     ]
     if summary.rejected:
         lines.append(describe_reasons(summary.rejected))
     if unaccepted := summary.rows - summary.accepted:
-        lines.append(f"unaccepted: {unaccepted} samples hold the best of their attempts")
+        best = "samples hold the best of their attempts (accepted=false)"
+        lines.append(f"unaccepted: {unaccepted} {best}")
     if summary.missing:
         lines.append(f"missing: {summary.missing} samples found no accepted image")
     if summary.errors:
         lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
     if summary.pace is not None:
         lines += describe_pace(summary.pace)
-    lines.append(f"load it: {load_call(Storage(path))}")
+    if summary.rows:
+        lines.append(f"load it: {load_call(Storage(path))}")
+    else:
+        lines.append("nothing to load: no sample has an image that was kept")
     return "\n".join(lines)
 
 
@@ -38,5 +44,20 @@ def describe_pace(pace: Pace) -> list[str]:
 
 def describe_reasons(rejected: Mapping[str, int]) -> str:
     """Say why images were rejected, the most frequent reason first."""
-    reasons = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))
-    return "rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons)
+    return f"rejected: {describe_rejected(rejected)}"
+
+
+def _shortfall(summary: Summary) -> list[str]:
+    """Say which strata fell short, where any did."""
+    if not summary.lacking:
+        return []
+    asked = summary.rows + summary.missing
+    head = f"not all accepted: {summary.accepted} of {asked} samples keep the policy; fell short:"
+    if summary.missing:
+        head = f"less than asked: {summary.rows} of {asked} samples; these strata fell short:"
+    strata = [f"  {line}" for line in describe_short(summary.short, summary.lacking)]
+    helps = (
+        "what helps: a looser verify.policy or more verify.max_attempts, and to begin anew "
+        "(--overwrite, or another output.path); the same configuration gives the same again"
+    )
+    return [head, *strata, *([helps] if summary.missing > summary.errors else [])]

@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from samplers.partition import Partition
@@ -14,7 +14,9 @@ from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, Storage, read_record
 from synthgen.dataset.lease import BEAT
 from synthgen.dataset.marker_reader import MarkerReader
+from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import Pace, measure_pace
+from synthgen.dataset.shortfall import total_short
 from synthgen.report.heart import Heart, HeartReader
 from synthgen.report.stored import stored_config
 
@@ -43,6 +45,7 @@ class Status:
         since_last: time since the last shard, by this machine's clock; None as `pace` [s].
         heart: what is heard of the run's driver; None if nobody holds the run.
         cost_per_hour: cost of an hour of one worker; None if it is not known.
+        short: name of a stratum → what it lacks, for each that lacks accepted samples.
     """
 
     url: str
@@ -61,16 +64,27 @@ class Status:
     since_last: float | None
     heart: Heart | None
     cost_per_hour: float | None
+    short: Mapping[str, ShortStratum] = field(default_factory=dict)
 
     @property
-    def whole(self) -> bool:
+    def finished(self) -> bool:
         """Whether nothing is left to do."""
         return self.whole_shards == self.shards
 
     @property
+    def whole(self) -> bool:
+        """Whether the run is finished and each sample that was asked for is there."""
+        return self.finished and not self.missing
+
+    @property
+    def lacking(self) -> int:
+        """Samples of whole shards without an accepted image, whether they have a row or not."""
+        return self.rows - self.accepted + self.missing
+
+    @property
     def running(self) -> bool:
         """Whether the run is known to go on."""
-        return not self.whole and self.heart is not None and self.heart.beats is True
+        return not self.finished and self.heart is not None and self.heart.beats is True
 
     @property
     def acceptance(self) -> float | None:
@@ -79,7 +93,7 @@ class Status:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the run is whole at the speed of the last shards; None if it stands [s]."""
+        """Time until the run is finished at the speed of the last shards; None if it stands [s]."""
         if not self.running or self.pace is None:
             return None
         return (self.samples - self.rows - self.missing) / self.pace.recent.samples
@@ -121,7 +135,7 @@ def watch_status(
     show: Callable[[Status], None],
     every: float = 5.0,
 ) -> None:
-    """Show how far a run is, again and again, until it is whole.
+    """Show how far a run is, again and again, until it is finished.
 
     Args:
         url: folder or URL of its dataset.
@@ -134,7 +148,7 @@ def watch_status(
         ConfigError: as `read_status`.
     """
     reader = StatusReader(url, cost_per_hour)
-    while not _shown(reader.read(), show).whole:
+    while not _shown(reader.read(), show).finished:
         time.sleep(every)
 
 
@@ -188,6 +202,7 @@ class StatusReader:
             since_last=None if pace is None else (datetime.now(UTC) - pace.last).total_seconds(),
             heart=self._heart.read(),
             cost_per_hour=self._cost,
+            short=total_short(markers),
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from synthgen.dataset.pace import describe_stages
+from synthgen.dataset.shortfall import describe_short
 from synthgen.report.run_summary import describe_reasons
 from synthgen.report.status import Status
 
@@ -19,6 +20,7 @@ def status_json(status: Status) -> str:
     pace = status.pace
     found = {
         **{key: value for key, value in asdict(status).items() if key not in ("pace", "heart")},
+        "finished": status.finished,
         "whole": status.whole,
         "running": status.running,
         "acceptance": status.acceptance,
@@ -38,8 +40,8 @@ def status_json(status: Status) -> str:
 
 def _state(status: Status) -> str:
     heart = status.heart
-    if status.whole:
-        return "finished"
+    if status.finished:
+        return "finished" if status.whole else "finished with less than was asked"
     if heart is None:
         return "not running; synthgen generate continues it"
     if heart.beats is None:
@@ -51,9 +53,8 @@ def _state(status: Status) -> str:
 
 
 def _counts(status: Status) -> Iterator[str]:
-    share = (status.rows + status.missing) / status.samples
-    settled = f"{status.rows} of {status.samples} samples ({share:.1%})"
-    yield f"{settled}, {status.whole_shards} of {status.shards} shards"
+    there = f"{status.rows} of {status.samples} samples ({status.rows / status.samples:.1%})"
+    yield f"{there}, {status.whole_shards} of {status.shards} shards"
     if status.acceptance is not None:
         yield f"{status.attempts} images made, {status.acceptance:.1%} accepted"
     if status.rejected:
@@ -62,6 +63,8 @@ def _counts(status: Status) -> Iterator[str]:
         yield f"unaccepted: {unaccepted} samples hold the best of their attempts"
     if status.missing:
         yield f"missing: {status.missing} samples found no accepted image"
+    for line in describe_short(status.short, status.lacking):
+        yield f"  {line}"
     if status.errors:
         yield f"failed: {status.errors} samples raised; see reason 'error' in rejects"
     if len(status.hardware) > 1:
@@ -84,7 +87,7 @@ def _pace(status: Status) -> Iterator[str]:
             f"cost: {cost:.4g} per thousand accepted images ({status.cost_per_hour:g} an hour, "
             f"{pace.worker_seconds / 3600:.3g} worker hours in whole shards)"
         )
-    if not status.whole:
+    if not status.finished:
         yield f"last shard: {_duration(status.since_last)} ago"
     if (left := status.seconds_left) is not None:
         yield f"time left: {_duration(left)}"

@@ -9,6 +9,7 @@ from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import OutputConfig
 from synthgen.dataset import Storage, inspect_dataset, layout, marker_index, read_markers
+from synthgen.dataset.markers import ShortStratum
 from synthgen.errors import OutputError
 from synthgen.report.reproduction import reproduce
 from synthgen.report.run_summary import describe_run
@@ -29,10 +30,20 @@ def test_a_run_gives_what_was_asked_for(make_config, tmp_path):
 
 
 def test_the_summary_tells_what_is_unaccepted_missing_and_failed(make_config):
-    summary = Summary(8, 5, 2, 1, 20, {"inactive": 4, "active_error": 10})
-    assert describe_run(make_config(), summary).splitlines()[1:-1] == [
+    sad = ShortStratum(
+        asked=5, accepted=1, images=14, rejected={"error": 1, "inactive": 4, "active_error": 8}
+    )
+    summary = Summary(8, 5, 2, 1, 20, {"inactive": 4, "active_error": 10}, short={"sad": sad})
+    config = make_config()
+    assert describe_run(config, summary).splitlines()[:-1] == [
+        "less than asked: 8 of 10 samples; these strata fell short:",
+        "  sad: 4 short; 1 of 14 images accepted (8 active_error, 4 inactive, 1 error)",
+        "  strata not recorded: 1 short",
+        "what helps: a looser verify.policy or more verify.max_attempts, and to begin anew "
+        "(--overwrite, or another output.path); the same configuration gives the same again",
+        f"{config.output.path}: 8 samples from 20 images (40% kept)",
         "rejected: 10 active_error, 4 inactive",
-        "unaccepted: 3 samples hold the best of their attempts",
+        "unaccepted: 3 samples hold the best of their attempts (accepted=false)",
         "missing: 2 samples found no accepted image",
         "failed: 1 samples raised; see reason 'error' in rejects",
     ]

@@ -2,11 +2,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.rounds import Outcome, ShardRounds
+from cluster.rounds import NOISES, Outcome, ShardRounds
 from cluster.rows import make_reject, make_row
 from pipelines.policy import Verdict, judge
 from samplers.plan import build_plan
 from samplers.spec import Shard
+from synthgen.dataset.markers import ShortStratum
 from synthgen.errors import RunError
 
 NAMES = ("procedural", "libreface-mini")
@@ -35,6 +36,8 @@ def raised(attempt):
 def start(config, shard):
     return ShardRounds(build_plan(config), shard, config.verify)
 
+
+FIXED = {"prior": "combinations", "combinations": [{"aus": {"AU12": 5}}, {"aus": {"AU4": 5}}]}
 
 SHARD = Shard("train", 0, 0, 3)
 
@@ -109,9 +112,40 @@ def test_fail_ends_the_run_with_the_sample_named(make_config):
         exhaust(config, rounds)
     spec = build_plan(config).spec("train", 0)
     assert str(error.value) == (
-        f"{spec.sample_id} ({spec.stratum}) has no accepted image after 2 attempts, "
+        f"{spec.sample_id} ({spec.stratum}) has no accepted image after 2 attempts (2 inactive), "
         "and verify.on_exhausted is 'fail'"
     )
+
+
+def test_a_stratum_of_one_vector_is_not_redrawn_in_vain(make_config):
+    config = make_config(expressions=FIXED, verify={"max_attempts": 4})
+    rounds = start(config, SHARD)
+    exhaust(config, rounds)
+    assert {(r.replacement, r.attempt) for r in rounds.rejects} == {
+        (r, n) for r in range(4) for n in range(4)
+    }
+    assert rounds.attempted == 3 * NOISES
+
+
+def test_many_attempts_at_one_vector_are_made_but_not_repeated(make_config):
+    config = make_config(expressions=FIXED, verify={"max_attempts": NOISES + 1})
+    rounds = start(config, SHARD)
+    exhaust(config, rounds)
+    assert (rounds.attempted, {r.replacement for r in rounds.rejects}) == (3 * (NOISES + 1), {0})
+
+
+def test_a_shard_tells_what_each_stratum_lacks(make_config):
+    config = make_config(verify={"on_exhausted": "drop"})
+    rounds = start(config, SHARD)
+    first, second, third = rounds.attempts(1)
+    rounds.record([right(config, first), wrong(config, second), raised(third)])
+    exhaust(config, rounds)
+    assert rounds.short() == {
+        second.spec.stratum: ShortStratum(
+            asked=1, accepted=0, images=2, rejected={"missing_au": 2}
+        ),
+        third.spec.stratum: ShortStratum(asked=1, accepted=0, images=1, rejected={"error": 1}),
+    }
 
 
 def asked(attempts):

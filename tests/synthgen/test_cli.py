@@ -43,6 +43,26 @@ def dataset(tmp_path_factory):
     return out, output
 
 
+def test_less_than_was_asked_for_ends_with_exit_code_3_and_nothing_to_load(tmp_path):
+    strict = ["verify.policy={max_active_error: 0, max_inactive: 0}", "verify.on_exhausted=drop"]
+    more = ["samples=3", "verify.max_attempts=1", "pipeline.batch_size=3", *strict]
+    code, output, _ = run("generate", *small(tmp_path / "o", *more), "--executor", "inline")
+    lines = output.splitlines()
+    assert (code, lines[0]) == (3, "less than asked: 0 of 3 samples; these strata fell short:")
+    assert lines[-1] == "nothing to load: no sample has an image that was kept"
+    code, output, _ = run("status", tmp_path / "o")
+    assert (code, output.splitlines()[:2]) == (
+        0,
+        [
+            f"{tmp_path}/o: finished with less than was asked",
+            "0 of 3 samples (0.0%), 1 of 1 shards",
+        ],
+    )
+    code, output, _ = run("inspect", tmp_path / "o")
+    said = "less than asked, but what is there is whole: all checksums agree"
+    assert (code, output.splitlines()[-1]) == (3, said)
+
+
 def test_help_lists_every_command_and_loads_neither_torch_nor_ray():
     code, output, _ = run("--help")
     assert code == 0

@@ -28,6 +28,7 @@ from synthgen.dataset import (
     render_card,
     write_card,
 )
+from synthgen.dataset.markers import ShortStratum
 from synthgen.schema import DatasetSchema
 
 DIGITS = "[0-9]" * 5
@@ -194,7 +195,12 @@ def test_a_licence_is_named_only_when_there_is_one(tmp_path, licences, expected)
 def test_the_text_tells_what_was_made(tmp_path):
     rows = [make_row(index, accepted=index != 1) for index in range(4)]
     rejects = [make_reject(0), make_reject(0, reason="inactive"), make_reject(1, reason="error")]
-    results = [make_result(PLAN[0], rows=rows, rejects=rejects), make_result(PLAN[1], missing=1)]
+    lack = ShortStratum(asked=1, accepted=0, images=3, rejected={"no_face": 2, "error": 1})
+    short = {"happy": lack}
+    results = [
+        make_result(PLAN[0], rows=rows, rejects=rejects, short=short),
+        make_result(PLAN[1], missing=1),
+    ]
     card = _write(tmp_path / "out", results).read("README.md").decode()
     for line in (
         "# tiny",
@@ -209,6 +215,8 @@ def test_the_text_tells_what_was_made(tmp_path):
         "| error | 1 |",
         "1 of the samples misses the policy and was kept with `accepted` = false.",
         "1 of the samples is missing, since no attempt was kept: sample-00000005.",
+        "Strata that fell short:\n\n- happy: 1 short; 0 of 3 images accepted (2 no_face, 1 error)"
+        "\n- strata not recorded: 1 short",
         "Made with synthgen 0.1.0 (revision 0123abc).",
         f"| au_net.safetensors | {'a' * 64} |",
         "| numpy | 1.26.4 |",

@@ -21,6 +21,7 @@ from synthgen.dataset import (
     open_run,
     read_markers,
 )
+from synthgen.dataset.markers import ShortStratum
 from synthgen.errors import DatasetError
 
 
@@ -75,11 +76,27 @@ def test_problems_missing_samples_and_errors_in_words(storage):
         "acceptance: 71.4 % (5 accepted of 7 attempts)",
         "rejected attempts: no_face 1, error 1",
         "missing samples: 1",
+        "  strata not recorded: 1 short",
         "emotions: neutral 0, happy 5, sad 0",
         "problems:",
         "  data/test-00000.parquet belongs to a shard that is not finished: no marker",
         "  rejects/test-00000.parquet belongs to a shard that is not finished: no marker",
         "  the run asks for 8 samples; finished shards cover 6",
+    ]
+
+
+def test_a_dataset_with_less_than_was_asked_is_not_called_whole(storage):
+    lack = ShortStratum(asked=2, accepted=0, images=3, rejected={"no_face": 3})
+    row = make_row(4, accepted=False)
+    result = make_result(PLAN[1], rows=[row], missing=1, short={"happy": lack})
+    commit_shard(storage, SCHEMA, result)
+    lines = describe_inspection(inspect_dataset(storage.url)).splitlines()
+    assert lines[6:] == [
+        "missing samples: 1",
+        "unaccepted samples (accepted=false): 1",
+        "  happy: 2 short; 0 of 3 images accepted (3 no_face)",
+        "emotions: neutral 0, happy 7, sad 0",
+        "less than asked, but what is there is whole: all checksums agree",
     ]
 
 

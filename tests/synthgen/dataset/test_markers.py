@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tiny_dataset import PLAN, SCHEMA, make_result
 
 from synthgen.dataset import FileStamp, ShardMarker, Storage, commit_shard, read_markers
-from synthgen.dataset.markers import parse_marker
+from synthgen.dataset.markers import ShortStratum, parse_marker
 from synthgen.errors import DatasetError
 
 NAME = ".synthgen/shards/train-00003.json"
@@ -35,6 +35,7 @@ def _marker(**changes):
         "worker": "node-1:42",
         "hardware": "NVIDIA H200",
         "painted": 16,
+        "short": {"sad": ShortStratum(asked=2, accepted=1, images=5, rejected={"inactive": 4})},
     }
     return ShardMarker(**{**values, **changes})
 
@@ -53,10 +54,11 @@ def test_a_marker_counts_the_rows_of_its_rejects_file():
 
 def test_a_marker_from_before_times_were_kept_is_read():
     old = json.loads(_marker().to_json())
-    for key in ("started", "finished", "worker", "hardware", "painted"):
+    for key in ("started", "finished", "worker", "hardware", "painted", "short"):
         del old[key]
     found = parse_marker(NAME, json.dumps(old).encode())
-    assert found == _marker(started="", finished="", worker="", hardware="", painted=0)
+    later = {"started": "", "finished": "", "worker": "", "hardware": "", "painted": 0, "short": {}}
+    assert found == _marker(**later)
 
 
 def _change(**changes):

@@ -7,11 +7,14 @@ from tiny_markers import marker_of, write_marker, write_run
 
 from synthgen.dataset import Storage, layout
 from synthgen.dataset.holder import Holder
+from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import measure_pace
 from synthgen.errors import DatasetError
 from synthgen.report.heart import Heart
 from synthgen.report.status import Status, StatusReader, read_status, watch_status
 from synthgen.report.status_text import describe_status, status_json
+
+SAD = ShortStratum(asked=2, accepted=0, images=5, rejected={"inactive": 4, "error": 1})
 
 
 def _times(begin, seconds=10.0):
@@ -91,14 +94,18 @@ def test_a_whole_run_tells_what_it_lacks():
         errors=1,
         hardware=("CPU", "NVIDIA H200"),
         cost_per_hour=None,
+        short={"sad": SAD},
     )
+    assert (status.finished, status.whole, status.running) == (True, False, False)
     assert describe_status(status).splitlines() == [
-        "out/small: finished",
-        "18 of 20 samples (100.0%), 6 of 6 shards",
+        "out/small: finished with less than was asked",
+        "18 of 20 samples (90.0%), 6 of 6 shards",
         "25 images made, 68.0% accepted",
         "rejected: 1 inactive",
         "unaccepted: 1 samples hold the best of their attempts",
         "missing: 2 samples found no accepted image",
+        "  sad: 2 short; 0 of 5 images accepted (4 inactive, 1 error)",
+        "  strata not recorded: 1 short",
         "failed: 1 samples raised; see reason 'error' in rejects",
         "made on: CPU, NVIDIA H200",
         "speed: 0.5 images/s by 1 worker over the last shards, 0.5 over all",
@@ -189,7 +196,9 @@ def test_a_run_is_watched_until_it_is_whole(tmp_path):
 
 
 def test_a_status_is_one_line_of_json():
-    found = json.loads(status_json(_status()))
+    found = json.loads(status_json(_status(short={"sad": SAD})))
+    assert (found["finished"], found["whole"]) == (False, False)
+    assert found["short"]["sad"]["rejected"] == {"inactive": 4, "error": 1}
     assert list(found)[:4] == ["url", "name", "samples", "rows"]
     assert found["running"] is True
     assert found["whole"] is False
