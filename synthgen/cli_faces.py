@@ -22,9 +22,6 @@ MergeNear = Annotated[
 
 faces_app = typer.Typer(help="Stores of face embeddings.", no_args_is_help=True)
 
-MOST_PEOPLE = 1_000_000
-"""People that are drawn or invented at once."""
-
 Store = Annotated[
     Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
 ]
@@ -169,9 +166,7 @@ def import_faces(
 @faces_app.command()
 def draw(
     to: Store,
-    people: Annotated[
-        int, typer.Option("-n", "--people", min=1, max=MOST_PEOPLE, help="People to draw.")
-    ],
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to draw.")],
     first: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Number of the first of all drawn people.")
     ] = 0,
@@ -198,9 +193,7 @@ def invent(
         str, typer.Argument(help="Store of people; mini: the embedded ones.", metavar="STORE")
     ],
     to: Store,
-    people: Annotated[
-        int, typer.Option("-n", "--people", min=1, max=MOST_PEOPLE, help="People to invent.")
-    ],
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     min_distance: Annotated[
         float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
@@ -225,7 +218,7 @@ def _tell_alike(store: "FaceStore") -> None:
 
     names, faces = store.merged
     if names or faces:
-        typer.echo(f"merged: {names} names into others; equal faces dropped: {faces}", err=True)
+        typer.echo(f"merged into others: {names}; equal faces dropped: {faces}", err=True)
     found = find_alike(store).sentence(store.where)
     if found is not None:
         typer.echo(f"warning: {found}", err=True)

@@ -11,7 +11,9 @@ from pipelines.procedural import Identity, random_identity, render
 from samplers.identities.face_identity import FACEID_WIDTH
 from samplers.identities.store import FaceStore
 from samplers.identities.store_about import StoreAbout
+from samplers.identities.synthetic import refuse_many_people
 from synthgen.action_units import AU_COUNT
+from synthgen.errors import ConfigError
 
 FIRST_SEED = 2**60
 """Identity seed of drawn person 0; trainings draw theirs below and from 2^62 on."""
@@ -58,8 +60,15 @@ def drawn_store(people: int, embedder: FaceEmbedder, first: int = 0) -> FaceStor
         first: number of the first person [0, 2^40).
 
     Raises:
+        ConfigError: if too many are asked for, or people whom evaluations ask for.
         StoreError: if the embedder tells two of them not apart at all.
     """
+    refuse_many_people(people)
+    if first + people > FIRST_EVALUATED:
+        raise ConfigError(
+            f"drawn people {first:,} to {first + people - 1:,} are asked for; from "
+            f"{FIRST_EVALUATED:,} on they are for evaluations alone"
+        )
     numbers = range(first, first + people)
     about = StoreAbout(
         embedder=embedder.fingerprint,

@@ -68,7 +68,8 @@ def normalised_rows(
     refuse_shape(values, where)
     numbers = values.astype(np.float64)
     _refuse_not_finite(numbers, where, name)
-    lengths = np.linalg.norm(numbers, axis=1)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(numbers, axis=1)
     for row in np.flatnonzero((lengths == 0) | np.isinf(lengths))[:1].tolist():
         fault = "is too large to be scaled" if lengths[row] else "is all zeros"
         raise StoreError(f"{where}: {name(row)} (from 0) {fault}; an embedding needs a direction")

@@ -12,6 +12,9 @@ from samplers.identities.store import FaceStore
 from samplers.randomness import normals
 from synthgen.errors import ConfigError
 
+MOST_PEOPLE = 1_000_000
+"""People that are drawn at once: 2 GB of embeddings, each compared with all before it."""
+
 TRIES = 2000
 """Draws in a row that may all be too near to somebody before the distance is given up."""
 
@@ -44,8 +47,10 @@ def new_people(
         shrinkage: share of the round covariance (0, 1].
 
     Raises:
-        ConfigError: if the store is too small, or the distance cannot be kept.
+        ConfigError: if the store is too small, too many are asked for, or the distance cannot be
+            kept.
     """
+    refuse_many_people(count)
     _refuse_small(store)
     kept = np.empty((count, FACEID_WIDTH), dtype=np.float32)
     found, refused = 0, 0
@@ -63,6 +68,18 @@ def new_people(
             elif (refused := refused + 1) == TRIES:
                 raise ConfigError(_too_near(store, found, count, min_distance))
     raise AssertionError("candidates never end")
+
+
+def refuse_many_people(count: int) -> None:
+    """Refuse more people than can be drawn at once.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    if count > MOST_PEOPLE:
+        raise ConfigError(
+            f"{count:,} people are to be drawn; at most {MOST_PEOPLE:,} are drawn at once"
+        )
 
 
 def _candidates(

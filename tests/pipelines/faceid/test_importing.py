@@ -120,6 +120,50 @@ def test_the_command_invents_people(tmp_path):
     assert (made.embeddings @ make_store(30).embeddings.T).max() <= 0.5 + 1e-6
 
 
+@pytest.mark.parametrize("command", [["invent", "mini"], ["draw"]])
+def test_a_billion_people_are_refused(tmp_path, monkeypatch, capsys, command):
+    to = tmp_path / "new.parquet"
+    assert run(["faces", *command, "--to", to, "-n", "1000000000"], monkeypatch) == 2
+    assert capsys.readouterr().err == (
+        "error: 1,000,000,000 people are to be drawn; at most 1,000,000 are drawn at once\n"
+    )
+    assert not to.exists()
+
+
+def test_people_of_evaluations_are_not_drawn(tmp_path, monkeypatch, capsys):
+    to = tmp_path / "new.parquet"
+    words = ["faces", "draw", "--to", to, "-n", "5", "--first", str(2**32 - 3)]
+    assert run(words, monkeypatch) == 2
+    assert capsys.readouterr().err == (
+        "error: drawn people 4,294,967,293 to 4,294,967,297 are asked for; from 4,294,967,296 on "
+        "they are for evaluations alone\n"
+    )
+
+
+def test_the_command_asks_who_is_who_and_tells_of_near_faces(tmp_path, values, monkeypatch, capsys):
+    path, to = tmp_path / "faces.npz", tmp_path / "faces.parquet"
+    values[3] = values[2] + 0.05 * values[3]
+    np.savez(path, embeddings=values, celebrity=list("aabc"))
+    words = ["faces", "import", path, "--to", to, "--embedder", "toy"]
+    assert run(words, monkeypatch) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {path} does not say for sure who is who: over its 4 rows 'celebrity' has 3 "
+    )
+    assert not to.exists()
+    assert run([*words, "--people", "celebrity"], monkeypatch) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{to}: 3 people, 4 embeddings of toy; licence: unknown\n"
+    assert told.err.startswith(
+        f"warning: {path}: 1 pair of faces under different names have a cosine of 0.90 or more"
+    )
+    merging = [*words, "--people", "celebrity", "--merge-near", "0.98"]
+    assert run(merging, monkeypatch) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{to}: 2 people, 4 embeddings of toy; licence: unknown\n"
+    assert told.err == "merged into others: 1; equal faces dropped: 0\n"
+    assert run([*words, "--people", "celebrity", "--one-face-each"], monkeypatch) == 2
+
+
 def test_command_and_configuration_have_the_same_defaults():
     from inspect import signature
 
