@@ -12,6 +12,7 @@ import typer
 from synthgen.cli_cluster import cluster_app
 from synthgen.cli_evaluate import evaluate_app
 from synthgen.cli_faces import faces_app
+from synthgen.cli_merge import merge_app
 from synthgen.cli_train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
@@ -26,6 +27,7 @@ app = typer.Typer(
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
 prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 app.add_typer(cluster_app)
+app.add_typer(merge_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")

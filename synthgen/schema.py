@@ -111,9 +111,11 @@ class DatasetSchema:
             column `identity`.
         image_format: `png`, `jpeg` or `webp`.
         faces: those of `FACE_COLUMNS` that there are, in order.
+        source: whether rows name the dataset that they were merged from.
     """
 
     categories: tuple[str, ...]
     slots: tuple[str, ...]
     image_format: str
     faces: tuple[str, ...] = ()
+    source: bool = False

@@ -1,8 +1,9 @@
 """The whole configuration of a run."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -69,6 +70,11 @@ class RunConfig(Section):
         """
         if self.output.ids == "plain":
             return ""
-        keys = self.identity()
-        keys["pipeline"] = self.pipeline.model_dump(mode="json", exclude={"batch_size"})
-        return sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:_RUN_ID_DIGITS]
+        return run_id_of(self.identity())
+
+
+def run_id_of(identity: Mapping[str, Any]) -> str:
+    """Return the short name of a run by the configuration's part of its identity."""
+    pipeline = {k: v for k, v in identity.get("pipeline", {}).items() if k != "batch_size"}
+    text = json.dumps({**identity, "pipeline": pipeline}, sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:_RUN_ID_DIGITS]

@@ -8,6 +8,7 @@ import yaml
 
 from synthgen.dataset import layout
 from synthgen.dataset.card_faces import faces_section
+from synthgen.dataset.card_merged import merged_introduction, sources_section
 from synthgen.dataset.card_strata import strata_section
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.run_record import RunRecord
@@ -19,16 +20,17 @@ _MISSING_SHOWN = 20
 
 def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
     """Write the sections of a card as Markdown."""
+    merged = bool(record.sources)
     sections = [
-        _introduction(record, picture),
+        merged_introduction(record, picture) if merged else _introduction(record, picture),
         _loading(statistics),
         _contents(statistics),
         _action_units(statistics),
         _verification(statistics),
         *faces_section(statistics.faces),
-        strata_section(statistics, record.configuration),
+        *([] if merged else [strata_section(statistics, record.configuration)]),
         _origin(record, statistics),
-        _configuration(record),
+        sources_section(record) if merged else _configuration(record),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -70,6 +72,10 @@ def _loading(statistics: Statistics) -> str:
             "`datasets` takes `*`, `?` and `[` anywhere in the full path of the folder for "
             "patterns: move the folder, or name the files with "
             '`load_dataset("parquet", data_files=…)`, as behind a URL.',
+            "",
+            "Join datasets with `synthgen merge ONE OTHER --to BOTH`. `load_dataset` over two "
+            "folders reads the labels of both by the names of the first: `happy` may become "
+            "`neutral`.",
             "",
             "`aus` holds the requested intensities, `aus_measured` those that were found (12 nulls "
             "where no face was), both in the order of the table of Action Units below.",

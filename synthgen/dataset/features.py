@@ -18,6 +18,9 @@ Feature = dict[str, Any]
 
 _IMAGE: Feature = {"_type": "Image"}
 
+SOURCE = "source"
+"""Column of merged datasets: the name of the dataset that a row comes from."""
+
 EMBEDDING_WIDTH = 512
 """Numbers of a face embedding."""
 
@@ -35,7 +38,7 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
         "identity_id": _value("string"),
         **_identity(schema),
         **_faces(schema, embeddings=True),
-        **_origin(),
+        **_origin(schema),
     }
 
 
@@ -51,7 +54,7 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
         **_emotion(schema),
         "identity_id": _value("string"),
         **_faces(schema, embeddings=False),
-        **_origin(),
+        **_origin(schema),
     }
 
 
@@ -117,13 +120,14 @@ def _faces(schema: DatasetSchema, *, embeddings: bool) -> dict[str, Feature]:
     }
 
 
-def _origin() -> dict[str, Feature]:
+def _origin(schema: DatasetSchema) -> dict[str, Feature]:
     return {
         "prompt": _value("string"),
         "negative_prompt": _value("string"),
         "seed": _value("int64"),
         "pipeline": _value("string"),
         "verifier": _value("string"),
+        **({SOURCE: _value("string")} if schema.source else {}),
     }
 
 

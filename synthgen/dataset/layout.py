@@ -15,6 +15,7 @@ CONFIG = ".synthgen/config.yaml"
 RUN = ".synthgen/run.json"
 LEASE = ".synthgen/lease.json"
 INDEX = ".synthgen/markers.json"
+MERGING = ".synthgen/merging.json"
 
 DATA = "data"
 REJECTS = "rejects"
@@ -26,7 +27,7 @@ FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
 _SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
 _DIGITS = 5
 """Digits of a shard's number, at least."""
-_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE, INDEX})
+_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE, INDEX, MERGING})
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
 
 

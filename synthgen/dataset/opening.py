@@ -19,6 +19,7 @@ from synthgen.dataset.run_record import (
     joined_hardware,
     lost_record,
     read_record,
+    source_names,
 )
 from synthgen.dataset.storage import Storage
 from synthgen.errors import OutputError
@@ -175,6 +176,12 @@ def _refuse_foreign(storage: Storage) -> None:
 
 
 def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
+    if old.sources:
+        raise OutputError(
+            f"{storage.url} was merged from {source_names(old)}, and no run goes on there; run "
+            "each in its own dataset and merge them again, choose another output.path, or start "
+            "anew with --overwrite"
+        )
     changed = differences(old.identity, new.identity)
     if changed == [_PLAIN_IDS]:
         raise OutputError(

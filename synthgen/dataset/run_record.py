@@ -9,6 +9,7 @@ from typing import Any
 from synthgen.dataset import json_files, layout
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
+from synthgen.foreign import excerpt
 from synthgen.schema import DatasetSchema
 
 CONFIGURATION = "configuration"
@@ -33,6 +34,9 @@ class RunRecord:
         created: when the run was begun, ISO 8601.
         hardware: kinds of accelerator that were to make it, the first one first; none where an
             older version began it. Bits depend on them, yet they are no part of the identity.
+        sources: of a merged dataset, what it was merged from: for each dataset its `name`, `url`,
+            `run`, `rows`, and its record's `identity`, `licences`, `synthgen_version`,
+            `git_revision` and `created`; none for what a run makes.
     """
 
     identity: Mapping[str, Any]
@@ -43,6 +47,7 @@ class RunRecord:
     licences: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     hardware: tuple[str, ...] = ()
+    sources: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def configuration(self) -> Mapping[str, Any]:
@@ -51,7 +56,10 @@ class RunRecord:
 
     def to_json(self) -> bytes:
         """Write the record for people and programs to read."""
-        return json_files.dump(asdict(self))
+        values = asdict(self)
+        if not self.sources:
+            del values["sources"], values["schema"]["source"]
+        return json_files.dump(values)
 
 
 def parse_record(data: bytes) -> RunRecord:
@@ -69,12 +77,14 @@ def parse_record(data: bytes) -> RunRecord:
                 "identity": dict(values["identity"]),
                 "samples": int(values["samples"]),
                 "hardware": tuple(str(kind) for kind in values.get("hardware", ())),
+                "sources": tuple(dict(source) for source in values.get("sources", ())),
             },
             schema=DatasetSchema(
                 categories=tuple(schema["categories"]),
                 slots=tuple(schema["slots"]),
                 image_format=schema["image_format"],
                 faces=tuple(schema.get("faces", ())),
+                source=bool(schema.get("source", False)),
             ),
         )
     except json_files.NOT_WHOLE as error:
@@ -115,6 +125,13 @@ def lost_record(storage: Storage) -> str | None:
             f"SOURCE/. {shlex.quote(storage.url)}` or `rsync -a SOURCE/ {shlex.quote(storage.url)}`"
         )
     return None
+
+
+def source_names(record: RunRecord) -> str:
+    """Name the datasets that a dataset was merged from, the first ones, and where they lie."""
+    shown = [f"{source['name']} ({excerpt(source['url'], 80)})" for source in record.sources[:3]]
+    more = len(record.sources) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def joined_hardware(

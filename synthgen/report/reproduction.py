@@ -10,8 +10,9 @@ from PIL import Image
 from cluster.loading import load_worker
 from cluster.rows import encode_image
 from samplers.plan import build_plan
-from synthgen.dataset import Storage, find_sample
-from synthgen.errors import OutputError
+from synthgen.dataset import Storage, find_sample, layout, read_record
+from synthgen.dataset.features import SOURCE
+from synthgen.errors import DatasetError, OutputError
 from synthgen.report.stored import stored_config
 
 
@@ -50,10 +51,11 @@ def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduct
         to: PNG file for the stored image and the new one, side by side.
 
     Raises:
-        DatasetError: if there is no such dataset or sample.
+        DatasetError: if there is no such dataset or sample, or the dataset was merged.
         OutputError: if the file cannot be written.
     """
     storage = Storage(dataset)
+    _refuse_merged(storage, sample_id)
     config = stored_config(storage)
     row = find_sample(storage, sample_id)
     plan = build_plan(config)
@@ -67,6 +69,19 @@ def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduct
     difference = np.abs(np.asarray(stored, np.int16) - np.asarray(again, np.int16))
     same = encoded == row["image"]["bytes"]
     return Reproduction(sample_id, same, int(difference.max()), float(difference.mean()))
+
+
+def _refuse_merged(storage: Storage, sample_id: str) -> None:
+    """Say which dataset makes a sample again, where several were merged."""
+    if not storage.exists(layout.RUN) or not (record := read_record(storage)).sources:
+        return
+    name = find_sample(storage, sample_id)[SOURCE]
+    urls = [source["url"] for source in record.sources if source["name"] == name]
+    at = f"; run: synthgen reproduce {urls[0]} {sample_id}" if urls else ""
+    raise DatasetError(
+        f"{storage.url} was merged, and {sample_id} comes from {name!r}, which can make it "
+        f"again{at}"
+    )
 
 
 def _write_pair(stored: Image.Image, again: Image.Image, to: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from synthgen.config import RunConfig
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
-from synthgen.dataset import Storage, layout
-from synthgen.dataset.run_record import lost_record
+from synthgen.dataset import Storage, layout, read_record
+from synthgen.dataset.run_record import lost_record, source_names
 from synthgen.errors import DatasetError
 
 
@@ -14,9 +14,14 @@ def stored_config(storage: Storage) -> RunConfig:
     """Read the resolved configuration of a dataset, with the place where it lies as its output.
 
     Raises:
-        DatasetError: if there is none.
+        DatasetError: if there is none, or the dataset was merged from others.
         ConfigError: if it cannot be read.
     """
+    if storage.exists(layout.RUN) and (record := read_record(storage)).sources:
+        raise DatasetError(
+            f"{storage.url} was merged and has no configuration of its own; look at what it was "
+            f"merged from: {source_names(record)}"
+        )
     if not storage.exists(layout.CONFIG):
         raise DatasetError(_lack(storage))
     where = f"{storage.url}/{layout.CONFIG}"

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -136,6 +137,49 @@ def test_reproduce_makes_the_same_bytes(dataset, tmp_path):
     code, output, _ = run("reproduce", out, sample, "-o", pair)
     assert (code, output) == (0, f"{sample}: the same image, byte by byte\n")
     assert pair.read_bytes().startswith(b"\x89PNG")
+
+
+def test_merge_selects_and_reproduce_and_generate_point_to_the_source(dataset, tmp_path):
+    out, to = dataset[0], tmp_path / "few"
+    where = "emotion in ['happy', 'sad'] and accepted"
+    code, output, _ = run("merge", out, "--to", to, "--where", where, "--balance", "emotion")
+    assert code == 0
+    lines = output.splitlines()
+    assert re.fullmatch(
+        rf"{to}: \d+ samples of \d+ identities from 1 dataset "
+        r"\(train \d+, validation \d+, test \d+\), \d+ rejected attempts?",
+        lines[0],
+    )
+    assert re.fullmatch(r"left out: \d+ by --where(, \d+ by --balance)?", lines[1])
+    assert lines[-1] == f'load it: datasets.load_dataset("{to}")'
+    assert run("inspect", to)[0] == 0
+    rows = pq.read_table(to / "data" / "train-00000.parquet", columns=["sample_id", "emotion"])
+    sample = rows["sample_id"][0].as_py()
+    assert run("reproduce", to, sample) == (
+        2,
+        "",
+        f"error: {to} was merged, and {sample} comes from 'drawn-faces', which can make it again; "
+        f"run: synthgen reproduce {out} {sample}\n",
+    )
+    code, _, error = run("generate", *small(to), "--executor", "inline")
+    assert (code, error.splitlines()[-1]) == (
+        2,
+        f"error: {to} was merged from drawn-faces ({out}), and no run goes on there; run each in "
+        "its own dataset and merge them again, choose another output.path, or start anew with "
+        "--overwrite",
+    )
+    assert run("report", to)[::2] == (
+        2,
+        f"error: {to} was merged and has no configuration of its own; look at what it was merged "
+        f"from: drawn-faces ({out})\n",
+    )
+    assert run("merge", out, "--to", tmp_path / "x", "--where", "open('x')")[::2] == (
+        2,
+        "error: --where: \"open('x')\" is not understood; allowed are columns, numbers, texts, "
+        "lists, None, ==, !=, <, <=, >, >=, in, not in, is, is not, and, or, not and brackets, as "
+        "in emotion == 'happy' and active_error < 0.5\n",
+    )
+    assert not (tmp_path / "x").exists()
 
 
 def test_reproduce_of_an_unknown_sample(dataset):

@@ -1,0 +1,227 @@
+"""Join datasets into one that `load_dataset` reads right, whole or not at all."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synthgen import __version__
+from synthgen.dataset import json_files, layout
+from synthgen.dataset.card import write_card
+from synthgen.dataset.features import data_features, reject_features
+from synthgen.dataset.lease import Lease
+from synthgen.dataset.merging.choosing import Choice, OnConflict, OnDuplicate, choose
+from synthgen.dataset.merging.conditions import parse_condition
+from synthgen.dataset.merging.sources import (
+    Source,
+    describe_source,
+    joint_facts,
+    joint_schema,
+    joint_splits,
+    lacking,
+    open_sources,
+)
+from synthgen.dataset.merging.writing import write_rows
+from synthgen.dataset.run_record import CONFIGURATION, RunRecord
+from synthgen.dataset.statistics import Statistics, read_statistics
+from synthgen.dataset.storage import Storage
+from synthgen.errors import OutputError
+from synthgen.foreign import without_secrets
+from synthgen.revision import git_revision
+from synthgen.schema import DatasetSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merging:
+    """What is to be merged, and how.
+
+    Attributes:
+        sources: folders or URLs of datasets.
+        to: a new or empty folder, or such a URL.
+        name: name of the merged dataset; None: that of its folder.
+        where: a condition on rows, see `conditions`; None: all are kept.
+        balance: column of whose values each split is to have equally many rows; None: none.
+        on_conflict: what becomes of an identity in two splits, see `choosing.choose`.
+        on_duplicate: what becomes of rows of one id or image, see `choosing.choose`.
+        rename: give ids of earlier versions the short name of their run.
+    """
+
+    sources: Sequence[str]
+    to: str
+    name: str | None = None
+    where: str | None = None
+    balance: str | None = None
+    on_conflict: OnConflict = "refuse"
+    on_duplicate: OnDuplicate = "refuse"
+    rename: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came of it.
+
+    Attributes:
+        statistics: what the merged dataset holds.
+        left_out: reason → rows that were left out for it.
+        moved: rows that went to another split.
+        notes: what the user should know, a sentence each.
+    """
+
+    statistics: Statistics
+    left_out: Mapping[str, int]
+    moved: int
+    notes: tuple[str, ...]
+
+
+def merge(asked: Merging) -> Merged:
+    """Merge datasets; whatever is refused is refused before anything is written.
+
+    Rows keep their ids and their images to the byte; labels are renumbered to one list of names,
+    and each row names its source. Rejected attempts go where their samples go.
+
+    Raises:
+        ConfigError: if the condition or the column to balance cannot be.
+        DatasetError: if a source is no whole dataset, rows are doubled, an identity is in two
+            splits, or no row is left.
+        OutputError: if the output holds something, or cannot be written.
+    """
+    target = Storage(asked.to)
+    _refuse_occupied(target)
+    sources = open_sources(asked.sources, asked.rename)
+    _refuse_inside(target, sources)
+    schema = joint_schema(sources)
+    features = data_features(schema)
+    condition = None if asked.where is None else parse_condition(asked.where, features)
+    choice = choose(
+        sources,
+        joint_splits(sources),
+        features,
+        condition=condition,
+        balance=asked.balance,
+        on_conflict=asked.on_conflict,
+        on_duplicate=asked.on_duplicate,
+    )
+    record = _record(asked, target, sources, choice, schema)
+    with _appearing(target) as storage:
+        write_rows(storage, sources, choice, features, reject_features(schema))
+        storage.write(layout.RUN, record.to_json())
+        write_card(storage)
+    notes = (*_unfinished(sources), *lacking(sources, features), *choice.notes)
+    return Merged(read_statistics(target), choice.left_out, choice.moved, notes)
+
+
+def _record(
+    asked: Merging,
+    target: Storage,
+    sources: Sequence[Source],
+    choice: Choice,
+    schema: DatasetSchema,
+) -> RunRecord:
+    kinds = [kind for source in sources for kind in source.record.hardware]
+    return RunRecord(
+        identity={
+            CONFIGURATION: {
+                "name": asked.name or target.root.rpartition("/")[2] or "merged",
+                "output": {"splits": dict.fromkeys(choice.splits)},
+            },
+            "weights": joint_facts(sources, "weights"),
+            "versions": joint_facts(sources, "versions"),
+        },
+        samples=choice.rows,
+        schema=schema,
+        synthgen_version=__version__,
+        git_revision=git_revision(),
+        licences=joint_facts(sources, "licences"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hardware=tuple(dict.fromkeys(kinds)),
+        sources=tuple(
+            describe_source(source, choice.rows_of(number)) for number, source in enumerate(sources)
+        ),
+    )
+
+
+def _unfinished(sources: Sequence[Source]) -> list[str]:
+    notes = []
+    for source in sources:
+        done = sum(marker.stop - marker.start for marker in source.markers)
+        if done < source.record.samples:
+            notes.append(f"the run of {source.name} has {done} of {source.record.samples} samples")
+    return notes
+
+
+def _refuse_occupied(target: Storage) -> None:
+    """Refuse a place that holds anything but what an interrupted merge has left."""
+    there = target.entries()
+    if not target.is_local:  # some stores keep a folder when its files are gone
+        there = [name for name in there if name not in layout.FOLDERS]
+        inside = (name for folder in layout.FOLDERS[1:] for name in target.entries(folder))
+        there += [name for name in inside if name not in (*layout.FOLDERS, layout.LEASE)]
+    if there and not target.exists(layout.MERGING):
+        raise OutputError(
+            f"{without_secrets(target.url)} holds files (such as {there[0]}); a merged dataset "
+            "goes into a new or empty folder, choose another --to"
+        )
+
+
+def _refuse_inside(target: Storage, sources: Sequence[Source]) -> None:
+    for source in sources:
+        if source.storage.is_local and f"{target.root}/".startswith(f"{source.storage.root}/"):
+            raise OutputError(
+                f"{without_secrets(target.url)} lies inside {source.url}, which is merged; choose "
+                "another --to"
+            )
+
+
+@contextmanager
+def _appearing(target: Storage) -> Iterator[Storage]:
+    """Give a place to write to that becomes the target when all is written.
+
+    A folder is filled beside its place and renamed at the end. Stores of objects cannot rename:
+    there the files that make it a dataset come last, and a mark says until the end that it is none.
+    What a crash leaves, in either place, is cleared by the next merge to the same target.
+    """
+    folder = Path(target.root)
+    beside = folder.with_name(f".{folder.name}.merging")
+    storage = Storage(str(beside)) if target.is_local else target
+    _refuse_foreign(storage)
+    whole = False
+    try:
+        with Lease(storage):
+            _clear(storage)
+            storage.write(layout.MERGING, json_files.dump({"to": without_secrets(target.url)}))
+            try:
+                yield storage
+                storage.delete(layout.MERGING)
+                whole = True
+            finally:
+                if not whole:
+                    _clear(storage)
+        if target.is_local:
+            if folder.exists():
+                folder.rmdir()
+            beside.rename(folder)
+    finally:
+        if target.is_local and beside.exists():
+            shutil.rmtree(beside)
+
+
+def _refuse_foreign(storage: Storage) -> None:
+    """Refuse to work where somebody else's files lie."""
+    for folder in layout.FOLDERS:
+        for name in storage.entries(folder):
+            if name not in layout.FOLDERS and not layout.is_ours(name):
+                raise OutputError(
+                    f"{without_secrets(storage.url)} holds {name}, which no merge has left there; "
+                    "move it away, or choose another --to"
+                )
+
+
+def _clear(storage: Storage) -> None:
+    """Delete our files but the lease; the mark goes last, since it says whose they are."""
+    for folder in reversed(layout.FOLDERS):
+        for name in storage.names(folder):
+            if layout.is_ours(name) and name not in (layout.LEASE, layout.MERGING):
+                storage.delete(name)
+    storage.delete(layout.MERGING)

@@ -1,0 +1,243 @@
+"""The datasets that are merged, and their rows under one schema."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from synthgen.config.run import run_id_of
+from synthgen.dataset import layout
+from synthgen.dataset.features import SOURCE, Feature, arrow_schema, data_features, reject_features
+from synthgen.dataset.marker_reader import read_markers
+from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
+from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError
+from synthgen.foreign import without_secrets
+from synthgen.schema import FACE_COLUMNS, DatasetSchema
+
+_PLAIN_ID = r"^(sample|id)-(\d{8,10})$"
+"""Ids of earlier versions, which do not name their run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A dataset that is merged.
+
+    Attributes:
+        name: how rows call it; no other source has this name.
+        storage: where it lies.
+        record: the run that made it.
+        run: short name of that run.
+        markers: its finished shards.
+        rename: whether plain ids get the run's name.
+    """
+
+    name: str
+    storage: Storage
+    record: RunRecord
+    run: str
+    markers: tuple[ShardMarker, ...]
+    rename: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where it lies, as the user wrote it but for passwords."""
+        return without_secrets(self.storage.url)
+
+    @property
+    def has_plain_ids(self) -> bool:
+        """Whether its ids do not name its run, and are not renamed."""
+        output = self.record.configuration.get("output", {})
+        return not (self.rename or self.record.sources or output.get("ids"))
+
+    @cached_property
+    def features(self) -> dict[str, Feature]:
+        """Its columns."""
+        return data_features(self.record.schema)
+
+    @cached_property
+    def reject_features(self) -> dict[str, Feature]:
+        """The columns of its rejects."""
+        return reject_features(self.record.schema)
+
+    def rows(self, marker: ShardMarker, features: Mapping[str, Feature]) -> Iterator[pa.Table]:
+        """Yield the rows of a shard under a joint schema, a row group's worth at a time."""
+        yield from self._read(layout.data_file(*marker.key), features, self.features)
+
+    def rejects(self, marker: ShardMarker, features: Mapping[str, Feature]) -> Iterator[pa.Table]:
+        """Yield the rejected attempts of a shard under a joint schema."""
+        if marker.rejects:
+            file = layout.reject_file(*marker.key)
+            yield from self._read(file, features, self.reject_features)
+
+    def _read(
+        self, file: str, features: Mapping[str, Feature], own: Mapping[str, Feature]
+    ) -> Iterator[pa.Table]:
+        there = [name for name in features if name in own]
+        schema = arrow_schema(features)
+        for batch in read_columns(self.storage, file, there, batch_rows=ROWS_PER_GROUP):
+            columns = [
+                self._column(batch, name, feature, own) for name, feature in features.items()
+            ]
+            yield pa.Table.from_arrays(columns, schema=schema)
+
+    def _column(
+        self, batch: pa.RecordBatch, name: str, feature: Feature, own: Mapping[str, Feature]
+    ) -> pa.Array:
+        rows = batch.num_rows
+        if name not in own:
+            return pa.repeat(self.name, rows) if name == SOURCE else _nothing(feature, rows)
+        values = batch.column(name)
+        if feature.get("_type") == "ClassLabel":
+            numbers = [feature["names"].index(label) for label in own[name]["names"]]
+            return pa.array(numbers, pa.int64()).take(values)
+        if "_type" not in feature:
+            slots = dict(zip(own[name], values.flatten(), strict=True))
+            parts = [slots.get(slot, _nothing(part, rows)) for slot, part in feature.items()]
+            return pa.StructArray.from_arrays(parts, names=list(feature))
+        if self.rename and name in ("sample_id", "identity_id"):
+            return pc.replace_substring_regex(  # pyright: ignore[reportAttributeAccessIssue]
+                values, pattern=_PLAIN_ID, replacement=rf"\1-{self.run}-\2"
+            )
+        return values
+
+
+def open_sources(urls: Sequence[str], rename: bool = False) -> list[Source]:
+    """Open the datasets that are to be merged.
+
+    Args:
+        urls: folders or URLs.
+        rename: give plain ids the name of their run.
+
+    Raises:
+        DatasetError: if one is no dataset of ours, holds nothing, is corrupt, or is named twice.
+    """
+    roots = Counter(Storage(url).root for url in urls)
+    for url in urls:
+        if roots[Storage(url).root] > 1:
+            raise DatasetError(f"{without_secrets(url)} is named twice; name each dataset once")
+    opened = [_opened(url) for url in urls]
+    names = _distinct([(record, run) for _, record, run, _ in opened])
+    return [
+        Source(name, storage, record, run, markers, rename)
+        for name, (storage, record, run, markers) in zip(names, opened, strict=True)
+    ]
+
+
+def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
+    """Return the schema that holds the rows of all sources.
+
+    Categories and slots come in the order in which the sources name them first; what a source
+    lacks is null in its rows.
+    """
+    schemas = [source.record.schema for source in sources]
+    return DatasetSchema(
+        categories=_union(schema.categories for schema in schemas),
+        slots=_union(schema.slots for schema in schemas),
+        image_format=schemas[0].image_format,
+        faces=tuple(name for name in FACE_COLUMNS if any(name in s.faces for s in schemas)),
+        source=True,
+    )
+
+
+def joint_splits(sources: Iterable[Source]) -> tuple[str, ...]:
+    """Return the splits that have rows or rejects, in the order of the sources' configurations."""
+    found = []
+    for source in sources:
+        there = {marker.split for marker in source.markers}
+        order = source.record.configuration.get("output", {}).get("splits", ())
+        found.append([*(s for s in order if s in there), *sorted(there - set(order))])
+    return _union(found)
+
+
+def joint_facts(sources: Sequence[Source], key: str) -> dict[str, str]:
+    """Join what the sources' records say, such as `licences` or the identity's `weights`.
+
+    What two sources say differently under one name is told of each: `base (of faces)`.
+    """
+    said: dict[str, dict[str, str]] = {}
+    for source in sources:
+        facts = source.record.licences if key == "licences" else source.record.identity.get(key, {})
+        for name, value in facts.items():
+            said.setdefault(name, {})[source.name] = value
+    joint: dict[str, str] = {}
+    for name, values in said.items():
+        if len(set(map(str, values.values()))) == 1:
+            joint[name] = next(iter(values.values()))
+        else:
+            joint.update({f"{name} (of {source})": value for source, value in values.items()})
+    return joint
+
+
+def describe_source(source: Source, rows: int) -> dict[str, Any]:
+    """Return what the record of a merged dataset keeps of a source."""
+    record = source.record
+    return {
+        "name": source.name,
+        "url": source.url,
+        "run": source.run,
+        "rows": rows,
+        "identity": record.identity,
+        "licences": dict(record.licences),
+        "synthgen_version": record.synthgen_version,
+        "git_revision": record.git_revision,
+        "created": record.created,
+        **({"sources": list(record.sources)} if record.sources else {}),
+    }
+
+
+def lacking(sources: Iterable[Source], features: Mapping[str, Feature]) -> list[str]:
+    """Say which columns are null in the rows of which source, a sentence each."""
+    notes = []
+    for source in sources:
+        absent = [name for name in features if name not in source.features and name != SOURCE]
+        slots = features.get("identity", {})
+        absent += [
+            f"identity.{slot}"
+            for slot in slots
+            if "identity" not in absent and slot not in source.features.get("identity", {})
+        ]
+        if absent:
+            notes.append(f"{', '.join(absent)}: null in the rows of {source.name}, which has none")
+    return notes
+
+
+def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:
+    storage = Storage(url)
+    record = read_record(storage)
+    markers = tuple(read_markers(storage).values())
+    if not any(marker.rows for marker in markers):
+        raise DatasetError(f"{without_secrets(url)} holds no finished sample; nothing to merge")
+    return storage, record, run_id_of(record.configuration), markers
+
+
+def _distinct(runs: Sequence[tuple[RunRecord, str]]) -> list[str]:
+    """Name each source by its run's name; where two share it, by the short name too."""
+    names = [str(record.configuration.get("name", "dataset")) for record, _ in runs]
+    taken = Counter(names)
+    for place, (_, run) in enumerate(runs):
+        if taken[names[place]] > 1:
+            names[place] = f"{names[place]}-{run}"
+    twice = Counter(names)
+    return [name if twice[name] == 1 else f"{name}-{place + 1}" for place, name in enumerate(names)]
+
+
+def _nothing(feature: Feature, rows: int) -> pa.Array:
+    """Return a column without values, which Parquet can be read back with: see `parquet`."""
+    if feature.get("_type") == "List":
+        values = pa.nulls(rows * feature["length"], pa.float32())
+        return pa.FixedSizeListArray.from_arrays(values, feature["length"])
+    if "_type" not in feature:
+        parts = [_nothing(part, rows) for part in feature.values()]
+        return pa.StructArray.from_arrays(parts, names=list(feature))
+    return pa.nulls(rows, arrow_schema({"": feature}).field(0).type)
+
+
+def _union(names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in names for name in some))
