@@ -81,4 +81,9 @@ def merge(
         on_duplicate=on_duplicate.value,
         rename=rename,
     )
-    typer.echo(describe_merged(asked, join(asked)))
+    try:
+        found = join(asked)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is left of the merge, the same command begins anew", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(describe_merged(asked, found))

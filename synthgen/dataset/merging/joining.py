@@ -12,6 +12,7 @@ from synthgen.dataset import json_files, layout
 from synthgen.dataset.card import write_card
 from synthgen.dataset.features import data_features, reject_features
 from synthgen.dataset.lease import Lease
+from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.merging.choosing import Choice, OnConflict, OnDuplicate, choose
 from synthgen.dataset.merging.conditions import parse_condition
 from synthgen.dataset.merging.sources import (
@@ -24,6 +25,7 @@ from synthgen.dataset.merging.sources import (
     open_sources,
 )
 from synthgen.dataset.merging.writing import write_rows
+from synthgen.dataset.place import check_place
 from synthgen.dataset.run_record import CONFIGURATION, RunRecord
 from synthgen.dataset.statistics import Statistics, read_statistics
 from synthgen.dataset.storage import Storage
@@ -152,7 +154,12 @@ def _unfinished(sources: Sequence[Source]) -> list[str]:
 
 
 def _refuse_occupied(target: Storage) -> None:
-    """Refuse a place that holds anything but what an interrupted merge has left."""
+    """Refuse a place that cannot be, or holds what no interrupted merge has left."""
+    try:
+        check_place(target)
+        refuse_unloadable(target)
+    except OutputError as error:
+        raise OutputError(str(error).replace("output.path", "--to")) from error
     there = target.entries()
     if not target.is_local:  # some stores keep a folder when its files are gone
         there = [name for name in there if name not in layout.FOLDERS]
@@ -182,7 +189,7 @@ def _appearing(target: Storage) -> Iterator[Storage]:
     there the files that make it a dataset come last, and a mark says until the end that it is none.
     What a crash leaves, in either place, is cleared by the next merge to the same target.
     """
-    folder = Path(target.root)
+    folder = Path(target.root).resolve()  # where a link leads
     beside = folder.with_name(f".{folder.name}.merging")
     storage = Storage(str(beside)) if target.is_local else target
     _refuse_foreign(storage)

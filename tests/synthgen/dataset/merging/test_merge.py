@@ -353,7 +353,14 @@ def test_shards_are_cut_and_sources_may_be_merged_again(first, second, tmp_path,
 def test_what_is_occupied_inside_or_no_dataset_is_refused(first, second, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
     cases = [
+        (
+            {"to": f"{tmp_path}/link"},
+            OutputError,
+            f"{tmp_path}/link is a link to {tmp_path}/gone, which does not exist; make that "
+            "folder, or choose another --to",
+        ),
         (
             {"to": f"{tmp_path}/full"},
             OutputError,
@@ -375,7 +382,7 @@ def test_what_is_occupied_inside_or_no_dataset_is_refused(first, second, tmp_pat
         with pytest.raises(error) as caught:
             merge(Merging(**asked))
         assert str(caught.value) == text
-    assert sorted(os.listdir(tmp_path)) == ["first", "full", "second"]
+    assert sorted(os.listdir(tmp_path)) == ["first", "full", "link", "second"]
 
 
 def test_a_damaged_source_is_refused(first, second, tmp_path):
@@ -389,6 +396,14 @@ def test_a_damaged_source_is_refused(first, second, tmp_path):
         f"{second} is not whole: data/test-00000.parquet has sha256 "
     )
     assert str(caught.value).endswith(f"; see `synthgen inspect {second}`")
+
+
+def test_an_empty_folder_behind_a_link_is_filled(first, tmp_path):
+    (tmp_path / "disk" / "both").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "both")
+    merge(Merging(sources=[first], to=str(tmp_path / "link")))
+    assert (tmp_path / "link").is_symlink()
+    assert inspect_dataset(str(tmp_path / "disk" / "both")).problems == ()
 
 
 def test_a_dataset_is_merged_into_and_out_of_a_store(first, second):
