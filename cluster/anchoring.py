@@ -22,7 +22,9 @@ def anchored(config: RunConfig) -> RunConfig:
     path = config.output.path
     if "://" in path:
         return found
-    output = config.output.model_copy(update={"path": str(Path(path).absolute())})
+    # fsspec takes `~` for the home folder, pathlib does not.
+    absolute = str(Path(path).expanduser().absolute())
+    output = config.output.model_copy(update={"path": absolute})
     return found.model_copy(update={"output": output})
 
 

@@ -11,7 +11,7 @@ from cluster.batch_size import frozen, settled
 from cluster.executors import Executor, InlineExecutor
 from cluster.fuse import RunFuse
 from cluster.loading import WorkerLoader, load_worker
-from cluster.output import output_storage
+from cluster.output import reached_output
 from cluster.preflight import check_before_run, check_room
 from cluster.progress import Progress
 from cluster.records import make_record
@@ -107,7 +107,7 @@ def generate(
 def _generate(
     config: RunConfig, executor: ExecutorName, overwrite: bool, load: WorkerLoader, verify: bool
 ) -> Summary:
-    storage = output_storage(config)
+    storage = reached_output(config)
     config = config if overwrite else settled(config, storage)
     plan = build_plan(config)
     check_pipeline(config)

@@ -273,7 +273,7 @@ def _refuse_secrets(arguments: Sequence[str]) -> None:
     """
     for argument in arguments:
         # An option and its value may be one argument.
-        for text in (argument, argument.partition("=")[2]):
+        for text in (*argument.split("=", 1)[::-1], argument):
             if shown := secret_in(text):
                 raise ConfigError(secret_sentence("the command line", shown))
 

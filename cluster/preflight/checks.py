@@ -30,7 +30,7 @@ from cluster.preflight.store_findings import find_in_store
 from pipelines.loading import check_pipeline
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
-from synthgen.dataset import Storage, check_output
+from synthgen.dataset import Storage, check_output, reached
 from synthgen.errors import SynthgenError
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
             this machine.
         measured: whether to measure a worker on a few batches.
     """
-    run = settled(anchored(config), Storage(config.output.path))
+    run = settled(anchored(config), reached(config.output.path))
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [*_before(run), *find_in_store(run), *find_in_nodes(run, nodes, _driver(nodes))]
     ready = not problems(findings) and any(node.workers for node in nodes)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthgen.dataset import Storage, layout
+from synthgen.dataset import layout, reached
 from synthgen.errors import SynthgenError
 
 
@@ -69,7 +69,7 @@ def lit_beacon(path: str) -> Iterator[str | None]:
 
 
 def _local(path: str) -> Path:
-    return Path(path.removeprefix("file://")).absolute()
+    return Path(path.removeprefix("file://")).expanduser().absolute()
 
 
 def _nearest(folder: Path) -> Path:
@@ -102,7 +102,7 @@ def _write_and_delete(folder: Path, nearest: Path) -> str | None:
 def _put_and_delete(url: str) -> str | None:
     name = layout.temporary_file(layout.RUN, secrets.token_hex(8))
     try:
-        storage = Storage(url)
+        storage = reached(url)
         storage.write(name, b"probe")
         storage.delete(name)
     except SynthgenError as error:

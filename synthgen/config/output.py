@@ -1,16 +1,46 @@
 """Section `output`: where the dataset goes and how it is cut."""
 
+import re
 from fractions import Fraction
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from synthgen.config.base import Section
+from synthgen.foreign import excerpt
+from synthgen.redaction import secret_in, secret_sentence
+
+WRITTEN = frozenset({"file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+"""Protocols of the stores where a file appears whole or not at all; no other can be written."""
+
+_LONGEST_PATH = 4096
+"""Characters of a folder or a URL: no system takes more; each has narrower bounds of its own."""
 
 SPLIT_GRAIN = 1000
 """Shares of splits are multiples of 1/1000, so that identities go to splits by a fixed pattern."""
 
 DEFAULT_SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+def protocol_of(path: str) -> str:
+    """Return the protocol of a URL, the outermost of several; `file` of a folder."""
+    found = re.match(r"(data):|(.*?)(?:::|://)", path)
+    return (found[1] or found[2]) if found else "file"
+
+
+def place_fault(path: str) -> str | None:
+    """Say why a text can be no folder and no URL of a dataset; None if it can."""
+    if not path.isprintable():
+        odd = next(c for c in path if not c.isprintable())
+        return f"{excerpt(path)} holds the character U+{ord(odd):04X}, which no path here may hold"
+    if path.strip() != path:
+        return f"{path!r} begins or ends with a blank; leave it out"
+    if len(path) > _LONGEST_PATH:
+        return (
+            f"{excerpt(path, 80)} is {len(path)} characters long; a folder or a URL has at most "
+            f"{_LONGEST_PATH}"
+        )
+    return None
 
 
 class OutputConfig(Section):
@@ -43,10 +73,25 @@ class OutputConfig(Section):
     @field_validator("path")
     @classmethod
     def _can_be_written(cls, path: str) -> str:
-        if path.startswith("hf://"):
+        if shown := secret_in(path):
+            raise ValueError(secret_sentence("the path", shown))
+        if fault := place_fault(path):
+            raise ValueError(fault)
+        protocol = protocol_of(path)
+        if protocol == "hf":
             raise ValueError(
-                f"{path} cannot be written shard by shard; choose a folder, s3:// or gs://, and "
-                "push the finished dataset to the Hub"
+                f"{excerpt(path)} cannot be written shard by shard; choose a folder, s3:// or "
+                "gs://, and push the finished dataset to the Hub"
+            )
+        if protocol not in WRITTEN or "::" in path:
+            raise ValueError(
+                f"{excerpt(path)} is on no store that a run can write; choose a folder, file://, "
+                "s3://, gs://, or Azure's abfs://, where a file appears whole or not at all"
+            )
+        if protocol == "file" and re.match(r"file://(?!/)", path):
+            raise ValueError(
+                f"{excerpt(path)} names no folder: file:// wants an absolute path, as in "
+                "file:///data/faces"
             )
         return path
 

@@ -11,6 +11,7 @@ from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import FileStamp, ShardMarker
 from synthgen.dataset.opening import ShardRange, check_output, open_run, remove_leftovers
 from synthgen.dataset.patience import Patience
+from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
 from synthgen.dataset.sheet import contact_sheet, encode_png
@@ -39,6 +40,7 @@ __all__ = [
     "find_sample",
     "inspect_dataset",
     "open_run",
+    "reached",
     "read_markers",
     "read_record",
     "read_statistics",

@@ -11,6 +11,7 @@ from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import ShardMarker, parse_marker
 from synthgen.dataset.parquet import read_columns
+from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import verify_shard
 from synthgen.dataset.statistics import Statistics, count
@@ -47,7 +48,7 @@ def inspect_dataset(url: str) -> Inspection:
     Raises:
         DatasetError: if there is no dataset, or its record is corrupt.
     """
-    storage = Storage(url)
+    storage = reached(url)
     record = read_record(storage)
     markers, problems = _readable_markers(storage)
     problems += _half_shards(storage, set(markers))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
+from synthgen.foreign import excerpt
+
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -118,7 +120,7 @@ def is_of_store(error: BaseException) -> bool:
 def cause(error: BaseException) -> str:
     """Say in a few words, on one line, why a store failed."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    text = " ".join(said.split())
+    text = excerpt(said)
     return text[0].lower() + text[1:]
 
 

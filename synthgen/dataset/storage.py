@@ -8,6 +8,7 @@ from synthgen.dataset import whole_files
 from synthgen.dataset.filesystems import open_filesystem
 from synthgen.dataset.patience import Patience, cause, is_of_store, is_passing
 from synthgen.errors import DatasetError, MissingFileError, OutputError
+from synthgen.foreign import excerpt
 
 _T = TypeVar("_T")
 
@@ -27,20 +28,21 @@ class Storage:
         url: the folder as the user wrote it.
     """
 
-    def __init__(self, url: str, patience: Patience | None = None) -> None:
+    def __init__(self, url: str, patience: Patience | None = None, *, once: bool = False) -> None:
         """Open a folder; it need not exist, and nothing is written.
 
         Args:
             url: a folder or a URL.
             patience: how long a call is tried again while the store fails; None: not at all.
+            once: have the store's own package try nothing again, which no patience bounds.
 
         Raises:
-            OutputError: if the protocol of the URL is not known.
+            OutputError: if the URL is on no store of datasets, or holds a secret.
             MissingDependencyError: if the protocol needs a package that is not installed.
         """
         self.url = url
         self._patience = patience or Patience()
-        self._filesystem, root = open_filesystem(url)
+        self._filesystem, root = open_filesystem(url, once=once)
         self._root = root.rstrip("/")
 
     @property
@@ -56,6 +58,27 @@ class Storage:
     def hurried(self) -> "Storage":
         """Return the same folder with calls that are tried once."""
         return Storage(self.url)
+
+    def has_bucket(self) -> bool:
+        """Ask an object store whether the bucket exists, as far as this user may know.
+
+        Raises:
+            OutputError: if the store does not answer.
+        """
+        bucket = self._root.partition("/")[0]
+
+        def ask(_: str) -> bool:
+            try:
+                return bool(self._filesystem.info(bucket))
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                # A role may be given one folder of a bucket alone; what is there tells then.
+                if isinstance(error, PermissionError) or "forbidden" in str(error).lower():
+                    return True
+                raise
+
+        return self._asking("reach", "", ask)
 
     def read(self, name: str) -> bytes:
         """Return a whole file.
@@ -263,7 +286,8 @@ class Storage:
 
     def _sentence(self, verb: str, name: str, error: Exception) -> str:
         tried = self._patience.seconds if is_passing(error) else 0
-        place = f"{name} in {self.url}" if name else self.url
+        url = excerpt(self.url)
+        place = f"{name} in {url}" if name else url
         again = f" (tried again for {tried:g} s)" if tried else ""
         return f"cannot {verb} {place}: {cause(error)}{again}"
 

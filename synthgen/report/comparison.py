@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from samplers.plan import build_plan
 from synthgen.action_units import AU_NAMES, AUS
-from synthgen.dataset import Storage, read_markers, read_record
+from synthgen.dataset import reached, read_markers, read_record
 from synthgen.dataset.card_faces import faces_line
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.dataset.shortfall import describe_short
@@ -47,7 +47,7 @@ def compare(url: str) -> Comparison:
         DatasetError: if there is no dataset, or it is corrupt.
         ConfigError: if the stored configuration cannot be read.
     """
-    storage = Storage(url)
+    storage = reached(url)
     record = read_record(storage)
     config = stored_config(storage)
     markers = read_markers(storage).values()

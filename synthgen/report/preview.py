@@ -13,7 +13,7 @@ from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt
 from synthgen.action_units import describe
 from synthgen.config import RunConfig
-from synthgen.dataset import Storage, contact_sheet, encode_png
+from synthgen.dataset import contact_sheet, encode_png, reached
 from synthgen.errors import OutputError
 
 _SIDE = 220
@@ -34,7 +34,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
     """
     plan = build_plan(config)
     number = min(number, config.samples)
-    config = settled(config, Storage(config.output.path))
+    config = settled(config, reached(config.output.path))
     worker = load_worker(config, plan)
     if config.pipeline.batch_size == "auto":
         worker.probe()

@@ -10,7 +10,7 @@ from PIL import Image
 from cluster.loading import load_worker
 from cluster.rows import encode_image
 from samplers.plan import build_plan
-from synthgen.dataset import Storage, find_sample, layout, read_record
+from synthgen.dataset import Storage, find_sample, layout, reached, read_record
 from synthgen.dataset.features import SOURCE
 from synthgen.errors import DatasetError, OutputError
 from synthgen.report.stored import stored_config
@@ -54,7 +54,7 @@ def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduct
         DatasetError: if there is no such dataset or sample, or the dataset was merged.
         OutputError: if the file cannot be written.
     """
-    storage = Storage(dataset)
+    storage = reached(dataset)
     _refuse_merged(storage, sample_id)
     config = stored_config(storage)
     row = find_sample(storage, sample_id)

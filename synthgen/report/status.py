@@ -11,7 +11,7 @@ from samplers.partition import Partition
 from samplers.priors import build_prior
 from samplers.series import build_series
 from synthgen.config import RunConfig
-from synthgen.dataset import ShardMarker, Storage, read_record
+from synthgen.dataset import ShardMarker, Storage, reached, read_record
 from synthgen.dataset.lease import BEAT
 from synthgen.dataset.marker_reader import MarkerReader
 from synthgen.dataset.markers import ShortStratum
@@ -165,7 +165,7 @@ class StatusReader:
             cost_per_hour: what an hour of one worker costs; None: what the configuration says.
             storage: how it is read; None: as its URL says.
         """
-        self._storage = storage or Storage(url)
+        self._storage = storage or reached(url)
         read_record(self._storage)
         self._config = stored_config(self._storage)
         self._markers = MarkerReader(self._storage)

@@ -15,6 +15,7 @@ from synthgen.dataset.features import SOURCE, Feature, arrow_schema, data_featur
 from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
+from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -209,7 +210,7 @@ def lacking(sources: Iterable[Source], features: Mapping[str, Feature]) -> list[
 
 
 def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:
-    storage = Storage(url)
+    storage = reached(url)
     record = read_record(storage)
     markers = tuple(read_markers(storage).values())
     if not any(marker.rows for marker in markers):

@@ -28,6 +28,14 @@ def test_a_probe_leaves_nothing_in_an_empty_folder(tmp_path):
     assert everything(tmp_path) == []
 
 
+def test_the_home_folder_is_looked_at_where_it_lies(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "out").touch()
+    assert (
+        probe_output("~/out").problem == f"{tmp_path}/out is a file; output.path must be a folder"
+    )
+
+
 def test_a_file_is_no_output(tmp_path):
     (tmp_path / "out").touch()
     expected = f"{tmp_path}/out is a file; output.path must be a folder"
@@ -50,8 +58,8 @@ def test_an_object_store_takes_the_probe_and_forgets_it():
 
 def test_a_protocol_that_is_not_known_is_a_problem():
     assert probe_output("s4://bucket/x").problem == (
-        "cannot open 's4://bucket/x': Protocol not known: s4; give a folder or a URL that fsspec "
-        "knows"
+        "s4://bucket/x is on no store of datasets; give a folder, or a URL that begins with "
+        "file://, s3://, gs://, abfs://, hf:// or https://"
     )
 
 
@@ -70,4 +78,4 @@ def test_s3_takes_the_probe_and_forgets_it():
         assert (found.free, found.problem) == (None, None)
         assert Storage(f"{bucket}/out").entries() == []
         elsewhere = bucket + "-of-others"
-        assert probe_output(f"{elsewhere}/out").problem.startswith("cannot write .synthgen/.tmp-")
+        assert f" has no bucket {elsewhere[5:]}; " in probe_output(f"{elsewhere}/out").problem

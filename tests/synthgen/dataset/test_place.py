@@ -72,7 +72,7 @@ def test_names_and_paths_that_are_too_long_are_refused(tmp_path):
 def test_nul_is_refused():
     with pytest.raises(OutputError) as caught:
         Storage("out\0")
-    assert str(caught.value) == "cannot open 'out\\\\x00': no path holds a NUL character"
+    assert str(caught.value) == "out\\x00 holds the character U+0000, which no path here may hold"
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):

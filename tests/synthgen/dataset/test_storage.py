@@ -93,8 +93,8 @@ def test_an_unknown_protocol_is_refused():
     with pytest.raises(OutputError) as caught:
         Storage("nonsense://bucket/out")
     assert str(caught.value) == (
-        "cannot open 'nonsense://bucket/out': Protocol not known: nonsense; "
-        "give a folder or a URL that fsspec knows"
+        "nonsense://bucket/out is on no store of datasets; give a folder, or a URL that begins "
+        "with file://, s3://, gs://, abfs://, hf:// or https://"
     )
 
 
