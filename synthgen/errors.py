@@ -34,6 +34,10 @@ class StoreError(SynthgenError):
     """A store of face embeddings cannot be read, or holds what is not allowed."""
 
 
+class PictureError(SynthgenError):
+    """A picture from outside cannot be read, or its pixels mean no colour; the text says why."""
+
+
 class WeightsError(SynthgenError):
     """A weight file is missing, is of the wrong format, or must not be loaded."""
 

@@ -19,6 +19,7 @@ from pipelines.evaluation.judge_network import (
     load_judge,
 )
 from pipelines.interfaces import Verifier
+from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 
@@ -100,7 +101,7 @@ def _portrait(image: Image) -> Float[Tensor, "3 side side"]:
     """Scale an image's middle square to the portraits' size and cut the input out of it."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.convert("RGB").crop((left, top, left + side, top + side))
+    square = to_rgb(image).crop((left, top, left + side, top + side))
     if side != _WHOLE_SIDE:
         square = square.resize((_WHOLE_SIDE, _WHOLE_SIDE), Resampling.BICUBIC)
     start = (_WHOLE_SIDE - INPUT_SIDE) // 2

@@ -20,6 +20,7 @@ from pipelines.faceid.embedder import (
     sharpness_of,
 )
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork, load_face_network
+from pipelines.pictures import all_rgb
 from synthgen.errors import WeightsError
 
 MINI_FILE = Path(__file__).parents[1] / "mini" / "face_embedder.safetensors"
@@ -76,7 +77,7 @@ class DrawnFaceEmbedder:
 
     def embed(self, images: Sequence[Image]) -> FaceEmbeddings:
         """Embed the middle of each image."""
-        return join_faces([self._face(image) for image in images])
+        return join_faces([self._face(image) for image in all_rgb(images)])
 
     def provenance(self) -> dict[str, Any]:
         """Return what embeddings are a function of."""
@@ -97,8 +98,7 @@ class DrawnFaceEmbedder:
 
 
 def middle_of(image: Image) -> Image:
-    """Scale an image to 128×128 and cut 112×112 out of its middle."""
-    image = image if image.mode == "RGB" else image.convert("RGB")
+    """Scale an RGB image to 128×128 and cut 112×112 out of its middle."""
     if image.size != (IMAGE_SIDE, IMAGE_SIDE):
         image = image.resize((IMAGE_SIDE, IMAGE_SIDE), Resampling.BILINEAR)
     start = (IMAGE_SIDE - INPUT_SIDE) // 2

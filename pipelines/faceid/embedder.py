@@ -63,7 +63,11 @@ class FaceEmbedder(Protocol):
     files: tuple[Path, ...]
 
     def embed(self, images: Sequence[Image]) -> FaceEmbeddings:
-        """Embed the largest face of each RGB image of any size."""
+        """Embed the largest face of each image of any size and kind.
+
+        Raises:
+            PictureError: if an image cannot become RGB, with its place in the call.
+        """
         ...
 
     def provenance(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipelines.faceid.embedder import (
     normalised,
     sharpness_of,
 )
+from pipelines.pictures import all_rgb
 from pipelines.weight_files import check_weight_file
 from samplers.identities.face_identity import FACEID_WIDTH
 from synthgen.errors import MissingDependencyError, WeightsError
@@ -83,7 +84,7 @@ class InsightFaceEmbedder:
 
     def embed(self, images: Sequence[Image.Image]) -> FaceEmbeddings:
         """Embed the largest face of each image, one image after another."""
-        return join_faces([self._largest(image) for image in images])
+        return join_faces([self._largest(image) for image in all_rgb(images)])
 
     def provenance(self) -> dict[str, Any]:
         """Return what embeddings are a function of."""
@@ -100,7 +101,7 @@ class InsightFaceEmbedder:
         from insightface.app.common import Face  # pyright: ignore[reportMissingImports]
         from insightface.utils import face_align  # pyright: ignore[reportMissingImports]
 
-        pixels = np.ascontiguousarray(np.asarray(image.convert("RGB"))[..., ::-1])  # BGR
+        pixels = np.ascontiguousarray(np.asarray(image)[..., ::-1])  # BGR
         boxes, points = self._detector.detect(pixels)
         if not len(boxes):
             return None

@@ -1,23 +1,22 @@
 """From a folder of photographs to a store of face embeddings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.faceid.embedder import FaceEmbedder
 from pipelines.faceid.quality import Quality, fault
+from pipelines.pictures import open_picture
 from samplers.identities.embeddings import same_rows
 from samplers.identities.store import FaceStore
 from samplers.identities.store_about import StoreAbout
-from synthgen.errors import StoreError
+from synthgen.errors import PictureError, StoreError
+from synthgen.foreign import excerpt, regular_file
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of photographs, in lower case."""
-
-_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +42,31 @@ class LeftOut:
     reason: str
 
 
-def find_photos(path: Path) -> list[Photo]:
+def find_photos(path: Path) -> tuple[list[Photo], list[LeftOut]]:
     """Find photographs, in order of their names.
 
     A photograph in a folder of its own below `path` shows the person whom that folder is named
     after; one that lies in `path` itself is a person of its own.
 
+    Returns:
+        The photographs, and what has their ending and is none: pipes and such, and files whose
+        names cannot be stored.
+
     Raises:
         StoreError: if there is none, or two people would bear one name.
     """
-    if path.is_file():
-        return [Photo(path, path.name, path.stem)]
     if not path.is_dir():
-        raise StoreError(f"{path} does not exist; it must be a photograph or a folder of them")
+        if not path.exists():
+            raise StoreError(f"{path} does not exist; it must be a photograph or a folder of them")
+        regular_file(path, "the photograph", StoreError)
+        return _parted([path], path.parent)
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+    files = [file for file in files if not file.is_dir()]
     if not files:
         raise StoreError(f"{path} holds no photograph: no file that ends in {', '.join(ENDINGS)}")
-    photos = [_photo(file, path) for file in files]
+    photos, left = _parted(files, path)
     _refuse_shared_names(photos, path)
-    return photos
+    return photos, left
 
 
 def embed_photos(
@@ -88,7 +93,8 @@ def embed_photos(
     Raises:
         StoreError: if there are no photographs, or none of them can be taken.
     """
-    kept, left = _embedded(find_photos(path), embedder, quality)
+    photos, left = find_photos(path)
+    kept = _embedded(photos, embedder, quality, left)
     kept, repeated = _without_repeats(kept) if merge is None else (kept, [])
     left += repeated
     if not kept:
@@ -118,35 +124,22 @@ _Embedded = list[tuple[Photo, np.ndarray]]
 
 
 def _embedded(
-    photos: Sequence[Photo], embedder: FaceEmbedder, quality: Quality
-) -> tuple[_Embedded, list[LeftOut]]:
+    photos: Sequence[Photo], embedder: FaceEmbedder, quality: Quality, left: list[LeftOut]
+) -> _Embedded:
+    """Embed photographs one at a time, so that memory holds one; what is not taken is left out."""
     kept: _Embedded = []
-    left: list[LeftOut] = []
-    for batch in _opened(photos, left):
-        found = embedder.embed([image for _, image in batch])
-        for place, (photo, _) in enumerate(batch):
-            reason = fault(found, place, quality)
-            if reason is None:
-                kept.append((photo, found.embeddings[place]))
-            else:
-                left.append(LeftOut(photo.name, reason))
-    return kept, left
-
-
-def _opened(
-    photos: Sequence[Photo], left: list[LeftOut]
-) -> Iterator[list[tuple[Photo, Image.Image]]]:
-    """Yield batches of upright images; what cannot be read is left out."""
-    for start in range(0, len(photos), _AT_ONCE):
-        batch = []
-        for photo in photos[start : start + _AT_ONCE]:
-            try:
-                with Image.open(photo.path) as image:
-                    batch.append((photo, ImageOps.exif_transpose(image).convert("RGB")))
-            except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-                left.append(LeftOut(photo.name, f"it cannot be read: {_first(error)}"))
-        if batch:
-            yield batch
+    for photo in photos:
+        try:
+            found = embedder.embed([open_picture(photo.path)])
+        except PictureError as error:
+            left.append(LeftOut(photo.name, str(error)))
+            continue
+        reason = fault(found, 0, quality)
+        if reason is None:
+            kept.append((photo, found.embeddings[0]))
+        else:
+            left.append(LeftOut(photo.name, reason))
+    return kept
 
 
 def _without_repeats(kept: _Embedded) -> tuple[_Embedded, list[LeftOut]]:
@@ -161,9 +154,21 @@ def _without_repeats(kept: _Embedded) -> tuple[_Embedded, list[LeftOut]]:
     return [one for place, one in enumerate(kept) if place not in again], left
 
 
-def _photo(file: Path, folder: Path) -> Photo:
-    below = file.relative_to(folder)
-    return Photo(file, str(below), below.stem if len(below.parts) == 1 else below.parts[0])
+def _parted(files: Sequence[Path], folder: Path) -> tuple[list[Photo], list[LeftOut]]:
+    photos, left = [], []
+    for file in files:
+        below = file.relative_to(folder)
+        try:
+            regular_file(file, "the file", StoreError)
+            str(below).encode()
+        except UnicodeEncodeError:
+            left.append(LeftOut(excerpt(below), "its name is not UTF-8; rename it"))
+        except StoreError as error:
+            left.append(LeftOut(excerpt(below), str(error)))
+        else:
+            person = below.stem if len(below.parts) == 1 else below.parts[0]
+            photos.append(Photo(file, str(below), person))
+    return photos, left
 
 
 def _refuse_shared_names(photos: Sequence[Photo], folder: Path) -> None:
@@ -177,7 +182,3 @@ def _refuse_shared_names(photos: Sequence[Photo], folder: Path) -> None:
                 f"{folder} names {photo.identity_id!r} twice: {(other or photo).name} and "
                 f"{photo.name}; rename one, or put the photographs of a person into one folder"
             )
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,7 @@ from pipelines.libreface.files import find_weights
 from pipelines.libreface.inference import for_inference
 from pipelines.libreface.network import LibreFaceNetwork, load_network
 from pipelines.libreface.preprocessing import face_pixels, resized_side
+from pipelines.pictures import all_rgb
 from synthgen.action_units import AU_COUNT
 from synthgen.errors import ConfigError
 from synthgen.foreign import first_line
@@ -95,8 +96,12 @@ class LibreFaceVerifier:
         )
 
     def measure(self, images: Sequence[Image.Image]) -> Measurement:
-        """Measure RGB images of any size; an image without a face gives NaN and 0 faces."""
-        found = [self.aligner.align(_rgb(image)) for image in images]
+        """Measure images of any size and kind; an image without a face gives NaN and 0 faces.
+
+        Raises:
+            PictureError: if an image cannot become RGB, with its place in the call.
+        """
+        found = [self.aligner.align(image) for image in all_rgb(images)]
         faces = np.array([alignment.faces for alignment in found], dtype=np.int64)
         aus = self._intensities([alignment.crop or _BLACK for alignment in found])
         aus[faces == 0] = np.nan
@@ -145,7 +150,3 @@ def _place(
     except (RuntimeError, AssertionError) as error:
         reason = first_line(error)
         raise ConfigError(f"device {str(device)!r} cannot be used: {reason}") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -54,6 +54,7 @@ def read_parquet(path: Path, column: str | None, naming: Naming = FIND_OUT) -> R
     texts = [other for other in beside if _is_text(schema.field(other).type)]
     with reading(path, StoreError), pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(columns=[name, *beside])
+        table.validate(full=True)
         _refuse_long(table, texts, str(path))
     text = (schema.metadata or {}).get(ABOUT_KEY.encode())
     about = None if text is None else StoreAbout.from_json(text, str(path))
@@ -79,6 +80,7 @@ def read_dataset(path: Path, column: str | None, naming: Naming = FIND_OUT) -> R
             for split, part in parts.items()
         ]
         table = pa.concat_tables(tables)
+        table.validate(full=True)
     return _from_table(table, name, str(path), naming, None)
 
 

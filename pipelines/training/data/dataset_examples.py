@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from datasets import Image as ImageColumn
 from jaxtyping import Float
 from PIL import Image as PILImage
 from PIL import ImageOps
 from PIL.Image import Image
 
+from pipelines.pictures import open_picture, to_rgb
 from pipelines.training.data.config import DatasetData
 from pipelines.training.data.open_dataset import dataset_fingerprint, open_rows
 from synthgen.action_units import AUS, MAX_INTENSITY
-from synthgen.errors import DatasetError
+from synthgen.errors import DatasetError, PictureError
 from synthgen.foreign import first_line
 
 _AU_PLACE = "{au}"
@@ -40,7 +43,11 @@ class DatasetExamples:
         self._au_columns = _au_columns(data.aus)
         self._check_columns(rows)
         self.fingerprint: dict[str, Any] = {"dataset": dataset_fingerprint(data.path, split, rows)}
-        self._images = rows.select_columns([data.image])
+        images = rows.select_columns([data.image])
+        self._are_images = isinstance(images.features[data.image], ImageColumn)
+        if self._are_images:  # pictures are looked at here, before they are decoded
+            images = images.cast_column(data.image, ImageColumn(decode=False))
+        self._images = images
         self._texts = rows.select_columns([data.caption]) if data.caption else None
         self._aus = rows.select_columns(self._au_columns) if self._au_columns else None
 
@@ -50,18 +57,19 @@ class DatasetExamples:
         Raises:
             DatasetError: if it cannot be read.
         """
-        try:
-            found = self._images[index][self._data.image]
-        except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-            raise self._fault(index, f"the image cannot be read: {first_line(error)}") from error
-        if not isinstance(found, Image):
+        stored = self._images[index][self._data.image]
+        if not self._are_images:
             raise self._fault(
                 index,
-                f"column {self._data.image!r} holds {type(found).__name__}; it must hold images "
+                f"column {self._data.image!r} holds {type(stored).__name__}; it must hold images "
                 "(datasets.Image)",
             )
+        try:
+            found = _picture(stored)
+        except PictureError as error:
+            raise self._fault(index, f"the image cannot be used: {error}") from error
         size = (self._data.size, self._data.size)
-        return ImageOps.fit(found.convert("RGB"), size, PILImage.Resampling.BICUBIC)
+        return ImageOps.fit(found, size, PILImage.Resampling.BICUBIC)
 
     def caption(self, index: int, telling: int = 0) -> str:
         """Return the caption of a row, the same in each telling; without a column, none.
@@ -110,6 +118,21 @@ class DatasetExamples:
 
     def _fault(self, index: int, what: str) -> DatasetError:
         return DatasetError(f"{self._where}, row {index}: {what}")
+
+
+def _picture(stored: dict[str, Any] | None) -> Image:
+    """Return the picture that a row holds as bytes, as a file, or as an address."""
+    if stored is None:
+        raise PictureError("there is none")
+    if stored["bytes"] is not None:
+        return open_picture(stored["bytes"])
+    if Path(stored["path"]).exists():
+        return open_picture(Path(stored["path"]))
+    try:
+        far = ImageColumn().decode_example(stored)
+    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
+        raise PictureError(f"it cannot be read: {first_line(error)}") from error
+    return to_rgb(far)
 
 
 def _au_columns(asked: str | None) -> list[str]:

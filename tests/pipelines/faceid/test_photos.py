@@ -1,11 +1,14 @@
 """A folder of photographs becomes a store."""
 
+import os
+
 import pytest
 from PIL import Image
 from tiny_face_embedder import face_embedder, portrait
 
 from pipelines.faceid.photos import embed_photos, find_photos
 from pipelines.faceid.quality import Quality
+from samplers.identities.alike import NEAR_COPY, find_alike
 from samplers.identities.store import read_store
 from samplers.identities.store_writing import write_store
 from synthgen.errors import StoreError
@@ -26,9 +29,9 @@ def put(folder, **people):
 
 def test_people_are_named_after_their_folder_or_file(tmp_path):
     put(tmp_path, anna=[1, 2], ben=3)
-    found = [(photo.name, photo.identity_id) for photo in find_photos(tmp_path)]
+    found = [(photo.name, photo.identity_id) for photo in find_photos(tmp_path)[0]]
     assert found == [("anna/0.png", "anna"), ("anna/1.png", "anna"), ("ben.png", "ben")]
-    assert [photo.identity_id for photo in find_photos(tmp_path / "ben.png")] == ["ben"]
+    assert [photo.identity_id for photo in find_photos(tmp_path / "ben.png")[0]] == ["ben"]
 
 
 def test_a_store_carries_embedder_licences_and_photos(tmp_path):
@@ -63,10 +66,7 @@ def test_what_is_not_good_enough_is_left_out_with_a_reason(tmp_path):
         ("c.png", "it shows the very face of a.png"),
         ("small.png", "the face is 48 pixels wide; at least 64 are needed"),
         ("smooth.png", "the face is blurred: sharpness 0.0, at least 30"),
-        (
-            "torn.jpg",
-            f"it cannot be read: cannot identify image file '{photos}/torn.jpg'",
-        ),
+        ("torn.jpg", "it is no picture of a kind that is known"),
     ]
 
 
@@ -94,3 +94,51 @@ def test_without_photographs_there_is_no_store(tmp_path):
         f"{empty} names 'a' twice: a.jpg and a.png; rename one, or put the photographs of a "
         "person into one folder"
     )
+
+
+def test_pipes_and_names_that_cannot_be_stored_are_left_out_at_once(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    put(photos, a=1)
+    os.mkfifo(photos / "pipe.jpg")
+    os.symlink(photos / "gone", photos / "link.png")
+    bad = os.fsencode(photos) + b"/Andr\xe9"
+    os.mkdir(bad)
+    (photos / "a.png").rename(photos / "b.png")
+    with open(bad + b"/1.png", "wb") as file:
+        portrait(2).save(file, "PNG")
+    store, left = embed_photos(photos, face_embedder(tmp_path), EVERYTHING)
+    assert store.identity_ids == ("b",)
+    assert [(one.name, one.reason) for one in left] == [
+        ("Andr\\udce9/1.png", "its name is not UTF-8; rename it"),
+        ("link.png", f"the file {photos}/link.png does not exist"),
+        (
+            "pipe.jpg",
+            f"the file {photos}/pipe.jpg is a named pipe; it must be a regular file",
+        ),
+    ]
+    with pytest.raises(StoreError) as caught:
+        embed_photos(photos / "pipe.jpg", face_embedder(tmp_path), EVERYTHING)
+    assert str(caught.value) == (
+        f"the photograph {photos}/pipe.jpg is a named pipe; it must be a regular file"
+    )
+
+
+def test_near_copies_are_told_and_merged(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    put(photos, a=1, b=2)
+    portrait(1).save(photos / "c.jpg", quality=95)
+    portrait(1).save(photos / "d.bmp")
+    embedder = face_embedder(tmp_path)
+    store, left = embed_photos(photos, embedder, EVERYTHING)
+    assert [one.reason for one in left] == ["it shows the very face of a.png"]
+    told = find_alike(store)
+    assert [(pair.one, pair.other) for pair in told.first][:1] == [("a", "c")]
+    assert told.first[0].cosine > NEAR_COPY
+    level = (1 + max(pair.cosine for pair in told.first[1:])) / 2 if told.pairs > 1 else NEAR_COPY
+    store, left = embed_photos(photos, embedder, EVERYTHING, merge=level)
+    assert store.identity_ids == ("a", "b", "a")
+    assert store.photos == ("a.png", "b.png", "c.jpg")
+    assert store.merged == (2, 1)
+    assert left == []

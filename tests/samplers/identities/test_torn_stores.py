@@ -54,7 +54,7 @@ def test_only_store_errors_come_out_of_torn_files(tmp_path, ending):
     path = tmp_path / f"torn{ending}"
     said = []
 
-    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.data())
     def torn(data):
         content = bytearray(whole)
