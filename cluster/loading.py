@@ -13,6 +13,7 @@ from pipelines.loading import (
     load_source,
     load_verifier,
     pick_device,
+    prepare_source,
 )
 from samplers.plan import Plan
 from synthgen.config import FaceIdConfig, FineFaceConfig, PipelineConfig, RunConfig
@@ -33,6 +34,7 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     fix_arithmetic(config.pipeline.threads)
     device = pick_device()
     source = load_source(config.pipeline, device)
+    prepare_source(source, config)
     check_spec(source, plan.sample(0))
     worker = Worker(
         config,

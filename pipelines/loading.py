@@ -5,12 +5,13 @@ from samplers.spec import SampleSpec
 from synthgen.config import (
     FaceIdConfig,
     FaceIdIdentitiesConfig,
+    FineFaceConfig,
     PipelineConfig,
     ProceduralConfig,
     RunConfig,
     VerifyConfig,
 )
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, WeightsError
 
 
 def pick_device() -> str:
@@ -78,14 +79,53 @@ def check_pipeline(config: RunConfig) -> None:
     """Refuse what the pipeline cannot show, before anything is loaded.
 
     Raises:
+        PromptError: as `check_prompts`.
         ConfigError: if an identity slot has a value that the pipeline does not know, or people are
             given to a pipeline that shows none, or none to one that shows people.
     """
     _check_people(config)
+    check_prompts(config)
     if isinstance(config.pipeline, ProceduralConfig):
         from pipelines.procedural.source import ProceduralSource
 
         ProceduralSource(config.pipeline).check_values(config.identities.weighted_slots())
+
+
+def check_prompts(config: RunConfig) -> None:
+    """Refuse a run some prompt of which would be cut, where the tokenizer is on this machine.
+
+    Where it is not, the worker that fetches it checks the prompts: see `prepare_source`.
+
+    Raises:
+        PromptError: if a text encoder would not see the end of a prompt.
+        WeightsError: if the tokenizer cannot be read.
+    """
+    pipeline = config.pipeline
+    if not isinstance(pipeline, FineFaceConfig | FaceIdConfig):
+        return
+    from pipelines.fineface.weights import locate
+
+    try:
+        folders = locate(pipeline.weights, fetch=False)
+    except WeightsError:
+        return
+    from pipelines.fineface.prompts import check_run_prompts, load_tokenizer
+
+    tokenizer = load_tokenizer(folders.base / "tokenizer")
+    check_run_prompts(tokenizer, config.identities, pipeline.long_prompts)
+
+
+def prepare_source(source: ImageSource, config: RunConfig) -> None:
+    """Let a loaded source check the prompts of its run and fit itself to them.
+
+    Raises:
+        PromptError: if a text encoder would not see the end of a prompt.
+    """
+    if isinstance(config.pipeline, FineFaceConfig | FaceIdConfig):
+        from pipelines.fineface.diffusion_source import DiffusionSource
+
+        if isinstance(source, DiffusionSource):
+            source.check_prompts(config.identities)
 
 
 def check_spec(source: ImageSource, spec: SampleSpec) -> None:

@@ -22,6 +22,10 @@ class ActionUnitError(SynthgenError, ValueError):
     """An AU name or an AU value that is not allowed."""
 
 
+class PromptError(SynthgenError, ValueError):
+    """A prompt of which a text encoder would not see the end."""
+
+
 class FaceEmbeddingError(SynthgenError, ValueError):
     """Face embeddings of a shape or a value that is not allowed, or of another recogniser."""
 

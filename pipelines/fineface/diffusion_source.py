@@ -21,15 +21,18 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from pipelines.fineface.models import load_model, load_tokenizer
+from pipelines.fineface.models import load_model
 from pipelines.fineface.noise import first_noise, own_generator
 from pipelines.fineface.parts import check_parts
 from pipelines.fineface.pipeline import FineFacePipeline
+from pipelines.fineface.prompt_pieces import common_length, encode_in_pieces
+from pipelines.fineface.prompts import check_run_prompts, load_tokenizer, piece_count, refuse_long
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import FineFaceFolders
 from pipelines.weight_files import read_json, read_model_config
 from samplers.spec import Attempt
 from synthgen.config import FaceIdConfig, FineFaceConfig
+from synthgen.config.identities.base import IdentitySection
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
@@ -52,6 +55,7 @@ class DiffusionSource(ABC):
     def __init__(self, config: FineFaceConfig | FaceIdConfig, pipeline: FineFacePipeline) -> None:
         self._config = config
         self._pipeline = pipeline
+        self._pieces = 1
         if pipeline.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
         if config.compile:
@@ -72,6 +76,16 @@ class DiffusionSource(ABC):
         output = self._pipeline(**self._arguments(attempts))
         assert isinstance(output, StableDiffusionPipelineOutput)  # noqa: S101 - narrows the type
         return list(output.images)
+
+    def check_prompts(self, identities: IdentitySection) -> None:
+        """Check that no prompt of a run is cut, and learn the length of its embeddings.
+
+        Raises:
+            PromptError: if the text encoder would not see the end of one.
+        """
+        self._pieces = check_run_prompts(
+            self._pipeline.tokenizer, identities, self._config.long_prompts
+        )
 
     def fingerprint(self) -> dict[str, Any]:
         """Return checksums of the files in use, licences, and versions of what computes."""
@@ -94,16 +108,32 @@ class DiffusionSource(ABC):
         generators = [own_generator(attempt) for attempt in attempts]
         config = self._config
         return {
-            "prompt": [attempt.spec.prompt for attempt in attempts],
+            **self._texts(attempts),
             "aus": [attempt.spec.aus for attempt in attempts],
             "au_scale": config.au_scale,
-            "negative_prompt": [attempt.spec.negative_prompt for attempt in attempts],
             "height": height,
             "width": width,
             "num_inference_steps": config.num_inference_steps,
             "guidance_scale": config.guidance_scale,
             "latents": self._noise(attempts, generators, height, width),
             "generator": generators,
+        }
+
+    def _texts(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
+        """Return the prompts, or their embeddings where long ones are read in pieces."""
+        prompts = [attempt.spec.prompt for attempt in attempts]
+        negatives = [attempt.spec.negative_prompt for attempt in attempts]
+        tokenizer, mode = self._pipeline.tokenizer, self._config.long_prompts
+        refuse_long(tokenizer, prompts, "the prompt", mode)
+        refuse_long(tokenizer, negatives, "the negative prompt", mode)
+        if mode == "refuse":
+            return {"prompt": prompts, "negative_prompt": negatives}
+        # The run's length, not the batch's: bits follow the shape, and no row its neighbours.
+        pieces = max(self._pieces, piece_count(tokenizer, [*prompts, *negatives]))
+        length = common_length(pieces)
+        return {
+            "prompt_embeds": encode_in_pieces(self._pipeline, prompts, length),
+            "negative_prompt_embeds": encode_in_pieces(self._pipeline, negatives, length),
         }
 
     def _noise(

@@ -1,19 +1,14 @@
 """Load the models of a Stable Diffusion folder, each whole or not at all."""
 
-# pyright: reportPrivateImportUsage=false
-# transformers exports its names lazily, which the type checker does not see.
-
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import CLIPTokenizer
 
 from pipelines.checkpoints import check_finite
 from pipelines.weight_files import (
     check_number_formats,
-    check_tokenizer_files,
     read_model_config,
     read_safetensors_header,
 )
@@ -54,21 +49,6 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
             )
     check_model_finite(model, str(folder), dtype)
     return model
-
-
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Load a CLIP tokenizer.
-
-    Raises:
-        WeightsError: if its files cannot be read.
-    """
-    check_tokenizer_files(folder)
-    try:
-        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise WeightsError(
-            f"{folder} cannot be loaded as a tokenizer: {first_line(error)}"
-        ) from error
 
 
 def check_text_parts(tokenizer: Any, text_encoder: Any, where: str) -> None:

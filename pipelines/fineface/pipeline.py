@@ -29,6 +29,8 @@ from pipelines.fineface.branch import au_branch, plain_module
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
 from pipelines.fineface.file_names import file_names
 from pipelines.fineface.lora import fuse_lora
+from pipelines.fineface.prompt_pieces import common_length, encode_in_pieces
+from pipelines.fineface.prompts import piece_count, refuse_long
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, locate
 from pipelines.hub import resolve
@@ -176,6 +178,37 @@ class FineFacePipeline(StableDiffusionPipeline):
         write_au_adapter(self._adapter(), Path(save_directory), weight_prefix)
 
     @torch.no_grad()
+    def encode_long_prompts(
+        self, prompt: str | list[str], negative_prompt: str | list[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encode prompts that are longer than the text encoder reads at once, in up to four pieces.
+
+        Each piece has a begin and an end of its own, and the pieces' embeddings stand one after
+        another. A text of fewer pieces than others is repeated, which changes nothing: a short
+        prompt's image is what it is without this.
+
+        Args:
+            prompt: text or texts.
+            negative_prompt: one for all, or one for each; None: an empty one.
+
+        Returns:
+            `prompt_embeds` and `negative_prompt_embeds` for a call, [prompts, tokens, width].
+
+        Raises:
+            PromptError: if one has more than four pieces.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        given = negative_prompt or ""
+        negatives = [given] * len(prompts) if isinstance(given, str) else list(given)
+        refuse_long(self.tokenizer, prompts, "the prompt", "chunk")
+        refuse_long(self.tokenizer, negatives, "the negative prompt", "chunk")
+        length = common_length(piece_count(self.tokenizer, [*prompts, *negatives]))
+        return (
+            encode_in_pieces(self, prompts, length),
+            encode_in_pieces(self, negatives, length),
+        )
+
+    @torch.no_grad()
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - AUs come second
         self,
         prompt: str | list[str] | None = None,
@@ -249,8 +282,10 @@ class FineFacePipeline(StableDiffusionPipeline):
             ActionUnitError: if an AU is unknown, a value is not finite, or the numbers of AU
                 vectors and prompts do not go together.
             WeightsError: if AUs are given and there is no AU adapter.
+            PromptError: if the text encoder would not see the end of a prompt.
             ValueError: if Stable Diffusion refuses another argument.
         """
+        self._check_length(prompt, negative_prompt)
         vectors: dict[str, Tensor] = {}
         if aus is not None:
             batch = au_batch(aus, prompt_count(prompt, prompt_embeds))
@@ -314,6 +349,20 @@ class FineFacePipeline(StableDiffusionPipeline):
             ip_adapter_image, ip_adapter_image_embeds, device, 1, do_classifier_free_guidance
         )
         return [_spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
+
+    def _check_length(
+        self, prompt: str | list[str] | None, negative_prompt: str | list[str] | None
+    ) -> None:
+        """Refuse prompts that would be cut; what is no text Stable Diffusion refuses itself."""
+        mend = (
+            ", or encode it by encode_long_prompts and give prompt_embeds and "
+            "negative_prompt_embeds"
+        )
+        for what, given in (("prompt", prompt), ("negative prompt", negative_prompt)):
+            texts = given if isinstance(given, list) else [given]
+            known = [text for text in texts if isinstance(text, str)]
+            converted = self.maybe_convert_prompt(known, self.tokenizer)
+            refuse_long(self.tokenizer, converted, f"the {what}", "refuse", mend)
 
     def _is_guided(self, guidance_scale: int | float) -> bool:
         return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None

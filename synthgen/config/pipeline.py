@@ -135,6 +135,12 @@ class _Diffusion(_Pipeline):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
+    long_prompts: Literal["refuse", "chunk"] = Field(
+        default="refuse",
+        exclude_if=lambda how: how == "refuse",
+        description="A prompt that is longer than the text encoder reads (77 tokens; mini 64): "
+        "'refuse', or 'chunk': it is read in up to four pieces, whose embeddings are joined.",
+    )
     compile: bool = Field(
         default=False,
         exclude_if=_not_asked,

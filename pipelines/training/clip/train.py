@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 from transformers import CLIPTokenizer
 
+from pipelines.fineface.prompts import load_tokenizer
 from pipelines.training.clip.config import CLIPConfig
 from pipelines.training.clip.evaluation import measure_pairs
 from pipelines.training.clip.examples import ClipExamples
 from pipelines.training.clip.export import export_clip
 from pipelines.training.clip.learner import ClipLearner
 from pipelines.training.clip.tokenizer import train_tokenizer
-from pipelines.training.data.examples import Examples, examples_of
+from pipelines.training.data.examples import Examples, examples_of, warn_of_cut_captions
 from pipelines.training.data.loader import batch_places, load_batches
 from pipelines.training.diffusion.part_names import TOKENIZER
 from pipelines.training.loop.about import about_training
@@ -53,6 +54,7 @@ def train_clip(
     device = pick_training_device(config.device)
     examples = examples_of(config.data, config.seed)
     tokenizer = _tokenizer(config, examples, folder)
+    warn_of_cut_captions(examples, tokenizer)
     learner = ClipLearner(config, tokenizer, device)
     pairs = ClipExamples(config, tokenizer)
     session = Session(
@@ -80,7 +82,7 @@ def _tokenizer(config: CLIPConfig, examples: Examples, folder: Path) -> CLIPToke
     """Learn the tokenizer; a training that goes on keeps the one that it has."""
     path = folder / TOKENIZER
     if path.exists() and (folder / CHECKPOINT).exists():
-        return CLIPTokenizer.from_pretrained(path)
+        return load_tokenizer(path)
     count, there = config.text.captions, examples.count
     captions = (examples.caption(i) for i in range(count if there is None else min(count, there)))
     tokenizer = train_tokenizer(captions, config.text.vocabulary, config.text.max_length)

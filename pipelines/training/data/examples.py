@@ -1,14 +1,21 @@
 """What models learn from: images with captions and AUs, wherever they come from."""
 
+import logging
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from PIL.Image import Image
 
+from pipelines.fineface.prompts import ENDS, token_counts
 from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.data.dataset_examples import DatasetExamples
 from pipelines.training.data.procedural_examples import ProceduralExamples
+
+_log = logging.getLogger(__name__)
+
+_LOOKED_AT = 10_000
+"""Captions whose length is looked at before a training, at most; a tenth where there is no end."""
 
 
 @runtime_checkable
@@ -52,3 +59,22 @@ def examples_of(data: ProceduralData | DatasetData, seed: int, held_out: bool = 
     if isinstance(data, ProceduralData):
         return ProceduralExamples(data, seed, held_out)
     return DatasetExamples(data, held_out)
+
+
+def warn_of_cut_captions(examples: Examples, tokenizer: Any) -> None:
+    """Say how many captions are longer than the text encoder reads: what lies beyond is not seen.
+
+    Args:
+        examples: what is learned from; its first captions are looked at.
+        tokenizer: the text encoder's.
+    """
+    there = examples.count
+    looked_at = _LOOKED_AT // 10 if there is None else min(there, _LOOKED_AT)
+    captions = [examples.caption(index) for index in range(looked_at)]
+    room = tokenizer.model_max_length - ENDS
+    long = [count for count in token_counts(tokenizer, captions) if count > room]
+    if long:
+        _log.warning(
+            f"{len(long):,} of the first {looked_at:,} captions have more than {room} tokens "
+            f"besides begin and end (the longest {max(long):,}); what lies beyond is not learned"
+        )

@@ -12,7 +12,8 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import file_sha256, read_safetensors
-from pipelines.fineface.models import check_text_parts, load_model, load_tokenizer
+from pipelines.fineface.models import check_text_parts, load_model
+from pipelines.fineface.prompts import load_tokenizer
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.training.diffusion.part_names import (
     ENCODER_WEIGHTS,

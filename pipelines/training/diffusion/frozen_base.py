@@ -13,7 +13,8 @@ from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import file_sha256
-from pipelines.fineface.models import check_text_parts, load_model, load_tokenizer
+from pipelines.fineface.models import check_text_parts, load_model
+from pipelines.fineface.prompts import load_tokenizer
 from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from pipelines.training.data.examples import Examples
+from pipelines.training.data.examples import Examples, warn_of_cut_captions
 from pipelines.training.data.loader import batch_places
 from pipelines.training.data.order import Order
 from pipelines.training.diffusion.latent_files import AUS, LATENTS, make_latents
@@ -90,6 +90,7 @@ class LatentStore:
         self._batch_size, self._seed, self._drop = batch_size, seed, drop_caption
         self._scale = float(vae.config["scaling_factor"])
         self._order = Order(self._count, seed, "latents/order")
+        warn_of_cut_captions(examples, tokenizer)
         make_latents(folder, examples, self._count, vae, self.made_of)
         self._latents = np.load(folder / LATENTS, mmap_mode="r")
         self._aus = np.load(folder / AUS)

@@ -12,9 +12,11 @@ import tiny_dataset
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PILImage
 
+from pipelines.fineface.prompts import load_tokenizer
+from pipelines.fineface.weights import MINI_FOLDER
 from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.data.dataset_examples import DatasetExamples
-from pipelines.training.data.examples import Examples, examples_of
+from pipelines.training.data.examples import Examples, examples_of, warn_of_cut_captions
 from synthgen.action_units import AUS
 from synthgen.errors import DatasetError
 
@@ -202,3 +204,16 @@ def test_a_column_of_something_else_is_no_image_and_no_caption(tmp_path):
     with pytest.raises(DatasetError) as caught:
         opened(path).caption(0)
     assert str(caught.value) == f"{path} (train), row 0: the caption is None; it must be text"
+
+
+def test_captions_that_a_tokenizer_cuts_are_counted(tmp_path, caplog):
+    tokenizer = load_tokenizer(MINI_FOLDER / "base" / "tokenizer")
+    texts = ["a man", "an old man " * 21, "a man " * 32]
+    warn_of_cut_captions(opened(saved(tmp_path, rows(prompt=texts))), tokenizer)
+    assert caplog.messages == [
+        "2 of the first 3 captions have more than 62 tokens besides begin and end (the longest "
+        "64); what lies beyond is not learned"
+    ]
+    caplog.clear()
+    warn_of_cut_captions(examples_of(ProceduralData(), 1), tokenizer)
+    assert caplog.messages == []
