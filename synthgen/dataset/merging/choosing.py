@@ -60,6 +60,7 @@ class Choice:
     _targets: Mapping[tuple[int, int], np.ndarray]
     _samples: Mapping[int, tuple[np.ndarray, np.ndarray]]
     _homes: Mapping[str, int]
+    _sources: Sequence[Source]
     _selected: bool
 
     @property
@@ -93,7 +94,7 @@ class Choice:
         places = np.minimum(np.searchsorted(ids, asked), max(len(ids) - 1, 0))
         known = ids[places] == asked
         lost = _LEFT_OUT if self._selected else self.splits.index(own)
-        homes = [self._homes.get(person, lost) for person in table["identity_id"].to_pylist()]
+        homes = [self._homes.get(person, lost) for person in _people(self._sources[source], table)]
         without = np.full(len(asked), lost) if self._selected else np.array(homes, np.int64)
         return np.where(known, targets[places], without) == self.splits.index(split)
 
@@ -133,7 +134,7 @@ def choose(
     if condition is not None:
         left_out["--where"] = int((joined.targets < 0).sum())
     _settle_duplicates(joined, sources, on_duplicate, left_out)
-    moved = _settle_conflicts(joined, list(people), splits, sources, on_conflict, left_out)
+    moved = _settle_conflicts(joined, splits, sources, on_conflict, left_out)
     notes: list[str] = []
     if column is not None:
         left_out["--balance"] = _balance(joined, column, list(values), splits, notes)
@@ -149,7 +150,8 @@ def choose(
         notes=tuple(notes),
         _targets=joined.by_place(),
         _samples=joined.by_source(),
-        _homes={name: int(joined.homes[code]) for name, code in people.items()},
+        _homes={person: int(joined.homes[code]) for person, code in people.items()},
+        _sources=sources,
         _selected=condition is not None or column is not None,
     )
 
@@ -195,7 +197,7 @@ def _read(
     condition: Condition | None,
     balanced: Column | None,
 ) -> tuple[_Scan, dict[str, int], dict[Any, int]]:
-    needs = {"sample_id", "image", "identity_id"}
+    needs = {"sample_id", "image", "identity_id", "prompt"}
     needs |= condition.needs if condition else set()
     needs |= {balanced.needs} if balanced else set()
     read = {name: feature for name, feature in features.items() if name in needs}
@@ -208,7 +210,7 @@ def _read(
             rows += table.num_rows
             scan.ids.append(_hashes(table["sample_id"].to_pylist()))
             scan.images.append(_image_hashes(table))
-            scan.people.append(_codes(table["identity_id"].to_pylist(), people))
+            scan.people.append(_codes(_people(source, table), people))
             scan.values.append(_codes(_values(table, balanced), values))
             scan.kept.append(_kept(table, condition))
             scan.splits.append(np.full(table.num_rows, splits.index(marker.split), np.int16))
@@ -261,7 +263,10 @@ def _doubled(
     for (extra, first), what in zip(again, ("the sample id", "the image"), strict=True):
         if len(extra):
             pair = (int(first[0]), int(extra[0]))
-            one, other = (_call(rows, sources, row) for row in pair)
+            one, other = (
+                f"{_cell(rows, sources, row, 'sample_id')} of {sources[rows.place(row)[0]].name}"
+                for row in pair
+            )
             have = "row has" if len(extra) == 1 else "rows have"
             said.append(f"{len(extra)} {have} {what} of an earlier one (such as {other}: {one})")
     plain = any(source.has_plain_ids for source in sources)
@@ -272,20 +277,19 @@ def _doubled(
     )
 
 
-def _call(rows: _Joined, sources: Sequence[Source], row: int) -> str:
-    """Name a row by its id and its source."""
+def _cell(rows: _Joined, sources: Sequence[Source], row: int, column: str) -> str:
+    """Read one value of a row again, for a sentence."""
     number, shard, place = rows.place(row)
     source = sources[number]
-    for table in source.rows(source.markers[shard], {"sample_id": source.features["sample_id"]}):
+    for table in source.rows(source.markers[shard], {column: source.features[column]}):
         if place < table.num_rows:
-            return f"{table['sample_id'][place].as_py()} of {source.name}"
+            return excerpt(table[column][place].as_py(), 60)
         place -= table.num_rows
     raise DatasetError(f"{source.markers[shard].name} says more rows than its file has")
 
 
 def _settle_conflicts(
     rows: _Joined,
-    names: Sequence[str],
     splits: tuple[str, ...],
     sources: Sequence[Source],
     wish: OnConflict,
@@ -303,9 +307,11 @@ def _settle_conflicts(
         shown = []
         for code in codes[:_SHOWN].tolist():
             row = int(strays[rows.people[strays] == code][0])
-            home = splits[rows.homes[code]]
-            other = f"{splits[rows.targets[row]]} of {sources[rows.place(row)[0]].name}"
-            shown.append(f"{excerpt(names[code], 60)} in {home} and in {other}")
+            at_home = int(kept[rows.people[kept] == code][0])
+            one, other = (_cell(rows, sources, r, "identity_id") for r in (at_home, row))
+            alias = "" if one == other else f", as {other},"
+            away = f"{splits[rows.targets[row]]} of {sources[rows.place(row)[0]].name}"
+            shown.append(f"{one} in {splits[rows.homes[code]]} and{alias} in {away}")
         more = f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""
         are = "1 identity is" if len(codes) == 1 else f"{len(codes)} identities are"
         raise DatasetError(
@@ -380,6 +386,11 @@ def _kept(table: pa.Table, condition: Condition | None) -> np.ndarray:
     if condition is None:
         return np.ones(table.num_rows, bool)
     return holds(condition, table)
+
+
+def _people(source: Source, table: pa.Table) -> list[str]:
+    names, prompts = (table[column].to_pylist() for column in ("identity_id", "prompt"))
+    return [source.person(name, prompt) for name, prompt in zip(names, prompts, strict=True)]
 
 
 def _codes(values: Sequence[Any], known: dict[Any, int]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The datasets that are merged, and their rows under one schema."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from synthgen.schema import FACE_COLUMNS, DatasetSchema
 
 _PLAIN_ID = r"^(sample|id)-(\d{8,10})$"
 """Ids of earlier versions, which do not name their run."""
+
+
+_PROMPTED = re.compile(r"id-(?:([0-9a-f]{8})-)?(\d{8,10})")
+"""Names of people whom prompts describe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,21 @@ class Source:
         """Whether its ids do not name its run, and are not renamed."""
         output = self.record.configuration.get("output", {})
         return not (self.rename or self.record.sources or output.get("ids"))
+
+    @cached_property
+    def seeds(self) -> dict[str, int]:
+        """Short name of each run that draws people from prompts, with its seed."""
+        return _seeds(self.run, self.record.configuration, self.record.sources)
+
+    def person(self, identity_id: str, prompt: str) -> str:
+        """Return what two rows have in common that show one person.
+
+        That is the identity's name, but where prompts describe people: runs of one seed draw the
+        same person under a number of one prompt, and call it by their own names.
+        """
+        found = _PROMPTED.fullmatch(identity_id)
+        seed = self.seeds.get(found[1] or self.run) if found else None
+        return identity_id if found is None or seed is None else f"{seed} {found[2]} {prompt}"
 
     @cached_property
     def features(self) -> dict[str, Feature]:
@@ -207,6 +227,18 @@ def lacking(sources: Iterable[Source], features: Mapping[str, Feature]) -> list[
         if absent:
             notes.append(f"{', '.join(absent)}: null in the rows of {source.name}, which has none")
     return notes
+
+
+def _seeds(
+    run: str, configuration: Mapping[str, Any], sources: Iterable[Mapping[str, Any]]
+) -> dict[str, int]:
+    found = {}
+    for source in sources:
+        made = source["identity"].get("configuration", {})
+        found.update(_seeds(source["run"], made, source.get("sources", ())))
+    if configuration.get("identities", {}).get("source") == "prompts":
+        found[run] = configuration["seed"]
+    return found
 
 
 def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:

@@ -11,6 +11,7 @@ import fsspec
 import pytest
 from tiny_dataset import CONFIG, SCHEMA, Range, make_record, make_reject, make_result, make_row, png
 
+from synthgen.config.run import run_id_of
 from synthgen.dataset import (
     Storage,
     commit_shard,
@@ -246,8 +247,6 @@ def test_plain_ids_are_told_apart_by_their_runs(tmp_path):
 
 
 def _runs(*urls):
-    from synthgen.config.run import run_id_of
-
     return [run_id_of(read_record(Storage(url)).configuration) for url in urls]
 
 
@@ -272,6 +271,42 @@ def test_an_identity_in_two_splits_is_refused_moved_or_dropped(first, tmp_path):
     assert dropped.statistics.rejects == {"train": 1, "test": 0}
     for url in ("both", "less"):
         assert inspect_dataset(str(tmp_path / url)).problems == ()
+
+
+def test_people_of_one_seed_and_prompt_are_one_person_under_two_names(tmp_path):
+    """Two runs that differ in their prior alone draw the same faces."""
+
+    def drawn(url, splits, **configuration):
+        configuration = {"identities": {"source": "prompts"}, "name": url, **configuration}
+        output = {"splits": dict.fromkeys(splits, 0.5), "ids": "run"}
+        made = make_record(4, output=output, **configuration).configuration
+        run = run_id_of(made)
+        rows = {
+            split: [
+                replace(row, sample_id=f"s-{run}-{n}", identity_id=f"id-{run}-{n:08d}")
+                for n, row in ((n, make_row(shade)) for n, shade in shades.items())
+            ]
+            for split, shades in splits.items()
+        }
+        return write(tmp_path / url, rows, output=output, **configuration), run
+
+    first, run = drawn("first", {"train": {0: 1, 1: 2}, "test": {2: 3}})
+    second, other = drawn(
+        "second", {"test": {0: 11, 2: 13}, "train": {1: 12}}, expressions={"prior": "grid"}
+    )
+    third, _ = drawn("third", {"test": {0: 21, 1: 22}, "train": {2: 23}}, seed=8)
+    with pytest.raises(DatasetError) as caught:
+        merge(Merging(sources=[first, second], to=str(tmp_path / "both")))
+    assert str(caught.value).startswith(
+        f"cannot merge: 1 identity is in more than one split (id-{run}-00000000 in train and, as "
+        f"id-{other}-00000000, in test of second); choose "
+    )
+    asked = Merging(sources=[first, third], to=str(tmp_path / "both"))
+    assert merge(asked).statistics.total == 6
+    with pytest.raises(DatasetError, match=f"and, as id-{other}-00000000, in test of second"):
+        merge(Merging(sources=[str(tmp_path / "both"), second], to=str(tmp_path / "all")))
+    asked = Merging(sources=[first, second], to=str(tmp_path / "moved"), on_conflict="move")
+    assert (merge(asked).moved, merge(replace(asked, to=str(tmp_path / "x"))).moved) == (1, 1)
 
 
 def test_a_condition_selects_rows_and_their_rejects(first, second, tmp_path):
