@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from pipelines.checkpoints import file_sha256
@@ -30,6 +31,8 @@ _PACKAGES = ("insightface", "numpy", "onnxruntime", "pillow")
 
 class InsightFaceEmbedder:
     """Embeds the largest face of each photograph.
+
+    Where no face is found, it is looked for once more with a black border around the picture.
 
     Args:
         analysis: a prepared `insightface.app.FaceAnalysis` that detects and recognises.
@@ -103,6 +106,9 @@ class InsightFaceEmbedder:
 
         pixels = np.ascontiguousarray(np.asarray(image)[..., ::-1])  # BGR
         boxes, points = self._detector.detect(pixels)
+        if not len(boxes):  # detectors miss a face that fills its picture
+            pixels = _with_border(pixels)
+            boxes, points = self._detector.detect(pixels)
         if not len(boxes):
             return None
         sides = boxes[:, 2:4] - boxes[:, :2]  # [faces, 2]
@@ -116,6 +122,13 @@ class InsightFaceEmbedder:
             score=float(boxes[largest, 4]),
             sharpness=sharpness_of(Image.fromarray(crop[..., ::-1].copy())),
         )
+
+
+def _with_border(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return a picture in the middle of a black one of twice its height and width."""
+    height, width = pixels.shape[:2]
+    across = (width // 2, width - width // 2)
+    return np.pad(pixels, ((height // 2, height - height // 2), across, (0, 0)))
 
 
 def _analysis(model: str, device: str, threads: int) -> Any:

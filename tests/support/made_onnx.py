@@ -21,21 +21,37 @@ _SCORES = (0.95, 0.85)
 _KEYPOINTS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
 
 
-def make_pack(folder: Path) -> Path:
-    """Write detector and recogniser; return the folder."""
+def make_pack(folder: Path, needs_border: bool = False) -> Path:
+    """Write detector and recogniser; return the folder.
+
+    Args:
+        folder: where to.
+        needs_border: whether the detector, as real ones, misses faces that fill their picture: it
+            finds none in a picture whose first line is bright.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_detector(), folder / "detector.onnx")
+    onnx.save(_detector(needs_border), folder / "detector.onnx")
     onnx.save(_recogniser(), folder / "recogniser.onnx")
     return folder
 
 
-def _detector() -> onnx.ModelProto:
+def _detector(needs_border: bool) -> onnx.ModelProto:
     """SCRFD's outputs for strides 8, 16, 32: scores, boxes, key points; two anchors a place."""
     nodes = [
         helper.make_node("ReduceMax", ["input"], ["brightest"], keepdims=0),
         helper.make_node("Clip", ["brightest", "none", "all"], ["bright"]),
     ]
     kept = [_tensor("none", np.float32(0)), _tensor("all", np.float32(1))]
+    if needs_border:
+        kept.append(numpy_helper.from_array(np.array([0], np.int64), "line"))
+        nodes[1].output[0] = "bright_somewhere"
+        nodes += [
+            helper.make_node("Gather", ["input", "line"], ["first_line"], axis=2),
+            helper.make_node("ReduceMax", ["first_line"], ["brightest_there"], keepdims=0),
+            helper.make_node("Clip", ["brightest_there", "none", "all"], ["bright_there"]),
+            helper.make_node("Sub", ["all", "bright_there"], ["bordered"]),
+            helper.make_node("Mul", ["bright_somewhere", "bordered"], ["bright"]),
+        ]
     outputs = []
     for kind, width in (("score", 1), ("box", 4), ("points", 10)):
         for stride in (8, 16, 32):

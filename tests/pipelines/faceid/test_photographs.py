@@ -4,7 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from tiny_face_embedder import portrait
 
 from pipelines.faceid.photographs import LICENCE, InsightFaceEmbedder
@@ -34,6 +34,19 @@ def test_the_largest_face_is_embedded(pack):
     alone = embedder.embed([portrait(2)])
     np.testing.assert_array_equal(alone.embeddings[0], found.embeddings[2])
     assert found.sharpness[0] > 0
+
+
+def test_a_face_that_fills_its_picture_is_found_with_a_border(tmp_path):
+    from made_onnx import make_pack
+
+    embedder = InsightFaceEmbedder.from_pretrained(str(make_pack(tmp_path / "made", True)))
+    close = portrait(1)
+    close.paste((255, 255, 255), (0, 0, 128, 4))
+    found = embedder.embed([close, Image.new("RGB", (128, 128)), close.resize((90, 70))])
+    assert found.faces.tolist() == [2, 0, 2]
+    bordered = embedder.embed([ImageOps.expand(close, 64)])
+    np.testing.assert_array_equal(found.embeddings[0], bordered.embeddings[0])
+    assert found.sides[0] == bordered.sides[0] == pytest.approx(120, abs=1e-3)
 
 
 def test_it_says_whose_it_is(pack):
