@@ -1,15 +1,19 @@
 """Pack a run for a cluster: the code, the configuration, and the files that it names."""
 
+import fnmatch
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 import synthgen
 from cluster.preflight.sizes import in_bytes
-from synthgen.config import RunConfig, dump_config
+from synthgen.config import FaceIdIdentitiesConfig, RunConfig, dump_config
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError, OutputError
+from synthgen.foreign import excerpt, regular_file
 from synthgen.revision import REVISION_FILE, git_revision
 
 CONFIG_FILE = "config.yaml"
@@ -23,6 +27,15 @@ _PATHS = frozenset(
 )  # fmt: skip
 """Keys whose text may be a file or a folder."""
 
+_STAY = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", "__pycache__"})
+"""Folders that stay behind: no run reads them, and they may hold what is nobody's business."""
+
+_SECRETS = (
+    *(".env", ".env.*", ".netrc", ".pypirc", ".git-credentials", "*credentials*.json"),
+    *("*.pem", "*.key", "*.p12", "id_rsa*", "id_ed25519*"),
+)
+"""Names of files that stay behind, for the same reasons."""
+
 _LIMIT = 500 << 20
 """Largest package [bytes]: it travels in one message of Ray's, of 512 MiB at most."""
 
@@ -33,13 +46,19 @@ class Package:
 
     Attributes:
         folder: where it lies.
-        bytes: size of its files.
-        notes: one sentence for each file that the nodes must have themselves.
+        files: its files, as names below the folder → bytes.
+        notes: one sentence for each file that the nodes must have themselves, and for each that
+            stays behind.
     """
 
     folder: Path
-    bytes: int
+    files: Mapping[str, int]
     notes: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of its files."""
+        return sum(self.files.values())
 
 
 def pack(config: RunConfig, folder: Path) -> Package:
@@ -55,21 +74,54 @@ def pack(config: RunConfig, folder: Path) -> Package:
 
     Raises:
         OutputError: if the output is a relative path: it would vanish with the job's own folder.
-        ConfigError: if a path leads out of the working folder, or the package is too large.
+        ConfigError: if a path leads out of the working folder or holds what cannot be packed, or
+            the package is too large.
     """
     check_output_of_job(config.output.path)
-    for package in PACKAGES:
-        source = Path(synthgen.__file__).parents[1] / package
-        shutil.copytree(source, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "synthgen" / REVISION_FILE).write_text(git_revision() or "")
-    (folder / CONFIG_FILE).write_text(dump_config(_on_this_cluster(config)), encoding="utf-8")
     named = list(dict.fromkeys(_named(config)))
-    for path in named:
-        _copy(path, folder)
-    sizes = {path: _size(folder / path) for path in (*PACKAGES, *filter(_goes_along, named))}
-    _check_size(sizes)
-    notes = [_note(path) for path in named if Path(path).is_absolute()]
-    return Package(folder, sum(sizes.values()), tuple(notes))
+    along = [path for path in named if _goes_along(path)]
+    code = Path(synthgen.__file__).parents[1]
+    found = {name: _files(code / name) for name in PACKAGES} | {p: _files(p) for p in along}
+    left = {path: [file for file in files if _stays(file)] for path, files in found.items()}
+    files = {
+        str(Path(path, file)): (code if path in PACKAGES else Path(), size)
+        for path, sizes in found.items()
+        for file, size in sizes.items()
+        if not _stays(file)
+    }
+    _check_size({path: sum(sizes.values()) for path, sizes in found.items()})
+    for name, (base, _) in files.items():
+        _copy(base / name, folder / name)
+    texts = {
+        f"synthgen/{REVISION_FILE}": git_revision() or "",
+        CONFIG_FILE: dump_config(_on_this_cluster(config)),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    sizes = {name: size for name, (_, size) in files.items()}
+    sizes |= {name: (folder / name).stat().st_size for name in texts}
+    notes = [_note(path) for path in named if not _goes_along(path)]
+    notes += [note for path in along if (note := _note_of_left(path, left[path]))]
+    return Package(folder, sizes, tuple(notes))
+
+
+def archive(package: Package, file: Path) -> None:
+    """Write a package as a ZIP archive: Ray itself would leave out what a `.gitignore` names.
+
+    Raises:
+        ConfigError: if the archive lacks a file, or has another size of it than was listed.
+    """
+    with ZipFile(file, "w", strict_timestamps=False) as written:
+        for name in package.files:
+            written.write(package.folder / name, name)
+    with ZipFile(file) as written:
+        there = {entry.filename: entry.file_size for entry in written.infolist()}
+    lacking = [name for name, size in package.files.items() if there.get(name) != size]
+    if lacking:
+        raise ConfigError(
+            f"{excerpt(lacking[0])} changed while the job was packed ({len(lacking)} files did); "
+            "submit again when nobody writes there"
+        )
 
 
 def check_output_of_job(path: str) -> None:
@@ -102,48 +154,90 @@ def _named(section: Section) -> Iterator[str]:
                 yield from _named(part)
             elif isinstance(part, str) and name in _PATHS and _is_path(part):
                 yield part
+    if isinstance(section, FaceIdIdentitiesConfig) and section.people is not None:
+        # Beside a store without names, it may be the list that says who is who.
+        beside = Path(section.store).parent / section.people
+        if beside.is_file():
+            yield str(beside)
 
 
 def _is_path(text: str) -> bool:
     """Tell files and folders from Hub ids and names such as `mini`."""
-    return Path(text).is_absolute() or (text not in ("mini", "libreface") and Path(text).exists())
+    if text in ("mini", "libreface"):
+        return False
+    return not _goes_along(text) or Path(text).exists()
 
 
 def _goes_along(path: str) -> bool:
-    return not Path(path).is_absolute()
+    return not (Path(path).is_absolute() or path.startswith("~"))
 
 
-def _copy(path: str, folder: Path) -> None:
-    if not _goes_along(path):
-        return
+def _files(path: str | Path) -> dict[str, int]:
+    """List what a path of the configuration holds: names below it → bytes, links followed.
+
+    Raises:
+        ConfigError: if it leads out of the working folder, or holds what cannot be read.
+    """
+    shown = excerpt(path)
     if ".." in Path(path).parts:
         raise ConfigError(
-            f"{path} leads out of the working folder, and only what lies below it goes along with "
+            f"{shown} leads out of the working folder, and only what lies below it goes along with "
             "a job; give the absolute path of a place that all nodes share"
         )
-    target = folder / path
+    if not Path(path).is_dir():
+        return {"": regular_file(path, "the job's file", ConfigError)}
+    found: dict[str, int] = {}
+    total = 0
+    for place, folders, names in os.walk(path, onerror=_refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if name not in _STAY)
+        here = Path(place)
+        if any(here.samefile(above) for above in here.parents if above.is_relative_to(path)):
+            raise ConfigError(f"{excerpt(here)} is a link to a folder above it; take it away")
+        for name in sorted(names):
+            size = regular_file(here / name, "the job's file", ConfigError)
+            found[str((here / name).relative_to(path))] = size
+            total += size
+        if total >= _LIMIT:  # it is refused, however much more there is
+            break
+    return found
+
+
+def _refuse(error: OSError) -> None:
+    raise ConfigError(f"{excerpt(error.filename)} cannot be packed: {error.strerror}") from error
+
+
+def _stays(file: str) -> bool:
+    name = Path(file).name
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in _SECRETS)
+
+
+def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if Path(path).is_dir():
-        shutil.copytree(path, target, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(path, target)
-
-
-def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise ConfigError(f"{excerpt(source)} cannot be packed: {error.strerror}") from error
 
 
 def _check_size(sizes: dict[str, int]) -> None:
     if (total := sum(sizes.values())) >= _LIMIT:
         largest = max(sizes, key=lambda path: sizes[path])
         raise ConfigError(
-            f"the job would carry {in_bytes(total)}, most of it in {largest}, and Ray takes "
-            f"{in_bytes(_LIMIT)}; put it where all nodes see it and give its "
+            f"the job would carry at least {in_bytes(total)}, most of it in {excerpt(largest)}, and "
+            f"Ray takes {in_bytes(_LIMIT)}; put it where all nodes see it and give its "
             "absolute path, or a Hub id"
         )
 
 
 def _note(path: str) -> str:
-    return f"{path} does not go along: each node must have it there"
+    return f"{excerpt(path)} does not go along: each node must have it there"
+
+
+def _note_of_left(path: str, files: list[str]) -> str | None:
+    if not files:
+        return None
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return (
+        f"{excerpt(Path(path, files[0]))}{more} does not go along: by its name it holds a secret, "
+        "and no run reads it"
+    )

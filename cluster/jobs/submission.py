@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from cluster.anchoring import IN_JOB
-from cluster.jobs.packing import CONFIG_FILE, Package, pack
+from cluster.jobs.packing import CONFIG_FILE, Package, archive, pack
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError
 from synthgen.foreign import first_line
@@ -50,13 +50,14 @@ def send(
     if requirements:
         environment["pip"] = list(requirements)
     with TemporaryDirectory(prefix="synthgen-job-") as folder:
-        package = pack(config, Path(folder))
+        package = pack(config, Path(folder, "job"))
+        archive(package, Path(folder, "job.zip"))
         words = ["python", "-m", "synthgen.cli", command, CONFIG_FILE, *arguments]
         try:
             job = client.submit_job(
                 entrypoint=" ".join(words),
                 submission_id=_name(config, command),
-                runtime_env={**environment, "working_dir": folder},
+                runtime_env={**environment, "working_dir": f"{folder}/job.zip"},
             )
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"the cluster refuses the job: {first_line(error)}") from error

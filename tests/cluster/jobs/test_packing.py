@@ -1,11 +1,14 @@
+import os
 import subprocess
 import sys
+from zipfile import ZipFile
 
 import pytest
 import yaml
 
-from cluster.jobs import pack
+from cluster.jobs import pack, send
 from cluster.jobs import packing as packing_module
+from cluster.jobs.packing import archive
 from synthgen.config import load_config, parse_config
 from synthgen.errors import ConfigError, OutputError
 from synthgen.revision import git_revision
@@ -82,11 +85,120 @@ def test_a_path_that_leads_out_is_refused(make_config, folder):
     )
 
 
+@pytest.mark.parametrize("name", [".gitignore", ".rayignore"])
+def test_what_the_configuration_names_goes_along_whatever_git_thinks(make_config, folder, name):
+    here = folder.parent / "here" / "labels"
+    (here / name).write_text("*\n")
+    (here / "deep" / "venv").mkdir(parents=True)
+    (here / "deep" / "venv" / "b.csv").write_text("AU1\n2\n")
+    (here / "linked.csv").symlink_to(here / "a.csv")
+    package = pack(with_labels(make_config, "labels"), folder)
+    archive(package, folder / "job.zip")
+    with ZipFile(folder / "job.zip") as packed:
+        there = {entry for entry in packed.namelist() if entry.startswith("labels/")}
+        assert packed.read("labels/linked.csv") == b"AU1\n1\n"
+        assert "config.yaml" in packed.namelist()
+    own = f"labels/{name}"
+    assert there == {"labels/a.csv", "labels/deep/venv/b.csv", "labels/linked.csv", own}
+
+
+def test_a_job_is_sent_as_an_archive_that_holds_what_the_configuration_names(make_config, folder):
+    (folder.parent / "here" / "labels" / ".gitignore").write_text("*\n")
+    sent = {}
+
+    class Client:
+        def submit_job(self, entrypoint, submission_id, runtime_env):
+            with ZipFile(runtime_env["working_dir"]) as packed:
+                sent.update({name: packed.read(name) for name in packed.namelist()})
+            return submission_id
+
+    send(Client(), with_labels(make_config, "labels"))
+    assert sent["labels/a.csv"] == b"AU1\n1\n"
+    assert yaml.safe_load(sent["config.yaml"])["expressions"]["labels"] == "labels"
+
+
+def test_a_list_of_people_goes_along_with_its_store(make_config, folder):
+    here = folder.parent / "here"
+    (here / "store.npy").write_bytes(b"x")
+    (here / "who.txt").write_text("a\n")
+    data = make_config().model_dump(mode="json")
+    data["identities"] = {"source": "faceid", "store": "store.npy", "people": "who.txt"}
+    package = pack(parse_config(data), folder)
+    assert {"store.npy", "who.txt"} <= package.files.keys()
+
+
+def test_secrets_stay_behind_and_are_told(make_config, folder):
+    here = folder.parent / "here" / "labels"
+    for name in [".git/config", ".ssh/id_rsa", ".env", "deploy.pem", "id_ed25519"]:
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text("canary")
+    package = pack(with_labels(make_config, "labels"), folder)
+    assert {name for name in package.files if name.startswith("labels")} == {"labels/a.csv"}
+    assert package.notes == (
+        "labels/.env and 2 more does not go along: by its name it holds a secret, and no run "
+        "reads it",
+    )
+    assert not any("canary" in text for text in texts_in(folder))
+
+
+def texts_in(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".safetensors")
+    return [path.read_bytes().decode(errors="replace") for path in files]
+
+
+def test_what_cannot_be_packed_is_named_before_anything_is_sent(make_config, folder):
+    here = folder.parent / "here" / "labels"
+    (here / "gone.csv").symlink_to("nowhere")
+    assert sentence(make_config, folder) == "the job's file labels/gone.csv does not exist"
+    (here / "gone.csv").unlink()
+    os.mkfifo(here / "pipe")
+    assert sentence(make_config, folder) == (
+        "the job's file labels/pipe is a named pipe; it must be a regular file"
+    )
+    (here / "pipe").unlink()
+    (here / "round").symlink_to(here)
+    assert sentence(make_config, folder) == (
+        "labels/round is a link to a folder above it; take it away"
+    )
+    assert list(folder.iterdir()) == []
+
+
+def sentence(make_config, folder):
+    with pytest.raises(ConfigError) as caught:
+        pack(with_labels(make_config, "labels"), folder)
+    return str(caught.value)
+
+
+def test_a_file_that_changes_meanwhile_is_not_sent(make_config, folder):
+    package = pack(with_labels(make_config, "labels"), folder)
+    (folder / "labels" / "a.csv").write_text("AU1\n1\n2\n")
+    with pytest.raises(ConfigError) as caught:
+        archive(package, folder / "job.zip")
+    assert str(caught.value) == (
+        "labels/a.csv changed while the job was packed (1 files did); submit again when nobody "
+        "writes there"
+    )
+
+
+def test_the_home_folder_is_the_nodes_own(make_config, folder):
+    package = pack(with_labels(make_config, "~/labels"), folder)
+    assert package.notes == ("~/labels does not go along: each node must have it there",)
+
+
+def test_a_requirement_with_a_password_is_not_sent(make_config, folder):
+    with pytest.raises(ConfigError) as caught:
+        send(None, make_config(), requirements=["git+https://me:canary@host/x"])
+    assert str(caught.value) == (
+        "--pip holds a user, a password or a token (git+https://***), which Ray's dashboard would "
+        "show; leave it out, and give it in pip's own configuration on each node"
+    )
+
+
 def test_what_is_too_large_is_named(make_config, folder, monkeypatch):
-    monkeypatch.setattr(packing_module, "_LIMIT", 1000)
+    monkeypatch.setattr(packing_module, "_LIMIT", 10_000_000)
     with pytest.raises(ConfigError) as caught:
         pack(make_config(), folder)
     assert str(caught.value).endswith(
-        "most of it in pipelines, and Ray takes 1 kB; put it where all nodes see it and give its "
+        "most of it in pipelines, and Ray takes 10.0 MB; put it where all nodes see it and give its "
         "absolute path, or a Hub id"
     )
