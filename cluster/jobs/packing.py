@@ -223,8 +223,8 @@ def _check_size(sizes: dict[str, int]) -> None:
     if (total := sum(sizes.values())) >= _LIMIT:
         largest = max(sizes, key=lambda path: sizes[path])
         raise ConfigError(
-            f"the job would carry at least {in_bytes(total)}, most of it in {excerpt(largest)}, and "
-            f"Ray takes {in_bytes(_LIMIT)}; put it where all nodes see it and give its "
+            f"the job would carry at least {in_bytes(total)}, most of it in {largest}, "
+            f"and Ray takes {in_bytes(_LIMIT)}; put it where all nodes see it and give its "
             "absolute path, or a Hub id"
         )
 

@@ -199,6 +199,6 @@ def test_what_is_too_large_is_named(make_config, folder, monkeypatch):
     with pytest.raises(ConfigError) as caught:
         pack(make_config(), folder)
     assert str(caught.value).endswith(
-        "most of it in pipelines, and Ray takes 10.0 MB; put it where all nodes see it and give its "
-        "absolute path, or a Hub id"
+        "most of it in pipelines, and Ray takes 10.0 MB; put it where all nodes see it and give "
+        "its absolute path, or a Hub id"
     )
