@@ -1,5 +1,6 @@
 """From a painted batch to its outcomes: measured, accepted or rejected, encoded."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,9 +13,11 @@ from cluster.stages import BoundedStage, StageTimes
 from pipelines.faceid.measurement import NOBODY, IdentityMeasurement, judge_identity
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import Measurement, Verifier
-from pipelines.policy import Verdict, judge
+from pipelines.policy import Verdict, blank_detail, judge
 from samplers.spec import Attempt
 from synthgen.config import RunConfig
+
+_log = logging.getLogger(__name__)
 
 
 class Judge:
@@ -38,6 +41,7 @@ class Judge:
         self._made_by = (source, verifier.name)
         self._verifier = verifier
         self._identities = identities
+        self._told_of_blanks = False
         self._measuring = BoundedStage(config.cluster.verify_timeout)
 
     def judge(
@@ -99,6 +103,8 @@ class Judge:
         faces: int,
         person: IdentityMeasurement,
     ) -> Outcome:
+        if (detail := blank_detail(image, getattr(self._config.pipeline, "dtype", ""))) is not None:
+            return self._blank(attempt, detail)
         policy = self._config.verify.policy
         measured = tuple(float(value) for value in aus) if faces else None
         verdict = judge(attempt.spec.aus, aus, faces, policy)
@@ -112,3 +118,13 @@ class Judge:
         if not verdict.accepted:
             reject = make_reject(attempt, measured, verdict, self._made_by, person)
         return Outcome(attempt, measured, row, reject, verdict.distance)
+
+    def _blank(self, attempt: Attempt, detail: str) -> Outcome:
+        """Return the outcome of an image that shows nothing: no policy keeps it, nor the best."""
+        if not self._told_of_blanks:
+            self._told_of_blanks = True
+            facts = {"event": "blank_image", "sample": attempt.spec.sample_id}
+            _log.warning(f"an image of {attempt.spec.sample_id} is blank: {detail}", extra=facts)
+        verdict = Verdict.unmeasured("blank", detail)
+        reject = make_reject(attempt, None, verdict, self._made_by)
+        return Outcome(attempt, None, None, reject, verdict.distance)

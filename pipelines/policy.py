@@ -4,7 +4,7 @@ An AU is *active* where the request, clipped to [0, 5], is above 0. Four bounds 
 order: an AU with a tolerance of its own must lie within it; an AU asked for at 1 or more must be
 there at all (`min_active`); the mean error over the active AUs must keep `max_active_error`; no
 inactive AU may exceed `max_inactive`. An AU with an entry in `per_au_tolerance` is judged by that
-entry alone, or not at all where it is null.
+entry alone, or not at all where it is null. An image of one colour is rejected under any policy.
 """
 
 import math
@@ -14,11 +14,13 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
+from PIL.Image import Image
 
 from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config import PolicyConfig
 
 Reason = Literal[
+    "blank",
     "no_face",
     "au_tolerance",
     "missing_au",
@@ -28,7 +30,8 @@ Reason = Literal[
     "forbidden",
     "error",
 ]
-"""What an image missed; `identity`: the person asked for; `forbidden`: not to show somebody;
+"""What an image missed; `blank`: it is of one colour, as where a model's numbers are not finite;
+`identity`: the person asked for; `forbidden`: not to show somebody;
 `error`: making or measuring it failed."""
 
 ASKED_FOR = 1.0
@@ -59,7 +62,7 @@ class Verdict:
     distance: float
 
     @classmethod
-    def unmeasured(cls, reason: Literal["no_face", "error"], detail: str) -> "Verdict":
+    def unmeasured(cls, reason: Literal["blank", "no_face", "error"], detail: str) -> "Verdict":
         """Return the rejection of an image in which nothing was measured."""
         return cls(False, reason, detail, None, None, math.inf)
 
@@ -74,6 +77,29 @@ class _Miss:
     reason: Reason
     detail: str
     excess: float
+
+
+def blank_detail(image: Image, dtype: str = "") -> str | None:
+    """Tell why an image shows nothing; None where it shows something.
+
+    Sources paint black where a model's numbers are not finite.
+
+    Args:
+        image: the image.
+        dtype: number format of the pipeline that made it, for the advice; "": not known.
+    """
+    extremes = image.convert("RGB").getextrema()
+    if any(low != high for low, high in extremes):
+        return None
+    colour = tuple(low for low, _ in extremes)
+    mend = (
+        "; some models overflow in float16, so set pipeline.dtype to bfloat16 or float32"
+        if dtype == "float16"
+        else ""
+    )
+    return (
+        f"every pixel is {colour}: the model painted nothing, or its numbers are not finite{mend}"
+    )
 
 
 def judge(

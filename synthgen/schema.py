@@ -66,7 +66,7 @@ class Reject:
     """One attempt that was not kept, with its reason; without its image.
 
     Attributes:
-        reason: `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance`,
+        reason: `blank`, `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance`,
             `identity`, `forbidden` or `error`.
         detail: the reason in words, with values.
 

@@ -18,7 +18,8 @@ from PIL.Image import Image
 
 from pipelines.evaluation.painting import Candidate
 from pipelines.evaluation.protocols import Request
-from synthgen.errors import OutputError
+from pipelines.policy import blank_detail
+from synthgen.errors import OutputError, WeightsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Gallery:
         if kept is not None:
             return kept
         images = candidate.paint(filled)
+        for detail in filter(None, map(blank_detail, images)):
+            raise WeightsError(f"an image of {candidate.name} is blank: {detail}")
         _write(path, images)
         return [image.convert("RGB") for image in images]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -72,10 +73,15 @@ class DiffusionSource(ABC):
         return config.height or height, config.width or width
 
     def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
-        """Paint a batch; the noise of each image comes from its own generator on the CPU."""
-        output = self._pipeline(**self._arguments(attempts))
+        """Paint a batch; the noise of each image comes from its own generator on the CPU.
+
+        An image with a number that is not finite becomes black as a whole, which no policy keeps.
+        """
+        output = self._pipeline(**self._arguments(attempts), output_type="np")
         assert isinstance(output, StableDiffusionPipelineOutput)  # noqa: S101 - narrows the type
-        return list(output.images)
+        pixels = np.asarray(output.images)  # [batch, height, width, 3], in [0, 1]
+        pixels[~np.isfinite(pixels).all(axis=(1, 2, 3))] = 0
+        return self._pipeline.image_processor.numpy_to_pil(pixels)
 
     def check_prompts(self, identities: IdentitySection) -> None:
         """Check that no prompt of a run is cut, and learn the length of its embeddings.

@@ -6,10 +6,11 @@ from pathlib import Path
 from PIL.Image import Image
 
 from pipelines.loading import fix_arithmetic, load_source, pick_device
+from pipelines.policy import blank_detail
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_index, au_vector
-from synthgen.config import RunConfig, load_config
-from synthgen.errors import ActionUnitError, OutputError
+from synthgen.config import PipelineConfig, RunConfig, load_config
+from synthgen.errors import ActionUnitError, OutputError, WeightsError
 from synthgen.report.examples import example_file
 
 
@@ -34,12 +35,25 @@ def write_image(
     Raises:
         ActionUnitError: if an AU or its intensity is not allowed.
         OutputError: if the file cannot be written.
+        WeightsError: if the picture is blank.
     """
     attempt = Attempt(one_sample(prompt, parse_intensities(intensities), seed), 0, seed)
     pipeline = config_or_quickstart(config, overrides).pipeline
     fix_arithmetic(pipeline.threads)
     (picture,) = load_source(pipeline, pick_device()).paint([attempt])
+    refuse_blank([picture], pipeline)
     save_picture(picture, to)
+
+
+def refuse_blank(pictures: Sequence[Image], pipeline: PipelineConfig) -> None:
+    """Refuse pictures of one colour, which nobody asks a model for.
+
+    Raises:
+        WeightsError: if one is.
+    """
+    for picture in pictures:
+        if (detail := blank_detail(picture, getattr(pipeline, "dtype", ""))) is not None:
+            raise WeightsError(f"the picture is blank: {detail}")
 
 
 def config_or_quickstart(config: Path | None, overrides: Sequence[str]) -> RunConfig:

@@ -12,6 +12,7 @@ from synthgen.report.single import (
     config_or_quickstart,
     one_sample,
     parse_intensities,
+    refuse_blank,
     save_picture,
 )
 
@@ -58,6 +59,7 @@ def write_sweep(
     fix_arithmetic(loaded.pipeline.threads)
     device = pick_device()
     pictures = load_source(loaded.pipeline, device).paint(attempts)
+    refuse_blank(pictures, loaded.pipeline)
     found = load_verifier(loaded.verify, device).measure(pictures)
     legends = [
         f"{swept} asked {level}\n{f'found {row[place]:.1f}' if faces else 'no face found'}"

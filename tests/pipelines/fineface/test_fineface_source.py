@@ -199,3 +199,29 @@ def test_base_without_a_file_is_refused(
         WeightsError, match=r"has no file unet/diffusion_pytorch_model\.safetensors;"
     ):
         FineFaceSource(config(tmp_path / "sd", fineface_folder), "cpu")
+
+
+def test_an_image_with_a_number_that_is_not_finite_is_black_as_a_whole(
+    sd_folder: Path, fineface_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FineFaceSource(config(sd_folder, fineface_folder), "cpu")
+    whole = source.paint(ATTEMPTS)
+    vae = source._pipeline.vae
+    decode = vae.decode
+
+    def spoil(*args, **kwargs):
+        (decoded,) = decode(*args, **kwargs)
+        decoded[1, 2, 3, 4] = torch.nan
+        return (decoded,)
+
+    monkeypatch.setattr(vae, "decode", spoil)
+    first, second, third = source.paint(ATTEMPTS)
+
+    assert second.getextrema() == ((0, 0),) * 3
+    assert [first.tobytes(), third.tobytes()] == [whole[0].tobytes(), whole[2].tobytes()]
+
+
+def test_images_are_those_that_diffusers_itself_makes(source: ImageSource) -> None:
+    made = source._pipeline(**source._arguments(ATTEMPTS)).images
+    painted = source.paint(ATTEMPTS)
+    assert [image.tobytes() for image in painted] == [image.tobytes() for image in made]
