@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from synthgen import __version__
+from synthgen.config import OutputConfig
+from synthgen.config.messages import first_sentence
+from synthgen.config.output import protocol_of
 from synthgen.dataset import json_files, layout
 from synthgen.dataset.card import write_card
 from synthgen.dataset.features import data_features, reject_features
@@ -16,6 +21,7 @@ from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.merging.choosing import Choice, OnConflict, OnDuplicate, choose
 from synthgen.dataset.merging.conditions import parse_condition
 from synthgen.dataset.merging.sources import (
+    PATIENCE,
     Source,
     describe_source,
     joint_facts,
@@ -25,7 +31,9 @@ from synthgen.dataset.merging.sources import (
     open_sources,
 )
 from synthgen.dataset.merging.writing import write_rows
+from synthgen.dataset.patience import Patience
 from synthgen.dataset.place import check_place
+from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import CONFIGURATION, RunRecord
 from synthgen.dataset.statistics import Statistics, read_statistics
 from synthgen.dataset.storage import Storage
@@ -89,7 +97,7 @@ def merge(asked: Merging) -> Merged:
             splits, or no row is left.
         OutputError: if the output holds something, or cannot be written.
     """
-    target = Storage(asked.to)
+    target = _target(asked.to)
     _refuse_occupied(target)
     sources = open_sources(asked.sources, asked.rename)
     _refuse_inside(target, sources)
@@ -151,6 +159,18 @@ def _unfinished(sources: Sequence[Source]) -> list[str]:
         if done < source.record.samples:
             notes.append(f"the run of {source.name} has {done} of {source.record.samples} samples")
     return notes
+
+
+def _target(url: str) -> Storage:
+    """Open the target; it is allowed what `output.path` of a run is allowed."""
+    if protocol_of(url) == "memory":  # gone with this process: for notebooks and tests
+        return Storage(url)
+    try:
+        OutputConfig(path=url)
+    except ValidationError as error:
+        sentence = first_sentence(error, {"path": url}).removeprefix("path: ")
+        raise OutputError(f"--to: {sentence}") from error
+    return reached(url, Patience(PATIENCE))
 
 
 def _refuse_occupied(target: Storage) -> None:

@@ -16,12 +16,16 @@ from synthgen.dataset.features import SOURCE, Feature, arrow_schema, data_featur
 from synthgen.dataset.marker_reader import read_markers
 from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
+from synthgen.dataset.patience import Patience
 from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.foreign import without_secrets
 from synthgen.schema import FACE_COLUMNS, DatasetSchema
+
+PATIENCE = 300.0
+"""Time for which a call is tried again while a store fails [s], as for a run."""
 
 _PLAIN_ID = r"^(sample|id)-(\d{8,10})$"
 """Ids of earlier versions, which do not name their run."""
@@ -242,7 +246,7 @@ def _seeds(
 
 
 def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:
-    storage = reached(url)
+    storage = reached(url, Patience(PATIENCE))
     record = read_record(storage)
     markers = tuple(read_markers(storage).values())
     if not any(marker.rows for marker in markers):

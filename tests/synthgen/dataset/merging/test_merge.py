@@ -391,6 +391,12 @@ def test_what_is_occupied_inside_or_no_dataset_is_refused(first, second, tmp_pat
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     cases = [
         (
+            {"to": "ftp://host/both"},
+            OutputError,
+            "--to: ftp://host/both is on no store that a run can write; choose a folder, file://, "
+            "s3://, gs://, or Azure's abfs://, where a file appears whole or not at all",
+        ),
+        (
             {"to": f"{tmp_path}/link"},
             OutputError,
             f"{tmp_path}/link is a link to {tmp_path}/gone, which does not exist; make that "
