@@ -51,6 +51,9 @@ def inspect_dataset(url: str) -> Inspection:
     storage = reached(url)
     record = read_record(storage)
     markers, problems = _readable_markers(storage)
+    if storage.exists(layout.MERGING):
+        again = "run the same `synthgen merge` again, which begins anew"
+        problems.append(f"a merge was cut off here; {again}")
     problems += _half_shards(storage, set(markers))
     problems += _gaps(record, list(markers.values()))
     whole = []

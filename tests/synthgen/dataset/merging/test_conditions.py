@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -147,3 +150,12 @@ def test_what_is_no_condition_is_refused_with_one_sentence(text, message):
     with pytest.raises(ConfigError) as caught:
         parse_condition(text, FEATURES)
     assert str(caught.value) == message
+
+
+def test_the_conditions_of_the_documentation_are_conditions():
+    text = (Path(__file__).parents[4] / "docs" / "joining.md").read_text()
+    (block,) = (part for part in text.split("```\n") if part.startswith("accepted and "))
+    shown = [*block.splitlines(), *re.findall(r'--where "(.*)"', text)]
+    assert len(shown) == 4
+    for condition in shown:
+        assert parse_condition(condition, FEATURES).needs

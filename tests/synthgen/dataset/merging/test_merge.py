@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import fsspec
 import pytest
+from s3_server import s3_server
 from tiny_dataset import CONFIG, SCHEMA, Range, make_record, make_reject, make_result, make_row, png
 
 from synthgen.config.run import run_id_of
@@ -494,3 +495,32 @@ def test_a_killed_merge_leaves_no_half_dataset_and_is_done_again(first, second, 
     assert merge(Merging(sources=[first, second], to=str(to))).statistics.total == 17
     assert sorted(os.listdir(tmp_path)) == ["both", "first", "second"]
     assert inspect_dataset(str(to)).problems == ()
+
+
+def test_a_merge_killed_in_a_bucket_is_no_dataset_and_is_done_again(first, second):
+    with s3_server() as bucket:
+        command = [sys.executable, "-c", KILLED, f"{bucket}/both", first, second]
+        done = subprocess.run(command, check=False, capture_output=True)
+        assert done.returncode == -signal.SIGKILL
+        there = Storage(f"{bucket}/both")
+        assert there.exists(layout.MERGING)
+        assert not there.exists(layout.CARD)
+        problems = inspect_dataset(f"{bucket}/both").problems
+        assert (
+            "a merge was cut off here; run the same `synthgen merge` again, which begins anew"
+            in problems
+        )
+        fsspec.filesystem("s3").pipe_file(f"{bucket}/both/data/notes.txt", b"mine")
+        with pytest.raises(OutputError) as caught:
+            merge(Merging(sources=[first, second], to=f"{bucket}/both"))
+        assert str(caught.value) == (
+            f"{bucket}/both holds data/notes.txt, which no merge has left there; move it away, or "
+            "choose another --to"
+        )
+        fsspec.filesystem("s3").rm_file(f"{bucket}/both/data/notes.txt")
+        found = merge(Merging(sources=[first, second], to=f"{bucket}/both"))
+        assert found.statistics.total == 17
+        assert inspect_dataset(f"{bucket}/both").problems == ()
+        assert not there.exists(layout.MERGING)
+        again = merge(Merging(sources=[f"{bucket}/both"], to=f"{bucket}/train", where="accepted"))
+        assert again.statistics.total == 17
