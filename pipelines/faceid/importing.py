@@ -6,6 +6,7 @@ from pathlib import Path
 from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.store import FaceStore, build_store
 from samplers.identities.store_reading import PICKLES, read_raw
+from synthgen.foreign import excerpt
 
 
 def import_store(
@@ -46,6 +47,6 @@ def import_store(
         embedder_name=embedder_name or store.about.embedder_name,
         licence=licence or store.about.licence,
         synthetic=synthetic or store.about.synthetic,
-        source=store.about.source or f"imported from {path.name}",
+        source=store.about.source or f"imported from {excerpt(path.name)}",
     )
     return replace(store, about=about)

@@ -13,7 +13,7 @@ from samplers.identities.embeddings import same_rows
 from samplers.identities.store import FaceStore
 from samplers.identities.store_about import StoreAbout
 from synthgen.errors import PictureError, StoreError
-from synthgen.foreign import excerpt, regular_file
+from synthgen.foreign import excerpt, reading, regular_file
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of photographs, in lower case."""
@@ -55,8 +55,10 @@ def find_photos(path: Path) -> tuple[list[Photo], list[LeftOut]]:
     Raises:
         StoreError: if there is none, or two people would bear one name.
     """
-    if not path.is_dir():
-        if not path.exists():
+    with reading(path, StoreError):
+        is_folder, exists = path.is_dir(), path.exists()
+    if not is_folder:
+        if not exists:
             raise StoreError(f"{path} does not exist; it must be a photograph or a folder of them")
         regular_file(path, "the photograph", StoreError)
         return _parted([path], path.parent)

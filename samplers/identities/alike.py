@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import floor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,8 +66,8 @@ class Alike:
         return (
             f"{where}: {self.pairs:,} {'pair' if self.pairs == 1 else 'pairs'} of faces under "
             f"different names{only} have a cosine of {self.level:.2f} or more ({what}): {shown}; "
-            "one person may be in several splits: mend the names, or merge near copies "
-            f"(synthgen faces import --merge-near {NEAR_COPY:g})"
+            "one person may be in several splits: mend the names, or make one person of "
+            f"those (synthgen faces import --merge-near {floor(100 * self.level + 0.01) / 100:.2f})"
         )
 
 

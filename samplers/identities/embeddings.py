@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.store_about import is_storable
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt
 
@@ -115,7 +116,7 @@ def refuse_repeated(ids: Sequence[str], splits: Sequence[str] | None, where: str
         for what, text in (("identity_id", identity), ("split", split if splits else "-")):
             if not text:
                 raise StoreError(f"{where}: row {row} (from 0) has an empty {what}")
-            if len(text) > _LONGEST_NAME or not _is_text(text):
+            if not is_storable(text, _LONGEST_NAME):
                 raise StoreError(
                     f"{where}: row {row} (from 0) has the {what} {excerpt(text, 60)!r}; it must be "
                     f"text of at most {_LONGEST_NAME} characters that UTF-8 can write"
@@ -125,10 +126,6 @@ def refuse_repeated(ids: Sequence[str], splits: Sequence[str] | None, where: str
                 f"{where}: row {row} (from 0) puts {identity!r} into the split {split!r}, an "
                 f"earlier row into {home[identity]!r}; a person belongs to one split"
             )
-
-
-def _is_text(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def refuse_shape(values: np.ndarray, where: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from samplers.identities.store_about import StoreAbout
 from synthgen.errors import StoreError
+from synthgen.foreign import excerpt, shown
 
 EMBEDDING_NAMES = ("embedding", "embeddings", "faceid_embedding")
 SPLIT_NAMES = ("split", "splits")
@@ -72,15 +73,16 @@ def choose_column(names: Sequence[str], column: str | None, where: str) -> str:
     Raises:
         StoreError: if there is none, or several and none of a usual name.
     """
+    listed = excerpt(", ".join(names)) or "nothing"
     if column is not None:
         if column in names:
             return column
-        raise StoreError(f"{where} has no {column!r}; it has {', '.join(names) or 'nothing'}")
+        raise StoreError(f"{where} has no {shown(column)}; it has {listed}")
     usual = [name for name in EMBEDDING_NAMES if name in names]
     if usual or len(names) == 1:
         return usual[0] if usual else names[0]
     raise StoreError(
-        f"{where} has no {EMBEDDING_NAMES[0]!r}; name one of {', '.join(names) or 'nothing'} "
+        f"{where} has no {EMBEDDING_NAMES[0]!r}; name one of {listed} "
         "(identities.column in a configuration, --column on the command line)"
     )
 

@@ -23,9 +23,12 @@ from samplers.identities.embeddings import (
 from samplers.identities.face_identity import FaceIdentity
 from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.raw_store import RawStore
-from samplers.identities.store_about import StoreAbout
+from samplers.identities.store_about import StoreAbout, is_storable
 from samplers.identities.store_reading import read_raw
 from synthgen.errors import StoreError
+from synthgen.foreign import excerpt, shown
+
+_LONGEST_PHOTO = 4_096
 
 _Value = TypeVar("_Value")
 
@@ -98,6 +101,12 @@ class FaceStore:
             checked = normalised[kept]
             splits, photos = _of_rows(splits, kept), _of_rows(photos, kept)
         refuse_repeated(identity_ids, splits, where)
+        for row, photo in enumerate(photos or ()):
+            if photo is not None and not is_storable(photo, _LONGEST_PHOTO):
+                raise StoreError(
+                    f"{where}: row {row} (from 0) has the photo {shown(photo)}; it must be text of "
+                    f"at most {_LONGEST_PHOTO:,} characters that UTF-8 can write"
+                )
         return cls(
             checked,
             tuple(identity_ids),
@@ -203,7 +212,8 @@ def _about(raw: RawStore, embedder: str | None, where: str) -> StoreAbout:
         return StoreAbout(embedder=embedder, embedder_name=embedder)
     if embedder not in (None, raw.about.embedder):
         raise StoreError(
-            f"{where} holds embeddings of {raw.about.embedder!r} ({raw.about.embedder_name}), not "
-            f"of {embedder!r}; embeddings of two recognisers mean different things"
+            f"{where} holds embeddings of {shown(raw.about.embedder)} "
+            f"({excerpt(raw.about.embedder_name)}), not of {shown(embedder)}; embeddings "
+            "of two recognisers mean different things"
         )
     return raw.about

@@ -4,9 +4,21 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from synthgen.errors import StoreError
+from synthgen.foreign import shown
 
 ABOUT_KEY = "synthgen"
 """Key of a file's metadata."""
+
+_LONGEST = 2_000
+
+
+def is_storable(text: str, longest: int) -> bool:
+    """Return whether every kind of file and table can hold a text of at most that length."""
+    return (
+        len(text) <= longest
+        and "\0" not in text
+        and not any("\ud800" <= character <= "\udfff" for character in text)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +54,19 @@ class StoreAbout:
         try:
             data = json.loads(text)
             known = {key: data[key] for key in kinds if key in data}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreError(f"{where}: its metadata {ABOUT_KEY!r} is no JSON mapping") from error
         for key, kind in kinds.items():
             if key in known and not isinstance(known[key], kind):
                 raise StoreError(
-                    f"{where}: {key} in its metadata {ABOUT_KEY!r} is {known[key]!r}; it must be "
-                    f"{'true or false' if kind is bool else 'text'}"
+                    f"{where}: {key} in its metadata {ABOUT_KEY!r} is {shown(known[key])}; it must "
+                    f"be {'true or false' if kind is bool else 'text'}"
+                )
+        for key, value in known.items():
+            if isinstance(value, str) and not is_storable(value, _LONGEST):
+                raise StoreError(
+                    f"{where}: {key} in its metadata {ABOUT_KEY!r} is {shown(value)}; it must be "
+                    f"text of at most {_LONGEST:,} characters that UTF-8 can write"
                 )
         for key in ("embedder", "embedder_name"):
             if not known.get(key):

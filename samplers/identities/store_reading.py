@@ -53,17 +53,19 @@ def read_raw(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawSt
         StoreError: if the file is missing, of another kind, or cannot be read, or if it is not sure
             who is who.
     """
-    if path.is_dir():
+    with reading(path, StoreError):
+        is_folder, exists = path.is_dir(), path.exists()
+    if is_folder:
         return read_dataset(path, column, naming)
     if path.suffix in PICKLES:
         raise StoreError(
             f"{path} is a pickle, which can hold more than numbers; make a store of it first: "
             f"synthgen faces import {path} --to {path.with_suffix('.safetensors').name}"
         )
-    if path.suffix not in _READERS or not path.exists():
+    if path.suffix not in _READERS or not exists:
         raise StoreError(
-            f"{path} {'is not a kind of store' if path.exists() else 'does not exist'}; a store "
-            f"is a file that ends in {', '.join(_READERS)}, or the folder of a dataset"
+            f"{path} {'is not a kind of store' if exists else 'does not exist'}; a store is a "
+            f"file that ends in {', '.join(_READERS)}, or the folder of a dataset"
         )
     check_file(path)
     return _READERS[path.suffix](path, column, naming)

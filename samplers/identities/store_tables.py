@@ -188,8 +188,8 @@ def _values(column: pa.ChunkedArray) -> Sequence[object] | np.ndarray:
 def _embeddings(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
     if not _is_list(column.type):
         raise StoreError(
-            f"{where}: column {name!r} holds {column.type}; it must hold lists of "
-            f"{FACEID_WIDTH} numbers"
+            f"{where}: column {excerpt(name)!r} holds {excerpt(column.type)}; it must hold lists "
+            f"of {FACEID_WIDTH} numbers"
         )
     if not len(column):
         return np.empty((0, FACEID_WIDTH), dtype=np.float32)

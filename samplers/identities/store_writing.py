@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from samplers.identities.store_about import ABOUT_KEY
 from samplers.identities.store_tables import to_table
 from synthgen.errors import StoreError
+from synthgen.foreign import first_line
 
 if TYPE_CHECKING:
     from samplers.identities.store import FaceStore
@@ -36,7 +37,7 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
         _WRITERS[path.suffix](part, store)
         part.replace(path)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be written: {error}") from error
+        raise StoreError(f"{path} cannot be written: {first_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -34,8 +34,8 @@ def test_all_pairs_above_the_store_s_own_level_are_counted():
     assert find_alike(store).sentence("S") == (
         "S: 3 pairs of faces under different names have a cosine of 0.70 or more (its own level of "
         "two faces of one person): 'a0' and 'b0' (0.950), 'a1' and 'b1' (0.800), 'a2' and 'b2' "
-        "(0.720); one person may be in several splits: mend the names, or merge near copies "
-        "(synthgen faces import --merge-near 0.98)"
+        "(0.720); one person may be in several splits: mend the names, or make one person of "
+        "those (synthgen faces import --merge-near 0.70)"
     )
 
 

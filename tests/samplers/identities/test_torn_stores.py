@@ -1,9 +1,11 @@
 """Files that are torn, made to burst, or no files at all: one sentence each, and soon."""
 
 import io
+import json
 import os
 import resource
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -221,3 +223,59 @@ def test_arrays_of_odd_shapes_are_refused(tmp_path, values, ending):
     path = tmp_path / f"odd{ending}"
     np.save(path, values) if ending == ".npy" else np.savez(path, embeddings=values)
     assert refusal(path).startswith("STORE")
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".safetensors"])
+def test_only_store_errors_come_out_of_odd_metadata(tmp_path, ending):
+    """What a store says about itself is foreign, too: any JSON, long, deep or not of UTF-8."""
+    text = st.text(st.characters(codec=None) | st.sampled_from("\0\n\ud800"), max_size=5)
+    lists = st.lists(text | st.none() | st.integers(), min_size=3, max_size=3)
+    known = st.sampled_from(["identity_ids", "splits", "photos", "licence", "synthetic", "source"])
+    values = st.dictionaries(known, text | lists | st.booleans(), max_size=4)
+    about = {"embedder": "sha256:toy", "embedder_name": "toy"}
+    rows, seen = random_embeddings(3), set()
+    to = tmp_path / "written.parquet"
+
+    @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(values.map(lambda found: json.dumps({**about, **found})) | st.text(max_size=9))
+    def odd(metadata):
+        path = tmp_path / f"odd{ending}"
+        metadata = metadata.encode("utf-8", "replace").decode()
+        if ending == ".parquet":
+            table = pa.table({"embedding": rows.tolist()})
+            pq.write_table(table.replace_schema_metadata({"synthgen": metadata}), path)
+        else:
+            save_file({"embedding": rows}, path, {"synthgen": metadata})
+        try:
+            write_store(to, read_store(path))
+            seen.add("written")
+        except StoreError as error:
+            seen.add(str(error))
+
+    odd()
+    assert "written" in seen
+    assert len(seen) > 4
+    assert max(map(len, seen)) < 1000
+
+
+def test_long_words_of_a_file_are_cut_in_sentences(tmp_path):
+    path = tmp_path / "long.safetensors"
+    about = {"embedder": "e" * 5000, "embedder_name": "toy"}
+    save_file({"embedding": random_embeddings(2)}, path, {"synthgen": json.dumps(about)})
+    said = refusal(path)
+    assert said.startswith("STORE: embedder in its metadata 'synthgen' is 'eeee")
+    assert said.endswith("…; it must be text of at most 2,000 characters that UTF-8 can write")
+    assert len(said) < 500
+    deep = "[" * 100_000 + "]" * 100_000
+    save_file({"embedding": random_embeddings(2)}, path, {"synthgen": deep})
+    assert refusal(path) == "STORE: its metadata 'synthgen' is no JSON mapping"
+    save_file({f"a{n}_embedding": random_embeddings(2) for n in range(90)}, path)
+    assert len(refusal(path)) < 600
+
+
+def test_a_path_that_no_file_can_have_is_refused():
+    said = refusal(Path("a" * 5000 + ".npz"))
+    assert said.startswith("a" * 299 + "… cannot be read: [Errno 36] File name too long: 'aaaa")
+    assert len(said) < 700
+    with pytest.raises(StoreError, match="does not exist"):
+        read_store("a\0b.npz", embedder="toy")
