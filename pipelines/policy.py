@@ -10,7 +10,7 @@ entry alone, or not at all where it is null. An image of one colour is rejected 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -88,7 +88,7 @@ def blank_detail(image: Image, dtype: str = "") -> str | None:
         image: the image.
         dtype: number format of the pipeline that made it, for the advice; "": not known.
     """
-    extremes = image.convert("RGB").getextrema()
+    extremes = cast("tuple[tuple[int, int], ...]", image.convert("RGB").getextrema())
     if any(low != high for low, high in extremes):
         return None
     colour = tuple(low for low, _ in extremes)

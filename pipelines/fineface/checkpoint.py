@@ -22,12 +22,33 @@ from pipelines.fineface.file_names import (
     LORA_FILE,
     PICKLE_SUFFIX,
 )
+from pipelines.fineface.lora_alpha import describe_alpha, read_lora
+from synthgen.errors import WeightsError
+
+_LARGEST_RANK = 2048
+"""Rank of a LoRA at most: every layer takes memory in proportion."""
+
+
+def stored_alpha(folder: Path, weight_prefix: str, lora_scale: int | float) -> dict[str, str]:
+    """Return what the LoRA's file says of its alpha, for a run's record; nothing where it is 1.
+
+    Args:
+        folder: holds the files.
+        weight_prefix: start of the file names.
+        lora_scale: scale at which the LoRA is fused; at 0 its file is not read.
+    """
+    path = folder / (weight_prefix + LORA_FILE)
+    factors = read_lora(path)[1] if lora_scale and path.is_file() else {}
+    return {f"fineface/{path.name} (alpha)": describe_alpha(factors)} if factors else {}
 
 
 def read_au_adapter(
     folder: Path, unet: nn.Module, weight_prefix: str, lora_scale: int | float
 ) -> AUAdapter:
     """Read published files into an adapter that fits a UNet.
+
+    A LoRA counts alpha/rank times where its file stores an alpha; the factor is taken into its
+    tensors.
 
     Args:
         folder: holds the files; each `.ckpt` may be a `.safetensors` file of the same names.
@@ -46,8 +67,8 @@ def read_au_adapter(
     encoder, encoder_path = _read(folder, weight_prefix + ENCODER_FILE)
     lora_path = folder / (weight_prefix + LORA_FILE)
     wants_lora = bool(lora_scale) and (not weight_prefix or lora_path.is_file())
-    lora = read_safetensors(lora_path)[0] if wants_lora else {}
-    rank = _lora_rank(lora) if wants_lora else 0
+    lora = read_lora(lora_path)[0] if wants_lora else {}
+    rank = _lora_rank(lora, lora_path) if wants_lora else 0
     kind, hidden_size = recognise(encoder, text_width(unet))
     adapter = AUAdapter.for_unet(unet, hidden_size, rank, lora_scale, kind)
     tensors = {
@@ -86,9 +107,13 @@ def _read(folder: Path, name: str) -> tuple[Any, Path]:
     return read_pickled_tensors(folder / name), folder / name
 
 
-def _lora_rank(lora: Mapping[str, Tensor]) -> int:
+def _lora_rank(lora: Mapping[str, Tensor], path: Path) -> int:
     """Return the rank of the first LoRA layer, or 1; the check then holds all layers to it."""
-    return next((v.shape[0] for name, v in lora.items() if name.endswith("lora_A.weight")), 1)
+    matrices = (v for name, v in lora.items() if name.endswith("lora_A.weight") and v.ndim == 2)
+    rank = next((matrix.shape[0] for matrix in matrices), 1)
+    if not 1 <= rank <= _LARGEST_RANK:
+        raise WeightsError(f"{path} has a LoRA of rank {rank}; it must be 1 to {_LARGEST_RANK}")
+    return rank
 
 
 def _portable(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import CLIPTextModel
 
+from pipelines.fineface.checkpoint import stored_alpha
 from pipelines.fineface.models import load_model
 from pipelines.fineface.noise import first_noise, own_generator
 from pipelines.fineface.parts import check_parts
@@ -101,9 +102,13 @@ class DiffusionSource(ABC):
             "versions": {package: version(package) for package in _PACKAGES},
         }
 
+    @staticmethod
+    def _stored_alpha(folders: FineFaceFolders) -> dict[str, str]:
+        return stored_alpha(folders.fineface, folders.weight_prefix, folders.lora_scale)
+
     @abstractmethod
     def _checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of each file in use."""
+        """Return the SHA-256 of each file in use, and what a LoRA's file says of its alpha."""
 
     @abstractmethod
     def _licences(self) -> Mapping[str, str]:

@@ -43,7 +43,7 @@ class FaceIdSource(DiffusionSource):
         super().__init__(config, pipeline)
 
     def _checksums(self) -> dict[str, str]:
-        return faceid_checksums(self._files)
+        return {**faceid_checksums(self._files), **self._stored_alpha(self._files.folders)}
 
     def _licences(self) -> Mapping[str, str]:
         return self._files.licences

@@ -26,7 +26,7 @@ class FineFaceSource(DiffusionSource):
         super().__init__(config, load_pipeline(FineFacePipeline, self._folders, config, device))
 
     def _checksums(self) -> dict[str, str]:
-        return checksums(self._folders)
+        return {**checksums(self._folders), **self._stored_alpha(self._folders)}
 
     def _licences(self) -> Mapping[str, str]:
         return self._folders.licences

@@ -74,7 +74,8 @@ class _BaseWeights(Section):
     )
     lora_scale: float = Field(
         default=1.0,
-        description="Scale at which the FineFace LoRA is fused; 1.0 is what loaders apply.",
+        description="Scale at which the FineFace LoRA is fused, on top of the alpha/rank that its "
+        "file may store; 1.0 is what loaders apply.",
     )
 
 
