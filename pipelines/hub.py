@@ -1,5 +1,6 @@
 """Find weights: a folder of this machine, or a snapshot from the Hugging Face Hub."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +94,18 @@ def trouble_with(repo: str, revision: str | None) -> str | None:
     except (HTTPError, OSError) as error:
         return f"the Hugging Face Hub does not answer ({type(error).__name__})"
     return None
+
+
+def commit_of(path: Path) -> str | None:
+    """Return the commit that a snapshot of the Hub's cache, or a file in it, is of; else None."""
+    return next(
+        (
+            folder.name
+            for folder in (path, *path.parents)
+            if folder.parent.name == "snapshots" and re.fullmatch("[0-9a-f]{40}", folder.name)
+        ),
+        None,
+    )
 
 
 def missing_files(folder: Path, files: Sequence[str]) -> list[str]:

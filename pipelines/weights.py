@@ -28,6 +28,33 @@ def fetch_weights(config: RunConfig) -> list[Path]:
     ]
 
 
+def pins(config: RunConfig) -> dict[str, str]:
+    """Return key → commit of the weights that lie in the Hub's cache and are not pinned to it."""
+    from pipelines.fineface.faceid_weights import locate_faceid
+    from pipelines.fineface.weights import locate
+    from pipelines.hub import commit_of
+
+    if isinstance(config.pipeline, FaceIdConfig):
+        files = locate_faceid(config.pipeline.weights, fetch=False)
+        folders, adapter = files.folders, files.face_adapter
+    elif isinstance(config.pipeline, FineFaceConfig):
+        folders, adapter = locate(config.pipeline.weights, fetch=False), None
+    else:
+        return {}
+    found = {
+        "revision": folders.base,
+        "vae_revision": folders.vae,
+        "fineface_revision": folders.fineface,
+        "ip_adapter_revision": adapter,
+    }
+    commits = {key: commit_of(path) for key, path in found.items() if path is not None}
+    return {
+        f"pipeline.weights.{key}": commit
+        for key, commit in commits.items()
+        if commit is not None and getattr(config.pipeline.weights, key, None) != commit
+    }
+
+
 def _pipeline_weights(config: RunConfig) -> list[Path]:
     pipeline = config.pipeline
     if isinstance(pipeline, FaceIdConfig):

@@ -231,13 +231,19 @@ def config_schema() -> None:
 
 @weights_app.command()
 def fetch(config: Config, overrides: Overrides = None) -> None:
-    """Fetch the published weights that a configuration names, so that runs need no network."""
-    from pipelines.weights import fetch_weights
+    """Fetch the published weights that a configuration names, so that runs need no network.
+
+    Says the commits to pin them to: keys for the configuration, or for --set.
+    """
+    from pipelines.weights import fetch_weights, pins
     from synthgen.config import load_config
 
-    paths = fetch_weights(load_config(config, overrides or ()))
+    loaded = load_config(config, overrides or ())
+    paths = fetch_weights(loaded)
     for path in paths:
         typer.echo(str(path))
+    for key, commit in pins(loaded).items():
+        typer.echo(f"pin what was fetched: {key}={commit}", err=True)
     if not paths:
         typer.echo("nothing to fetch: what this configuration needs is part of synthgen")
 

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.checksum import file_sha256
-from pipelines.fineface.weights import MINI, FineFaceFolders, checksums, embedded, locate
+from pipelines.fineface.weights import (
+    ADAPTER,
+    MINI,
+    FineFaceFolders,
+    check_sha256,
+    checksums,
+    embedded,
+    locate,
+)
 from pipelines.hub import resolve
 from synthgen.config import FaceIdWeights
 from synthgen.errors import WeightsError
@@ -63,7 +71,7 @@ def locate_faceid(weights: Literal["mini"] | FaceIdWeights, *, fetch: bool = Tru
 def faceid_checksums(files: FaceIdFiles) -> dict[str, str]:
     """Return the SHA-256 of each file that the images are a function of, as `checksums` does."""
     adapter = files.face_adapter
-    return {**checksums(files.folders), f"ip_adapter/{adapter.name}": file_sha256(adapter)}
+    return {**checksums(files.folders), f"{ADAPTER}{adapter.name}": file_sha256(adapter)}
 
 
 def embedded_face_adapter() -> Path:
@@ -104,5 +112,14 @@ def _face_adapter(weights: FaceIdWeights, fetch: bool) -> Path:
     if weights.ip_adapter == MINI:
         return embedded_face_adapter()
     name = weights.weight_name
-    setting = "pipeline.weights.ip_adapter"
-    return resolve(weights.ip_adapter, files=[name], setting=setting, fetch=fetch) / name
+    folder = resolve(
+        weights.ip_adapter,
+        revision=weights.ip_adapter_revision,
+        files=[name],
+        setting="pipeline.weights.ip_adapter",
+        fetch=fetch,
+    )
+    file = folder / name
+    expected = {k: v for k, v in weights.sha256.items() if k.startswith(ADAPTER)}
+    check_sha256(expected, {f"{ADAPTER}{file.name}": file})
+    return file

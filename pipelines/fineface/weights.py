@@ -17,6 +17,9 @@ MINI = "mini"
 MINI_FOLDER = Path(__file__).parents[1] / "mini"
 """Holds the embedded weights: `base/` as diffusers saves it, and `fineface/` as FineFace's."""
 
+ADAPTER = "ip_adapter/"
+"""Start of the name of an IP-Adapter's file in records."""
+
 _PUBLISHED = {
     "base": ("Stable Diffusion", "CreativeML OpenRAIL++-M (2.x), CreativeML OpenRAIL-M (1.x)"),
     "fineface": (
@@ -82,14 +85,38 @@ def locate(
     """
     if weights == MINI:
         weights = FineFaceWeights(base=MINI, fineface=MINI)
-    return FineFaceFolders(
+    folders = FineFaceFolders(
         base=_base_folder(weights, fetch),
         fineface=_fineface_folder(weights, fetch),
-        vae=_vae_folder(weights.vae, fetch) if weights.vae else None,
+        vae=_vae_folder(weights.vae, weights.vae_revision, fetch) if weights.vae else None,
         weight_prefix=_prefix(weights),
         lora_scale=weights.lora_scale,
         licences=_licences(weights),
     )
+    ours = {k: v for k, v in weights.sha256.items() if not k.startswith(ADAPTER)}
+    if ours:
+        check_sha256(ours, dict(_used_files(folders)))
+    return folders
+
+
+def check_sha256(expected: Mapping[str, str], used: Mapping[str, Path]) -> None:
+    """Refuse files that are not those that a configuration expects, before they are loaded.
+
+    Raises:
+        WeightsError: if a file has another checksum, or none of the name is used.
+    """
+    for name, digest in expected.items():
+        if name not in used:
+            raise WeightsError(
+                f"pipeline.weights.sha256 names {name!r}, which this run does not use; it uses "
+                f"{', '.join(used)}"
+            )
+        if (found := file_sha256(used[name])) != digest:
+            raise WeightsError(
+                f"{used[name]} is not the file that pipeline.weights.sha256 expects of {name}: its "
+                f"checksum is {found}, not {digest}; fetch it again, or change the key if you "
+                "trust it"
+            )
 
 
 def checksums(folders: FineFaceFolders) -> dict[str, str]:
@@ -105,8 +132,9 @@ def _prefix(weights: FineFaceWeights | FaceIdWeights) -> str:
     return "" if weights.fineface == MINI else weights.weight_prefix
 
 
-def _vae_folder(vae: str, fetch: bool) -> Path:
-    return resolve(vae, files=_MODEL_FILES, setting="pipeline.weights.vae", fetch=fetch)
+def _vae_folder(vae: str, revision: str | None, fetch: bool) -> Path:
+    setting = "pipeline.weights.vae"
+    return resolve(vae, revision=revision, files=_MODEL_FILES, setting=setting, fetch=fetch)
 
 
 def _base_folder(weights: FineFaceWeights | FaceIdWeights, fetch: bool) -> Path:
@@ -130,6 +158,7 @@ def _fineface_folder(weights: FineFaceWeights | FaceIdWeights, fetch: bool) -> P
     optional = [prefix + LORA_FILE] if prefix and weights.lora_scale else []
     return resolve(
         weights.fineface,
+        revision=weights.fineface_revision,
         files=files,
         patterns=optional,
         setting="pipeline.weights.fineface",

@@ -8,6 +8,10 @@ from pydantic import Field, field_validator, model_validator
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError
 
+PROVENANCE = ("vae_revision", "fineface_revision", "ip_adapter_revision", "sha256")
+"""Keys of `pipeline.weights` that say which files are meant, and change none of them: their own
+checksums are in the identity of the data."""
+
 MINI_GUIDANCE_SCALE = 1.2
 """Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
 
@@ -72,6 +76,20 @@ class _BaseWeights(Section):
         default=None,
         description="VAE instead of the base's own, or where it has none: Hub id or folder.",
     )
+    vae_revision: str | None = Field(
+        default=None, exclude_if=_not_asked, description="Revision of the VAE on the Hub."
+    )
+    fineface_revision: str | None = Field(
+        default=None,
+        exclude_if=_not_asked,
+        description="Revision of the FineFace files on the Hub.",
+    )
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        default={},
+        exclude_if=_not_asked,
+        description="File → SHA-256 [64 hexadecimal digits] that it must have, by its name in the "
+        "record of a run: vae/diffusion_pytorch_model.safetensors. Others are not judged.",
+    )
     lora_scale: float = Field(
         default=1.0,
         description="Scale at which the FineFace LoRA is fused, on top of the alpha/rank that its "
@@ -106,6 +124,9 @@ class FaceIdWeights(_BaseWeights):
     )
     ip_adapter: str = Field(
         description="IP-Adapter of the FaceID kind: Hub id or folder; 'mini': the embedded one."
+    )
+    ip_adapter_revision: str | None = Field(
+        default=None, exclude_if=_not_asked, description="Revision of the IP-Adapter on the Hub."
     )
     weight_name: str = Field(
         default="ip-adapter-faceid-portrait-v11_sd15.bin",

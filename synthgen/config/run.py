@@ -12,7 +12,7 @@ from synthgen.config.cluster import ClusterConfig
 from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.identities import IdentitiesConfig
 from synthgen.config.output import OutputConfig
-from synthgen.config.pipeline import PipelineConfig
+from synthgen.config.pipeline import PROVENANCE, PipelineConfig
 from synthgen.config.verify import VerifyConfig
 
 _RUN_ID_DIGITS = 8
@@ -55,11 +55,15 @@ class RunConfig(Section):
     def identity(self) -> dict[str, object]:
         """Return the part of the configuration that the data is a function of.
 
-        That is every key but `output.path`, `cluster`, `samples` (a run can be extended) and
-        `verify.fuse` (it ends a run and changes no image).
+        That is every key but `output.path`, `cluster`, `samples` (a run can be extended),
+        `verify.fuse` (it ends a run and changes no image), and which weight files are meant: their
+        checksums are known.
         """
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
         del keys["output"]["path"], keys["verify"]["fuse"]
+        weights = keys["pipeline"].get("weights")
+        if isinstance(weights, dict):
+            keys["pipeline"]["weights"] = {k: v for k, v in weights.items() if k not in PROVENANCE}
         return keys
 
     def run_id(self) -> str:

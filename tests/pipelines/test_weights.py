@@ -1,12 +1,18 @@
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_face_embedder import face_embedder
 from tiny_mini import make_mini
 
+from pipelines.fineface.weights import checksums, locate
 from pipelines.libreface.network import LibreFaceNetwork
-from pipelines.weights import fetch_weights
-from synthgen.config import VerifyConfig, parse_config
+from pipelines.weights import fetch_weights, pins
+from synthgen.config import VerifyConfig, dump_config, load_config, parse_config
 from synthgen.errors import WeightsError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def config(weights, pipeline=None):
@@ -80,3 +86,73 @@ def test_missing_fineface_folder_is_named(tmp_path):
     weights = {"base": str(tmp_path / "base"), "fineface": str(tmp_path / "fineface")}
     with pytest.raises(WeightsError, match=r"base does not exist"):
         fetch_weights(config("mini", {"name": "fineface", "weights": weights}))
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def cached(monkeypatch, tmp_path):
+    """Put the embedded FineFace files into a cache of the Hub's, as of a commit on `main`."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    mini = make_mini(tmp_path / "mini")
+    monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", mini)
+    repo = tmp_path / "hub" / "models--me--fineface"
+    (repo / "snapshots").mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(COMMIT)
+    return (mini / "fineface").rename(repo / "snapshots" / COMMIT)
+
+
+def of_hub(**weights):
+    weights = {"base": "mini", "fineface": "me/fineface", **weights}
+    return config("mini", {"name": "fineface", "weights": weights})
+
+
+def test_what_was_fetched_is_told_as_the_commit_to_pin(monkeypatch, tmp_path):
+    folder = cached(monkeypatch, tmp_path)
+    assert pins(of_hub()) == {"pipeline.weights.fineface_revision": COMMIT}
+    pinned = of_hub(fineface_revision=COMMIT)
+    assert pins(pinned) == {}
+    assert locate(pinned.pipeline.weights, fetch=False).fineface == folder
+    assert pins(config("mini")) == {}
+    with pytest.raises(WeightsError) as caught:
+        locate(of_hub(fineface_revision="f" * 40).pipeline.weights, fetch=False)
+    assert str(caught.value) == (
+        f"me/fineface at revision {'f' * 40} (pipeline.weights.fineface) is not on this machine: "
+        "no folder of that name, and not in the Hub's cache; `synthgen weights fetch CONFIG` "
+        "fetches it"
+    )
+
+
+def test_a_file_of_another_checksum_is_refused_before_it_is_loaded(monkeypatch, tmp_path):
+    cached(monkeypatch, tmp_path)
+    name, digest = next(
+        item
+        for item in checksums(locate(of_hub().pipeline.weights, fetch=False)).items()
+        if item[0].startswith("fineface/")
+    )
+    assert locate(of_hub(sha256={name: digest}).pipeline.weights, fetch=False)
+    for expected, end in [
+        ({name: "0" * 64}, f"not {'0' * 64}; fetch it again, or change the key if you trust it"),
+        ({"fineface/none": digest}, "which this run does not use; it uses "),
+    ]:
+        with pytest.raises(WeightsError) as caught:
+            locate(of_hub(sha256=expected).pipeline.weights, fetch=False)
+        assert end in str(caught.value)
+
+
+def test_pins_are_no_part_of_the_identity_of_the_data():
+    plain, pinned = of_hub(), of_hub(fineface_revision=COMMIT, sha256={"vae/x": "0" * 64})
+    assert plain.identity() == pinned.identity()
+    assert "sha256" not in dump_config(plain)
+    assert "fineface_revision" not in dump_config(plain)
+    assert COMMIT in dump_config(pinned)
+
+
+def test_the_examples_pin_what_is_publicly_known():
+    for name in ["fineface-sd21", "faceid-sd15"]:
+        found = load_config(EXAMPLES / f"{name}.yaml").pipeline.weights
+        keys = {"revision": "base", "vae_revision": "vae", "ip_adapter_revision": "ip_adapter"}
+        for key, part in keys.items():
+            if getattr(found, part, None) is not None:
+                assert re.fullmatch("[0-9a-f]{40}", getattr(found, key))

@@ -39,7 +39,7 @@ def test_without_a_network_the_example_says_what_to_do(
         "cannot fetch model_index.json, scheduler/scheduler_config.json, text_encoder/config.json, "
         "text_encoder/model.safetensors, unet/config.json, "
         "unet/diffusion_pytorch_model.safetensors, vae/config.json, "
-        f"vae/diffusion_pytorch_model.safetensors of {repo} at revision main from the Hugging Face "
-        f"Hub; with no network here, download it elsewhere, put its folder at {repo} below the "
-        "working folder, or anywhere and set pipeline.weights.base to its path"
+        f"vae/diffusion_pytorch_model.safetensors of {repo} at revision {example.weights.revision} "
+        "from the Hugging Face Hub; with no network here, download it elsewhere, put its folder at "
+        f"{repo} below the working folder, or anywhere and set pipeline.weights.base to its path"
     )
