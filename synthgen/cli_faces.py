@@ -83,9 +83,10 @@ def embed(
     from pipelines.faceid.loading import load_embedder
     from pipelines.faceid.photos import embed_photos
     from pipelines.faceid.quality import Quality
-    from samplers.identities.store_writing import write_store
+    from samplers.identities.store_writing import check_store_path, write_store
     from synthgen.config.embedder import embedder_config
 
+    check_store_path(to)
     config = embedder_config(embedder.value, model, model_licence)
     quality = Quality(min_side, min_score, min_sharpness)
     store, left = embed_photos(
@@ -141,10 +142,12 @@ def import_faces(
 ) -> None:
     """Turn embeddings of another kind of file into a store; pickles are read as tensors alone."""
     from pipelines.faceid.importing import import_store
-    from samplers.identities import Naming, write_store
+    from samplers.identities import Naming
+    from samplers.identities.store_writing import check_store_path, write_store
 
     if people is not None and one_face_each:
         raise typer.BadParameter("give --people or --one-face-each, not both")
+    check_store_path(to)
     store = import_store(
         file,
         column=column,
@@ -177,8 +180,9 @@ def draw(
     """Draw people whom no training saw, and embed a portrait of each."""
     from pipelines.faceid.drawn import DrawnFaceEmbedder
     from pipelines.faceid.drawn_people import drawn_store
-    from samplers.identities import write_store
+    from samplers.identities.store_writing import check_store_path, write_store
 
+    check_store_path(to)
     made = drawn_store(people, DrawnFaceEmbedder.from_pretrained(embedder), first)
     write_store(to, made)
     typer.echo(
@@ -203,8 +207,10 @@ def invent(
     ] = 0.1,
 ) -> None:
     """Draw people from the statistics of a store, each far from everyone in it and each other."""
-    from samplers.identities import new_people, read_store, write_store
+    from samplers.identities import new_people, read_store
+    from samplers.identities.store_writing import check_store_path, write_store
 
+    check_store_path(to)
     made = new_people(
         read_store(store), people, seed, min_distance=min_distance, shrinkage=shrinkage
     )

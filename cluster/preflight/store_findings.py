@@ -6,6 +6,9 @@ from samplers.identities.faceid import configured_store
 from synthgen.config import FaceIdIdentitiesConfig, RunConfig
 from synthgen.errors import StoreError
 
+_MOST_ROWS = 20_000
+"""Rows of a store that are compared before a run: some seconds."""
+
 
 def find_in_store(config: RunConfig) -> list[Finding]:
     """Find people of a store who may be one person under two names, free for two splits.
@@ -20,5 +23,5 @@ def find_in_store(config: RunConfig) -> list[Finding]:
         store = configured_store(identities)
     except StoreError:
         return []  # the plan says it
-    found = find_alike(store).sentence(f"identities.store: {store.where}")
+    found = find_alike(store, _MOST_ROWS).sentence(f"identities.store: {store.where}")
     return [] if found is None else [warning(found)]

@@ -21,8 +21,9 @@ _WITHOUT_PAIRS = 0.9
 _LEAST, _MOST = 0.3, NEAR_COPY
 _ENOUGH = 5
 _MOST_ROWS = 50_000
+_MOST_PAIRS = 100_000
 _SHOWN = 3
-_BLOCK = 1024
+_BLOCK = 256
 
 
 class NearPair(NamedTuple):
@@ -43,14 +44,14 @@ class Alike:
         own: whether the level is the store's own.
         pairs: number of such pairs of faces.
         first: the nearest of them.
-        rows: rows that were compared: all, up to 50,000.
+        only: the first rows, where only they were compared; None: all were.
     """
 
     level: float
     own: bool
     pairs: int
     first: tuple[NearPair, ...]
-    rows: int
+    only: int | None
 
     def sentence(self, where: str) -> str | None:
         """Say it; None where there is no such pair.
@@ -62,7 +63,7 @@ class Alike:
             return None
         shown = ", ".join(f"{one!r} and {other!r} ({c:.3f})" for one, other, c in self.first)
         what = "its own level of two faces of one person" if self.own else "hardly two people's"
-        only = f" among the first {self.rows:,} rows" if self.rows == _MOST_ROWS else ""
+        only = "" if self.only is None else f" among the first {self.only:,} rows"
         return (
             f"{where}: {self.pairs:,} {'pair' if self.pairs == 1 else 'pairs'} of faces under "
             f"different names{only} have a cosine of {self.level:.2f} or more ({what}): {shown}; "
@@ -71,24 +72,31 @@ class Alike:
         )
 
 
-def find_alike(store: "FaceStore") -> Alike:
-    """Count all pairs of near faces under different names."""
+def find_alike(store: "FaceStore", most: int = _MOST_ROWS) -> Alike:
+    """Count all pairs of near faces under different names.
+
+    Args:
+        store: the people.
+        most: rows that are compared with each other, the first ones.
+    """
     own = _own_level(store)
     level = _WITHOUT_PAIRS if own is None else own
     names = list(store.rows)
     number = {name: place for place, name in enumerate(names)}
-    people = np.array([number[name] for name in store.identity_ids[:_MOST_ROWS]])
-    rows = store.embeddings[:_MOST_ROWS]
+    people = np.array([number[name] for name in store.identity_ids[:most]])
+    rows = store.embeddings[:most]
     pairs, first = 0, []
     for start, cosines in _blocks(rows):
-        other = people[start : start + len(cosines), None] != people[start:]
-        near = np.triu((cosines >= level) & other, 1)
-        pairs += int(near.sum())
-        for row, place in _nearest(cosines, near):
-            one, two = people[start + row], people[start + place]
-            first.append(NearPair(names[one], names[two], float(cosines[row, place])))
+        row, place = np.nonzero(np.triu(cosines >= level, 1))
+        others = people[start + row] != people[start + place]
+        row, place = row[others], place[others]
+        pairs += len(row)
+        for near in np.argsort(-cosines[row, place], kind="stable")[:_SHOWN].tolist():
+            one, two = (names[people[start + found[near]]] for found in (row, place))
+            first.append(NearPair(one, two, float(cosines[row[near], place[near]])))
         first = sorted(first, key=lambda pair: -pair.cosine)[:_SHOWN]
-    return Alike(level, own is not None, pairs, tuple(first), len(rows))
+    only = most if most < len(store.embeddings) else None
+    return Alike(level, own is not None, pairs, tuple(first), only)
 
 
 def merge_near(
@@ -126,7 +134,7 @@ def _own_level(store: "FaceStore") -> float | None:
     pairs = [pair for rows in store.rows.values() for pair in pairwise(rows)]
     if len(pairs) < _ENOUGH:
         return None
-    one, other = np.array(pairs[:_MOST_ROWS]).T
+    one, other = np.array(pairs[:_MOST_PAIRS]).T
     cosines = (store.embeddings[one] * store.embeddings[other]).sum(axis=1)
     return float(np.clip(np.median(cosines), _LEAST, _MOST))
 
@@ -137,10 +145,3 @@ def _blocks(
     """Yield the cosines of some rows with themselves and all that follow."""
     for start in range(0, len(rows), _BLOCK):
         yield start, rows[start : start + _BLOCK] @ rows[start:].T
-
-
-def _nearest(cosines: np.ndarray, near: np.ndarray) -> list[tuple[int, int]]:
-    """Return the nearest of some pairs."""
-    found = np.argwhere(near)
-    order = np.argsort(-cosines[near], kind="stable")[:_SHOWN]
-    return [(row, place) for row, place in found[order].tolist()]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from samplers.identities.array_files import refuse_packed
+from samplers.identities.array_files import check_file, refuse_packed
 from samplers.identities.embeddings import refuse_width
 from samplers.identities.face_identity import FACEID_WIDTH
 from samplers.identities.person_columns import (
@@ -110,8 +110,9 @@ def _dataset_parts(path: Path) -> dict[str, Any]:
     disable_progress_bars()
     saved = any((path / name).exists() for name in _SAVED)
     try:
-        for file in sorted(path.rglob("*.parquet")):
-            _refuse_packed_file(file)
+        for file in sorted(path.rglob("*")):
+            if not file.is_dir():
+                _check_part(file)
         found = load_from_disk(str(path)) if saved else load_dataset(str(path))
     except StoreError:
         raise
@@ -121,7 +122,11 @@ def _dataset_parts(path: Path) -> dict[str, Any]:
     return {str(name): part for name, part in parts.items()}
 
 
-def _refuse_packed_file(path: Path) -> None:
+def _check_part(path: Path) -> None:
+    """Refuse a pipe, which would be waited for, and a table that would become very many bytes."""
+    check_file(path)
+    if path.suffix != ".parquet":
+        return
     with reading(path, StoreError), pq.ParquetFile(path) as file:
         for name in _candidates(file.schema_arrow):
             _refuse_packed_column(file.metadata, name, str(path))

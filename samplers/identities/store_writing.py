@@ -1,6 +1,7 @@
 """Write a store of face embeddings: whole under its name, or not at all."""
 
 import json
+import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,31 @@ import pyarrow.parquet as pq
 from samplers.identities.store_about import ABOUT_KEY
 from samplers.identities.store_tables import to_table
 from synthgen.errors import StoreError
-from synthgen.foreign import first_line
+from synthgen.foreign import excerpt, first_line, reading
 
 if TYPE_CHECKING:
     from samplers.identities.store import FaceStore
+
+
+def check_store_path(path: str | Path) -> None:
+    """Refuse what cannot become a store, before hours are spent on what goes into it.
+
+    Raises:
+        StoreError: if the name has another ending, or is that of a folder or below a file.
+    """
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
+    with reading(path, StoreError):
+        is_folder = path.is_dir()
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+    if is_folder:
+        raise StoreError(f"{excerpt(path)} cannot be written: it is a folder")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise StoreError(
+            f"{excerpt(path)} cannot be written: {excerpt(above)} is no folder that can be written "
+            "to"
+        )
 
 
 def write_store(path: str | Path, store: "FaceStore") -> None:
@@ -29,8 +51,7 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
         StoreError: if the ending is another one, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
+    check_store_path(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

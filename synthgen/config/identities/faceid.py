@@ -82,6 +82,12 @@ class FaceIdIdentitiesConfig(IdentitySection):
                 f"people names the column {self.people!r}, and one_face_each says that each row "
                 "shows another person; give one of both"
             )
+        if self.people is not None and self.people.endswith((".txt", ".npy")):
+            raise ValueError(
+                f"people names the list {self.people!r}, which would not travel with the store; "
+                f"make a store of both first: synthgen faces import {self.store} --people "
+                f"{self.people} --to faces.parquet"
+            )
         return self
 
     def with_absolute_store(self) -> Self:

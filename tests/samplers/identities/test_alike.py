@@ -106,3 +106,10 @@ def test_all_equal_rows_are_counted():
         "S: row 0 and row 2 (from 0) hold the same embedding, and 1 more pair of rows; keep one of "
         "them, or let synthgen faces import --merge-near 0.98 do so"
     )
+
+
+def test_what_was_not_compared_is_said():
+    store = store_with([0.99] * 3)
+    found = find_alike(store, most=4)
+    assert (found.pairs, found.only) == (1, 4)
+    assert "1 pair of faces under different names among the first 4 rows have" in found.sentence("")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.numpy import save_file
 
 from pipelines.faceid.importing import import_store
@@ -251,3 +252,20 @@ def test_a_configuration_says_who_is_who(tmp_path):
         people(people="celebrity", one_face_each=True)
     plain = FaceIdIdentitiesConfig(source="faceid", store=str(path))
     assert not {"people", "one_face_each"} & set(plain.model_dump(mode="json"))
+
+
+def test_a_list_of_people_is_no_column_of_a_configuration():
+    with pytest.raises(ValueError, match="make a store of both first"):
+        FaceIdIdentitiesConfig(source="faceid", store="f.npy", people="names.txt")
+
+
+def test_a_dataset_is_asked_who_is_who(tmp_path):
+    values = random_embeddings(PEOPLE * FACES).tolist()
+    for name, sure in (("label", True), ("celebrity", False)):
+        path = tmp_path / name
+        Dataset.from_dict({"embedding": values, name: NUMBERS}).save_to_disk(str(path))
+        if sure:
+            assert people_in(path).identity_ids == tuple(map(str, NUMBERS))
+        else:
+            assert refusal(path).startswith("STORE does not say for sure who is who: over its 24")
+            assert people_in(path, people=name).identity_ids == tuple(map(str, NUMBERS))

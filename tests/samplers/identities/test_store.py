@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.store_about import StoreAbout
-from samplers.identities.store_writing import write_store
+from samplers.identities.store_writing import check_store_path, write_store
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
 
@@ -263,3 +263,17 @@ def test_a_store_is_written_under_known_endings_only(tmp_path):
     assert str(caught.value) == (
         f"{tmp_path}/faces.npy cannot be written; a store ends in .parquet or .safetensors"
     )
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_it_is_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.parquet").mkdir()
+    for name, fault in {
+        "folder.parquet": "it is a folder",
+        "file/deep/faces.parquet": f"{tmp_path}/file is no folder that can be written to",
+    }.items():
+        with pytest.raises(StoreError) as caught:
+            check_store_path(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name} cannot be written: {fault}"
+    check_store_path(tmp_path / "new" / "deep" / "faces.parquet")
+    assert not (tmp_path / "new").exists()

@@ -279,3 +279,13 @@ def test_a_path_that_no_file_can_have_is_refused():
     assert len(said) < 700
     with pytest.raises(StoreError, match="does not exist"):
         read_store("a\0b.npz", embedder="toy")
+
+
+def test_a_folder_with_a_pipe_is_not_waited_for(tmp_path):
+    pq.write_table(pa.table({"embedding": random_embeddings(3).tolist()}), tmp_path / "a.parquet")
+    os.mkfifo(tmp_path / "b.parquet")
+    with pytest.raises(StoreError) as caught:
+        read_store(tmp_path, embedder="toy")
+    assert str(caught.value) == (
+        f"the store {tmp_path}/b.parquet is a named pipe; it must be a regular file"
+    )
