@@ -91,6 +91,23 @@ def check_pipeline(config: RunConfig) -> None:
         ProceduralSource(config.pipeline).check_values(config.identities.weighted_slots())
 
 
+def doubts(config: RunConfig) -> list[str]:
+    """Return a sentence for each setting with which rows name what images do not show."""
+    pipeline, found = config.pipeline, []
+    negative = config.identities.negative_prompt
+    if isinstance(pipeline, ProceduralConfig):
+        if negative:
+            found.append("identities.negative_prompt has no effect on drawn portraits")
+    else:
+        found += _diffusion_doubts(pipeline, negative)
+    if getattr(config.expressions, "allow_out_of_range", False):
+        found.append(
+            "expressions.allow_out_of_range: what is asked for outside [0, 5] is clipped before "
+            "the policy compares it; rows name what was asked for"
+        )
+    return found
+
+
 def check_prompts(config: RunConfig) -> None:
     """Refuse a run some prompt of which would be cut, where the tokenizer is on this machine.
 
@@ -143,6 +160,26 @@ def check_spec(source: ImageSource, spec: SampleSpec) -> None:
 
         if isinstance(source, FaceIdSource):
             source.check(spec)
+
+
+def _diffusion_doubts(pipeline: FineFaceConfig | FaceIdConfig, negative: str) -> list[str]:
+    found = []
+    if pipeline.au_scale <= 0:
+        found.append(
+            f"pipeline.au_scale is {pipeline.au_scale:g}: images do not follow the AUs that their "
+            "rows name"
+        )
+    if isinstance(pipeline, FaceIdConfig) and pipeline.ip_scale <= 0:
+        found.append(
+            f"pipeline.ip_scale is {pipeline.ip_scale:g}: images do not show the people that their "
+            "rows name"
+        )
+    if pipeline.guidance_scale <= 1 and negative:
+        found.append(
+            f"pipeline.guidance_scale is {pipeline.guidance_scale:g}, which means no guidance: "
+            "identities.negative_prompt has no effect"
+        )
+    return found
 
 
 def _check_people(config: RunConfig) -> None:

@@ -27,7 +27,7 @@ from cluster.preflight.node_findings import find_in_nodes, find_no_room, find_ro
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
 from cluster.preflight.probe import Probe
 from cluster.preflight.store_findings import find_in_store
-from pipelines.loading import check_pipeline
+from pipelines.loading import check_pipeline, doubts
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage, check_output, reached
@@ -67,6 +67,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
     findings = [*_before(run), *find_in_store(run), *find_in_nodes(run, nodes, _driver(nodes))]
     ready = not problems(findings) and any(node.workers for node in nodes)
     took, found = _estimated(run, nodes, measured and ready, cluster)
+    found += map(warning, doubts(run))
     room = find_room_for(run, nodes, None if took is None else _most(took))
     return Report(config, nodes, took, once([*findings, *found, *room]))
 
@@ -85,7 +86,7 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
     nodes = cluster_nodes(config) if on_ray else this_node(_inline(config))
     findings = [_unchecked(node) for node in nodes if node.probe is None]
     nodes = [node for node in nodes if node.probe is not None]
-    findings += find_in_store(config)
+    findings += [*find_in_store(config), *map(warning, doubts(config))]
     findings += find_in_nodes(config, nodes, _driver(nodes))
     findings += find_room_for(config, nodes, _most(estimate(config, nodes)))
     raise_problems(once(findings))

@@ -35,7 +35,7 @@ from pipelines.weight_files import read_json, read_model_config
 from samplers.spec import Attempt
 from synthgen.config import FaceIdConfig, FineFaceConfig
 from synthgen.config.identities.base import IdentitySection
-from synthgen.errors import WeightsError
+from synthgen.errors import ConfigError, WeightsError
 from synthgen.foreign import first_line
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft")
@@ -50,6 +50,9 @@ class DiffusionSource(ABC):
     Args:
         config: sampler and number format.
         pipeline: the pipeline, on its device.
+
+    Raises:
+        ConfigError: if the size is no multiple of a cell of the latents.
     """
 
     name: str
@@ -58,6 +61,7 @@ class DiffusionSource(ABC):
         self._config = config
         self._pipeline = pipeline
         self._pieces = 1
+        _check_size(config, pipeline.vae_scale_factor)
         if pipeline.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
         if config.compile:
@@ -159,6 +163,16 @@ class DiffusionSource(ABC):
         shape = (pipeline.unet.config.in_channels, height // scale, width // scale)
         noise = [first_noise(*pair, shape) for pair in zip(attempts, generators, strict=True)]
         return torch.stack(noise).to(pipeline.unet.dtype)
+
+
+def _check_size(config: FineFaceConfig | FaceIdConfig, cell: int) -> None:
+    """Refuse a size that would be rounded down to whole cells of the latents."""
+    for name in ("height", "width"):
+        length = getattr(config, name)
+        if length is not None and length % cell:
+            raise ConfigError(
+                f"pipeline.{name} is {length}; with this base it must be a multiple of {cell}"
+            )
 
 
 def load_pipeline(

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.fineface.action_unit_batch import AUs
 from pipelines.fineface.face_adapter import load_face_adapter
 from pipelines.fineface.face_branch import FaceEmbeddings, face_batch, face_scale, takes_faces
 from pipelines.fineface.faceid_weights import embedded_face_adapter
+from pipelines.fineface.models import check_model_finite
 from pipelines.fineface.pipeline import FineFacePipeline, prompt_count
 from pipelines.fineface.weights import MINI
 from samplers.identities.face_identity import FACEID_WIDTH
@@ -53,6 +54,27 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
         if pretrained_model_name_or_path == MINI:
             load_face_adapter(pipeline, embedded_face_adapter())
         return pipeline
+
+    def load_ip_adapter(self, *args: Any, **kwargs: Any) -> None:
+        """Load an IP-Adapter, as diffusers does, but none with a weight that is not finite.
+
+        Args:
+            args: as in `StableDiffusionPipeline.load_ip_adapter`.
+            kwargs: likewise.
+
+        Raises:
+            WeightsError: if a weight is not finite; the IP-Adapter is unloaded again.
+        """
+        super().load_ip_adapter(*args, **kwargs)
+        unet = self._plain_unet()
+        parts = [unet.encoder_hid_proj, *unet.attn_processors.values()]
+        try:
+            for part in parts:
+                if isinstance(part, nn.Module):
+                    check_model_finite(part, "the IP-Adapter", unet.dtype)
+        except WeightsError:
+            self.unload_ip_adapter()
+            raise
 
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - the rest by name
         self, save_directory: str | PathLike[str], **kwargs: Any

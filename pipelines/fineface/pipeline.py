@@ -29,6 +29,7 @@ from pipelines.fineface.branch import au_branch, plain_module
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
 from pipelines.fineface.file_names import file_names
 from pipelines.fineface.lora import fuse_lora
+from pipelines.fineface.models import check_model_finite
 from pipelines.fineface.prompt_pieces import common_length, encode_in_pieces
 from pipelines.fineface.prompts import piece_count, refuse_long
 from pipelines.fineface.quiet import no_progress_bars
@@ -100,10 +101,15 @@ class FineFacePipeline(StableDiffusionPipeline):
                 the embedded base comes alone.
 
         Raises:
-            WeightsError: if the embedded weights are incomplete.
+            WeightsError: if the embedded weights are incomplete, or a weight is not finite.
         """
         if pretrained_model_name_or_path != MINI:
-            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+            pipeline = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+            for name, part in pipeline.components.items():
+                if isinstance(part, nn.Module):
+                    where = f"{pretrained_model_name_or_path}, {name}"
+                    check_model_finite(part, where, getattr(part, "dtype", torch.float32))
+            return pipeline
         folders = locate(MINI)
         # Without a number format, transformers keeps the files' own and diffusers does not.
         own = {"safety_checker": None, "requires_safety_checker": False, "dtype": torch.float32}

@@ -224,7 +224,8 @@ def run(pipeline: FaceIdConfig | dict, **identities: object) -> RunConfig:
             "samples": 1,
             "output": {"path": "out"},
             "expressions": {"prior": "emotions", "categories": ["happy"]},
-            "identities": identities or {"source": "faceid", "store": "faces.parquet"},
+            "identities": identities
+            or {"source": "faceid", "store": "faces.parquet", "template": "a person"},
             "pipeline": pipeline,
         }
     )

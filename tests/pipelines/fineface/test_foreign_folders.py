@@ -3,17 +3,25 @@
 import json
 import resource
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from tiny_faceid import face_adapter_state
 from tiny_fineface import tiny_unet
 
+from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
+from pipelines.fineface.checkpoint import read_au_adapter
+from pipelines.fineface.diffusion_source import DiffusionSource
+from pipelines.fineface.face_adapter import read_face_adapter
 from pipelines.fineface.source import FineFaceSource
 from synthgen.config import FineFaceConfig
-from synthgen.errors import WeightsError
+from synthgen.errors import ConfigError, WeightsError
 
 
 @pytest.fixture
@@ -188,3 +196,95 @@ def test_a_sampler_that_predicts_something_else_is_refused(
     assert refusal(folder, fineface_folder) == (
         f"{path}: prediction_type is 'flow'; samplers here know epsilon, v_prediction, sample"
     )
+
+
+def test_a_size_that_would_be_rounded_is_refused(folder: Path, fineface_folder: Path) -> None:
+    source = FineFaceSource(config(folder, fineface_folder, height=40), "cpu")
+    cells = source._pipeline.vae_scale_factor
+    source._pipeline.vae_scale_factor = 16
+    with pytest.raises(ConfigError) as caught:
+        DiffusionSource.__init__(
+            source, config(folder, fineface_folder, height=40), source._pipeline
+        )
+    assert str(caught.value) == (
+        "pipeline.height is 40; with this base it must be a multiple of 16"
+    )
+    assert cells == 2
+
+
+def test_a_pipeline_in_python_is_loaded_whole_or_not(folder: Path) -> None:
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    with_tensor(file, "decoder.conv_in.bias", lambda t: t.fill_(torch.nan))
+    with pytest.raises(WeightsError) as caught:
+        FineFacePipeline.from_pretrained(folder)
+    assert str(caught.value) == (
+        f"{folder}, vae: decoder.conv_in.bias holds values that are not finite numbers (16 of 16); "
+        "take another file, or download it again"
+    )
+
+
+def test_an_ip_adapter_with_nan_is_not_kept(sd_folder: Path, tmp_path: Path) -> None:
+    state = face_adapter_state()
+    state["ip_adapter"]["1.to_v_ip.weight"].fill_(torch.nan)
+    torch.save(state, tmp_path / "faceid.bin")
+    pipeline = FineFaceIPAdapterPipeline.from_pretrained(sd_folder)
+    with pytest.raises(WeightsError, match=r"^the IP-Adapter: .* holds values that are not finite"):
+        pipeline.load_ip_adapter(
+            tmp_path, subfolder="", weight_name="faceid.bin", image_encoder_folder=None
+        )
+    assert pipeline.unet.encoder_hid_proj is None
+
+
+NAMES = ["attn_processors.ckpt", "au_encoder.ckpt", "pytorch_lora_weights.safetensors"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    name=st.sampled_from(NAMES),
+    place=st.floats(0, 0.999),
+    piece=st.binary(min_size=1, max_size=12),
+    kind=st.sampled_from(["flip", "insert", "cut"]),
+)
+def test_mutated_published_files_are_read_whole_or_refused(
+    fineface_folder: Path, name: str, place: float, piece: bytes, kind: str
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        other = Path(shutil.copytree(fineface_folder, Path(scratch) / "ff"))
+        content = (other / name).read_bytes()
+        # The first 4,096 bytes hold what others are told by.
+        at = int(place * min(len(content), 4096))
+        rest = {"flip": content[at + len(piece) :], "insert": content[at:], "cut": b""}[kind]
+        (other / name).write_bytes(content[:at] + piece + rest)
+        refuse_or_whole(lambda: read_au_adapter(other, tiny_unet(0), "", 1.0))
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    part=st.sampled_from(["image_proj", "ip_adapter"]),
+    number=st.integers(0, 5),
+    dtype=st.sampled_from(
+        [torch.int64, torch.bool, torch.complex64, torch.float16, torch.float8_e5m2]
+    ),
+    shape=st.lists(st.integers(0, 5), max_size=3),
+)
+def test_swapped_tensors_of_a_face_adapter_are_refused(
+    tmp_path: Path, part: str, number: int, dtype: torch.dtype, shape: list[int]
+) -> None:
+    state = face_adapter_state()
+    name = sorted(state[part])[number % len(state[part])]
+    state[part][name] = torch.ones(shape).to(dtype)
+    torch.save(state, tmp_path / "faceid.bin")
+    with pytest.raises(WeightsError):
+        read_face_adapter(tmp_path / "faceid.bin", tiny_unet(0))
+
+
+def refuse_or_whole(read: Callable[[], torch.nn.Module]) -> None:
+    said = ""
+    try:
+        state = read().state_dict()
+    except WeightsError as error:
+        said, state = str(error), {}
+    assert len(said) < 1500
+    assert all(bool(value.isfinite().all()) for value in state.values())
