@@ -136,3 +136,18 @@ def test_a_slurm_script_is_bash_and_starts_ray_as_ray_wants_it(script):
     parameters = [*cli.commands["start"].params, *cli.commands["symmetric-run"].params]
     options = {name for option in parameters for name in option.opts}
     assert {word for word in before if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("script", SLURM, ids=lambda script: script.name)
+def test_on_slurm_the_dashboard_listens_on_its_own_node_alone(script):
+    """Other users share the network, and the dashboard takes jobs over plain HTTP."""
+    assert re.findall(r"^ *--dashboard-host (\S+)", script.read_text(), re.M) == ["127.0.0.1"]
+
+
+def test_the_image_takes_its_base_by_an_argument_and_leaves_secrets_behind():
+    lines = KUBERAY.with_name("Dockerfile").read_text().splitlines()
+    assert lines.index("FROM ${BASE}") == 1 + next(
+        number for number, line in enumerate(lines) if line.startswith("ARG BASE=rayproject/ray:")
+    )
+    left = KUBERAY.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    assert {".git", "**/.env", "**/*.pem"} <= set(left)
