@@ -1,0 +1,23 @@
+"""constraints.txt and its twin with checksums say the same; no network is asked."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def entries(name):
+    """Return each requirement of a file with its options, in one line."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_each_pinned_package_has_checksums_and_no_other_has():
+    pinned = [words[0] for words in entries("constraints.txt")]
+    hashed = entries("constraints-hashes.txt")
+    assert [words[0] for words in hashed] == pinned
+    for requirement, *hashes in hashed:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^=\s]+", requirement)
+        assert hashes, requirement
+        for text in hashes:
+            assert re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", text), requirement
