@@ -127,7 +127,7 @@ def import_faces(
         str | None,
         typer.Option(
             help="Column of people, where it is not clear; of file names: the folder of each file; "
-            "beside a .npy file: a list of one person a row (names.txt).",
+            "or a list beside the file, of one person a row (names.txt).",
             metavar="COLUMN",
         ),
     ] = None,

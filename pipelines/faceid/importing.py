@@ -1,11 +1,12 @@
 """Turn a file of face embeddings, pickles too, into a store."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.store import FaceStore, build_store
-from samplers.identities.store_reading import PICKLES, read_raw
+from samplers.identities.store_reading import PICKLES, read_raw, with_list_beside
 from synthgen.foreign import excerpt
 
 
@@ -38,7 +39,7 @@ def import_store(
     if path.suffix in PICKLES and not path.is_dir():
         from pipelines.faceid.pickled import read_pickle
 
-        raw = read_pickle(path, column, naming)
+        raw = with_list_beside(partial(read_pickle, path, column), path, naming)
     else:
         raw = read_raw(path, column, naming)
     store = build_store(raw, str(path), embedder, merge)

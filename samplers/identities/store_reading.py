@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -68,7 +69,33 @@ def read_raw(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawSt
             f"file that ends in {', '.join(_READERS)}, or the folder of a dataset"
         )
     check_file(path)
-    return _READERS[path.suffix](path, column, naming)
+    return with_list_beside(partial(_READERS[path.suffix], path, column), path, naming)
+
+
+def with_list_beside(
+    read: Callable[[Naming], RawStore], path: Path, naming: Naming = FIND_OUT
+) -> RawStore:
+    """Read a file whose people may stand in a list beside it, such as `names.txt`.
+
+    Args:
+        read: reads the file.
+        path: the file.
+        naming: what the user says about who is who; the column of people may be such a list.
+
+    Raises:
+        StoreError: if there seems to be such a list and nobody says that it is one.
+    """
+    listed = naming.people is not None and Path(naming.people).suffix in _LISTS
+    raw = read(Naming(one_face_each=True) if listed else naming)
+    if raw.values.ndim not in (2, 3):
+        return raw
+    if naming.people is not None and listed:
+        file = path.parent / naming.people
+        beside = {naming.people: _LISTS[file.suffix](file)}
+        return replace(raw, ids=people_of(beside, len(raw.values), naming, str(path)))
+    if raw.ids is None and naming == FIND_OUT:
+        _refuse_list_beside(path, len(raw.values))
+    return raw
 
 
 def from_arrays(
@@ -179,23 +206,23 @@ def _of_people(arrays: Mapping[str, StoredArray], where: str, about: StoreAbout 
 
 def _read_npy(path: Path, column: str | None, naming: Naming) -> RawStore:
     values = look_at_npy(path).load()
-    if values.ndim not in (2, 3) or naming.one_face_each:
-        return RawStore(values)
     if naming.people is not None:
-        beside = {naming.people: _list_in(path.parent / naming.people)}
-        return RawStore(values, people_of(beside, len(values), naming, str(path)))
-    for name in _lists_beside(path, len(values)):
+        people_of({}, len(np.atleast_1d(values)), naming, str(path))
+    return RawStore(values)
+
+
+def _refuse_list_beside(path: Path, rows: int) -> None:
+    for name in _lists_beside(path, rows):
         raise StoreError(
             f"{path} does not say who is who, and {excerpt(name)!r} beside it holds as many values "
             f"as it has rows; make a store of both (synthgen faces import --people "
             f"{excerpt(name, 60)}), or say that each row shows another person (--one-face-each, or "
             "identities.one_face_each: true)"
         )
-    return RawStore(values)
 
 
 def _lists_beside(path: Path, rows: int) -> Iterator[str]:
-    """Yield the lists beside an array that may say who is who: `names.txt`, `faces_labels.npy`."""
+    """Yield the lists beside a file that may say who is who: `names.txt`, `faces_labels.npy`."""
     for file in sorted(path.parent.iterdir()):
         own = file.stem.removeprefix(path.stem)
         if file == path or file.suffix not in _LISTS or not file.is_file():
@@ -204,20 +231,6 @@ def _lists_beside(path: Path, rows: int) -> Iterator[str]:
             values = _LISTS[file.suffix](file)
             if len(values) == rows:
                 yield file.name
-
-
-def _list_in(file: Path) -> Sequence[object] | np.ndarray:
-    """Read a list that says who is who.
-
-    Raises:
-        StoreError: if it cannot be read, or is of another kind.
-    """
-    if file.suffix not in _LISTS:
-        raise StoreError(
-            f"{file} is no list of people; it must end in {' or '.join(_LISTS)} and hold one "
-            "person a row of the embeddings"
-        )
-    return _LISTS[file.suffix](file)
 
 
 def _lines(file: Path) -> list[str]:

@@ -174,9 +174,13 @@ def test_a_column_that_cannot_be_people_is_refused(tmp_path):
     assert refusal(gap) == "STORE: row 23 (from 0) is empty in column 'name'"
 
 
-def test_a_list_beside_an_array_asks(tmp_path):
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".pt", ".safetensors", ".parquet"])
+def test_a_list_beside_a_file_asks(tmp_path, ending):
     path = tmp_path / "faces.npy"
-    np.save(path, random_embeddings(24))
+    if ending == ".npy":
+        np.save(path, random_embeddings(24))
+    else:
+        path = store_of(tmp_path, ending)
     assert len(people_in(path)) == 24
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     np.save(tmp_path / "faces_labels.npy", NUMBERS)
@@ -189,14 +193,12 @@ def test_a_list_beside_an_array_asks(tmp_path):
     assert people_in(path, people="names.txt").identity_ids == tuple(NAMES)
     assert people_in(path, people="faces_labels.npy").identity_ids == tuple(map(str, NUMBERS))
     assert len(people_in(path, one_face_each=True)) == 24
-    assert refusal(path, people="names.csv") == (
-        f"{tmp_path}/names.csv is no list of people; it must end in .txt or .npy and hold one "
-        "person a row of the embeddings"
-    )
     (tmp_path / "names.txt").write_text("\n".join(NAMES[:7]))
     assert refusal(path, people="names.txt") == (
         "STORE holds 24 embeddings and 7 names.txt; there must be as many"
     )
+    assert refusal(path, people="nobody.txt") == (f"the list {tmp_path}/nobody.txt does not exist")
+    assert refusal(path, people="names.csv").startswith("STORE has no column 'names.csv' of people")
 
 
 @pytest.mark.parametrize("ending", [".pt", ".npz", ".safetensors"])
