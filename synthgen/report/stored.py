@@ -26,15 +26,19 @@ def stored_config(storage: Storage) -> RunConfig:
         raise DatasetError(_lack(storage))
     where = f"{storage.url}/{layout.CONFIG}"
     document = read_yaml_bytes(storage.read(layout.CONFIG), where)
-    config = parse_document(replace(document, data=_with_ids(document.data)), where)
+    config = parse_document(replace(document, data=_of_today(document.data)), where)
     output = config.output.model_copy(update={"path": storage.url})
     return config.model_copy(update={"output": output})
 
 
-def _with_ids(data: object) -> object:
-    """Say what a stored configuration leaves out: plain ids, those of earlier versions."""
+def _of_today(data: object) -> object:
+    """Say what a stored configuration leaves out: plain ids, those of earlier versions.
+
+    The path is that of the day on which it was written: it counts for nothing, and earlier versions
+    stored a password that it held.
+    """
     if isinstance(data, dict) and isinstance(data.get("output"), dict):
-        return {**data, "output": {"ids": "plain", **data["output"]}}
+        return {**data, "output": {"ids": "plain", **data["output"], "path": "."}}
     return data
 
 
