@@ -44,6 +44,7 @@ class Plan:
         identities: who is shown.
         shared_noise: whether the samples of an identity start from the same noise.
         run_id: short name of the run, which samples and identities carry; empty for plain names.
+        noiseless: whether an image follows from its spec alone, whatever its seed.
     """
 
     seed: int
@@ -56,6 +57,7 @@ class Plan:
     identities: Identities
     shared_noise: bool
     run_id: str = ""
+    noiseless: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -121,11 +123,14 @@ class Plan:
         do first attempts at what the identity shows already: they would be the same image.
         """
         seed = derive_seed(self.seed, "noise", spec.index, spec.replacement, number)
+        asked = self.noiseless or (self.shared_noise and number == 0)
+        shown = asked and self._is_shown_before(spec)
+        repeats = self.noiseless and shown
         if not self.shared_noise:
-            return Attempt(spec, number, seed)
+            return Attempt(spec, number, seed, repeats=repeats)
         identity = derive_seed(self.seed, "noise/identity", spec.index // self.partition.group)
-        share = min(number * OWN_SHARE, 0.5) if number else OWN_SHARE * self._is_shown_before(spec)
-        return Attempt(spec, number, seed, identity, share)
+        share = min(number * OWN_SHARE, 0.5) if number else OWN_SHARE * shown
+        return Attempt(spec, number, seed, identity, share, repeats)
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards, split by split; only the last of a split may be smaller."""
@@ -261,4 +266,5 @@ def build_plan(config: RunConfig) -> Plan:
         ),
         shared_noise=config.identities.noise == "identity",
         run_id=run_id,
+        noiseless=config.pipeline.noiseless,
     )

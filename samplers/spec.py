@@ -62,6 +62,8 @@ class Attempt:
             starts from its own.
         own_share: share of the noise's variance that is the attempt's own [0, 1]; the rest is the
             identity's.
+        repeats: whether the identity shows the spec's AUs already, where the image follows from the
+            spec alone: the pipeline then varies what the spec leaves open.
     """
 
     spec: SampleSpec
@@ -69,6 +71,7 @@ class Attempt:
     seed: int
     shared_seed: int | None = None
     own_share: float = 1.0
+    repeats: bool = False
 
     @property
     def noise_seed(self) -> int:

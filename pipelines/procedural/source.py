@@ -1,6 +1,7 @@
 """Drawn portraits as an image source of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -8,13 +9,16 @@ import numpy as np
 from jaxtyping import Float
 from PIL.Image import Image
 
-from pipelines.procedural.identity import identity_from_text
+from pipelines.procedural.identity import Identity, identity_from_text
 from pipelines.procedural.renderer import RENDERER_VERSION, render
 from pipelines.procedural.vocabulary import names_trait, some_words
 from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config import ProceduralConfig
 from synthgen.errors import ConfigError
+
+_TURN = (0.017, 0.052)
+"""Angles by which a head is turned where a person shows an expression again [radians]."""
 
 _INACTIVE_NOISE = 0.35
 """Noise of AUs that were not asked for, relative to that of those that were; half-normal."""
@@ -25,7 +29,8 @@ class ProceduralSource:
 
     The prompt names traits of the person, the identity seed decides the rest. What is shown is what
     was asked for plus `config.au_noise` times a normal draw keyed by the seed of the attempt's
-    noise: under `noise: identity`, the first attempts of a person have the same draw.
+    noise: under `noise: identity`, the first attempts of a person have the same draw. Without noise
+    an expression that a person shows again would be the same image: pose and light differ a little.
     """
 
     name = "procedural"
@@ -64,8 +69,25 @@ class ProceduralSource:
     def _paint(self, attempt: Attempt) -> Image:
         spec = attempt.spec
         identity = identity_from_text(spec.prompt, spec.identity_seed)
+        if attempt.repeats:
+            identity = photographed_again(identity, attempt.seed)
         shown = noisy_aus(spec.aus, self.config.au_noise, attempt.noise_seed)
         return render(identity, shown.tolist(), self.config.size)
+
+
+def photographed_again(identity: Identity, seed: int) -> Identity:
+    """Turn a person's head by one to three degrees about each axis, in another warmth of light."""
+    generator = np.random.Generator(np.random.Philox(key=seed % 2**128))
+    sides, sizes = generator.integers(0, 2, 3) * 2 - 1, generator.uniform(*_TURN, 3)
+    yaw, pitch, roll = (sides * sizes).tolist()
+    warmth = min(max(identity.warmth + float(generator.uniform(-0.2, 0.2)), -1.0), 1.0)
+    return replace(
+        identity,
+        yaw=identity.yaw + yaw,
+        pitch=identity.pitch + pitch,
+        roll=identity.roll + roll,
+        warmth=warmth,
+    )
 
 
 def noisy_aus(requested: Sequence[float], noise: float, seed: int) -> Float[np.ndarray, " aus"]:

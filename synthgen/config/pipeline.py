@@ -50,6 +50,11 @@ class _Pipeline(Section):
             )
         return self.batch_size
 
+    @property
+    def noiseless(self) -> bool:
+        """Whether an image follows from its spec alone, whatever its seed."""
+        return False
+
 
 class ProceduralConfig(_Pipeline):
     """Drawn portraits: no model, a few milliseconds each."""
@@ -63,8 +68,13 @@ class ProceduralConfig(_Pipeline):
         ge=0,
         le=5,
         description="Standard deviation [intensity] of what is drawn around what was asked for; at "
-        "0, seeds change nothing: equal expressions of a person are the same image.",
+        "0, seeds change nothing but the pose of an expression that a person shows again.",
     )
+
+    @property
+    def noiseless(self) -> bool:
+        """Whether nothing is drawn around what was asked for."""
+        return self.au_noise == 0
 
 
 class _BaseWeights(Section):

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -111,6 +112,21 @@ def test_equal_specs_of_an_identity_have_noise_of_their_own(configuration):
         for replacement in (0, 1):
             one, other = (p.attempt(p.sample(index, replacement), 0) for p in (plan, longer))
             assert (one.own_share, one.noise_seed) == (other.own_share, other.noise_seed)
+
+
+def test_a_pipeline_without_noise_is_told_what_a_person_shows_again(configuration):
+    """The test configuration draws portraits without noise; its grid shows nothing twice."""
+    plan = plan_of(configuration, 60, expressions_per_identity=8)
+    for start in range(0, 48, 8):
+        specs = [plan.sample(index) for index in range(start, start + 8)]
+        attempts = [plan.attempt(spec, number) for spec in specs for number in (0, 1)]
+        repeated = [spec.aus in [one.aus for one in specs[:n]] for n, spec in enumerate(specs)]
+        assert [attempt.repeats for attempt in attempts] == [r for r in repeated for _ in (0, 1)]
+        assert sum(repeated) >= 1
+    grid = plan_of(configuration, 60, expressions_per_identity="grid")
+    assert not any(grid.attempt(grid.sample(n), 0).repeats for n in range(60))
+    noisy = replace(plan, noiseless=False)
+    assert not any(noisy.attempt(noisy.sample(n), 0).repeats for n in range(60))
 
 
 @pytest.mark.parametrize("prior", ["emotions", "independent"])

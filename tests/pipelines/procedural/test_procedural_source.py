@@ -1,5 +1,7 @@
 """The image source of drawn portraits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,17 @@ def test_without_noise_the_request_is_shown():
     image = source(0.0).paint([attempt()])[0]
     assert image.size == (96, 96)
     assert image.tobytes() == render(identity_from_text(PROMPT, 9), HAPPY, 96).tobytes()
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_an_expression_shown_again_is_another_picture_of_the_same_face(size):
+    again = [replace(attempt(seed), repeats=True) for seed in range(12)]
+    pictures = source(0.0, size).paint([attempt(), *again])
+    assert len({picture.tobytes() for picture in pictures}) == 13
+    first = np.asarray(pictures[0], np.int16)
+    for picture in pictures[1:]:
+        assert 0.3 < np.abs(np.asarray(picture, np.int16) - first).mean() < 12
+    assert source(0.0, size).paint([again[3]])[0].tobytes() == pictures[4].tobytes()
 
 
 def test_an_image_depends_on_its_attempt_alone():
