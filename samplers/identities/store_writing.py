@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from samplers.identities.store_about import ABOUT_KEY
+from samplers.identities.store_about import ABOUT_KEY, is_storable
 from samplers.identities.store_tables import to_table
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading
 
 if TYPE_CHECKING:
     from samplers.identities.store import FaceStore
+_LONGEST_PATH = 4_096
 
 
 def check_store_path(path: str | Path) -> None:
     """Refuse what cannot become a store, before hours are spent on what goes into it.
 
     Raises:
-        StoreError: if the name has another ending, or is that of a folder or below a file.
+        StoreError: if the name has another ending, is not of UTF-8, or is that of a folder or below
+            a file.
     """
     path = Path(path)
+    if not is_storable(str(path), _LONGEST_PATH):
+        raise StoreError(f"{excerpt(path)} cannot be written: its name is not UTF-8 or too long")
     if path.suffix not in _WRITERS:
         raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
     with reading(path, StoreError):
@@ -57,7 +61,7 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _WRITERS[path.suffix](part, store)
         part.replace(path)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be written: {first_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)

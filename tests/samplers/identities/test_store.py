@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -275,5 +276,10 @@ def test_a_store_that_cannot_be_written_is_refused_before_it_is_made(tmp_path):
         with pytest.raises(StoreError) as caught:
             check_store_path(tmp_path / name)
         assert str(caught.value) == f"{tmp_path / name} cannot be written: {fault}"
+    with pytest.raises(StoreError) as caught:
+        check_store_path(Path("Andr\udce9/faces.parquet"))
+    assert str(caught.value) == (
+        "Andr\\udce9/faces.parquet cannot be written: its name is not UTF-8 or too long"
+    )
     check_store_path(tmp_path / "new" / "deep" / "faces.parquet")
     assert not (tmp_path / "new").exists()
