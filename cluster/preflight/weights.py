@@ -126,8 +126,12 @@ def _embedder(config: RunConfig) -> Weights:
                 "'synthgen[faceid]'"
             )
         return Weights()
-    if embedder.weights != "mini" and not Path(embedder.weights).is_file():
-        raise WeightsError(f"face embedder {embedder.weights} does not exist; it must be a file")
+    if embedder.weights != "mini":
+        if not Path(embedder.weights).exists():
+            raise WeightsError(
+                f"face embedder {embedder.weights} does not exist; it must be a file"
+            )
+        read_safetensors_header(Path(embedder.weights))
     return Weights()
 
 

@@ -104,7 +104,7 @@ def load_judge(path: str | Path) -> JudgeNetwork:
             hold exactly the network's tensors.
     """
     file = Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise WeightsError(
             f"judge {file} does not exist; `synthgen train judge CONFIG --to FOLDER` makes one"
         )

@@ -118,7 +118,7 @@ def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
             does not hold exactly the network's tensors, or holds one that is not finite.
     """
     file = Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise WeightsError(
             f"face embedder {file} does not exist; `synthgen train face-embedder CONFIG --to "
             "FOLDER` makes one"

@@ -47,6 +47,8 @@ def check_parts(
         )
     _check_latent_scale(folders, vae.scaling_factor)
     kind = scheduler.get("prediction_type", "epsilon")
+    if "FlowMatch" in str(scheduler.get("_class_name")):
+        kind = "flow"  # which its configuration does not say: its class alone does
     if kind not in PREDICTIONS:
         raise WeightsError(
             f"{base}/scheduler/scheduler_config.json: prediction_type is {str(kind)[:60]!r}; "

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from synthgen.errors import WeightsError
+from synthgen.foreign import regular_file
 
 LICENCE = "USC research licence: educational, research and non-profit use only"
 
@@ -47,10 +48,11 @@ def find_weight_file(path: str | Path) -> Path:
     """
     path = Path(path)
     if not path.is_dir():
-        if path.is_file() and path.suffix not in _SUFFIXES:
-            raise WeightsError(f"{path} is no weight file; allowed are {', '.join(_SUFFIXES)}")
-        if not path.is_file():
+        if not path.exists():
             raise WeightsError(f"AU network {path} does not exist; it must be a file or a folder")
+        regular_file(path, "AU network", WeightsError)
+        if path.suffix not in _SUFFIXES:
+            raise WeightsError(f"{path} is no weight file; allowed are {', '.join(_SUFFIXES)}")
         return path
     files = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
     if len(files) != 1:

@@ -188,11 +188,14 @@ def test_a_base_for_inpainting_is_refused(folder: Path, fineface_folder: Path) -
     )
 
 
+@pytest.mark.parametrize(
+    "said", [{"prediction_type": "flow"}, {"_class_name": "FlowMatchEulerDiscreteScheduler"}]
+)
 def test_a_sampler_that_predicts_something_else_is_refused(
-    folder: Path, fineface_folder: Path
+    folder: Path, fineface_folder: Path, said: dict[str, str]
 ) -> None:
     path = folder / "scheduler" / "scheduler_config.json"
-    change(path, lambda content: content.update(prediction_type="flow"))
+    change(path, lambda content: content.update(said))
     assert refusal(folder, fineface_folder) == (
         f"{path}: prediction_type is 'flow'; samplers here know epsilon, v_prediction, sample"
     )

@@ -1,4 +1,5 @@
 import copy
+import os
 
 import pytest
 import torch
@@ -165,3 +166,12 @@ def test_network_for_inference_measures_the_same_and_leaves_the_network(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
     assert (measured(fast, pixels(3)) - measured(trained, pixels(3))).abs().max() < 1e-5
     assert all(torch.equal(value, before[name]) for name, value in trained.state_dict().items())
+
+
+def test_a_pipe_in_the_network_s_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "w.pt")
+    with pytest.raises(WeightsError) as caught:
+        load_network(tmp_path / "w.pt")
+    assert str(caught.value) == (
+        f"AU network {tmp_path}/w.pt is a named pipe; it must be a regular file"
+    )
