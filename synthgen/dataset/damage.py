@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import FileStamp, ShardMarker
+from synthgen.dataset.parquet import UNREADABLE
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, MissingFileError
 from synthgen.foreign import first_line
@@ -163,7 +163,7 @@ def _footer_problem(storage: Storage, name: str, stamp: FileStamp, rows: int) ->
     try:
         with storage.open(name) as file:
             found = pq.read_metadata(file).num_rows
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         if problem := _changed(storage, name, stamp):
             return problem
         raise DatasetError(f"{name} is not readable Parquet: {first_line(error)}") from error

@@ -1,24 +1,37 @@
 """Look a dataset over: what it holds, and whether it is whole."""
 
-from collections.abc import Sequence
+import fnmatch
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.loading import card_files
 from synthgen.dataset.markers import ShardMarker, parse_marker
 from synthgen.dataset.parquet import read_columns
+from synthgen.dataset.place import obstacles, strays
 from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import verify_shard
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
-from synthgen.errors import DatasetError
+from synthgen.errors import ConfigError, DatasetError, MissingFileError
+from synthgen.foreign import first_line
 
 _NAMES_SHOWN = 5
+
+_IMAGES = 500
+"""Images that are held in memory at a time."""
+
+_UNCOUNTED = (DatasetError, pa.ArrowException, ValueError, LookupError, TypeError, AttributeError)
+"""What counting the columns of a file that is none of ours raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +56,7 @@ class Inspection:
 
 
 def inspect_dataset(url: str) -> Inspection:
-    """Verify the checksums of a dataset, look for what is missing or twice, and count.
+    """Verify the checksums of a dataset, look for what is missing, twice or foreign, and count.
 
     Raises:
         DatasetError: if there is no dataset, or its record is corrupt.
@@ -54,6 +67,7 @@ def inspect_dataset(url: str) -> Inspection:
     if storage.exists(layout.MERGING):
         again = "run the same `synthgen merge` again, which begins anew"
         problems.append(f"a merge was cut off here; {again}")
+    problems += [f"{name} is {kind}" for name, kind in obstacles(storage).items()]
     problems += _half_shards(storage, set(markers))
     problems += _gaps(record, list(markers.values()))
     whole = []
@@ -61,16 +75,43 @@ def inspect_dataset(url: str) -> Inspection:
         found = verify_shard(storage, marker)
         problems += found
         whole += [] if found else [marker]
-    problems += _duplicates(storage, whole)
+    statistics, whole, uncounted = _count(storage, record, whole)
+    problems += uncounted
+    ids = _column(storage, whole, "sample_id")
+    problems += _duplicates(ids)
+    problems += _equal_images(storage, whole, ids)
     problems += _shared_identities(storage, whole)
+    problems += _strays(storage, ids)
+    problems += [] if record.sources else _configuration(storage)
     return Inspection(
         url=url,
         name=str(record.configuration.get("name", "")),
         samples=record.samples,
         shards=len(markers),
-        statistics=count(storage, record, whole),
+        statistics=statistics,
         problems=tuple(problems),
     )
+
+
+def _count(
+    storage: Storage, record: RunRecord, markers: Sequence[ShardMarker]
+) -> tuple[Statistics, list[ShardMarker], list[str]]:
+    """Count what can be counted, and name the shards that cannot.
+
+    A checksum says that a file is as it was written, not that it is ours: markers can be edited.
+    """
+    try:
+        return count(storage, record, markers), list(markers), []
+    except _UNCOUNTED:
+        whole, problems = [], []
+    for marker in markers:
+        try:
+            count(storage, record, [marker])
+            whole.append(marker)
+        except _UNCOUNTED as error:
+            name = layout.data_file(*marker.key)
+            problems.append(f"the shard of {name} cannot be counted: {first_line(error)}")
+    return count(storage, record, whole), whole, problems
 
 
 def _readable_markers(storage: Storage) -> tuple[dict[ShardKey, ShardMarker], list[str]]:
@@ -119,12 +160,80 @@ def _gaps(record: RunRecord, markers: Sequence[ShardMarker]) -> list[str]:
     return problems
 
 
-def _duplicates(storage: Storage, markers: Sequence[ShardMarker]) -> list[str]:
-    ids = _column(storage, markers, "sample_id")
+def _duplicates(ids: pa.ChunkedArray) -> list[str]:
     counted = pc.value_counts(ids)  # pyright: ignore[reportAttributeAccessIssue]
     more_than_once = pc.greater(counted.field("counts"), 1)  # pyright: ignore
     twice = counted.field("values").filter(more_than_once).to_pylist()
     return [f"sample ids that stand more than once: {_list(twice)}"] if twice else []
+
+
+def _equal_images(
+    storage: Storage, markers: Sequence[ShardMarker], ids: pa.ChunkedArray
+) -> list[str]:
+    """Find images that are equal, byte by byte, though their samples are not."""
+    digests = np.fromiter(_image_digests(storage, markers), np.uint64)
+    order = np.argsort(digests, kind="stable")
+    starts = np.flatnonzero(np.diff(digests[order], prepend=~digests[order[:1]]))
+    groups = sorted(tuple(group) for group in np.split(order, starts)[1:] if len(group) > 1)
+    samples = [list(dict.fromkeys(ids.take(group).to_pylist())) for group in groups]
+    equal = [" = ".join(names[:_NAMES_SHOWN]) for names in samples if len(names) > 1]
+    return [f"images that are equal, byte by byte: {_list(equal)}"] if equal else []
+
+
+def _image_digests(storage: Storage, markers: Sequence[ShardMarker]) -> Iterator[int]:
+    for marker in markers:
+        name = layout.data_file(*marker.key)
+        for batch in read_columns(storage, name, ["image"], batch_rows=_IMAGES):
+            for image in batch.column("image").field("bytes"):
+                digest = hashlib.blake2b(image.as_buffer(), digest_size=8).digest()
+                yield int.from_bytes(digest, "little")
+
+
+def _strays(storage: Storage, ids: pa.ChunkedArray) -> list[str]:
+    """Name the files beside the shards: what the card loads of them, and what they repeat."""
+    loaded: list[str] = []
+    problems = []
+    try:
+        loaded = [pattern for patterns in card_files(storage).values() for pattern in patterns]
+    except MissingFileError:
+        if len(ids):
+            problems.append(
+                f"{layout.CARD} is missing: load_dataset would take every file for data"
+            )
+    except DatasetError as error:
+        problems.append(str(error))
+    for name in strays(storage):
+        seen = any(fnmatch.fnmatchcase(name, pattern) for pattern in loaded)
+        and_loaded = ", and the card has it loaded" if seen else ""
+        problems.append(
+            f"{name} is no file of this dataset{and_loaded}{_repeated(storage, name, ids)}"
+        )
+    return problems
+
+
+def _repeated(storage: Storage, name: str, ids: pa.ChunkedArray) -> str:
+    """Tell how many samples of the dataset a foreign file repeats, if it has samples."""
+    if not name.endswith(".parquet"):
+        return ""
+    try:
+        chunks = [batch.column(0) for batch in read_columns(storage, name, ["sample_id"])]
+        twice = pc.is_in(pa.chunked_array(chunks, pa.string()), value_set=ids)  # pyright: ignore
+    except (DatasetError, pa.ArrowException, TypeError):
+        return ""  # it holds no samples of anybody
+    number = pc.sum(twice).as_py() or 0  # pyright: ignore[reportAttributeAccessIssue]
+    return f"; {number} of its {len(twice)} sample ids are in the dataset" if number else ""
+
+
+def _configuration(storage: Storage) -> list[str]:
+    """Tell whether the configuration that a sample is reproduced from is there and readable."""
+    repair = f"`{layout.repair_command(storage.url)}` writes it again"
+    try:
+        read_yaml_bytes(storage.read(layout.CONFIG), layout.CONFIG)
+    except MissingFileError:
+        return [f"{layout.CONFIG} is missing; {repair}"]
+    except ConfigError as error:
+        return [f"{first_line(error)}; {repair}"]
+    return []
 
 
 def _shared_identities(storage: Storage, markers: Sequence[ShardMarker]) -> list[str]:

@@ -46,6 +46,30 @@ def load_call(storage: Storage) -> str:
     return f"datasets.load_dataset({_literal(path)})"
 
 
+def card_files(storage: Storage) -> dict[str, list[str]]:
+    """Return split → patterns of the files that the card's default configuration loads.
+
+    Raises:
+        DatasetError: if there is no card, or it names none.
+    """
+    try:
+        header: Mapping[str, Any] = yaml.safe_load(
+            storage.read(layout.CARD).decode().split("---\n")[1]
+        )
+        files = next(
+            config["data_files"] for config in header["configs"] if config.get("default") is True
+        )
+        return {
+            str(entry["split"]): [path] if isinstance(path := entry["path"], str) else path
+            for entry in files
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DatasetError(
+            f"{layout.CARD} of {storage.url} names no data files; run `synthgen generate` with its "
+            "configuration, which writes the card again"
+        ) from error
+
+
 def refuse_unloadable(storage: Storage) -> None:
     """Refuse a folder that `datasets` cannot be told by any path.
 
@@ -69,7 +93,8 @@ def refuse_unloadable(storage: Storage) -> None:
 
 def _call_by_files(storage: Storage, folder: str) -> str:
     files = ", ".join(
-        f"{_literal(split)}: {_paths(folder, paths)}" for split, paths in _named(storage).items()
+        f"{_literal(split)}: {_paths(folder, paths)}"
+        for split, paths in card_files(storage).items()
     )
     return f'datasets.load_dataset("parquet", data_files={{{files}}})'
 
@@ -77,26 +102,6 @@ def _call_by_files(storage: Storage, folder: str) -> str:
 def _paths(folder: str, paths: list[str]) -> str:
     literals = [_literal(f"{folder.rstrip('/')}/{path}") for path in paths]
     return literals[0] if len(literals) == 1 else f"[{', '.join(literals)}]"
-
-
-def _named(storage: Storage) -> dict[str, list[str]]:
-    """Return split → patterns of the card's default configuration."""
-    try:
-        header: Mapping[str, Any] = yaml.safe_load(
-            storage.read(layout.CARD).decode().split("---\n")[1]
-        )
-        files = next(
-            config["data_files"] for config in header["configs"] if config.get("default") is True
-        )
-        return {
-            str(entry["split"]): [path] if isinstance(path := entry["path"], str) else path
-            for entry in files
-        }
-    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise DatasetError(
-            f"{layout.CARD} of {storage.url} names no data files; run `synthgen generate` with its "
-            "configuration, which writes the card again"
-        ) from error
 
 
 def _literal(text: str) -> str:

@@ -11,7 +11,7 @@ from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.marker_reader import readable_markers
 from synthgen.dataset.markers import ShardMarker
-from synthgen.dataset.place import check_place
+from synthgen.dataset.place import check_place, strays
 from synthgen.dataset.run_record import (
     CONFIGURATION,
     RunRecord,
@@ -150,16 +150,6 @@ def remove_leftovers(storage: Storage) -> None:
         for name in storage.names(folder):
             if layout.is_temporary(name):
                 storage.delete(name)
-
-
-def strays(storage: Storage) -> list[str]:
-    """Return the names of files beside the shards that are no files of ours; hidden ones aside."""
-    return [
-        name
-        for folder in (layout.DATA, layout.REJECTS)
-        for name in storage.names(folder)
-        if not layout.is_ours(name) and not name.rpartition("/")[2].startswith(".")
-    ]
 
 
 def _refuse_foreign(storage: Storage) -> None:

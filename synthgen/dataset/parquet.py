@@ -18,6 +18,7 @@ from synthgen.dataset.features import (
 )
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
+from synthgen.foreign import first_line
 from synthgen.schema import FACEID_EMBEDDING, FACEID_MEASURED, DatasetSchema, Reject, Row
 
 ROWS_PER_GROUP = 250
@@ -28,6 +29,9 @@ BYTES_PER_GROUP = 100_000_000
 # https://github.com/apache/arrow/issues/35692. Twelve nulls in its place are read everywhere.
 _NO_MEASUREMENT = (None,) * AU_COUNT
 _NO_EMBEDDING = (None,) * EMBEDDING_WIDTH
+
+UNREADABLE = (pa.ArrowException, OSError, ValueError)
+"""What reading a file raises that is not Parquet, or is damaged."""
 
 _IMAGE_BYTES = "image.bytes"
 
@@ -77,9 +81,8 @@ def read_columns(
             if lacking := set(columns or ()) - set(parquet.schema_arrow.names):
                 raise DatasetError(f"{name} has no column {', '.join(sorted(lacking))}")
             yield from parquet.iter_batches(batch_rows, columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            cause = " ".join(str(error).split())
-            raise DatasetError(f"{name} is not readable Parquet: {cause}") from error
+        except UNREADABLE as error:
+            raise DatasetError(f"{name} is not readable Parquet: {first_line(error)}") from error
 
 
 def _groups(rows: Sequence[Any], weigh: Callable[[Any], int]) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""The place of an output on this machine's disks: refused before work where no dataset can lie."""
+"""The place of an output: where no dataset can lie, and what lies there that is none of ours."""
 
 import errno
 import os
@@ -69,6 +69,16 @@ def obstacles(storage: Storage) -> dict[str, str]:
             if kind != due and (name in layout.FOLDERS or layout.is_ours(name)):
                 found[name] = _KINDS[kind]
     return found
+
+
+def strays(storage: Storage) -> list[str]:
+    """Return the names of files beside the shards that are no files of ours; hidden ones aside."""
+    return [
+        name
+        for folder in (layout.DATA, layout.REJECTS)
+        for name in storage.names(folder)
+        if not layout.is_ours(name) and not name.rpartition("/")[2].startswith(".")
+    ]
 
 
 _KINDS = {

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import FileStamp, ShardMarker, ShortStratum, now, parse_marker
-from synthgen.dataset.parquet import encode_rejects, encode_rows
+from synthgen.dataset.parquet import UNREADABLE, encode_rejects, encode_rows
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
+from synthgen.foreign import first_line
 from synthgen.schema import DatasetSchema, Reject, Row
 
 ERROR = "error"
@@ -131,8 +131,8 @@ def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> li
     with storage.open(name) as file:
         try:
             found_rows = pq.read_metadata(file).num_rows
-        except pa.ArrowException as error:
-            return [f"{name} is not Parquet: {' '.join(str(error).split())}"]
+        except UNREADABLE as error:
+            return [f"{name} is not Parquet: {first_line(error)}"]
     return [] if found_rows == rows else [f"{name} has {found_rows} rows; its marker says {rows}"]
 
 

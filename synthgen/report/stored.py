@@ -7,15 +7,15 @@ from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout, read_record
 from synthgen.dataset.run_record import lost_record, source_names
-from synthgen.errors import DatasetError
+from synthgen.errors import ConfigError, DatasetError
+from synthgen.foreign import first_line
 
 
 def stored_config(storage: Storage) -> RunConfig:
     """Read the resolved configuration of a dataset, with the place where it lies as its output.
 
     Raises:
-        DatasetError: if there is none, or the dataset was merged from others.
-        ConfigError: if it cannot be read.
+        DatasetError: if there is none, it cannot be read, or the dataset was merged from others.
     """
     if storage.exists(layout.RUN) and (record := read_record(storage)).sources:
         raise DatasetError(
@@ -25,8 +25,14 @@ def stored_config(storage: Storage) -> RunConfig:
     if not storage.exists(layout.CONFIG):
         raise DatasetError(_lack(storage))
     where = f"{storage.url}/{layout.CONFIG}"
-    document = read_yaml_bytes(storage.read(layout.CONFIG), where)
-    config = parse_document(replace(document, data=_of_today(document.data)), where)
+    try:
+        document = read_yaml_bytes(storage.read(layout.CONFIG), where)
+        config = parse_document(replace(document, data=_of_today(document.data)), where)
+    except ConfigError as error:
+        raise DatasetError(
+            f"the stored configuration cannot be read: {first_line(error)}; if it was damaged, "
+            f"`{layout.repair_command(storage.url)}` writes it again from {layout.RUN}"
+        ) from error
     output = config.output.model_copy(update={"path": storage.url})
     return config.model_copy(update={"output": output})
 

@@ -31,7 +31,7 @@ PLAN = (Range("train", 0, 0, 4), Range("train", 1, 4, 6), Range("test", 0, 0, 2)
 def png(shade: int) -> bytes:
     """Return a picture of 8×8 pixels of one colour."""
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 8), (shade, 60, 120)).save(buffer, "PNG")
+    Image.new("RGB", (8, 8), (shade % 256, shade // 256 + 60, 120)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

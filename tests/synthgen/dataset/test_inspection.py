@@ -1,6 +1,11 @@
+import hashlib
+import io
+import shutil
 import uuid
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tiny_dataset import (
     CONFIG,
@@ -14,6 +19,7 @@ from tiny_dataset import (
 )
 
 from synthgen.dataset import (
+    FileStamp,
     Storage,
     commit_shard,
     describe_inspection,
@@ -183,3 +189,84 @@ def test_a_run_that_has_only_begun_is_told_as_such(tmp_path):
     inspection = inspect_dataset(str(tmp_path))
     assert inspection.problems == ("the run asks for 8 samples; finished shards cover 0",)
     assert "acceptance: – (0 accepted of 0 attempts)" in describe_inspection(inspection)
+
+
+def test_files_beside_the_shards_are_found_with_what_they_repeat(storage, tmp_path):
+    shutil.copy(tmp_path / "data/train-00000.parquet", tmp_path / "data/train-copy.parquet")
+    (tmp_path / "data/other.parquet").write_text("not Parquet")
+    (tmp_path / "rejects/notes.txt").write_text("mine")
+    (tmp_path / "data/.DS_Store").write_text("hidden")
+    copy = "data/train-copy.parquet is no file of this dataset"
+    repeated = "; 4 of its 4 sample ids are in the dataset"
+    others = [
+        "data/other.parquet is no file of this dataset",
+        f"{copy}{repeated}",
+        "rejects/notes.txt is no file of this dataset",
+    ]
+    assert _problems(storage) == others
+    card = storage.read("README.md").replace(b"[0-9][0-9][0-9][0-9][0-9]", b"*")
+    storage.write("README.md", card)  # as older versions wrote it
+    assert _problems(storage) == [
+        others[0],
+        f"{copy}, and the card has it loaded{repeated}",
+        others[2],
+    ]
+
+
+def test_a_shard_file_without_a_marker_tells_that_it_is_none(storage, tmp_path):
+    shutil.copy(tmp_path / "data/train-00000.parquet", tmp_path / "data/train-00099.parquet")
+    assert _problems(storage) == [
+        "data/train-00099.parquet belongs to a shard that is not finished: no marker"
+    ]
+
+
+def test_equal_images_of_other_samples_are_found(storage):
+    rows = [make_row(4, image=make_row(1).image), make_row(5, image=make_row(1).image)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[1], rows=rows))
+    rows = [make_row(1000, image=make_row(0).image), make_row(1001)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[2], rows=rows))
+    assert _problems(storage) == [
+        "images that are equal, byte by byte: sample-00001000 = sample-00000000, "
+        "sample-00000001 = sample-00000004 = sample-00000005"
+    ]
+
+
+def test_what_lies_in_the_place_of_a_shard_is_found(storage, tmp_path):
+    (tmp_path / "rejects/test-00000.parquet").unlink()
+    (tmp_path / "rejects/test-00000.parquet").mkdir()
+    assert _problems(storage)[0] == "rejects/test-00000.parquet is a folder"
+
+
+def test_a_foreign_file_that_its_marker_vouches_for_is_found(storage, tmp_path):
+    """Whoever edits the marker too has a file whose checksum agrees."""
+    marker = read_markers(storage)["train", 1]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"sample_id": [1, 2]}), buffer)
+    data = buffer.getvalue()
+    storage.write("data/train-00001.parquet", data)
+    stamp = FileStamp(hashlib.sha256(data).hexdigest(), len(data))
+    files = {**marker.files, "data/train-00001.parquet": stamp}
+    storage.write(marker.name, replace(marker, files=files).to_json())
+    (problem,) = _problems(storage)
+    assert problem.startswith(
+        "the shard of data/train-00001.parquet cannot be counted: data/train-00001.parquet has no "
+        "column accepted, "
+    )
+    assert inspect_dataset(storage.url).statistics.total == 6
+
+
+def test_a_lost_or_corrupt_configuration_is_found(storage, tmp_path):
+    repair = f"`synthgen repair {tmp_path}` writes it again"
+    storage.write(".synthgen/config.yaml", b"a: \xfd")
+    assert _problems(storage) == [
+        f".synthgen/config.yaml: line 1 is not UTF-8; save the file as UTF-8; {repair}"
+    ]
+    storage.delete(".synthgen/config.yaml")
+    assert _problems(storage) == [f".synthgen/config.yaml is missing; {repair}"]
+
+
+def test_a_lost_card_is_found(storage):
+    storage.delete("README.md")
+    assert _problems(storage) == [
+        "README.md is missing: load_dataset would take every file for data"
+    ]
