@@ -41,8 +41,16 @@ _LAST_WORDS = 10.0
 class RayExecutor:
     """Works the shards on a Ray cluster, or on a local one that it starts."""
 
-    def __init__(self, config: RunConfig, load: WorkerLoader = load_worker) -> None:
+    def __init__(
+        self, config: RunConfig, load: WorkerLoader = load_worker, run_id: str | None = None
+    ) -> None:
         """Join the cluster; actors are asked for when the executor is entered.
+
+        Args:
+            config: the run, with paths that hold in any working folder.
+            load: loads each worker.
+            run_id: short name of the run, which follows from its paths as the user wrote them;
+                None: that of `config`.
 
         Raises:
             ConfigError: if no cluster answers, or an actor cannot take what is asked for.
@@ -50,6 +58,7 @@ class RayExecutor:
         gpus_per_actor(config, {})  # Refused before there is a cluster to leave again.
         self._config = config
         self._load = load
+        self._run_id = config.run_id() if run_id is None else run_id
         self._started = connect(config)
         self._actor_class: Any = ray.remote(WorkerActor)
         self._takes = config.pipeline.threads, gpus_per_actor(config, ray.cluster_resources())
@@ -123,7 +132,7 @@ class RayExecutor:
             max_concurrency=IN_FLIGHT + 1,
             label_selector=dict(avoids) or None,
         )
-        return asked.remote(self._config, self._load)
+        return asked.remote(self._config, self._load, self._run_id)
 
     def _end_actor(self, handle: Any) -> None:
         """Kill an actor; the only place that ends one."""

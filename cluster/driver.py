@@ -164,7 +164,7 @@ def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLo
         return InlineExecutor(config, plan, load)
     from cluster.actors import RayExecutor
 
-    return RayExecutor(anchored(config), load)
+    return RayExecutor(anchored(config), load, plan.run_id)
 
 
 def _work(

@@ -22,9 +22,10 @@ class WorkerActor:
     it changes (another number format, a fused LoRA).
     """
 
-    def __init__(self, config: RunConfig, load: WorkerLoader) -> None:
+    def __init__(self, config: RunConfig, load: WorkerLoader, run_id: str | None = None) -> None:
         self._config = config
         self._load = load
+        self._run_id = run_id
         self._worker: Worker | None = None
 
     def where(self) -> str:
@@ -35,7 +36,7 @@ class WorkerActor:
         """Load the worker and return its fingerprint; a method, so that its errors keep type."""
         log_to_session(self._config.cluster.log_format)
         _see_own_gpus_only()
-        self._worker = self._load(self._config, build_plan(self._config))
+        self._worker = self._load(self._config, build_plan(self._config, self._run_id))
         return self._worker.fingerprint()
 
     def probe(self) -> int:

@@ -240,8 +240,13 @@ class Plan:
         return size
 
 
-def build_plan(config: RunConfig) -> Plan:
+def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
     """Build the plan of a configuration.
+
+    Args:
+        config: the run.
+        run_id: short name of the run, where it is not that of this configuration: its paths may
+            have been made absolute.
 
     Raises:
         ConfigError: if categories are unknown, ambiguous or not to be shown, or if there are too
@@ -252,7 +257,7 @@ def build_plan(config: RunConfig) -> Plan:
     prior = build_prior(config.expressions)
     series = build_series(config.identities, config.expressions, prior)
     partition = Partition.build(config.output.split_shares(), series.size)
-    run_id = config.run_id()
+    run_id = config.run_id() if run_id is None else run_id
     return Plan(
         seed=config.seed,
         samples=config.samples,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 import ray
 
@@ -111,3 +112,16 @@ def test_the_shard_that_hangs_is_named_not_the_one_beside_it(make_config, local_
         f"shard {shard.split}-{shard.number:05d} failed 2 times, even sample by sample; the last "
         "failure: StageTimeout: measuring 5 images took longer than 6 s (cluster.verify_timeout)"
     )
+
+
+def test_actors_name_samples_by_the_paths_that_the_user_wrote(
+    make_config, tmp_path, monkeypatch, local_ray
+):
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("AU6,AU12\n0,0\n3,4\n0,2\n")
+    expressions = {"prior": "empirical", "labels": "labels.csv", "format": "csv", "smoothing": 0.2}
+    config = make_config(samples=4, expressions=expressions, verify={"max_attempts": 1})
+    generate(config, "ray")
+    files = Path(config.output.path).glob("data/*.parquet")
+    names = [name for file in files for name in pq.read_table(file)["sample_id"].to_pylist()]
+    assert sorted(names) == [f"sample-{config.run_id()}-{n:08d}" for n in range(4)]
