@@ -77,6 +77,12 @@ def embed(
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Nobody real is shown; kept in the store.")
     ] = False,
+    one_face_each: Annotated[
+        bool,
+        typer.Option(
+            "--one-face-each", help="Each photograph in PHOTOS itself shows another person."
+        ),
+    ] = False,
     merge_near: MergeNear = None,
 ) -> None:
     """Embed the largest face of each photograph; a line for each that is left out."""
@@ -90,7 +96,7 @@ def embed(
     config = embedder_config(embedder.value, model, model_licence)
     quality = Quality(min_side, min_score, min_sharpness)
     store, left = embed_photos(
-        photos, load_embedder(config), quality, licence, synthetic, merge_near
+        photos, load_embedder(config), quality, licence, synthetic, merge_near, one_face_each
     )
     write_store(to, store)
     _tell_alike(store)

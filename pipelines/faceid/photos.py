@@ -1,5 +1,6 @@
 """From a folder of photographs to a store of face embeddings."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from synthgen.foreign import excerpt, reading, regular_file
 
 ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of photographs, in lower case."""
+
+_NUMBERED = re.compile(r"(.*[^\W\d].*?)[\W_]*\d+\W*$")
+"""A name with a letter in it that ends in a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,23 @@ class LeftOut:
     reason: str
 
 
-def find_photos(path: Path) -> tuple[list[Photo], list[LeftOut]]:
+def find_photos(path: Path, one_face_each: bool = False) -> tuple[list[Photo], list[LeftOut]]:
     """Find photographs, in order of their names.
 
     A photograph in a folder of its own below `path` shows the person whom that folder is named
     after; one that lies in `path` itself is a person of its own.
+
+    Args:
+        path: a photograph, or a folder of them.
+        one_face_each: whether those in `path` itself are, also where they are numbered as several
+            photographs of one person are: `ann_1.jpg`, `ann_2.jpg`, `ben_1.jpg`, `ben_2.jpg`.
 
     Returns:
         The photographs, and what has their ending and is none: pipes and such, and files whose
         names cannot be stored.
 
     Raises:
-        StoreError: if there is none, or two people would bear one name.
+        StoreError: if there is none, two people would bear one name, or it is not sure who is who.
     """
     with reading(path, StoreError):
         is_folder, exists = path.is_dir(), path.exists()
@@ -68,6 +77,8 @@ def find_photos(path: Path) -> tuple[list[Photo], list[LeftOut]]:
         raise StoreError(f"{path} holds no photograph: no file that ends in {', '.join(ENDINGS)}")
     photos, left = _parted(files, path)
     _refuse_shared_names(photos, path)
+    if not one_face_each:
+        _refuse_numbered(photos, path)
     return photos, left
 
 
@@ -78,6 +89,7 @@ def embed_photos(
     licence: str | None = None,
     synthetic: bool = False,
     merge: float | None = None,
+    one_face_each: bool = False,
 ) -> tuple[FaceStore, list[LeftOut]]:
     """Embed the largest face of each photograph.
 
@@ -88,14 +100,16 @@ def embed_photos(
         licence: licence of the photographs, beside the embedder's; None: none is named.
         synthetic: whether nobody real is shown.
         merge: cosine from which two faces are one person's; None: nobody is merged.
+        one_face_each: as `find_photos` takes it.
 
     Returns:
         The store, and the photographs that are not in it.
 
     Raises:
-        StoreError: if there are no photographs, or none of them can be taken.
+        StoreError: if there are no photographs, none of them can be taken, or it is not sure who
+            is who.
     """
-    photos, left = find_photos(path)
+    photos, left = find_photos(path, one_face_each)
     kept = _embedded(photos, embedder, quality, left)
     kept, repeated = _without_repeats(kept) if merge is None else (kept, [])
     left += repeated
@@ -184,3 +198,21 @@ def _refuse_shared_names(photos: Sequence[Photo], folder: Path) -> None:
                 f"{folder} names {photo.identity_id!r} twice: {(other or photo).name} and "
                 f"{photo.name}; rename one, or put the photographs of a person into one folder"
             )
+
+
+def _refuse_numbered(photos: Sequence[Photo], folder: Path) -> None:
+    """Refuse files that seem to be several people's, each with several numbered photographs."""
+    alike: dict[str, list[Photo]] = {}
+    for photo in photos:
+        numbered = _NUMBERED.match(photo.path.stem)
+        if numbered and photo.path.parent == folder:
+            alike.setdefault(numbered[1].casefold(), []).append(photo)
+    several = [found for found in alike.values() if len(found) > 1]
+    if len(several) > 1:
+        first, second = several[0][:2]
+        raise StoreError(
+            f"{folder} does not say for sure who is who: {len(several)} names are numbered, such "
+            f"as {excerpt(first.name, 60)} and {excerpt(second.name, 60)}, as several photographs "
+            "of one person are; put the photographs of each person into a folder of its own, or "
+            "say that each shows another person (--one-face-each)"
+        )

@@ -142,3 +142,35 @@ def test_near_copies_are_told_and_merged(tmp_path):
     assert store.photos == ("a.png", "b.png", "c.jpg")
     assert store.merged == (2, 1)
     assert left == []
+
+
+def test_numbered_photographs_of_several_people_ask(tmp_path):
+    def put_files(folder, *names):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_bytes(b"")
+        return folder
+
+    numbered = put_files(tmp_path / "a", "p03_1.jpg", "p03_2.jpg", "p04_1.jpg", "p04_2.jpg")
+    with pytest.raises(StoreError) as caught:
+        find_photos(numbered)
+    assert str(caught.value) == (
+        f"{numbered} does not say for sure who is who: 2 names are numbered, such as p03_1.jpg and "
+        "p03_2.jpg, as several photographs of one person are; put the photographs of each person "
+        "into a folder of its own, or say that each shows another person (--one-face-each)"
+    )
+    assert len(find_photos(numbered, one_face_each=True)[0]) == 4
+    unsure = [
+        ["ann1.png", "ann2.png", "ben1.png", "ben 2.png"],
+        ["A-1.png", "a-2.png", "b (1).png", "b (2).png"],
+    ]
+    for number, names in enumerate(unsure):
+        with pytest.raises(StoreError, match="does not say for sure who is who"):
+            find_photos(put_files(tmp_path / f"b{number}", *names))
+    sure = [
+        ["IMG_1.jpg", "IMG_2.jpg"],
+        ["000.png", "001.png", "12_3.png", "12_4.png"],
+        ["ann_1.png", "ben_1.png", "cy.png"],
+    ]
+    for number, names in enumerate(sure):
+        assert len(find_photos(put_files(tmp_path / f"c{number}", *names))[0]) == len(names)

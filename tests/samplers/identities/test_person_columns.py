@@ -128,6 +128,13 @@ def test_a_row_number_beside_what_may_be_people_asks(tmp_path):
     )
 
 
+def test_a_row_number_beside_files_in_folders_asks(tmp_path):
+    path = store_of(tmp_path, ".parquet", id=list(range(24)), filenames=FILES)
+    assert "does not say for sure who is who" in refusal(path)
+    flat = [f"faces/{row}.jpg" for row in range(24)]
+    assert len(people_in(store_of(tmp_path, ".parquet", id=NUMBERS, filenames=flat))) == PEOPLE
+
+
 @pytest.mark.parametrize("name", ["filenames", "path", "names"])
 def test_a_file_name_is_not_a_person(tmp_path, name):
     path = store_of(tmp_path, ".npz", **{name: FILES})
