@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -62,9 +62,14 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
             this machine.
         measured: whether to measure a worker on a few batches.
     """
-    run = settled(anchored(config), reached(config.output.path))
+    asked = settled(config, reached(config.output.path))
+    run = anchored(asked)
     nodes = cluster_nodes(run) if cluster else this_node(run)
-    findings = [*_before(run), *find_in_store(run), *find_in_nodes(run, nodes, _driver(nodes))]
+    findings = [
+        *_before(run, asked.identity()),
+        *find_in_store(run),
+        *find_in_nodes(run, nodes, _driver(nodes)),
+    ]
     ready = not problems(findings) and any(node.workers for node in nodes)
     took, found = _estimated(run, nodes, measured and ready, cluster)
     found += map(warning, doubts(run))
@@ -122,13 +127,16 @@ def _unchecked(node: Node) -> Finding:
     return warning(f"node {node.name} was not checked: {node.failure}")
 
 
-def _before(config: RunConfig) -> list[Finding]:
-    """Find what is wrong with the plan, the pipeline's values and the output's content."""
+def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
+    """Find what is wrong with the plan, the pipeline's values and the output's content.
+
+    The identity is that of the run with its paths as the user wrote them, as a record holds it.
+    """
     storage = Storage(config.output.path)
     checks: list[Callable[[], object]] = [
         lambda: build_plan(config),
         lambda: check_pipeline(config),
-        lambda: check_output(storage, config.identity(), config.samples),
+        lambda: check_output(storage, identity, config.samples),
     ]
     found: list[Finding] = []
     for check in checks:

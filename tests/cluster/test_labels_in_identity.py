@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from cluster.driver import generate
+from cluster.preflight import preflight
 from synthgen.config.priors.empirical import with_absolute_labels
 from synthgen.errors import OutputError
 
@@ -42,3 +43,14 @@ def test_labels_inside_a_mixture_are_found_from_any_folder(make_config):
     paths = [part.section.labels for part in found.of]
     assert paths == [str(Path("a.csv").absolute()), "/labels/b.csv"]
     assert with_absolute_labels(make_config()) == make_config()
+
+
+def test_a_begun_run_whose_labels_lie_in_the_working_folder_is_checked(
+    make_config, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("AU6,AU12\n0,0\n3,4\n0,2\n")
+    changes = {"expressions": _empirical("labels.csv"), "verify": {"max_attempts": 1}}
+    generate(make_config(samples=4, **changes), "inline")
+    report = preflight(make_config(samples=6, **changes), cluster=False)
+    assert [found.text for found in report.findings if found.severity == "problem"] == []
