@@ -143,6 +143,23 @@ def people_of(columns: Columns, rows: int, naming: Naming, where: str) -> list[s
     return list(known[0].values)
 
 
+def texts_of(values: Sequence[object] | np.ndarray) -> list[str] | None:
+    """Return one text a row; None where the values are no texts and no whole numbers."""
+    if not isinstance(values, np.ndarray):
+        return ["" if value is None else str(value) for value in values]
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iufUS":
+        return None
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all() or (values % 1).any() or (abs(values) > 2**53).any():
+            return None
+        values = values.astype(np.int64)
+    if values.dtype.kind == "S":
+        return [value.decode("utf-8", "backslashreplace") for value in values.tolist()]
+    return [str(value) for value in values.tolist()]
+
+
 def _named(
     columns: Columns,
     name: str,
@@ -156,7 +173,7 @@ def _named(
             f"{_listed(columns)}"
         )
     _refuse_pickled({name: columns[name]}, rows, where)
-    values = _texts(columns[name])
+    values = texts_of(columns[name])
     if values is None:
         raise StoreError(
             f"{where}: {excerpt(name)!r} cannot name people; it must hold one text or one whole "
@@ -180,7 +197,7 @@ def _named(
 
 def _candidates(columns: Columns, rows: int, where: str) -> Iterator[_Column]:
     for name, given in columns.items():
-        values = _texts(given)
+        values = texts_of(given)
         known = _known(name)
         if known in ("person", "general"):
             _refuse_pickled({name: given}, rows, where)
@@ -212,23 +229,6 @@ def _known(name: str) -> Kind | None:
     return next((kind for kind, names in kinds.items() if plain in names), None)
 
 
-def _texts(values: Sequence[object] | np.ndarray) -> list[str] | None:
-    """Return one text a row; None where the values are no texts and no whole numbers."""
-    if not isinstance(values, np.ndarray):
-        return ["" if value is None else str(value) for value in values]
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "iufUS":
-        return None
-    if values.dtype.kind == "f":
-        if not np.isfinite(values).all() or (values % 1).any() or (abs(values) > 2**53).any():
-            return None
-        values = values.astype(np.int64)
-    if values.dtype.kind == "S":
-        return [value.decode("utf-8", "backslashreplace") for value in values.tolist()]
-    return [str(value) for value in values.tolist()]
-
-
 def _folders(names: Sequence[str]) -> list[str] | None:
     """Return the folder of each file below the folder that all share; None where that is unsure.
 
@@ -258,7 +258,7 @@ def _refuse_empty(values: Sequence[object] | np.ndarray, name: str, where: str) 
 def _refuse_other_length(columns: Columns, rows: int, where: str) -> None:
     """Refuse people of another number than rows where nothing else names people."""
     for name, given in columns.items():
-        values = _texts(given)
+        values = texts_of(given)
         if _known(name) in ("person", "general") and values is not None and len(values) != rows:
             raise StoreError(_other_length(name, len(values), rows, where))
 

@@ -17,6 +17,7 @@ from samplers.identities.person_columns import (
     names_people,
     people_of,
     settled_names,
+    texts_of,
 )
 from samplers.identities.raw_store import (
     EMBEDDING_NAMES,
@@ -129,16 +130,28 @@ def from_arrays(
     ids = _text_list(lists, "identity_ids", where)
     if ids is None:
         ids = _people(arrays, chosen, values, naming, where)
-    splits = first_of(list(arrays), SPLIT_NAMES)
+    photos = _list(lists, "photos", where)
     return RawStore(
         values=values,
         ids=ids,
-        splits=_text_list(lists, "splits", where)
-        if splits is None
-        else [str(value) for value in arrays[splits].load().tolist()],
-        photos=_text_list(lists, "photos", where),
+        splits=_splits(arrays, where) or _text_list(lists, "splits", where),
+        photos=None
+        if photos is None
+        else [None if photo is None else str(photo) for photo in photos],
         about=about,
     )
+
+
+def _splits(arrays: Mapping[str, StoredArray], where: str) -> list[str] | None:
+    name = first_of(list(arrays), SPLIT_NAMES)
+    if name is None:
+        return None
+    values = texts_of(arrays[name].load())
+    if values is None:
+        raise StoreError(
+            f"{where}: {name!r} cannot name splits; it must hold one text or one whole number a row"
+        )
+    return values
 
 
 def _candidates(arrays: Mapping[str, StoredArray]) -> list[str]:
@@ -276,7 +289,12 @@ _READERS: dict[str, Callable[[Path, str | None, Naming], RawStore]] = {
 
 
 def _text_list(lists: Mapping[str, object], key: str, where: str) -> list[str] | None:
+    values = _list(lists, key, where)
+    return None if values is None else [str(value) for value in values]
+
+
+def _list(lists: Mapping[str, object], key: str, where: str) -> list[object] | None:
     values = lists.get(key)
     if values is not None and not isinstance(values, list):
         raise StoreError(f"{where}: {key} in its metadata {ABOUT_KEY!r} must be a list")
-    return None if values is None else [str(value) for value in values]
+    return values

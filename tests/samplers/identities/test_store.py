@@ -31,6 +31,7 @@ def test_a_written_store_is_read_back(tmp_path, ending):
     found = read_store(path)
     assert np.array_equal(found.embeddings, store.embeddings)
     assert (found.identity_ids, found.splits) == (store.identity_ids, store.splits)
+    assert found.photos == store.photos
     assert found.about == ABOUT
     assert found.fingerprint == store.fingerprint
     assert [name.name for name in tmp_path.iterdir()] == [path.name]
@@ -283,3 +284,16 @@ def test_a_store_that_cannot_be_written_is_refused_before_it_is_made(tmp_path):
     )
     check_store_path(tmp_path / "new" / "deep" / "faces.parquet")
     assert not (tmp_path / "new").exists()
+
+
+def test_splits_of_arrays_are_texts(tmp_path):
+    values, path = random_embeddings(3), tmp_path / "s.npz"
+    wanted = ("train", "train", "test")
+    for splits in (np.array(wanted), np.array(wanted, "S"), np.array(wanted)[:, None]):
+        np.savez(path, embeddings=values, identity_ids=list("abc"), splits=splits)
+        assert read_store(path, embedder="toy").splits == wanted
+    for splits in (np.array(wanted, object), np.float32(3), np.ones((3, 2))):
+        np.savez(path, embeddings=values, identity_ids=list("abc"), splits=splits)
+        assert refusal(path) == (
+            "STORE: 'splits' cannot name splits; it must hold one text or one whole number a row"
+        )
