@@ -207,6 +207,17 @@ def reproduce(
 
 
 @app.command()
+def repair(
+    dataset: Dataset,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say it.")] = False,
+) -> None:
+    """Mend a dataset's lost or corrupt record, configuration and markers; set strays aside."""
+    from synthgen.report.repair import repair as mend
+
+    mend(dataset, yes, typer.echo)
+
+
+@app.command()
 def init(
     name: Annotated[
         str, typer.Argument(help="quickstart, drawn, sd21, faceid or faceid-mini.", metavar="NAME")

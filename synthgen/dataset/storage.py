@@ -158,6 +158,19 @@ class Storage:
         """
         self._asking("delete", name, lambda path: whole_files.remove(self._filesystem, path))
 
+    def move(self, name: str, new: str) -> None:
+        """Give a file, a folder or a link another name; links are not followed.
+
+        Raises:
+            OutputError: if it cannot be moved.
+        """
+        target = self._path(new)
+        self._asking("move", name, lambda path: whole_files.move(self._filesystem, path, target))
+
+    def holds(self, name: str) -> bool:
+        """Tell whether anything bears a name: a file, a folder, or a link that leads nowhere."""
+        return name in self.kinds(name.rpartition("/")[0])
+
     def exists(self, name: str) -> bool:
         """Tell whether a file exists.
 

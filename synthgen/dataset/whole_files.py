@@ -77,6 +77,21 @@ def remove(filesystem: AbstractFileSystem, path: str) -> None:
         _sync_folder(Path(path).parent)
 
 
+def move(filesystem: AbstractFileSystem, path: str, new: str) -> None:
+    """Give a file, a folder or a link another name, which nothing has.
+
+    Raises:
+        Exception: whatever the store raises.
+    """
+    if is_local(filesystem):
+        _make_folder(Path(new).parent)
+        Path(path).rename(new)
+        _sync_folder(Path(new).parent)
+    else:
+        filesystem.makedirs(new.rpartition("/")[0], exist_ok=True)
+        filesystem.mv(path, new)
+
+
 def _protocols(filesystem: AbstractFileSystem) -> set[str]:
     names = filesystem.protocol
     return {names} if isinstance(names, str) else set(names)

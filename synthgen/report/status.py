@@ -11,7 +11,7 @@ from samplers.partition import Partition
 from samplers.priors import build_prior
 from samplers.series import build_series
 from synthgen.config import RunConfig
-from synthgen.dataset import ShardMarker, Storage, reached, read_record
+from synthgen.dataset import ShardKey, ShardMarker, Storage, reached, read_record
 from synthgen.dataset.lease import BEAT
 from synthgen.dataset.marker_reader import MarkerReader
 from synthgen.dataset.markers import ShortStratum
@@ -211,6 +211,11 @@ def _shown(status: Status, show: Callable[[Status], None]) -> Status:
     return status
 
 
+def planned_shards(config: RunConfig, samples: int) -> set[ShardKey]:
+    """Return the shards of a run, without what only its makers have."""
+    return _Cut(config, samples).keys()
+
+
 class _Cut:
     """How a run is cut into shards.
 
@@ -225,6 +230,13 @@ class _Cut:
 
     def shards(self) -> int:
         return sum(math.ceil(samples / self._size) for samples in self._splits.values())
+
+    def keys(self) -> set[ShardKey]:
+        return {
+            (split, number)
+            for split, samples in self._splits.items()
+            for number in range(math.ceil(samples / self._size))
+        }
 
     def is_whole(self, marker: ShardMarker) -> bool:
         """Tell whether a shard is as large as the plan asks: one of a shorter run may not be."""

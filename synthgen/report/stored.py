@@ -27,7 +27,7 @@ def stored_config(storage: Storage) -> RunConfig:
     where = f"{storage.url}/{layout.CONFIG}"
     try:
         document = read_yaml_bytes(storage.read(layout.CONFIG), where)
-        config = parse_document(replace(document, data=_of_today(document.data)), where)
+        config = parse_document(replace(document, data=of_today(document.data)), where)
     except ConfigError as error:
         raise DatasetError(
             f"the stored configuration cannot be read: {first_line(error)}; if it was damaged, "
@@ -37,7 +37,7 @@ def stored_config(storage: Storage) -> RunConfig:
     return config.model_copy(update={"output": output})
 
 
-def _of_today(data: object) -> object:
+def of_today(data: object) -> object:
     """Say what a stored configuration leaves out: plain ids, those of earlier versions.
 
     The path is that of the day on which it was written: it counts for nothing, and earlier versions

@@ -1,4 +1,4 @@
-"""A finished run whose files were damaged afterwards is made whole again, to the byte."""
+"""A finished run whose files were damaged afterwards is made whole again, or says why not."""
 
 import shutil
 from pathlib import Path
@@ -7,8 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from cluster.driver import generate
+from samplers.plan import build_plan
 from synthgen.config import parse_config
-from synthgen.dataset import inspect_dataset
+from synthgen.dataset import Storage, inspect_dataset, read_record
+from synthgen.errors import DatasetError
+from synthgen.report.repair import repair
+from synthgen.report.stored import stored_config
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,104 @@ def test_deleted_data_is_made_again_in_one_go(finished, damaged, digests, caplog
         "data/train-00000.parquet is missing; data/train-00001.parquet is missing; and 1 more"
     ]
     _is_whole(digests, finished, damaged)
+
+
+def _repaired(config, yes=True):
+    """Return what a repair says."""
+    said = []
+    repair(config.output.path, yes, said.append)
+    return said
+
+
+MENDED = "mended; `synthgen generate` with the same configuration makes shards that lack again"
+RECORD = "it is made again from .synthgen/config.yaml, if a sample that is made again comes out the"
+
+
+def test_a_whole_dataset_needs_no_repair(finished):
+    assert _repaired(finished) == [f"{finished.output.path}: nothing to repair"]
+
+
+@pytest.mark.parametrize("lack", ["lost", "corrupt"])
+def test_a_lost_or_corrupt_record_is_made_again_where_a_sample_proves_it(finished, damaged, lack):
+    folder = Path(damaged.output.path)
+    record = folder / ".synthgen/run.json"
+    record.unlink() if lack == "lost" else record.write_text("{")
+    text = f".synthgen/run.json is {lack}; {RECORD} same"
+    assert _repaired(damaged, yes=False) == [
+        f"would mend: {text}",
+        "the rest can be looked at once the record is there",
+        f"nothing was changed; `synthgen repair {folder} --yes` does it",
+    ]
+    assert record.exists() == (lack == "corrupt")
+    assert _repaired(damaged) == [f"mending: {text}", MENDED]
+    found, before = (read_record(Storage(c.output.path)) for c in (damaged, finished))
+    assert (found.identity, found.schema) == (before.identity, before.schema)
+    assert (found.samples, found.hardware) == (before.samples, before.hardware)
+    generate(damaged, "inline")
+    assert inspect_dataset(str(folder)).problems == ()
+
+
+def test_a_record_that_no_sample_proves_is_not_made_again(damaged):
+    folder = Path(damaged.output.path)
+    (folder / ".synthgen/run.json").write_text("{")
+    config = folder / ".synthgen/config.yaml"
+    name = pq.read_table(folder / "data/test-00000.parquet")["sample_id"][0].as_py()
+    other = build_plan(damaged.model_copy(update={"seed": 6}))
+    config.write_text(config.read_text().replace("seed: 5", "seed: 6"))
+    with pytest.raises(DatasetError) as caught:
+        _repaired(damaged)
+    first, last = (other.sample(index).sample_id for index in (0, 19))
+    assert str(caught.value) == (
+        f".synthgen/run.json of {folder} cannot be made again with the configuration, weights and "
+        f"packages that are here: there is no sample '{name}'; the run has {first} to {last}; "
+        "put it back from a copy, or repair it where it was made"
+    )
+    assert (folder / ".synthgen/run.json").read_text() == "{"
+
+
+@pytest.mark.parametrize("lack", ["lost", "corrupt"])
+def test_a_lost_or_corrupt_configuration_is_written_again(finished, damaged, lack):
+    folder = Path(damaged.output.path)
+    stored = folder / ".synthgen/config.yaml"
+    stored.unlink() if lack == "lost" else stored.write_text("seed: [")
+    assert _repaired(damaged)[-2:] == [
+        "mending: .synthgen/config.yaml is written again from .synthgen/run.json, with the section "
+        "cluster as usual",
+        MENDED,
+    ]
+    assert stored_config(Storage(str(folder))).identity() == finished.identity()
+
+
+def test_what_is_foreign_is_set_aside_and_nothing_of_it_is_lost(finished, damaged, digests):
+    folder = Path(damaged.output.path)
+    shutil.copy(folder / "data/train-00000.parquet", folder / "data/train-copy.parquet")
+    shutil.copy(folder / "data/train-00000.parquet", folder / "data/train-00099.parquet")
+    (folder / "data/test-00000.parquet").unlink()
+    (folder / "data/test-00000.parquet").mkdir()
+    (folder / "data/test-00000.parquet/mine").write_text("mine")
+    (folder / "rejects/test-00001.parquet").write_bytes(b"short")
+    (folder / ".synthgen/shards/train-00001.json").write_text("")
+    (folder / "data/.tmp-0123456789abcdef-train-00001.parquet").write_text("half")
+    size = Path(finished.output.path, "rejects/test-00001.parquet").stat().st_size
+    marker = ".synthgen/shards/{}.json goes, so that its shard is made again"
+    assert _repaired(damaged) == [
+        f"mending: {line}"
+        for line in (
+            "data/test-00000.parquet is a folder; it goes to set-aside/data/test-00000.parquet",
+            "data/train-copy.parquet is no file of this dataset; it goes to "
+            "set-aside/data/train-copy.parquet",
+            "data/train-00099.parquet is of a shard that was not asked for; it goes to "
+            "set-aside/data/train-00099.parquet",
+            f"data/test-00000.parquet is missing; the marker {marker.format('test-00000')}",
+            f"rejects/test-00001.parquet has 5 bytes; its marker says {size}; the marker "
+            f"{marker.format('test-00001')}",
+            "marker .synthgen/shards/train-00001.json is corrupt (Expecting value: line 1 column 1 "
+            f"(char 0)); the marker {marker.format('train-00001')}",
+            "data/.tmp-0123456789abcdef-train-00001.parquet is what interrupted writes left; it is "
+            "deleted",
+        )
+    ] + [MENDED]
+    assert (folder / "set-aside/data/test-00000.parquet/mine").read_text() == "mine"
+    generate(damaged, "inline")
+    _is_whole(digests, finished, damaged)
+    assert _repaired(damaged) == [f"{folder}: nothing to repair"]
