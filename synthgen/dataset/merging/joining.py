@@ -28,6 +28,7 @@ from synthgen.dataset.merging.sources import (
     joint_schema,
     joint_splits,
     lacking,
+    mixed_embedders,
     open_sources,
 )
 from synthgen.dataset.merging.writing import write_rows
@@ -118,8 +119,8 @@ def merge(asked: Merging) -> Merged:
         write_rows(storage, sources, choice, features, reject_features(schema))
         storage.write(layout.RUN, record.to_json())
         write_card(storage)
-    notes = (*_unfinished(sources), *lacking(sources, features), *choice.notes)
-    return Merged(read_statistics(target), choice.left_out, choice.moved, notes)
+    notes = [*_unfinished(sources), *lacking(sources, features), *mixed_embedders(sources)]
+    return Merged(read_statistics(target), choice.left_out, choice.moved, (*notes, *choice.notes))
 
 
 def _record(

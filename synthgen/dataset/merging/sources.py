@@ -35,6 +35,10 @@ _PROMPTED = re.compile(r"id-(?:([0-9a-f]{8})-)?(\d{8,10})")
 """Names of people whom prompts describe."""
 
 
+_EMBEDDINGS = re.compile(r"face embeddings \((.*?)\)(?: \(of .*\))?", re.DOTALL)
+"""Name of the licence of a store's embeddings, with that of their recogniser."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A dataset that is merged.
@@ -243,6 +247,25 @@ def _seeds(
     if configuration.get("identities", {}).get("source") == "prompts":
         found[run] = configuration["seed"]
     return found
+
+
+def mixed_embedders(sources: Iterable[Source]) -> list[str]:
+    """Say where people are described by recognisers of several kinds, which mean different things.
+
+    A record names them with the licence of the embeddings.
+    """
+    named: dict[str, dict[str, None]] = {}
+    for source in sources:
+        for what in source.record.licences:
+            if found := _EMBEDDINGS.fullmatch(what):
+                named.setdefault(found[1], {})[source.name] = None
+    if len(named) < 2:
+        return []
+    said = "; ".join(f"{name} in {', '.join(where)}" for name, where in named.items())
+    return [
+        f"people are described by recognisers of {len(named)} kinds ({said}): compare embeddings "
+        "and similarities within a source alone"
+    ]
 
 
 def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:

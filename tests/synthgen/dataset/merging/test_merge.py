@@ -207,6 +207,26 @@ def test_datasets_of_other_columns_join_with_nulls(first, tmp_path):
     assert inspect_dataset(str(tmp_path / "both")).problems == ()
 
 
+def test_recognisers_of_several_kinds_are_told(tmp_path):
+    urls = []
+    for number, embedder in enumerate(("antelope", "mini", "mini")):
+        vector = (0.0,) * number + (1.0,) + (0.0,) * (511 - number)
+        changes = {"emotions": None, "identity": {}, "faceid_embedding": vector}
+        rows = rows_of(f"f{number}", range(4 * number, 4 * number + 4), **changes)
+        name = f"faces{number}"
+        urls.append(write(tmp_path / name, {"train": rows}, FACES, name=name))
+        record = read_record(Storage(urls[-1]))
+        licences = {f"face embeddings ({embedder})": f"licence {number}"}
+        Storage(urls[-1]).write(layout.RUN, replace(record, licences=licences).to_json())
+    both = merge(Merging(sources=urls[1:], to=str(tmp_path / "both")))
+    assert both.notes == ()
+    merged = merge(Merging(sources=[str(tmp_path / "both"), urls[0]], to=str(tmp_path / "all")))
+    assert merged.notes == (
+        "people are described by recognisers of 2 kinds (mini in both; antelope in faces0): "
+        "compare embeddings and similarities within a source alone",
+    )
+
+
 def test_doubled_samples_and_images_are_refused_with_counts_or_dropped(first, tmp_path):
     same = rows_of("a", range(4))
     alike = [replace(row, sample_id=f"sample-c-{n}") for n, row in enumerate(rows_of("c", (4, 5)))]
