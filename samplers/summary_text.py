@@ -11,10 +11,15 @@ CELLS = 40
 """Quota cells that are shown at most."""
 
 
-def render(summary: PlanSummary) -> str:
-    """Write a summary as plain text, without a newline at the end."""
+def render(summary: PlanSummary, most_images: int = 0) -> str:
+    """Write a summary as plain text, without a newline at the end.
+
+    Args:
+        summary: the summary.
+        most_images: images that a sample may take; 0: not told.
+    """
     blocks = [
-        _head(summary),
+        [*_head(summary), *_worst_case(summary.samples, most_images)],
         _category_table(summary),
         _quota_table(summary),
         _au_table(summary),
@@ -33,6 +38,13 @@ def _head(summary: PlanSummary) -> list[str]:
         *people,
         f"shards      {summary.shards}",
     ]
+
+
+def _worst_case(samples: int, most_images: int) -> list[str]:
+    """Say how many images a run makes at most, where several may be made for a sample."""
+    if most_images < 2:
+        return []
+    return [f"images      at most {most_images:,} a sample, {samples * most_images:,} in all"]
 
 
 def _series(summary: PlanSummary) -> str:

@@ -112,8 +112,9 @@ def plan(
     from samplers.summary_text import render
     from synthgen.config import load_config
 
-    summary = summarise(build_plan(load_config(config, overrides or ())), first)
-    typer.echo(render(summary))
+    loaded = load_config(config, overrides or ())
+    summary = summarise(build_plan(loaded), first)
+    typer.echo(render(summary, loaded.verify.most_images))
     if plot is not None:
         from synthgen.report.plan_plot import write_plot
 

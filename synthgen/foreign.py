@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,6 +42,12 @@ def shown(value: object, limit: int = LONGEST_VALUE) -> str:
     text = repr(_head(value, [limit]))
     text = without_secrets(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def listed(values: Iterable[object], most: int = 20) -> str:
+    """Return the first of some values as Python writes them, with commas between."""
+    first = list(islice(values, most + 1))
+    return ", ".join([shown(value) for value in first[:most]] + ["…"] * (len(first) > most))
 
 
 def _head(value: object, left: list[int]) -> object:

@@ -18,7 +18,7 @@ def describe(report: Report) -> str:
     config = report.config
     lines = [f"{config.name}: {config.samples} samples, to {config.output.path}", ""]
     lines += [*_table([_HEAD, *(_row(config, node) for node in report.nodes)]), ""]
-    lines += _pairs([*_licences(report.nodes), *_took(report.estimate)])
+    lines += _pairs([*_licences(report.nodes), *_took(report.estimate, config)])
     found = [f"warning: {finding.text}" for finding in warnings(report.findings)]
     found += [f"problem: {finding.text}" for finding in problems(report.findings)]
     return "\n".join([*lines, "", *found] if found else [*lines, "", "nothing is missing"])
@@ -65,12 +65,14 @@ def _of(node: Node) -> dict[str, str]:
     return dict(node.probe.weights.licences) if node.probe else {}
 
 
-def _took(took: Estimate | None) -> Iterator[tuple[str, str]]:
+def _took(took: Estimate | None, config: RunConfig) -> Iterator[tuple[str, str]]:
     if took is None:
         return
     kept = took.acceptance
     at_least = "at least " if kept.bound else "about "
     yield "images", f"{at_least}{took.images:.0f} for {took.samples} samples ({kept.source})"
+    each = config.verify.most_images
+    yield "", f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
     yield "time", _time(took)
     yield "data", _data(took)
     if took.cost_per_hour is not None:

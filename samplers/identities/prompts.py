@@ -8,6 +8,7 @@ from samplers.identities.identity import Identity, filled, numbered
 from samplers.identities.quotas import WHERE as QUOTAS
 from samplers.identities.quotas import quota_order
 from samplers.identities.tuples import (
+    MOST_TUPLES,
     TABLE_LIMIT,
     FeistelOrder,
     TableOrder,
@@ -79,6 +80,11 @@ class PromptIdentities:
         )
         count = -(-samples // partition.group)
         tuples = prod(len(slot) for slot in weights)
+        if tuples > MOST_TUPLES:
+            raise ConfigError(
+                "identities.slots: the slots yield more than 2^1000 tuples of values, too many to "
+                "be numbered; leave slots or values out"
+            )
         _refuse_too_few(
             tuples, count, samples, asked or f"expressions_per_identity: {partition.group}"
         )

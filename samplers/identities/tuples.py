@@ -12,6 +12,9 @@ from samplers.randomness import derive_seed, uniforms
 TABLE_LIMIT = 2**22
 """Most tuples whose order is sorted once and kept; more are permuted arithmetically."""
 
+MOST_TUPLES = 2**1000
+"""Most tuples that `FeistelOrder` can permute: halves of 64 bytes."""
+
 _STAGE = "identities/order"
 _ROUNDS = 8
 _WIDTH = 4

@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+MOST_WEIGHT = 1e9
+"""Largest weight of anything: sums of weights stay numbers."""
+
 
 class Section(BaseModel):
     """A part of the configuration: immutable, and refusing keys that it does not know."""

@@ -37,7 +37,7 @@ class ClusterConfig(Section):
     )
     verify_timeout: float = Field(
         default=600.0,
-        gt=0,
+        ge=0.1,
         le=86_400,
         description="Longest measuring of one batch; beyond it the actor is replaced and its "
         "shards are worked again [s].",
@@ -51,6 +51,7 @@ class ClusterConfig(Section):
     cost_per_hour: float | None = Field(
         default=None,
         gt=0,
+        le=1e9,
         description="What an hour of one actor costs, in the currency of your choice; null: "
         "no cost is shown.",
     )

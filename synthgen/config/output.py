@@ -1,13 +1,15 @@
 """Section `output`: where the dataset goes and how it is cut."""
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from synthgen.config.base import Section
-from synthgen.foreign import excerpt
+from synthgen.foreign import excerpt, shown
 from synthgen.redaction import secret_in, secret_sentence
 
 WRITTEN = frozenset({"file", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
@@ -18,6 +20,9 @@ _LONGEST_PATH = 4096
 
 SPLIT_GRAIN = 1000
 """Shares of splits are multiples of 1/1000, so that identities go to splits by a fixed pattern."""
+
+LONGEST_SPLIT = 64
+"""Bytes of a split's name: files are named after it."""
 
 DEFAULT_SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
@@ -98,10 +103,8 @@ class OutputConfig(Section):
     @field_validator("splits")
     @classmethod
     def _shares_add_up(cls, splits: dict[str, float]) -> dict[str, float]:
+        _refuse_names(splits)
         for name, share in splits.items():
-            # `datasets` keeps the name "all" for all splits together.
-            if not name.isidentifier() or name == "all":
-                raise ValueError(f"split name {name!r} must be a plain word other than 'all'")
             on_grain = abs(share * SPLIT_GRAIN - round(share * SPLIT_GRAIN)) < 1e-6
             if not 0 < share <= 1 or not on_grain:
                 raise ValueError(
@@ -119,3 +122,31 @@ class OutputConfig(Section):
             name: Fraction(round(share * SPLIT_GRAIN), SPLIT_GRAIN)
             for name, share in self.splits.items()
         }
+
+
+def _refuse_names(names: Iterable[str]) -> None:
+    """Refuse what cannot be a file's name everywhere, or that some file systems take for another.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        # `datasets` keeps the name "all" for all splits together.
+        if not name.isidentifier() or name == "all":
+            raise ValueError(f"split name {shown(name)} must be a plain word other than 'all'")
+        if len(name.encode()) > LONGEST_SPLIT:
+            raise ValueError(
+                f"split name {shown(name)} has {len(name.encode())} bytes; files are named after "
+                f"it, so at most {LONGEST_SPLIT} are possible"
+            )
+        if (usual := unicodedata.normalize("NFKC", name)) != name:
+            raise ValueError(
+                f"split name {shown(name)} can be written in several ways, which file systems "
+                f"tell apart or not; write it as {shown(usual)}"
+            )
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            raise ValueError(
+                f"split names {shown(other)} and {shown(name)} differ in case alone, and some file "
+                "systems take them for one; give one another name"
+            )

@@ -19,6 +19,12 @@ GUIDANCE_SCALE = 7.5
 """Guidance of other weights: FineFace's own."""
 
 
+LONGEST_SIDE = 4096
+"""Pixels of an image's side; the bases were trained at 512 and 768."""
+
+_Scale = Annotated[float, Field(ge=-100, le=100)]
+
+
 def _not_asked(value: object) -> bool:
     """Tell what stays out of a stored configuration: older ones do not know it."""
     return not value
@@ -100,7 +106,7 @@ class _BaseWeights(Section):
         description="File → SHA-256 [64 hexadecimal digits] that it must have, by its name in the "
         "record of a run: vae/diffusion_pytorch_model.safetensors. Others are not judged.",
     )
-    lora_scale: float = Field(
+    lora_scale: _Scale = Field(
         default=1.0,
         description="Scale at which the FineFace LoRA is fused, on top of the alpha/rank that its "
         "file may store; 1.0 is what loaders apply.",
@@ -160,11 +166,16 @@ class _Diffusion(_Pipeline):
     guidance_scale: float = Field(
         default=GUIDANCE_SCALE,
         ge=0,
+        le=1000,
         description="Guidance scale; at most 1 means none. Without it 1.2 for weights: mini.",
     )
-    au_scale: float = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
-    height: int | None = Field(default=None, ge=8, multiple_of=8, description="Height [pixels].")
-    width: int | None = Field(default=None, ge=8, multiple_of=8, description="Width [pixels].")
+    au_scale: _Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
+    height: int | None = Field(
+        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Height [pixels]."
+    )
+    width: int | None = Field(
+        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Width [pixels]."
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
@@ -214,7 +225,7 @@ class FaceIdConfig(_Diffusion):
     weights: Literal["mini"] | FaceIdWeights = Field(
         description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
     )
-    ip_scale: float = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
+    ip_scale: _Scale = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
     faces: int = Field(
         default=1,
         ge=1,

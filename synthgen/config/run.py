@@ -18,6 +18,10 @@ from synthgen.config.verify import VerifyConfig
 _RUN_ID_DIGITS = 8
 
 
+MOST_SHARDS = 2_000_000
+"""Most shards of a run: a file each, and the driver keeps them all in mind."""
+
+
 class RunConfig(Section):
     """A run of synthgen: the dataset is a function of this alone."""
 
@@ -49,6 +53,18 @@ class RunConfig(Section):
             raise ValueError(
                 f"verify.{key} compares images with the people of a store; identities.source is "
                 f"{self.identities.source!r}, it must be 'faceid'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shards_can_be_counted(self) -> Self:
+        shards = -(-self.samples // self.output.shard_size)
+        if shards > MOST_SHARDS:
+            least = -(-self.samples // MOST_SHARDS)
+            raise ValueError(
+                f"{self.samples} samples with output.shard_size: {self.output.shard_size} make "
+                f"{shards:,} shards; at most {MOST_SHARDS:,} are possible, so set "
+                f"output.shard_size to {least} or more"
             )
         return self
 

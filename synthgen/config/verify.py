@@ -128,6 +128,12 @@ class VerifyConfig(Section):
         "was accepted, since none will be; null = never. The data does not depend on it.",
     )
 
+    @property
+    def most_images(self) -> int:
+        """Images that one sample may take, where none keeps the policy."""
+        replacements = self.max_replacements if self.on_exhausted == "replace" else 0
+        return self.max_attempts * (1 + replacements)
+
     @model_validator(mode="after")
     def _bounds_can_be_judged(self) -> Self:
         policy, identity = self.policy, self.identity

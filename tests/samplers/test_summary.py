@@ -7,7 +7,7 @@ from samplers import build_plan
 from samplers.identities import write_store
 from samplers.summary import summarise
 from samplers.summary_text import render
-from synthgen.config import FaceIdIdentitiesConfig, parse_config
+from synthgen.config import FaceIdIdentitiesConfig, VerifyConfig, parse_config
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import make_store
 
@@ -153,3 +153,14 @@ def test_a_plan_of_neutral_images_alone_is_refused(configuration):
     with pytest.raises(ConfigError) as caught:
         summarise(build_plan(config.model_copy(update={"identities": section})))
     assert str(caught.value) == "samples is 1; all of them are neutral images, ask for more"
+
+
+def test_the_worst_case_is_said_where_several_images_may_be_made(configuration):
+    assert VerifyConfig(max_attempts=1000, max_replacements=1000).most_images == 1_001_000
+    for other in ("drop", "keep_best", "fail"):
+        found = VerifyConfig(max_attempts=7, max_replacements=9, on_exhausted=other)
+        assert found.most_images == 7
+    summary = summarise(build_plan(configuration(samples=30)))
+    lines = render(summary, VerifyConfig(max_attempts=1000, max_replacements=1000).most_images)
+    assert "images      at most 1,001,000 a sample, 30,030,000 in all" in lines.splitlines()
+    assert "at most" not in render(summary, 1)

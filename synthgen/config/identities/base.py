@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.config.base import Section
+from synthgen.config.base import MOST_WEIGHT, Section
+from synthgen.foreign import shown
+
+LONGEST_TEXT = 10_000
+"""Characters of a prompt; text encoders see a few hundred."""
+
+_Value = Annotated[str, Field(max_length=1000)]
 
 
 class IdentitySection(Section, ABC):
@@ -17,14 +23,19 @@ class IdentitySection(Section, ABC):
 
     source: str = Field(description="Where people come from.")
     template: str = Field(
-        min_length=1, description="Prompt with slots in braces, as in 'a {age} {person}'."
+        min_length=1,
+        max_length=LONGEST_TEXT,
+        description="Prompt with slots in braces, as in 'a {age} {person}'.",
     )
-    slots: dict[str, list[str] | dict[str, float]] = Field(
+    slots: dict[str, list[_Value] | dict[_Value, float]] = Field(
         default={},
+        max_length=100,
         description="Values of each slot in equal shares, or a mapping to weights above 0.",
     )
-    negative_prompt: str = Field(default="", description="What the image must not show.")
-    expressions_per_identity: Literal["grid"] | Annotated[int, Field(ge=1)] = Field(
+    negative_prompt: str = Field(
+        default="", max_length=LONGEST_TEXT, description="What the image must not show."
+    )
+    expressions_per_identity: Literal["grid"] | Annotated[int, Field(ge=1, le=10**9)] = Field(
         default=1,
         description="Samples that show the same identity, each with its own expression; 'grid': "
         "each identity shows each expression that the prior lists once.",
@@ -50,8 +61,11 @@ class IdentitySection(Section, ABC):
             if isinstance(values, list) and len(set(values)) < len(values):
                 raise ValueError(f"slot {name!r} has a value twice; give it a weight instead")
             for value, weight in values.items() if isinstance(values, dict) else ():
-                if weight <= 0:
-                    raise ValueError(f"weight of {value!r} in slot {name!r} must be above 0")
+                if not 0 < weight <= MOST_WEIGHT:
+                    raise ValueError(
+                        f"weight of {value!r} in slot {name!r} must be above 0"
+                        f"{f' and at most {MOST_WEIGHT:g}' if weight > 0 else ''}"
+                    )
         return slots
 
     @model_validator(mode="after")
@@ -62,7 +76,7 @@ class IdentitySection(Section, ABC):
                 raise ValueError(f"template slot {{{name}}} has no values under slots")
         for name in self.slots:
             if name not in named:
-                raise ValueError(f"slot {name!r} is not in the template {self.template!r}")
+                raise ValueError(f"slot {name!r} is not in the template {shown(self.template)}")
         return self
 
     def slot_names(self) -> list[str]:
@@ -75,7 +89,7 @@ class IdentitySection(Section, ABC):
             fields = list(string.Formatter().parse(self.template))
         except ValueError as error:
             raise ValueError(
-                f"template {self.template!r} has a brace without its partner; "
+                f"template {shown(self.template)} has a brace without its partner; "
                 "write {{ or }} for a brace itself"
             ) from error
         names = [name for _, name, spec, conversion in fields if name is not None]

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from synthgen.config.identities.base import IdentitySection
 from synthgen.config.quotas import Share, refuse_many, rest_of
+from synthgen.foreign import listed
 
 
 class PromptIdentitiesConfig(IdentitySection):
@@ -20,16 +21,17 @@ class PromptIdentitiesConfig(IdentitySection):
 
     @model_validator(mode="after")
     def _quotas_match_slots(self) -> "PromptIdentitiesConfig":
+        refuse_many([len(shares) for shares in self.quotas.values()])
         for name, shares in self.quotas.items():
             if name not in self.slots:
                 raise ValueError(
                     f"quotas name the slot {name!r}; there are {', '.join(self.slots) or 'none'}"
                 )
+            known_values = set(self.slots[name])
             for value in shares:
-                if value not in self.slots[name]:
-                    known = ", ".join(map(repr, self.slots[name]))
+                if value not in known_values:
+                    known = listed(self.slots[name])
                     raise ValueError(f"quotas.{name} has the value {value!r}; there are {known}")
             others = len(shares) < len(self.slots[name])
             rest_of(f"quotas.{name}", shares.values(), possible=others)
-        refuse_many([len(shares) for shares in self.quotas.values()])
         return self

@@ -9,6 +9,9 @@ from synthgen.config.base import Section
 from synthgen.config.priors.rules import MAX_RULES, RuleConfig
 from synthgen.config.quotas import QuotasConfig
 
+FURTHEST = 100.0
+"""Largest intensity, up or down, that `allow_out_of_range` allows."""
+
 
 class IntensityRange(Section):
     """A range of AU intensities; values are drawn uniformly from it."""
@@ -65,6 +68,9 @@ class PriorSection(Section):
 
     def _check_intensities(self, where: str, *values: float) -> None:
         """Refuse intensities outside [0, 5] that the section does not allow."""
+        far = [value for value in values if abs(value) > FURTHEST]
+        if far:
+            raise ValueError(f"{where} {far[0]:g} is outside [-{FURTHEST:g}, {FURTHEST:g}]")
         outside = [value for value in values if not MIN_INTENSITY <= value <= MAX_INTENSITY]
         if outside and not self.allow_out_of_range:
             raise ValueError(

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from synthgen.action_units import AUS, au_index
-from synthgen.config.base import Section
+from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import PriorSection
 
 MAX_COMBINATIONS = 500
@@ -18,7 +18,9 @@ class CombinationConfig(Section):
     aus: dict[str, float | list[float]] = Field(
         description="AU → intensity, or [lowest, highest], drawn uniformly; {} is the neutral face."
     )
-    weight: float = Field(default=1.0, gt=0, description="Weight of the combination, above 0.")
+    weight: float = Field(
+        default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the combination, above 0."
+    )
     name: str | None = Field(
         default=None, min_length=1, description="Name of the stratum; without it, AU6+AU12."
     )

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.action_units import au_index
-from synthgen.config.base import Section
+from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
 Pair = tuple[str, str]
 
 _ROUNDING = 1e-6
@@ -24,8 +24,8 @@ _MARGINAL_KINDS = ("levels", "beta", "quantiles", "intensity")
 class BetaIntensity(Section):
     """A Beta distribution, stretched to a range of intensities."""
 
-    a: float = Field(gt=0, description="First shape of the Beta distribution, above 0.")
-    b: float = Field(gt=0, description="Second shape of the Beta distribution, above 0.")
+    a: float = Field(gt=0, le=1e6, description="First shape of the Beta distribution (0, 1e6].")
+    b: float = Field(gt=0, le=1e6, description="Second shape of the Beta distribution (0, 1e6].")
     low: float = Field(default=0.5, description="Lowest intensity, in [0, 5].")
     high: float = Field(default=5.0, description="Highest intensity, in [0, 5].")
 
@@ -71,6 +71,7 @@ class Marginal(Section):
     quantiles: list[float] | None = Field(
         default=None,
         min_length=1,
+        max_length=10_001,
         description="Two or more quantiles of the intensity at equal steps from 0 to 1, linear in "
         "between.",
     )

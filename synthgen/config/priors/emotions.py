@@ -1,10 +1,11 @@
 """The section of prior `emotions`."""
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.config.base import Section
+from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 
 
@@ -12,7 +13,9 @@ class BlendConfig(Section):
     """Two categories in one face: a category of its own, named `happy+surprised`."""
 
     of: list[str] = Field(min_length=2, max_length=2, description="The two categories.")
-    weight: float = Field(default=1.0, gt=0, description="Weight of the blend, above 0.")
+    weight: float = Field(
+        default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the blend, above 0."
+    )
     share: float = Field(
         default=0.5,
         gt=0,
@@ -54,6 +57,7 @@ class EmotionsConfig(PriorSection):
     spread: float = Field(
         default=0.5,
         ge=0,
+        le=1000,
         description="Profile common: how far an AU is from the common intensity at most; more "
         "than the range of intensities is as much as the range.",
     )
@@ -73,11 +77,12 @@ class EmotionsConfig(PriorSection):
     @classmethod
     def _weights_are_positive(cls, value: list[str] | dict[str, float]) -> object:
         if isinstance(value, list) and len(set(value)) < len(value):
-            double = next(name for name in value if value.count(name) > 1)
+            double = next(name for name, count in Counter(value).items() if count > 1)
             raise ValueError(f"category {double!r} stands there twice; give it a weight instead")
         for name, weight in value.items() if isinstance(value, dict) else ():
-            if weight <= 0:
-                raise ValueError(f"weight of {name} is {weight:g}; it must be above 0")
+            if not 0 < weight <= MOST_WEIGHT:
+                bound = f" and at most {MOST_WEIGHT:g}" if weight > 0 else ""
+                raise ValueError(f"weight of {name} is {weight:g}; it must be above 0{bound}")
         return value
 
     @field_validator("blends")

@@ -25,7 +25,10 @@ class GridConfig(PriorSection):
     )
     aus: list[str] = Field(default=list(AUS), min_length=1, description="The AUs.")
     levels: list[float] = Field(
-        default=[1.0, 2.0, 3.0, 4.0, 5.0], min_length=1, description="The intensities, none 0."
+        default=[1.0, 2.0, 3.0, 4.0, 5.0],
+        min_length=1,
+        max_length=100,
+        description="The intensities, none 0.",
     )
     combinations: int = Field(
         default=0,

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from synthgen.config.base import Section
+from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import PriorSection
 from synthgen.config.priors.simple import SimplePriorConfig
 
@@ -13,7 +13,9 @@ from synthgen.config.priors.simple import SimplePriorConfig
 class ComponentConfig(Section):
     """A prior and its weight; in YAML, the section of the prior with one more key `weight`."""
 
-    weight: float = Field(default=1.0, gt=0, description="Weight of the component, above 0.")
+    weight: float = Field(
+        default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the component, above 0."
+    )
     section: SimplePriorConfig = Field(description="The section of the prior.")
 
     @model_validator(mode="after")

@@ -1,12 +1,16 @@
 """The section of prior `uniform`."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.config.base import MOST_WEIGHT
 from synthgen.config.priors.base import IntensityRange, PriorSection
+
+_NUMBER = re.compile(r"0|[1-9][0-9]?")
 
 
 class UniformConfig(PriorSection):
@@ -34,7 +38,7 @@ class UniformConfig(PriorSection):
         if not isinstance(value, Mapping):
             return value
         return {
-            int(key) if isinstance(key, str) and key.isdecimal() else key: weight
+            int(key) if isinstance(key, str) and _NUMBER.fullmatch(key) else key: weight
             for key, weight in value.items()
         }
 
@@ -45,8 +49,11 @@ class UniformConfig(PriorSection):
         for number, weight in self.active.items():
             if not 0 <= number <= len(self.aus):
                 raise ValueError(f"active names {number} AUs; there are {len(self.aus)} in aus")
-            if weight <= 0:
-                raise ValueError(f"weight of {number} active AUs is {weight:g}; it must be above 0")
+            if not 0 < weight <= MOST_WEIGHT:
+                bound = f" and at most {MOST_WEIGHT:g}" if weight > 0 else ""
+                raise ValueError(
+                    f"weight of {number} active AUs is {weight:g}; it must be above 0{bound}"
+                )
         if self.intensity is not None and self.total is not None:
             raise ValueError("intensity and total are both given; leave one out")
         for where in ("intensity", "total"):
