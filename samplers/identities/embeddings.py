@@ -67,7 +67,8 @@ def normalised_rows(
         StoreError: if there is no row, or a row is not 512 finite numbers or is all zeros.
     """
     refuse_shape(values, where)
-    numbers = values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN may signal; it is named just below
+        numbers = values.astype(np.float64)
     _refuse_not_finite(numbers, where, name)
     with np.errstate(over="ignore"):
         lengths = np.linalg.norm(numbers, axis=1)
