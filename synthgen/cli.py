@@ -1,5 +1,6 @@
 """The command line. Each command is a few lines; what it needs is imported inside it."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from synthgen.cli_faces import faces_app
 from synthgen.cli_merge import merge_app
 from synthgen.cli_train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
+from synthgen.foreign import printable
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 app = typer.Typer(
@@ -52,6 +54,9 @@ class Executor(StrEnum):
 def main() -> None:
     """Run a command; an error that the user can mend becomes one line and an exit code."""
     guard_terminal()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     # Before anything imports transformers, in this process and in the actors that it starts:
     # diffusers would have it warn about image processors that no pipeline here uses.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -62,6 +67,8 @@ def main() -> None:
         _fail(f"error: {error}", 3)
     except SynthgenError as error:
         _fail(f"error: {error}", 2)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
 
 
 @app.command()
@@ -297,7 +304,7 @@ def _refuse_secrets(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
     sys.exit(code)
 
 

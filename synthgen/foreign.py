@@ -37,6 +37,14 @@ def excerpt(text: object, limit: int = LONGEST_EXCERPT) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
+def printable(text: str) -> str:
+    """Return a text of any lines with everything else that no terminal can take escaped."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
+        for c in text[:_READ_AT_MOST]
+    )
+
+
 def shown(value: object, limit: int = LONGEST_VALUE) -> str:
     """Return the start of a value as Python writes it; a large one is never rendered whole."""
     text = repr(_head(value, [limit]))

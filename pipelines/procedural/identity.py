@@ -9,6 +9,7 @@ import numpy as np
 from pipelines.procedural import vocabulary
 from pipelines.procedural.canvas import Colour, mix
 from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 _SKIN: dict[str, Colour] = {
     "pale": (0.93, 0.78, 0.695),
@@ -200,11 +201,13 @@ class _Draws:
 
 def _checked(name: str, value: str | bool) -> str:
     if name not in vocabulary.TRAITS:
-        raise ConfigError(f"no trait {name!r}; there are {', '.join(vocabulary.TRAITS)}")
+        raise ConfigError(f"no trait {shown(name)}; there are {', '.join(vocabulary.TRAITS)}")
     text = ("yes" if value else "no") if name == "glasses" and isinstance(value, bool) else value
     allowed = vocabulary.TRAITS[name]
     if text not in allowed:
-        raise ConfigError(f"trait {name} cannot be {value!r}; it is one of {', '.join(allowed)}")
+        raise ConfigError(
+            f"trait {name} cannot be {shown(value)}; it is one of {', '.join(allowed)}"
+        )
     return str(text)
 
 

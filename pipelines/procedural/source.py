@@ -16,6 +16,7 @@ from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config import ProceduralConfig
 from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 _TURN = (0.017, 0.052)
 """Angles by which a head is turned where a person shows an expression again [radians]."""
@@ -62,7 +63,7 @@ class ProceduralSource:
             for value in values:
                 if value.strip() and not names_trait(slot, value):
                     raise ConfigError(
-                        f"identities.slots.{slot}: {value!r} names nothing that procedural "
+                        f"identities.slots.{slot}: {shown(value)} names nothing that procedural "
                         f"faces can show; among the words that do: {some_words()}"
                     )
 

@@ -6,6 +6,7 @@ from synthgen.config import BuiltinConfig, ExpressionsConfig, parse_expressions
 from synthgen.config.priors.base import PriorSection
 from synthgen.config.yaml_text import read_yaml
 from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 BUILT_IN = ("disfa-rates", "cohn-kanade-rates")
 """Names of the data files, without their ending."""
@@ -19,7 +20,7 @@ def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
     """
     if config.name not in BUILT_IN:
         raise ConfigError(
-            f"expressions.name: there is no built-in prior {config.name!r}; those that exist: "
+            f"expressions.name: there is no built-in prior {shown(config.name)}; those that exist: "
             f"{', '.join(BUILT_IN)}"
         )
     text = files("samplers.priors").joinpath(f"{config.name}.yaml").read_text("utf-8")

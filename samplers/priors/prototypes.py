@@ -8,6 +8,7 @@ from importlib.resources import files
 import yaml
 
 from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 WHERE = "expressions.categories"
 """Key of the configuration that names categories."""
@@ -83,7 +84,7 @@ def _find(name: str) -> Prototype:
         raise ConfigError(f"{WHERE}: {name!r} cannot be shown: {impossible[name]}")
     if name not in table:
         raise ConfigError(
-            f"{WHERE}: unknown category {name!r}; those that exist: {', '.join(table)}"
+            f"{WHERE}: unknown category {shown(name)}; those that exist: {', '.join(table)}"
         )
     return table[name]
 
