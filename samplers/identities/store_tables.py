@@ -26,6 +26,7 @@ from samplers.identities.raw_store import (
     first_of,
 )
 from samplers.identities.store_about import ABOUT_KEY, StoreAbout
+from synthgen.dataset.loading import folder_fault
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading
 
@@ -109,6 +110,8 @@ def _dataset_parts(path: Path) -> dict[str, Any]:
 
     disable_progress_bars()
     saved = any((path / name).exists() for name in _SAVED)
+    if not saved and (fault := folder_fault(path)):
+        raise StoreError(f"{path} cannot be read as a dataset: {fault}")
     try:
         for file in sorted(path.rglob("*")):
             if not file.is_dir():

@@ -46,6 +46,22 @@ def load_call(storage: Storage) -> str:
     return f"datasets.load_dataset({_literal(path)})"
 
 
+def folder_fault(path: str | Path) -> str | None:
+    """Say why `load_dataset` would not read a folder, or would read others too; None if it does.
+
+    Args:
+        path: the folder; what is no folder of this machine is none of our business.
+    """
+    folder = Path(path).resolve().as_posix()
+    found = _MAGIC.search(folder) if os.path.isdir(path) else None
+    if found is None:
+        return None
+    return (
+        f"`datasets` takes {found[0]!r} in the full path {excerpt(folder)} for a pattern, and "
+        "would read other folders' files; move it, or give the folder above another name"
+    )
+
+
 def card_files(storage: Storage) -> dict[str, list[str]]:
     """Return split → patterns of the files that the card's default configuration loads.
 

@@ -7,6 +7,7 @@ from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 from datasets.exceptions import DatasetsError
 
 from synthgen.dataset import Storage, read_markers
+from synthgen.dataset.loading import folder_fault
 from synthgen.errors import DatasetError
 from synthgen.foreign import first_line
 
@@ -26,8 +27,10 @@ def open_rows(path: str, name: str | None, split: str) -> Dataset:
         DatasetError: if there is no such dataset or split, or it has no rows.
     """
     where = f"{path} ({split})"
+    saved = any((Path(path) / file).is_file() for file in _SAVED)
+    if not saved and (fault := folder_fault(path)):
+        raise DatasetError(f"the dataset {where} cannot be opened: {fault}")
     try:
-        saved = any((Path(path) / file).is_file() for file in _SAVED)
         rows = _saved_split(path, split) if saved else load_dataset(path, name, split=split)
     except (OSError, ValueError, KeyError, DatasetsError) as error:
         raise DatasetError(f"the dataset {where} cannot be opened: {first_line(error)}") from error

@@ -6,9 +6,11 @@ import datasets
 import pytest
 from tiny_dataset import make_dataset
 
+from pipelines.training.data.open_dataset import open_rows
+from samplers.identities.store_tables import read_dataset
 from synthgen.dataset import Storage, check_output
 from synthgen.dataset.loading import load_call
-from synthgen.errors import DatasetError, OutputError
+from synthgen.errors import DatasetError, OutputError, StoreError
 
 DIGITS = "[0-9]" * 5
 
@@ -135,3 +137,20 @@ def test_two_colons_are_refused_in_a_path_and_above_it(tmp_path, monkeypatch):
         f"datasets.load_dataset could not load what is written to {tmp_path}/a::b/out: it takes "
         "'::' for a chain of URLs there; choose another output.path"
     )
+
+
+def test_other_readers_refuse_a_folder_whose_path_is_a_pattern(tmp_path):
+    folder = tmp_path / "run*"
+    make_dataset(str(folder))
+    make_dataset(str(tmp_path / "run1"))
+    fault = (
+        f"`datasets` takes '*' in the full path {folder} for a pattern, and would read other "
+        "folders' files; move it, or give the folder above another name"
+    )
+    with pytest.raises(DatasetError) as caught:
+        open_rows(str(folder), None, "train")
+    assert str(caught.value) == f"the dataset {folder} (train) cannot be opened: {fault}"
+    with pytest.raises(StoreError) as caught:
+        read_dataset(folder, None)
+    assert str(caught.value) == f"{folder} cannot be read as a dataset: {fault}"
+    assert len(open_rows(str(tmp_path / "run1"), None, "train")) == 6
