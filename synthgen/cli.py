@@ -107,7 +107,9 @@ def generate(
 def plan(
     config: Config,
     overrides: Overrides = None,
-    first: Annotated[int, typer.Option("-n", "--first", min=0, help="Specs to print.")] = 5,
+    first: Annotated[
+        int, typer.Option("-n", "--first", min=0, max=100_000, help="Specs to print.")
+    ] = 5,
     plot: Annotated[
         Path | None,
         typer.Option(help="PNG file for marginals, co-occurrence, strata (extra 'plots')."),
@@ -159,7 +161,9 @@ def image(
         typer.Option(help="Configuration whose pipeline paints; without one, the quickstart's."),
     ] = None,
     overrides: Overrides = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise and the identity.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the noise and the identity.")
+    ] = 0,
     sweep: Annotated[
         str | None,
         typer.Option(help="Make a strip of this AU from 0 to 5, measured.", metavar="AU"),

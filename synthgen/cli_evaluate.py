@@ -52,7 +52,7 @@ AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]
 DtypeOption = Annotated[Numbers, typer.Option(help="Number format of the models.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of prompts and noise.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of prompts and noise.")]
 ToOption = Annotated[Path, typer.Option("--to", "-o", help="Markdown file to write.")]
 ImagesOption = Annotated[
     Path, typer.Option(help="Folder of the images; a killed evaluation goes on from it.")

@@ -204,7 +204,7 @@ def invent(
     ],
     to: Store,
     people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draw.")] = 0,
     min_distance: Annotated[
         float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
     ] = 0.7,

@@ -61,3 +61,21 @@ def test_a_name_that_no_terminal_can_take_is_escaped():
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"error: the configuration no\\udcff\\x1b[31m.yaml does not exist\n"
     assert printable("a\x1b\n\ud800b") == "a\\x1b\n\\ud800b"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["image", "a face", "-o", "x.png", "--seed", str(2**64)],
+        ["evaluate", "fineface", "-o", "x.md", "--seed", str(2**64)],
+        ["plan", DRAWN, "-n", str(10**18)],
+    ],
+)
+def test_numbers_that_no_generator_takes_are_refused(arguments, tmp_path):
+    done = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, check=False, cwd=tmp_path, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    words = " ".join(done.stderr.replace("│", " ").split())
+    assert "is not in the range" in words
+    assert list(tmp_path.iterdir()) == []
