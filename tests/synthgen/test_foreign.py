@@ -5,7 +5,7 @@ import time
 import pytest
 
 from synthgen.errors import ActionUnitError, ConfigError, MissingDependencyError, StoreError
-from synthgen.foreign import excerpt, first_line, regular_file, without_secrets
+from synthgen.foreign import excerpt, first_line, reading, regular_file, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,14 @@ def test_only_a_regular_file_is_opened(tmp_path) -> None:
     assert str(caught.value) == (
         f"the store {file} has 5 bytes; at most 4 are read, so it is hardly what it is taken for"
     )
+
+
+def test_whatever_a_reader_raises_becomes_one_sentence():
+    for cause in (KeyError("a\nb"), RecursionError(), NotImplementedError("x" * 900)):
+        with pytest.raises(StoreError) as caught, reading("faces.npz", StoreError):
+            raise cause
+        assert caught.value.__cause__ is cause
+        assert str(caught.value).startswith("faces.npz cannot be read: ")
+        assert len(str(caught.value)) < 400
+    with pytest.raises(StoreError, match=r"^ours$"), reading("faces.npz", StoreError):
+        raise StoreError("ours")
