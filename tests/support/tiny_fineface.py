@@ -16,15 +16,17 @@ TEXT_WIDTH = 32
 HIDDEN_SIZE = 8
 RANK = 3
 SIZE = 32
+PLACES = 128
+"""Letters that the text encoder reads, its begin and end among them."""
 
 
-def make_sd(folder: Path, seed: int = 0, size: int = SIZE) -> Path:
+def make_sd(folder: Path, seed: int = 0, size: int = SIZE, places: int = PLACES) -> Path:
     """Save a tiny base that paints images of 32×32 or another size; text width 32."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(folder / "words")
+    tokenizer = _tokenizer(places)
     pipeline = StableDiffusionPipeline(
         vae=_vae(seed, size),
-        text_encoder=_text_encoder(seed, len(tokenizer)),
+        text_encoder=_text_encoder(seed, len(tokenizer), places),
         tokenizer=tokenizer,
         unet=tiny_unet(seed, size),
         scheduler=DDIMScheduler(
@@ -102,7 +104,7 @@ def _vae(seed: int, size: int) -> AutoencoderKL:
     ).eval()
 
 
-def _text_encoder(seed: int, words: int) -> CLIPTextModel:
+def _text_encoder(seed: int, words: int, places: int) -> CLIPTextModel:
     torch.manual_seed(seed + 2)
     config = CLIPTextConfig(
         vocab_size=words,
@@ -110,7 +112,7 @@ def _text_encoder(seed: int, words: int) -> CLIPTextModel:
         intermediate_size=37,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=20,
+        max_position_embeddings=places,
         bos_token_id=words - 2,
         eos_token_id=words - 1,
         pad_token_id=words - 1,
@@ -118,9 +120,9 @@ def _text_encoder(seed: int, words: int) -> CLIPTextModel:
     return CLIPTextModel(config).eval()
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def _tokenizer(places: int) -> CLIPTokenizer:
     """Make a tokenizer of single letters."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789,.-"
     words = [*letters, *(f"{letter}</w>" for letter in letters)]
     vocabulary = {w: i for i, w in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=20)
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=places)

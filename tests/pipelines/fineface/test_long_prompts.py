@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_fineface import make_sd
 
 from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.prompts import (
@@ -25,6 +26,20 @@ from synthgen.errors import PromptError
 
 MINI = load_tokenizer(MINI_FOLDER / "base" / "tokenizer")
 SHORT, LONG = "a man", "a man, old, seen in the park at noon"  # 4 and 28 letters; 18 are read
+
+
+@pytest.fixture(scope="module")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base that reads 20 letters, begin and end among them."""
+    return make_sd(tmp_path_factory.mktemp("short"), places=20)
+
+
+@pytest.fixture
+def pipe(sd_folder: Path, fineface_folder: Path) -> FineFacePipeline:
+    pipeline = FineFacePipeline.from_pretrained(sd_folder)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_au_adapter(fineface_folder)
+    return pipeline
 
 
 def identities(**keys: object) -> PromptIdentitiesConfig:
