@@ -16,7 +16,7 @@ TEXT_WIDTH = 32
 HIDDEN_SIZE = 8
 RANK = 3
 SIZE = 32
-PLACES = 128
+PLACES = 256
 """Letters that the text encoder reads, its begin and end among them."""
 
 

@@ -160,9 +160,9 @@ def test_json_files_that_are_none_make_a_sentence(
 def test_a_tokenizer_of_another_text_encoder_is_refused(
     folder: Path, fineface_folder: Path
 ) -> None:
-    change(folder / "tokenizer" / "tokenizer_config.json", lambda c: c.update(model_max_length=200))
+    change(folder / "tokenizer" / "tokenizer_config.json", lambda c: c.update(model_max_length=300))
     assert refusal(folder, fineface_folder) == (
-        f"the tokenizer in {folder} has 200 places; its text encoder has 128"
+        f"the tokenizer in {folder} has 300 places; its text encoder has 256"
     )
 
 
