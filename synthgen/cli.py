@@ -44,6 +44,23 @@ Overrides = Annotated[
 Dataset = Annotated[str, typer.Argument(help="Folder or URL of a dataset.", metavar="DATASET")]
 
 
+class LabelScaleName(StrEnum):
+    """Scale of the values of labels."""
+
+    five = "5"
+    one = "1"
+    hundred = "100"
+    occurrence = "occurrence"
+
+
+class LabelSidesName(StrEnum):
+    """What becomes of AUs of the left and the right."""
+
+    mean = "mean"
+    max = "max"
+    refuse = "refuse"
+
+
 class Executor(StrEnum):
     """Where shards are worked."""
 
@@ -284,14 +301,36 @@ def fit_prior(
         float,
         typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
     ] = 0.5,
+    scale: Annotated[
+        LabelScaleName | None,
+        typer.Option(
+            help="Scale of the values: intensities from 0 to 5, 1 or 100, or occurrences, 0 and 1. "
+            "Without it the values tell, and what they are taken for is printed."
+        ),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Code of an AU that was not coded, such as 9, 999 or -1; several by commas.",
+            metavar="CODE",
+        ),
+    ] = None,
+    sides: Annotated[
+        LabelSidesName,
+        typer.Option(help="AUs of a face's left and right (AU12L, AU12R): take their mean or max."),
+    ] = LabelSidesName.refuse,
 ) -> None:
     """Fit a copula prior to labels, so that it can be shared without them."""
     from samplers.priors.fit_file import write_fit
+    from samplers.priors.labels import Reading
+    from synthgen.foreign import excerpt
 
-    fit = write_fit(labels, layout, to, active_from)
+    codes = [code for codes in missing or () for code in codes.split(",")]
+    reading = Reading.parse(scale and scale.value, codes, sides.value)
+    fit = write_fit(labels, layout, to, active_from, reading)
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{to}: fitted to {fit.rows} rows; its keys go under expressions")
+    typer.echo(f"{excerpt(to)}: fitted to {fit.rows} rows; its keys go under expressions")
 
 
 def _refuse_secrets(arguments: Sequence[str]) -> None:

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.special import ndtr, ndtri
 
-from samplers.priors.labels import open_labels
-from samplers.priors.labels.source import remarks
+from samplers.priors.labels import Reading, open_labels
 from samplers.priors.prior import Prior
 from samplers.priors.unique_rows import unique_rows
 from samplers.randomness import uniforms
@@ -36,6 +35,7 @@ class EmpiricalPrior(Prior):
             uniformly from [low, 5].
         smoothing: standard deviation of the kernel [intensity].
         low: lowest intensity of an active AU.
+        reading: what was found in the labels that changes how they are read; empty where nothing.
         remarks: what a reader of the plan should know of the labels.
     """
 
@@ -48,6 +48,7 @@ class EmpiricalPrior(Prior):
     occurrence: tuple[bool, ...]
     smoothing: float
     low: float
+    reading: str = ""
     remarks: tuple[str, ...] = ()
 
     @classmethod
@@ -57,7 +58,8 @@ class EmpiricalPrior(Prior):
         Raises:
             LabelsError: if they cannot be read, a line is malformed, or no row is left.
         """
-        labels = open_labels(config.labels, config.format, config.where, config.weights)
+        reading = Reading.of(config.scale, config.missing, config.sides)
+        labels = open_labels(config.labels, config.format, config.where, config.weights, reading)
         rows, weights = unique_rows(labels.batches(config.active_from), config.labels)
         masks = (rows != 0) @ _BITS
         order = np.argsort(masks, kind="stable")
@@ -65,6 +67,7 @@ class EmpiricalPrior(Prior):
         return cls(
             name=Path(config.labels).name,
             sha256=labels.sha256(),
+            reading=labels.reading,
             rows=rows[order],
             ends=np.cumsum(weights[order]),
             sets=sets,
@@ -72,7 +75,7 @@ class EmpiricalPrior(Prior):
             occurrence=tuple(au in labels.occurrence_only for au in AUS),
             smoothing=config.smoothing,
             low=config.active_from,
-            remarks=remarks(labels.unknown, labels.occurrence_only, config.active_from),
+            remarks=labels.remarks(config.active_from),
         )
 
     @property
@@ -114,8 +117,9 @@ class EmpiricalPrior(Prior):
         return {}
 
     def fingerprint(self) -> dict[str, str]:
-        """Return the checksum of the labels."""
-        return {self.name: self.sha256}
+        """Return the checksum of the labels, and what was found in them on how to read them."""
+        read = {f"{self.name} read": self.reading} if self.reading else {}
+        return {self.name: self.sha256, **read}
 
     def notes(self) -> tuple[str, ...]:
         """Return which AUs the labels do not code, or only by their occurrence."""

@@ -1,6 +1,5 @@
 """Fit a copula prior to labels, so that a distribution can be shared without its data."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from samplers.priors.labels import LabelBatch
-from samplers.priors.labels.source import ACTIVE_FROM, remarks
 from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
 
 FEW = 30
@@ -28,14 +26,12 @@ class LabelCounts:
 
     Attributes:
         rows: rows that were counted.
-        left_out: reason → rows that were left out.
         sets: rows of each set of active AUs, bit i for AU i.
         histogram: rows of each intensity of each AU where active, in steps of 0.001.
         whole: whether each intensity so far is a whole number.
     """
 
     rows: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
     sets: Int64[np.ndarray, "4096"] = field(
         default_factory=lambda: np.zeros(1 << AU_COUNT, dtype=np.int64)
     )
@@ -56,7 +52,6 @@ class LabelCounts:
         """Count some more rows."""
         active = batch.intensities != 0
         self.rows += len(active)
-        self.left_out.update(batch.left_out)
         self.sets += np.bincount(active @ _BITS, minlength=len(self.sets))
         _, au = active.nonzero()
         values = batch.intensities[active]
@@ -95,11 +90,13 @@ class FittedPrior:
         counts: what was counted.
         aus: AUs that the labels code.
         occurrence_only: those of them whose intensity is not coded.
+        remarks: what is to be said of the labels, a sentence each.
     """
 
     counts: LabelCounts
     aus: tuple[str, ...]
     occurrence_only: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def active(self) -> dict[str, int]:
@@ -143,10 +140,9 @@ class FittedPrior:
 
     def warnings(self) -> tuple[str, ...]:
         """Return what a reader of the prior should know, a sentence each."""
-        unknown = tuple(au for au in AUS if au not in self.aus)
         never = [au for au, active in self.active.items() if not active]
         few = [au for au, active in self.active.items() if 0 < active < FEW]
-        found = list(remarks(unknown, self.occurrence_only, ACTIVE_FROM))
+        found = list(self.remarks)
         if never:
             found.append(f"{', '.join(never)}: never active")
         if few:

@@ -12,12 +12,14 @@ import yaml
 from samplers.priors.dependence import latent_matrix
 from samplers.priors.fit import FittedPrior, LabelCounts
 from samplers.priors.labels import Labels, open_labels
+from samplers.priors.labels.reading import AS_IT_STANDS, Reading
 from samplers.priors.labels.source import ACTIVE_FROM
 from samplers.priors.tetrachoric import latent_correlation
 from synthgen.action_units import AUS, au_index
 from synthgen.config import parse_expressions
 from synthgen.config.priors.copula import CopulaConfig
 from synthgen.errors import LabelsError, OutputError
+from synthgen.foreign import excerpt
 
 _LEAST_REPAIR = 0.05
 """Default of `max_repair`."""
@@ -39,7 +41,11 @@ class WrittenFit:
 
 
 def write_fit(
-    labels: str | Path, layout: str, to: Path, active_from: float = ACTIVE_FROM
+    labels: str | Path,
+    layout: str,
+    to: Path,
+    active_from: float = ACTIVE_FROM,
+    reading: Reading = AS_IT_STANDS,
 ) -> WrittenFit:
     """Fit a copula prior to labels and write it.
 
@@ -48,23 +54,27 @@ def write_fit(
         layout: one of `samplers.priors.labels.FORMATS`.
         to: YAML file to write; it must not be there yet.
         active_from: intensity from which an AU counts as active.
+        reading: the scale of the values, missing codes, and what becomes of left and right.
 
     Raises:
         LabelsError: if the labels cannot be read, a line is malformed, or no row is left.
         OutputError: if the file is there already or cannot be written.
     """
     _refuse_existing(to)
-    opened = open_labels(labels, layout)
+    opened = open_labels(labels, layout, reading=reading)
     counts = LabelCounts.of(opened.batches(active_from))
     if not counts.rows:
-        raise LabelsError(f"no row of {labels} is left to fit a prior to{_reasons(counts)}")
-    fitted = FittedPrior(counts, opened.aus, opened.occurrence_only)
+        raise LabelsError(
+            f"no row of {excerpt(labels)} is left to fit a prior to{_reasons(opened)}"
+        )
+    remarks = opened.remarks(ACTIVE_FROM)
+    fitted = FittedPrior(counts, opened.aus, opened.occurrence_only, remarks)
     section = make_section(fitted, _source(opened, layout, counts, active_from))
     try:
         with to.open("x", encoding="utf-8") as file:
             file.write(render(fitted, section))
     except OSError as error:
-        raise OutputError(f"cannot write {to}: {error.strerror}") from error
+        raise OutputError(f"cannot write {excerpt(to)}: {error.strerror}") from error
     warnings = fitted.warnings()
     if "max_repair" in section:
         warnings += (_repaired(section["max_repair"]),)
@@ -123,15 +133,16 @@ def _largest_repair(section: dict[str, Any]) -> float:
 
 def _source(labels: Labels, layout: str, counts: LabelCounts, active_from: float) -> str:
     files = len(labels.files)
+    reading = f"; {labels.reading}" if labels.reading else ""
     return (
-        f"fitted to {counts.rows} rows of {labels.root.name} ({layout}, {files} "
-        f"file{'' if files == 1 else 's'}, sha256 {labels.sha256()}); "
-        f"an AU is active from intensity {active_from:g}{_reasons(counts)}"
+        f"fitted to {counts.rows} rows of {excerpt(labels.root.name)} ({layout}, {files} "
+        f"file{'' if files == 1 else 's'}, sha256 {labels.sha256()}{reading}); "
+        f"an AU is active from intensity {active_from:g}{_reasons(labels)}"
     )
 
 
-def _reasons(counts: LabelCounts) -> str:
-    left_out = sorted(counts.left_out.items())
+def _reasons(labels: Labels) -> str:
+    left_out = sorted(labels.left_out.items())
     return "".join(f"; {rows} rows left out: {why}" for why, rows in left_out)
 
 
@@ -144,7 +155,7 @@ def _repaired(moved: float) -> str:
 
 def _refuse_existing(path: Path) -> None:
     if path.exists():
-        raise OutputError(f"{path} is there already; choose another file with --to")
+        raise OutputError(f"{excerpt(path)} is there already; choose another file with --to")
 
 
 def _inline(value: object) -> str:

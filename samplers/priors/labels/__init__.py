@@ -1,6 +1,7 @@
 """Label files of AUs in their real layouts, read in pieces."""
 
 from samplers.priors.labels.opening import FORMATS, open_labels
+from samplers.priors.labels.reading import Reading
 from samplers.priors.labels.source import LabelBatch, Labels
 
-__all__ = ["FORMATS", "LabelBatch", "Labels", "open_labels"]
+__all__ = ["FORMATS", "LabelBatch", "Labels", "Reading", "open_labels"]

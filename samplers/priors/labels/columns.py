@@ -1,15 +1,16 @@
 """Which columns of a label table hold what, by its first line."""
 
-import csv
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
-from samplers.priors.labels.filters import Where, is_numeric
+from samplers.priors.labels.dialect import Dialect, read_dialect
+from samplers.priors.labels.filters import Where
 from synthgen.action_units import AUS
+from synthgen.config.priors.empirical import LabelSides
 from synthgen.errors import LabelsError
+from synthgen.foreign import excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,17 @@ class TableFormat:
         column: pattern of a whole column name without blanks around; its group is an AU's number.
         example: such a column, for messages.
         success: column that says whether a row holds a face at all; None where there is none.
+        side: pattern of a column of one side of the face, with the groups `before` or `after` for
+            the side and `number` for the AU's number; None where there are none.
+        writes_levels: whether whatever writes this format writes intensities from 0 to 5.
     """
 
     name: str
     column: re.Pattern[str]
     example: str
     success: str | None = None
+    side: re.Pattern[str] | None = None
+    writes_levels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,89 +40,156 @@ class Columns:
     """Where the values of a table stand; each name as the file writes it.
 
     Attributes:
-        header: all columns.
-        aus: AU → its column.
+        dialect: the way in which the table is written.
+        aus: AU → its column, or those of its left and right.
         success: column of the success, if the file has one.
         weight: column of the weights, if one is asked for.
         where: column → what it must hold.
+        notes: what was left out or put together, a sentence each.
     """
 
-    header: tuple[str, ...]
-    aus: dict[str, str]
+    dialect: Dialect
+    aus: dict[str, tuple[str, ...]]
     success: str | None
     weight: str | None
     where: Where
+    notes: tuple[str, ...] = ()
 
-    def types(self) -> dict[str, pa.DataType]:
-        """Return the type of each column that is read."""
-        numbers = [*self.aus.values(), self.success, self.weight]
-        types = {name: pa.float64() for name in numbers if name is not None}
-        for name, wanted in self.where.items():
-            types.setdefault(name, pa.float64() if is_numeric(wanted) else pa.string())
-        return types
+    @property
+    def header(self) -> tuple[str, ...]:
+        """All columns."""
+        return self.dialect.header
+
+    @property
+    def au_columns(self) -> tuple[str, ...]:
+        """The columns that hold AUs."""
+        return tuple(name for names in self.aus.values() for name in names)
 
 
 TABLES = {
-    "csv": TableFormat("csv", re.compile(r"au_?0*(\d+)", re.IGNORECASE), "AU1 or AU01"),
+    "csv": TableFormat(
+        "csv",
+        re.compile(r"au_?0*(\d{1,4})", re.IGNORECASE),
+        "AU1 or AU01",
+        side=re.compile(
+            r"(?:(?P<before>l|r|left|right)[ _-]?)?au[ _-]?0*(?P<number>\d{1,4})"
+            r"(?:[ _-]?(?P<after>l|r|left|right))?",
+            re.IGNORECASE,
+        ),
+    ),
     "openface": TableFormat(
-        "openface", re.compile(r"AU0*(\d+)_r", re.IGNORECASE), "AU01_r", success="success"
+        "openface",
+        re.compile(r"AU0*(\d{1,4})_r", re.IGNORECASE),
+        "AU01_r",
+        success="success",
+        writes_levels=True,
     ),
     "libreface": TableFormat(
-        "libreface", re.compile(r"au_(\d+)_intensity", re.IGNORECASE), "au_1_intensity"
+        "libreface", re.compile(r"au_(\d{1,4})_intensity", re.IGNORECASE), "au_1_intensity"
     ),
 }
 """`csv`: a table of our own kind. `openface`: what OpenFace 2's FeatureExtraction writes, whose
-names have leading blanks. `libreface`: what LibreFace's command line writes."""
+names have leading blanks. `libreface`: what LibreFace's command line writes, 0–5 in newer releases
+and 0–1 as the network gives it."""
 
 
-def find_columns(path: Path, table: TableFormat, where: Where, weights: str | None) -> Columns:
+def find_columns(
+    path: Path, table: TableFormat, where: Where, weights: str | None, sides: LabelSides
+) -> Columns:
     """Find the columns of a table by its first line.
 
     Raises:
-        LabelsError: if a column is missing or stands there twice.
+        LabelsError: if a column is missing or stands there twice, or AUs have a left and a right
+            and nothing says what becomes of them.
     """
-    header = read_header(path)
+    dialect = read_dialect(path, lambda name: _is_au(table, name))
     names: dict[str, str] = {}
-    aus: dict[str, str] = {}
-    for raw in header:
+    aus: dict[str, tuple[str, ...]] = {}
+    for raw in dialect.header:
         name = raw.strip()
         found = table.column.fullmatch(name)
         au = f"AU{int(found[1])}" if found else None
         if au in aus or (name in names and name in {*where, weights, table.success}):
-            raise LabelsError(f"{path}, line 1: column {name!r} stands there twice")
+            raise LabelsError(
+                f"{excerpt(path)}, line 1: column {excerpt(name)!r} stands there twice"
+            )
         names[name] = raw
         if au in AUS:
-            aus[au] = raw
+            aus[au] = (raw,)
+    halves, notes = _find_sides(path, table, dialect, aus, sides)
+    aus |= halves
     if not aus:
-        raise LabelsError(
-            f"{path}, line 1: no column is one of the 12 AUs; format {table.name!r} wants columns "
-            f"such as {table.example}"
-        )
+        raise LabelsError(_no_aus(path, table, dialect))
     for name in (*where, *([weights] if weights else [])):
         if name not in names:
-            raise LabelsError(f"{path}, line 1: there is no column {name!r}")
+            raise LabelsError(f"{excerpt(path)}, line 1: there is no column {name!r}")
     return Columns(
-        header=header,
+        dialect=dialect,
         aus={au: aus[au] for au in AUS if au in aus},
         success=names.get(table.success) if table.success else None,
         weight=names[weights] if weights else None,
         where={names[name]: wanted for name, wanted in where.items()},
+        notes=notes,
     )
 
 
-def read_header(path: Path) -> tuple[str, ...]:
-    """Return the columns of a table, as it writes them.
+def _is_au(table: TableFormat, name: str) -> bool:
+    pattern = table.side or table.column
+    return bool(pattern.fullmatch(name) or table.column.fullmatch(name))
 
-    Raises:
-        LabelsError: if the file cannot be read or is empty.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), None)
-    except OSError as error:
-        raise LabelsError(f"cannot read the labels {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelsError(f"{path}, line 1: this is no CSV file in UTF-8") from error
-    if not header:
-        raise LabelsError(f"{path} is empty; its first line must name the columns")
-    return tuple(header)
+
+def _find_sides(
+    path: Path,
+    table: TableFormat,
+    dialect: Dialect,
+    plain: dict[str, tuple[str, ...]],
+    sides: LabelSides,
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Return the AUs that have a left and a right alone, and what is to be said of sides."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for raw in dialect.header if table.side else ():
+        match = table.side.fullmatch(raw.strip()) if table.side else None
+        side = (match["before"] or match["after"]) if match else None
+        if match is None or side is None or (au := f"AU{int(match['number'])}") not in AUS:
+            continue
+        if side[0].upper() in found[au]:
+            raise LabelsError(f"{excerpt(path)}, line 1: two columns are {au}'s {side} side")
+        found[au][side[0].upper()] = raw
+    both = {au: (one["L"], one["R"]) for au, one in found.items() if {"L", "R"} <= one.keys()}
+    pairs = {au: pair for au, pair in both.items() if au not in plain}
+    notes = []
+    if pairs and sides == "refuse":
+        au, (left, right) = next(iter(pairs.items()))
+        raise LabelsError(
+            f"{excerpt(path)}, line 1: columns {left.strip()} and {right.strip()} are the left and "
+            f"the right of {au}; an AU vector has one number for both, so say which: sides mean "
+            "or max (--sides mean)"
+        )
+    if pairs:
+        kind = "mean" if sides == "mean" else "maximum"
+        notes.append(f"{', '.join(pairs)}: the {kind} of left and right")
+    lone = [raw.strip() for au, one in found.items() if au not in both for raw in one.values()]
+    if lone and (plain or pairs):
+        notes.append(f"columns {', '.join(lone)}: one side of a face alone, left out")
+    return pairs, tuple(notes)
+
+
+def _no_aus(path: Path, table: TableFormat, dialect: Dialect) -> str:
+    names = [name.strip() for name in dialect.header]
+    if {"pixels", "emotion"} <= {name.lower() for name in names}:
+        return (
+            f"{excerpt(path)} holds pixels and emotions, as FER2013's table does, and no AUs; "
+            "measure its images with OpenFace or LibreFace first and give their table, or draw "
+            "emotions with the prior 'emotions'"
+        )
+    said = (
+        f"{excerpt(path)}, line 1: no column is one of the 12 AUs; format {table.name!r} wants "
+        f"columns such as {table.example}"
+    )
+    for other in TABLES.values():
+        if other is not table and any(
+            (found := other.column.fullmatch(name)) and f"AU{int(found[1])}" in AUS
+            for name in names
+        ):
+            return f"{said}; its columns are those of format {other.name!r}"
+    return said

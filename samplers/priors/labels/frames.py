@@ -1,6 +1,6 @@
 """Label files of single AUs over the frames of a video: lines of whole numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,20 @@ from jaxtyping import Float32, Int64
 from pyarrow import csv
 
 from samplers.priors.labels.filters import Where, matches
-from samplers.priors.labels.source import LabelBatch
+from samplers.priors.labels.reading import Reading
+from samplers.priors.labels.scales import Scale
+from samplers.priors.labels.source import WrittenRows
 from synthgen.action_units import AU_COUNT, au_index
 from synthgen.errors import LabelsError
+from synthgen.foreign import excerpt, first_line, regular_file
 
 NOT_CODED = 9
 """What BP4D writes where an AU could not be coded."""
+
+_LARGEST = 64 << 20
+"""Bytes of a file of one video at most: it is read in one piece."""
+
+_LARGEST_CODE = 1_000_000
 
 _SHOWN = 40
 
@@ -47,6 +55,7 @@ def read_lines(
     Raises:
         LabelsError: if the file cannot be read, or a line is malformed; the text names the line.
     """
+    regular_file(path, "the label file", LabelsError, _LARGEST)
     names = [str(place) for place in range(columns)]
     try:
         table = csv.read_csv(
@@ -56,13 +65,13 @@ def read_lines(
         )
         values = np.column_stack([table.column(name).to_numpy() for name in names])
     except OSError as error:
-        raise LabelsError(f"cannot read the labels {path}: {error}") from error
-    except pa.ArrowInvalid as error:
+        raise LabelsError(f"cannot read the labels {excerpt(path)}: {error}") from error
+    except pa.ArrowException as error:
         text = _describe_fault(path, columns, allowed, skip)
-        raise LabelsError(text or f"{path}: {error}") from error
+        raise LabelsError(text or f"{excerpt(path)}: {first_line(error)}") from error
     if values.dtype != np.int64 or not np.isin(values[:, 1:], allowed).all():
         text = _describe_fault(path, columns, allowed, skip)
-        raise LabelsError(text or f"{path} changed while it was read")
+        raise LabelsError(text or f"{excerpt(path)} changed while it was read")
     _refuse_double(path, values[:, 0])
     return values
 
@@ -80,14 +89,11 @@ def join(codes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Video:
     return Video(frames, values)
 
 
-def make_batch(
-    video: Video, aus: tuple[str, ...], where: Where, named: Mapping[str, str]
-) -> LabelBatch:
-    """Keep the frames of a video that are wanted and in which each AU is coded.
+def written_rows(video: Video, where: Where, named: Mapping[str, str]) -> WrittenRows:
+    """Keep the frames of a video that are wanted.
 
     Args:
         video: the frames.
-        aus: AUs that the data set codes.
         where: column → what it must hold.
         named: columns that are the same for the whole video, such as its subject.
     """
@@ -95,17 +101,41 @@ def make_batch(
     for name, value in where.items():
         held = np.array([named[name]], dtype=object) if name in named else video.frames
         wanted &= matches(held, value)
-    known = [au_index(au) for au in aus]
-    coded = ~np.isnan(video.values[:, known]).any(axis=1)
-    vectors = np.zeros((int((wanted & coded).sum()), AU_COUNT), dtype=np.float32)
-    vectors[:, known] = video.values[wanted & coded][:, known]
-    left_out = {
-        "other than where asks for": int((~wanted).sum()),
-        "some AU not coded": int((wanted & ~coded).sum()),
-    }
-    return LabelBatch(
-        vectors, np.ones(len(vectors)), {reason: n for reason, n in left_out.items() if n}
-    )
+    left_out = int((~wanted).sum())
+    values = video.values[wanted]
+    said = {"other than where asks for": left_out} if left_out else {}
+    return WrittenRows(values, np.ones(len(values)), said)
+
+
+def with_gaps(
+    values: Int64[np.ndarray, " lines"], missing: tuple[int, ...]
+) -> Float32[np.ndarray, " lines"]:
+    """Return values as numbers, those that say "not coded" as NaN."""
+    return np.where(np.isin(values, missing), np.nan, values).astype(np.float32)
+
+
+def missing_codes(root: Path, reading: Reading, layout: str) -> tuple[int, ...]:
+    """Return the missing codes that a user gave, and refuse what else the layout does not have.
+
+    Raises:
+        LabelsError: if another scale, or a code that is no whole number, is asked for.
+    """
+    if reading.scale not in (None, 5):
+        raise LabelsError(
+            f"{excerpt(root)}: scale is {reading.scale}; format {layout!r} codes levels from 0 to 5"
+        )
+    if reading.missing_texts or any(
+        code != int(code) or abs(code) > _LARGEST_CODE for code in reading.missing
+    ):
+        raise LabelsError(
+            f"{excerpt(root)}: missing codes of format {layout!r} are whole numbers, such as 9"
+        )
+    return tuple(int(code) for code in reading.missing)
+
+
+def describe_changed(root: Path) -> Callable[[str, Scale], str]:
+    """Return what says that values are no longer those that were checked while they were read."""
+    return lambda part, scale: f"{excerpt(root)} changed while it was read"
 
 
 def check_columns(
@@ -117,18 +147,20 @@ def check_columns(
         LabelsError: if there is no such column.
     """
     if weights is not None:
-        raise LabelsError(f"{root}: weights is {weights!r}; format {layout!r} has no weights")
+        raise LabelsError(
+            f"{excerpt(root)}: weights is {weights!r}; format {layout!r} has no weights"
+        )
     for name in where:
         if name not in allowed:
             raise LabelsError(
-                f"{root}: where names {name!r}; format {layout!r} has {', '.join(allowed)}"
+                f"{excerpt(root)}: where names {name!r}; format {layout!r} has {', '.join(allowed)}"
             )
 
 
 def _refuse_double(path: Path, frames: Int64[np.ndarray, " lines"]) -> None:
     numbers, times = np.unique(frames, return_counts=True)
     if (times > 1).any():
-        raise LabelsError(f"{path}: frame {numbers[times > 1][0]} stands there twice")
+        raise LabelsError(f"{excerpt(path)}: frame {numbers[times > 1][0]} stands there twice")
 
 
 def _describe_fault(path: Path, columns: int, allowed: tuple[int, ...], skip: int) -> str | None:

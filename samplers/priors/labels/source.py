@@ -1,15 +1,18 @@
 """What a reader of label files gives: rows of AU vectors, piece by piece."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 
+from samplers.priors.labels.scales import Scale
 from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
 from synthgen.errors import LabelsError
+from synthgen.foreign import excerpt
 
 ACTIVE_FROM = 0.5
 """Intensity from which an AU counts as active: where level A begins."""
@@ -18,19 +21,63 @@ _HASHED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class LabelBatch:
-    """Some rows of a label file.
+class WrittenRows:
+    """Some rows of a label file as they are written: any scale, and gaps.
 
     Attributes:
-        intensities: AU vectors [0–5]; 0 for an AU that the file does not code, 1 for an active AU
-            of which it codes the occurrence alone.
+        values: a number for each AU; NaN where none is written.
         weights: weight of each row, 0 or more.
         left_out: reason → rows that were read beside these and left out.
+        letters: whether some of the values were written as letters A–E.
+    """
+
+    values: Float[np.ndarray, "rows 12"]
+    weights: Float64[np.ndarray, " rows"]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    letters: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFiles:
+    """Files of labels in one layout, before the rules that all layouts share.
+
+    Attributes:
+        root: the file or folder.
+        files: the files that hold labels, in the order in which they are read.
+        parts: what is read on its own, in order: a table, or a video of several files.
+        aus: AUs that are named.
+        occurrence_only: those of them whose intensity is not coded.
+        read: reads a part.
+        describe_misfits: says which lines of a part hold values that a scale does not have.
+        scale: the scale that whatever writes this layout has; None where the values tell.
+        gaps_in_layout: whether AUs without codes are part of the layout, as they are in BP4D's.
+        notes: what was left out or put together already, a sentence each.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    parts: tuple[str, ...]
+    aus: tuple[str, ...]
+    occurrence_only: tuple[str, ...]
+    read: Callable[[str], Iterator[WrittenRows]]
+    describe_misfits: Callable[[str, Scale], str]
+    scale: Scale | None = None
+    gaps_in_layout: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBatch:
+    """Some rows of labels.
+
+    Attributes:
+        intensities: AU vectors [0–5]; 0 for an AU that the labels do not code, 1 for an active AU
+            of which they code the occurrence alone.
+        weights: weight of each row, 0 or more.
     """
 
     intensities: Float32[np.ndarray, "rows 12"]
     weights: Float64[np.ndarray, " rows"]
-    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +89,11 @@ class Labels:
         files: the files that hold labels, in the order in which they are read.
         aus: AUs that they code.
         occurrence_only: those of them whose intensity is not coded.
+        half_coded: AUs that are coded in too few rows to count → a sentence's words of that.
+        left_out: reason → rows that are left out.
+        notes: what was assumed, changed or left out, a sentence each.
+        reading: what was found in the values and changes how they are read; empty where nothing
+            does. It belongs to the identity of what is drawn from the labels.
         read: begins to read from the first row.
     """
 
@@ -49,12 +101,16 @@ class Labels:
     files: tuple[Path, ...]
     aus: tuple[str, ...]
     occurrence_only: tuple[str, ...]
+    half_coded: tuple[str, ...]
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...]
+    reading: str
     read: Callable[[], Iterator[LabelBatch]]
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The AUs, of the 12, that the files do not code."""
-        return tuple(name for name in AUS if name not in self.aus)
+        """The AUs, of the 12, that the files do not code at all."""
+        return tuple(name for name in AUS if name not in (*self.aus, *self.half_coded))
 
     def batches(self, active_from: float = ACTIVE_FROM) -> Iterator[LabelBatch]:
         """Yield the rows, piece by piece, from the first on.
@@ -63,7 +119,7 @@ class Labels:
             active_from: lower intensities become 0: a network's regression is never quite 0.
 
         Raises:
-            LabelsError: if a row is malformed; the text names its file and line.
+            LabelsError: if a file changed since it was opened.
         """
         floor = np.full(AU_COUNT, active_from, dtype=np.float32)
         floor[[name in self.occurrence_only for name in AUS]] = 1.0
@@ -71,35 +127,33 @@ class Labels:
             seen = batch.intensities
             yield replace(batch, intensities=np.where(seen < floor, np.float32(0), seen))
 
+    def remarks(self, low: float) -> tuple[str, ...]:
+        """Say what a reader of these labels should know, a sentence each.
+
+        Args:
+            low: lowest intensity that is drawn where the occurrence alone is coded.
+        """
+        found = list(self.notes)
+        if self.unknown:
+            found.append(
+                f"{', '.join(self.unknown)}: not coded by the labels, absent from the prior"
+            )
+        if self.occurrence_only:
+            found.append(
+                f"{', '.join(self.occurrence_only)}: the labels code occurrence alone; intensities "
+                f"are uniform from {low:g} to {MAX_INTENSITY:g}"
+            )
+        return tuple(found)
+
     def sha256(self) -> str:
         """Return the checksum of a file; for a folder that of its files' names and checksums."""
         if self.files == (self.root,):
             return _sha256(self.root)
         total = hashlib.sha256()
         for path in self.files:
-            total.update(f"{path.relative_to(self.root).as_posix()}\0{_sha256(path)}\n".encode())
+            name = os.fsencode(path.relative_to(self.root).as_posix())
+            total.update(name + f"\0{_sha256(path)}\n".encode())
         return total.hexdigest()
-
-
-def remarks(
-    unknown: tuple[str, ...], occurrence_only: tuple[str, ...], low: float
-) -> tuple[str, ...]:
-    """Say what labels do not code, a sentence each.
-
-    Args:
-        unknown: AUs that they do not code.
-        occurrence_only: AUs of which they code the occurrence alone.
-        low: lowest intensity that is then drawn.
-    """
-    found = []
-    if unknown:
-        found.append(f"{', '.join(unknown)}: not coded by the labels, absent from the prior")
-    if occurrence_only:
-        found.append(
-            f"{', '.join(occurrence_only)}: the labels code occurrence alone; intensities are "
-            f"uniform from {low:g} to {MAX_INTENSITY:g}"
-        )
-    return tuple(found)
 
 
 def _sha256(path: Path) -> str:
@@ -109,5 +163,5 @@ def _sha256(path: Path) -> str:
             while piece := file.read(_HASHED):
                 digest.update(piece)
     except OSError as error:
-        raise LabelsError(f"cannot read the labels {path}: {error.strerror}") from error
+        raise LabelsError(f"cannot read the labels {excerpt(path)}: {error.strerror}") from error
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Label tables: one row for each image or frame, one column for each AU, in CSV files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,34 @@ import pyarrow as pa
 from jaxtyping import Bool, Float64
 from pyarrow import csv
 
+from samplers.priors.labels.cells import LETTERS, NO_VALUE, read_cell, read_intensity
 from samplers.priors.labels.columns import Columns, TableFormat, find_columns
-from samplers.priors.labels.faults import NO_VALUE, describe_fault
-from samplers.priors.labels.filters import Where, matches
-from samplers.priors.labels.source import LabelBatch, Labels
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY, au_index
+from samplers.priors.labels.dialect import files_below, say_aside
+from samplers.priors.labels.faults import describe_faults
+from samplers.priors.labels.filters import Where, is_numeric, matches
+from samplers.priors.labels.reading import AS_IT_STANDS, Reading
+from samplers.priors.labels.scales import Scale
+from samplers.priors.labels.source import LabelFiles, WrittenRows
+from synthgen.action_units import AU_COUNT, au_index
 from synthgen.errors import LabelsError
+from synthgen.foreign import excerpt, first_line
 
 _BLOCK_BYTES = 1 << 20
 
+_NULLS = [f"{blank}{cell}" for cell in (*NO_VALUE, "NaN", "NA", "-1.#IND", "1.#QNAN")
+          for blank in ("", " ")]  # fmt: skip
+
+_AS_NUMBER = pa.float64()
+_AS_TEXT = pa.dictionary(pa.int32(), pa.string())
+
 
 def open_table(
-    root: Path, table: TableFormat, where: Where | None = None, weights: str | None = None
-) -> Labels:
+    root: Path,
+    table: TableFormat,
+    where: Where | None = None,
+    weights: str | None = None,
+    reading: Reading = AS_IT_STANDS,
+) -> LabelFiles:
     """Open a CSV file, or every CSV file below a folder.
 
     Args:
@@ -28,88 +44,180 @@ def open_table(
         table: how its columns are called.
         where: column → what it must hold.
         weights: column of the weights; without one each row weighs 1.
+        reading: what the user said of the values.
 
     Raises:
         LabelsError: if there is no such file, or a column is missing or stands there twice.
     """
-    files = tuple(sorted(root.rglob("*.csv"))) if root.is_dir() else (root,)
+    files, aside = files_below(root, ".csv") if root.is_dir() else ((root,), 0)
     if not files:
-        raise LabelsError(f"there is no .csv file below {root}")
-    columns = [find_columns(path, table, where or {}, weights) for path in files]
-    for path, found in zip(files, columns, strict=True):
-        if found.aus.keys() != columns[0].aus.keys():
-            raise LabelsError(
-                f"{path} codes {', '.join(found.aus)}, and {files[0]} {', '.join(columns[0].aus)}; "
-                "files of one folder must code the same AUs"
-            )
-
-    def read() -> Iterator[LabelBatch]:
-        for path, found in zip(files, columns, strict=True):
-            yield from _read(path, found)
-
-    return Labels(root, files, tuple(columns[0].aus), (), read)
-
-
-def _read(path: Path, columns: Columns) -> Iterator[LabelBatch]:
-    types = columns.types()
-    try:
-        reader = csv.open_csv(
-            path,
-            csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-            convert_options=csv.ConvertOptions(
-                include_columns=list(types), column_types=types, null_values=list(NO_VALUE)
-            ),
+        raise LabelsError(f"there is no .csv file below {excerpt(root)}")
+    tables = {
+        str(path): _Table(
+            path, find_columns(path, table, where or {}, weights, reading.sides), reading
         )
-        for record in reader:
-            yield _batch(path, columns, record)
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise LabelsError(describe_fault(path, columns) or f"{path}: {error}") from error
-    except OSError as error:
-        raise LabelsError(f"cannot read the labels {path}: {error}") from error
-
-
-def _batch(path: Path, columns: Columns, record: pa.RecordBatch) -> LabelBatch:
-    values = {
-        name: _column(record.column(position)) for position, name in enumerate(record.schema.names)
+        for path in files
     }
-    failed = np.zeros(record.num_rows, dtype=bool)
-    if columns.success is not None:
-        failed = values[columns.success] != 1
-    wanted = np.ones(record.num_rows, dtype=bool)
-    for name, value in columns.where.items():
-        wanted &= matches(values[name], value)
-    vectors = np.zeros((record.num_rows, AU_COUNT))
-    for au, name in columns.aus.items():
-        vectors[:, au_index(au)] = values[name]
-    weights = np.ones(record.num_rows) if columns.weight is None else values[columns.weight]
-    _check(path, columns, vectors[~failed], weights)
-    blank = np.isnan(vectors).any(axis=1)
-    kept = wanted & ~failed & ~blank
-    left_out = {
-        "other than where asks for": int((~wanted).sum()),
-        "success 0": int((wanted & failed).sum()),
-        "no value for some AU": int((wanted & ~failed & blank).sum()),
-    }
-    return LabelBatch(
-        vectors[kept].astype(np.float32),
-        weights[kept],
-        {reason: rows for reason, rows in left_out.items() if rows},
+    first = tables[str(files[0])].columns
+    for name, one in tables.items():
+        if one.columns.aus.keys() != first.aus.keys():
+            raise LabelsError(
+                f"{excerpt(name)} codes {', '.join(one.columns.aus)}, and {excerpt(files[0])} "
+                f"{', '.join(first.aus)}; files of one folder must code the same AUs"
+            )
+    notes = dict.fromkeys(note for one in tables.values() for note in one.columns.notes)
+    return LabelFiles(
+        root=root,
+        files=files,
+        parts=tuple(tables),
+        aus=tuple(first.aus),
+        occurrence_only=(),
+        read=lambda name: tables[name].read(),
+        describe_misfits=lambda name, scale: tables[name].describe_misfits(scale),
+        scale=5 if table.writes_levels else None,
+        notes=(*notes, *say_aside(aside)),
     )
 
 
-def _column(column: pa.Array) -> np.ndarray:
-    if pa.types.is_string(column.type):
-        texts = [None if text is None else text.strip() for text in column.to_pylist()]
-        return np.array(texts, dtype=object)
-    return column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+class _NotReadError(Exception):
+    """A table cannot be read in one of the two ways: as numbers, or as text."""
 
 
-def _check(
-    path: Path,
-    columns: Columns,
-    vectors: Float64[np.ndarray, "rows 12"],
-    weights: Float64[np.ndarray, " all"],
-) -> None:
-    outside: Bool[np.ndarray, "rows 12"] = (vectors < MIN_INTENSITY) | (vectors > MAX_INTENSITY)
-    if outside.any() or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise LabelsError(describe_fault(path, columns) or f"{path} changed while it was read")
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table whose columns are known."""
+
+    path: Path
+    columns: Columns
+    reading: Reading
+
+    def read(self) -> Iterator[WrittenRows]:
+        """Read the cells as numbers, and from where that fails as text.
+
+        Text is slower, but takes numbers in all the ways of writing them. Both yield the same rows
+        in the same order.
+        """
+        done = 0
+        try:
+            for record in self._records(_AS_NUMBER):
+                yield self._rows(record)
+                done += record.num_rows
+            return
+        except _NotReadError:
+            pass
+        try:
+            for record in self._records(_AS_TEXT):
+                again = min(done, record.num_rows)
+                done -= again
+                if again < record.num_rows:
+                    yield self._rows(record.slice(again))
+        except _NotReadError as error:
+            found = describe_faults(self.path, self.columns, self.reading)
+            raise LabelsError(found or f"{excerpt(self.path)}: {error}") from error
+
+    def describe_misfits(self, scale: Scale) -> str:
+        """Say which lines hold values that a scale does not have."""
+        found = describe_faults(self.path, self.columns, self.reading, scale)
+        return found or f"{excerpt(self.path)} changed while it was read"
+
+    def _records(self, number: pa.DataType) -> Iterator[pa.RecordBatch]:
+        dialect, types = self.columns.dialect, self._types(number)
+        codes = [f"{blank}{code}" for code in self.reading.missing_texts for blank in ("", " ")]
+        try:
+            with self.path.open("rb") as file:
+                yield from csv.open_csv(
+                    file,
+                    csv.ReadOptions(
+                        use_threads=False,
+                        block_size=_BLOCK_BYTES,
+                        encoding=dialect.encoding.removesuffix("-sig"),
+                    ),
+                    csv.ParseOptions(
+                        delimiter=dialect.separator, newlines_in_values=number == _AS_TEXT
+                    ),
+                    csv.ConvertOptions(
+                        include_columns=list(types),
+                        column_types=types,
+                        null_values=[*_NULLS, *codes],
+                        decimal_point=dialect.decimal,
+                    ),
+                )
+        except (pa.ArrowException, UnicodeError) as error:
+            raise _NotReadError(first_line(error)) from error
+        except OSError as error:
+            raise LabelsError(f"cannot read the labels {excerpt(self.path)}: {error}") from error
+
+    def _types(self, number: pa.DataType) -> dict[str, pa.DataType]:
+        """Return the type of each column that is read."""
+        columns = self.columns
+        numbers = [*columns.au_columns, columns.success, columns.weight]
+        types = {name: number for name in numbers if name is not None}
+        for name, wanted in columns.where.items():
+            types.setdefault(name, number if is_numeric(wanted) else pa.string())
+        return types
+
+    def _rows(self, record: pa.RecordBatch) -> WrittenRows:
+        columns = self.columns
+        wanted = np.ones(record.num_rows, dtype=bool)
+        for name, value in columns.where.items():
+            wanted &= matches(self._column(record, name, read_cell), value)
+        failed = np.zeros(record.num_rows, dtype=bool)
+        if columns.success is not None:
+            failed = self._column(record, columns.success, read_cell) != 1
+        kept = wanted & ~failed
+        vectors = np.full((int(kept.sum()), AU_COUNT), np.nan)
+        for au, names in columns.aus.items():
+            vectors[:, au_index(au)] = self._intensities(record, names, kept)
+        weights = np.ones(len(vectors))
+        if columns.weight is not None:
+            weights = self._column(record, columns.weight, read_cell)[kept]
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            raise _NotReadError("a weight is no number of 0 or more")
+        left_out = {
+            "other than where asks for": int((~wanted).sum()),
+            "success 0": int((wanted & failed).sum()),
+        }
+        return WrittenRows(
+            vectors,
+            weights,
+            {reason: rows for reason, rows in left_out.items() if rows},
+            any(_has_letters(record.column(name)) for name in columns.au_columns),
+        )
+
+    def _intensities(
+        self, record: pa.RecordBatch, names: tuple[str, ...], kept: Bool[np.ndarray, " rows"]
+    ) -> Float64[np.ndarray, " kept"]:
+        """Return an AU's values in the rows that are kept, of one column or of two sides."""
+        found = [self._column(record, name, read_intensity)[kept] for name in names]
+        if self.reading.missing:
+            found = [np.where(np.isin(one, self.reading.missing), np.nan, one) for one in found]
+        if len(found) == 1:
+            return found[0]
+        left, right = found
+        return np.maximum(left, right) if self.reading.sides == "max" else (left + right) / 2
+
+    def _column(
+        self,
+        record: pa.RecordBatch,
+        name: str,
+        read: Callable[[str, frozenset[str]], float | None],
+    ) -> np.ndarray:
+        """Return a column's texts, or its numbers with NaN where there is none."""
+        column = record.column(name)
+        if pa.types.is_string(column.type):
+            texts = [None if text is None else text.strip() for text in column.to_pylist()]
+            return np.array(texts, dtype=object)
+        if not isinstance(column, pa.DictionaryArray):
+            return column.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        numbers = [read(text, self.reading.missing_texts) for text in column.dictionary.to_pylist()]
+        used = column.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
+        table = np.array([*(np.inf if one is None else one for one in numbers), np.nan])
+        if np.isposinf(found := table[used]).any():
+            raise _NotReadError(f"column {excerpt(name)} holds what is no number")
+        return found
+
+
+def _has_letters(column: pa.Array) -> bool:
+    if not isinstance(column, pa.DictionaryArray):
+        return False
+    return any(text.strip().upper() in LETTERS for text in column.dictionary.to_pylist())

@@ -8,6 +8,12 @@ from pydantic import Field, field_validator
 from synthgen.config.base import Section
 from synthgen.config.priors.base import PriorSection
 
+LabelScale = Literal[5, 1, 100, "occurrence"]
+"""Scale of the AU values of a table."""
+
+LabelSides = Literal["mean", "max", "refuse"]
+"""AUs of a face's left and right become their mean, their maximum, or are refused."""
+
 AnySection = TypeVar("AnySection", bound=Section)
 
 
@@ -30,6 +36,25 @@ class EmpiricalConfig(PriorSection):
         default={},
         description="Column → a value, or a range [low, high] with both ends in it; only rows that "
         "hold them all are drawn.",
+    )
+    scale: LabelScale | None = Field(
+        default=None,
+        exclude_if=lambda scale: scale is None,
+        description="Scale of the labels' values: 5, 1 or 100 for intensities from 0 to that "
+        "number, occurrence for 0 and 1; null: found from the values, and told.",
+    )
+    missing: list[float | str] = Field(
+        default=[],
+        max_length=20,
+        exclude_if=lambda codes: not codes,
+        description="Numbers or texts that stand for an AU that was not coded, such as 9, 999 or "
+        "-1.",
+    )
+    sides: LabelSides = Field(
+        default="refuse",
+        exclude_if=lambda sides: sides == "refuse",
+        description="AUs of a face's left and right (AU12L, AU12R) become their mean, their max, "
+        "or are refused.",
     )
     smoothing: float = Field(
         default=0.0,

@@ -110,6 +110,7 @@ def test_a_fit_says_where_it_comes_from_and_what_it_lacks(tmp_path):
     vectors = load_prior(TRUTH).sample(200, seed=1)
     fit = write_fit(write_bp4d(tmp_path / "bp4d", vectors), "bp4d", tmp_path / "prior.yaml")
     assert fit.warnings == (
+        "bp4d: 2 rows left out: some AU not coded",
         "AU5, AU9, AU20, AU25, AU26: not coded by the labels, absent from the prior",
         "AU1, AU2, AU4, AU15: the labels code occurrence alone; intensities are uniform from 0.5 "
         "to 5",
@@ -119,6 +120,7 @@ def test_a_fit_says_where_it_comes_from_and_what_it_lacks(tmp_path):
     text = (tmp_path / "prior.yaml").read_text()
     assert text.startswith(
         "# Fitted by: synthgen prior fit\n"
+        "# bp4d: 2 rows left out: some AU not coded\n"
         "# AU5, AU9, AU20, AU25, AU26: not coded by the labels, absent from the prior\n"
     )
     checksum = open_labels(tmp_path / "bp4d", "bp4d").sha256()

@@ -21,12 +21,7 @@ VECTORS[4, AUS.index("AU1")] = 3
 
 
 def _rows(labels):
-    batches = list(labels.batches())
-    left_out = {}
-    for batch in batches:
-        for reason, number in batch.left_out.items():
-            left_out[reason] = left_out.get(reason, 0) + number
-    return np.concatenate([batch.intensities for batch in batches]), left_out
+    return np.concatenate([batch.intensities for batch in labels.batches()]), labels.left_out
 
 
 def _refused(*arguments, **keywords):
@@ -56,7 +51,7 @@ def test_columns_may_be_written_in_any_way_and_blank_cells_leave_a_row_out(tmp_p
     assert labels.aus == ("AU1", "AU6", "AU12")
     assert labels.unknown == tuple(au for au in AUS if au not in labels.aus)
     assert rows[:, [0, 4, 6]].tolist() == [[1, 2.5, 0], [4, 0, 0]]
-    assert left_out == {"no value for some AU": 2}
+    assert left_out == {"some AU not coded": 2}
 
 
 def test_openface_rows_without_a_face_are_left_out_and_counted(tmp_path):
@@ -122,7 +117,7 @@ def test_rows_are_chosen_by_text_by_number_and_by_range(tmp_path):
     (batch,) = labels.batches()
     assert batch.intensities[:, 0].tolist() == [1, 3]
     assert batch.weights.tolist() == [2, 0.5]
-    assert batch.left_out == {"other than where asks for": 2}
+    assert labels.left_out == {"other than where asks for": 2}
     (batch,) = open_labels(path, "csv", {"frame": 9}).batches()
     assert batch.intensities[:, 0].tolist() == [4]
 
@@ -137,8 +132,9 @@ MALFORMED = {
     "1,0\n2\n": "line 3: 1 values, and line 1 names 2 columns",
     "1,0\n\n2,0,4\n": "line 4: 3 values, and line 1 names 2 columns",
     "1,0\n2,high\n": "line 3: AU12 is 'high'; it must be a number from 0 to 5",
-    "5.2,0\n": "line 2: AU1 is '5.2'; it must be a number from 0 to 5",
-    '1,0\n"-1",0\n': "line 3: AU1 is '-1'; it must be a number from 0 to 5",
+    "5.6,0\n": "line 2: AU1 is '5.6'; it must be a number from 0 to 5",
+    '2,0\n"-1",0\n': "line 3: AU1 is '-1'; it must be a number from 0 to 5; if -1 stands for what "
+    "was not coded, say missing -1 (--missing -1; key: missing)",
     "inf,0\n": "line 2: AU1 is 'inf'; it must be a number from 0 to 5",
 }
 

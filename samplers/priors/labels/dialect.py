@@ -1,0 +1,198 @@
+"""Ways in which label tables are written: their bytes, their separators, their first line."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthgen.errors import LabelsError
+from synthgen.foreign import excerpt, regular_file
+
+LONGEST_LINE = 1 << 20
+"""Characters of a line at most."""
+
+_MOST_COLUMNS = 10_000
+
+_SEPARATORS = (",", ";", "\t", "|")
+
+_OTHER_FILES = (
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive; save its sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save its sheet as CSV"),
+    (b"\x1f\x8b", "compressed by gzip; unpack it"),
+    (b"PAR1", "a Parquet file; write it as CSV"),
+    (b"\x00\x05\x16\x07", "a side file of macOS, which holds no table; read the one without '._'"),
+    (b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself (git lfs pull)"),
+)
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """The way in which a table is written.
+
+    Attributes:
+        encoding: of its characters, by Python's name.
+        separator: what stands between two values.
+        decimal: what stands before the decimals of a number.
+        header: the columns, as the first line writes them.
+    """
+
+    encoding: str
+    separator: str
+    decimal: str
+    header: tuple[str, ...]
+
+
+def read_dialect(path: Path, is_sought: Callable[[str], bool]) -> Dialect:
+    """Find out how a table is written, from its beginning.
+
+    Args:
+        path: the table.
+        is_sought: tells, of a column's name without blanks around, whether it is one of those that
+            are sought; the separator that yields most of them is taken.
+
+    Raises:
+        LabelsError: if it is no regular file, cannot be read, is empty, or is no table of text.
+    """
+    beginning = _read_beginning(path)
+    encoding = _find_encoding(path, beginning)
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(beginning)
+    lines = list(_cut_lines(io.StringIO(text, newline=""), 64))
+    if not lines or not lines[0].strip():
+        raise LabelsError(f"{excerpt(path)} is empty; its first line must name the columns")
+    if "�" in lines[0]:
+        raise LabelsError(f"{excerpt(path)}, line 1: this is no CSV file in UTF-8 or UTF-16")
+    if len(lines[0]) >= LONGEST_LINE:
+        raise _too_long(path, 1)
+    headers = {separator: _columns(path, lines[0], separator) for separator in _SEPARATORS}
+    separator = max(headers, key=lambda one: sum(is_sought(n.strip()) for n in headers[one]))
+    if not any(is_sought(name.strip()) for name in headers[separator]):
+        separator = max(headers, key=lambda one: len(headers[one]))
+    header = headers[separator]
+    if len(header) > _MOST_COLUMNS:
+        raise LabelsError(
+            f"{excerpt(path)}, line 1: it names {len(header):,} columns; a table of AUs has at "
+            f"most {_MOST_COLUMNS:,}"
+        )
+    if separator == ",":
+        _refuse_commas_for_both(path, header, lines[1:])
+    decimal = "," if separator != "," and _has_decimal_commas(lines[1:]) else "."
+    return Dialect(encoding, separator, decimal, header)
+
+
+@contextmanager
+def open_rows(path: Path, dialect: Dialect) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """Open a table to read it line by line: the number of the line and its cells, the header too.
+
+    Raises:
+        LabelsError: where a line is longer than `LONGEST_LINE`.
+    """
+    largest = csv.field_size_limit(LONGEST_LINE)
+    try:
+        with path.open(newline="", encoding=dialect.encoding, errors="replace") as file:
+            rows = csv.reader(_bounded_lines(path, file), delimiter=dialect.separator)
+            yield ((rows.line_num, cells) for cells in rows)
+    except csv.Error as error:
+        raise LabelsError(f"{excerpt(path)} is no CSV file: {error}") from error
+    finally:
+        csv.field_size_limit(largest)
+
+
+def files_below(root: Path, suffix: str) -> tuple[tuple[Path, ...], int]:
+    """Return the files below a folder whose name ends so, in any case, in order of name.
+
+    Returns:
+        The files, and the number of those that macOS put beside them (`._x.csv`), left out.
+    """
+    found = sorted(path for path in root.rglob("*") if path.suffix.lower() == suffix)
+    files = [path for path in found if not path.is_dir()]
+    ours = [path for path in files if not path.name.startswith("._")]
+    return tuple(ours), len(files) - len(ours)
+
+
+def say_aside(count: int) -> tuple[str, ...]:
+    """Say how many side files of macOS were left out, if any."""
+    files = "1 side file" if count == 1 else f"{count} side files"
+    return (f"{files} of macOS (._*) left out",) if count else ()
+
+
+def _read_beginning(path: Path) -> bytes:
+    regular_file(path, "the label file", LabelsError)
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_LINE)
+    except OSError as error:
+        raise LabelsError(f"cannot read the labels {excerpt(path)}: {error.strerror}") from error
+
+
+def _find_encoding(path: Path, beginning: bytes) -> str:
+    for magic, what in _OTHER_FILES:
+        if beginning.startswith(magic):
+            raise LabelsError(f"{excerpt(path)} is {what}")
+    for mark, encoding in _MARKS:
+        if beginning.startswith(mark):
+            return encoding
+    # Plain text in UTF-16 without a mark: each second byte is 0.
+    if len(beginning) > 1 and beginning[1] == 0 != beginning[0]:
+        return "utf-16-le"
+    if len(beginning) > 1 and beginning[0] == 0 != beginning[1]:
+        return "utf-16-be"
+    return "utf-8"
+
+
+def _columns(path: Path, line: str, separator: str) -> tuple[str, ...]:
+    largest = csv.field_size_limit(LONGEST_LINE)
+    try:
+        return tuple(next(csv.reader([line], delimiter=separator)))
+    except csv.Error as error:
+        raise LabelsError(f"{excerpt(path)}, line 1: this is no CSV file: {error}") from error
+    finally:
+        csv.field_size_limit(largest)
+
+
+def _cut_lines(file: io.TextIOBase, most: int) -> Iterator[str]:
+    """Yield the first lines, each up to its longest; blank ones before the first are none."""
+    for _ in range(most):
+        line = file.readline(LONGEST_LINE)
+        if not line:
+            return
+        yield line
+
+
+def _bounded_lines(path: Path, file: io.TextIOBase) -> Iterator[str]:
+    number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
+            raise _too_long(path, number)
+        yield line
+
+
+def _too_long(path: Path, number: int) -> LabelsError:
+    return LabelsError(
+        f"{excerpt(path)}, line {number}: it has more than {LONGEST_LINE:,} characters, so this is "
+        "no table of AUs"
+    )
+
+
+def _refuse_commas_for_both(path: Path, header: tuple[str, ...], lines: list[str]) -> None:
+    """Refuse a table whose numbers have decimal commas and commas between them as well."""
+    first = next((line for line in lines if line.strip()), "")
+    cells = [cell.strip() for cell in first.split(",")]
+    digits = all(re.fullmatch(r"-?\d*", cell) for cell in cells)
+    if digits and len(header) < len(cells) <= 2 * len(header) and len(lines[0]) < LONGEST_LINE:
+        raise LabelsError(
+            f"{excerpt(path)}, line 2: {len(cells)} values, and line 1 names {len(header)} "
+            "columns: its numbers have decimal commas, and commas stand between them as well, so "
+            "they cannot be told apart; write the table again with decimal points, or with "
+            "semicolons between the values"
+        )
+
+
+def _has_decimal_commas(lines: list[str]) -> bool:
+    return any(re.search(r"\d,\d", line) for line in lines)
