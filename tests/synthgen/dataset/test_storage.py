@@ -107,3 +107,11 @@ def test_a_protocol_without_its_package_says_what_to_install(monkeypatch):
             Storage(url)
         assert str(caught.value).startswith(f"cannot open {url!r}: Install ")
         assert str(caught.value).endswith(install)
+
+
+def test_files_are_moved_and_anything_that_bears_a_name_is_seen(storage):
+    storage.write("data/a", b"one")
+    storage.move("data/a", "set-aside/data/a")
+    assert (storage.names("data"), storage.read("set-aside/data/a")) == ([], b"one")
+    assert storage.holds("set-aside/data")
+    assert not storage.holds("data/a")

@@ -124,11 +124,14 @@ def test_a_generated_dataset_is_known_by_its_checksums(tmp_path):
     assert opened(str(copy)).fingerprint != first.fingerprint
 
 
-def test_drawn_portraits_are_known_by_their_renderer():
-    data = ProceduralData.model_validate(
+def _drawn():
+    return ProceduralData.model_validate(
         {"source": "procedural", "expressions": [{"share": 1, "rate": 0.3}]}
     )
-    assert list(examples_of(data, 0).fingerprint) == ["renderer"]
+
+
+def test_drawn_portraits_are_known_by_their_renderer():
+    assert list(examples_of(_drawn(), 0).fingerprint) == ["renderer"]
 
 
 def test_a_missing_column_is_named(tmp_path):
@@ -215,5 +218,5 @@ def test_captions_that_a_tokenizer_cuts_are_counted(tmp_path, caplog):
         "64); what lies beyond is not learned"
     ]
     caplog.clear()
-    warn_of_cut_captions(examples_of(ProceduralData(), 1), tokenizer)
+    warn_of_cut_captions(examples_of(_drawn(), 1), tokenizer)
     assert caplog.messages == []
