@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,13 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from synthgen import termination
 from synthgen.cli_cluster import cluster_app
 from synthgen.cli_evaluate import evaluate_app
 from synthgen.cli_faces import faces_app
 from synthgen.cli_merge import merge_app
 from synthgen.cli_train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
-from synthgen.foreign import printable
+from synthgen.foreign import first_line, printable
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 app = typer.Typer(
@@ -77,6 +79,22 @@ def main() -> None:
     # Before anything imports transformers, in this process and in the actors that it starts:
     # diffusers would have it warn about image processors that no pipeline here uses.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    termination.end_as_by_ctrl_c()
+    try:
+        _run_command()
+    except SystemExit as end:
+        # Ray's own handler, which is there while it starts, exits with the signal's number.
+        if termination.came() or end.code == signal.SIGTERM:
+            sys.exit(termination.EXIT_CODE)
+        raise
+    except Exception as error:
+        if not termination.came():
+            raise
+        # Slurm ends all processes of a job at once: what was worked with may be gone before us.
+        _fail(f"while it stopped: {first_line(error)}", termination.EXIT_CODE)
+
+
+def _run_command() -> None:
     try:
         _refuse_secrets(sys.argv[1:])
         app()

@@ -4,8 +4,16 @@ import logging
 import os
 from typing import Any
 
+import requests
+
+from cluster.addresses import PATIENCE, telling_of_silence
 from synthgen.errors import ConfigError
 from synthgen.redaction import secret_in
+
+_WHERE = (
+    "the head node prints its address, and needs --dashboard-host=0.0.0.0 to be reached from "
+    "elsewhere"
+)
 
 
 def connect(address: str) -> Any:
@@ -35,16 +43,29 @@ def connect(address: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     _quiet()
-
+    _check_answers(address)
     try:
         return JobSubmissionClient(address)
     except AuthenticationError as error:
         raise ConfigError(refused(address)) from error
     except (ConnectionError, RuntimeError) as error:
-        raise ConfigError(
-            f"--address: no Ray dashboard answers at {address}; the head node prints its address, "
-            "and needs --dashboard-host=0.0.0.0 to be reached from elsewhere"
-        ) from error
+        raise ConfigError(_no_answer(address)) from error
+
+
+def _check_answers(address: str) -> None:
+    """Ask for anything, for a bounded time: Ray's client would wait for ever.
+
+    Whatever is answered is an answer; what is wrong with it is for Ray's client to find.
+    """
+    with telling_of_silence(f"the Ray dashboard at {address}", _WHERE):
+        try:
+            requests.get(f"{address.rstrip('/')}/api/version", timeout=PATIENCE).close()
+        except requests.RequestException as error:
+            raise ConfigError(_no_answer(address)) from error
+
+
+def _no_answer(address: str) -> str:
+    return f"--address: no Ray dashboard answers at {address}; {_WHERE}"
 
 
 def _quiet() -> None:

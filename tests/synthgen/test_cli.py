@@ -349,19 +349,31 @@ def test_a_killed_driver_is_continued_to_the_same_bytes(dataset, tmp_path, execu
     assert digests(out) == digests(dataset[0])
 
 
-def test_ctrl_c_ends_cleanly_and_the_same_command_continues(dataset, tmp_path):
+@pytest.mark.parametrize(
+    ("executor", "sent", "expected"),
+    [
+        ("inline", signal.SIGINT, 130),
+        ("inline", signal.SIGTERM, 143),
+        pytest.param("ray", signal.SIGTERM, 143, marks=pytest.mark.ray),
+    ],
+)
+def test_a_signal_ends_cleanly_and_the_same_command_continues(
+    dataset, tmp_path, executor, sent, expected
+):
     out = tmp_path / "out"
-    arguments = [*COMMAND, "generate", *map(str, small(out)), "--executor", "inline"]
+    arguments = [*COMMAND, "generate", *map(str, small(out)), "--executor", executor]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
     markers = out / ".synthgen" / "shards"
     deadline = time.monotonic() + 90
     while not list(markers.glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, error = process.communicate(timeout=60)
     if process.returncode != 0:  # it may have been done before the signal came
-        assert process.returncode == 130
+        assert process.returncode == expected
         assert error.splitlines()[-1] == "stopped; whole shards stay, the same command continues"
         assert "Traceback" not in error
+        assert "*** SIG" not in error
+        assert not (out / ".synthgen" / "lease.json").exists()
     assert run("generate", *small(out), "--executor", "inline")[0] == 0
     assert digests(out) == digests(dataset[0])

@@ -54,8 +54,15 @@ def test_check_names_every_problem_and_ends_with_2(tmp_path):
     ]
 
 
+NO_CLUSTER = (
+    r"^no Ray cluster answers at '127\.0\.0\.1:9' \(--address or cluster\.address\): "
+    r"\[Errno 111\] Connection refused; "
+    r"for a Ray of this machine's own add --set cluster\.address=local$"
+)
+
+
 def test_check_of_a_cluster_that_is_not_there():
-    with pytest.raises(ConfigError, match=r"^no Ray cluster answers at '127\.0\.0\.1:9'$"):
+    with pytest.raises(ConfigError, match=NO_CLUSTER):
         invoke("check", DRAWN, "--address", "127.0.0.1:9")
 
 

@@ -80,5 +80,6 @@ def _collated(collate: Callable[[list[Any]], Any] | None, examples: list[Any]) -
 
 
 def _ignore_interrupts(_: int) -> None:
-    """Leave Ctrl-C to the training, which ends its readers when its step is done."""
+    """Leave Ctrl-C and SIGTERM to the training, which ends its readers when its step is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

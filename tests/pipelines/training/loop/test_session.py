@@ -20,11 +20,11 @@ from pipelines.training.vae.learner import VAELearner
 CONFIG = VAEConfig.model_validate(tiny.vae(checkpoint_every=100))
 
 
-def session(folder: Path, interrupted_at: int | None = None) -> Session:
+def session(folder: Path, interrupted_at: int | None = None, by: int = signal.SIGINT) -> Session:
     def batches(first: int, last: int) -> Iterator[torch.Tensor]:
         for step in range(first, last):
             if step == interrupted_at:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), by)
             yield torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(step))
 
     folder.mkdir(exist_ok=True)
@@ -32,12 +32,13 @@ def session(folder: Path, interrupted_at: int | None = None) -> Session:
     return Session("vae", learner, folder, {}, batches)
 
 
-def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_step_and_writes_a_checkpoint(tmp_path, by):
+    before = signal.getsignal(by)
     with pytest.raises(KeyboardInterrupt):
-        session(tmp_path / "stopped", interrupted_at=3).train()
+        session(tmp_path / "stopped", interrupted_at=3, by=by).train()
     assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["state"]["step"] == 4
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(by) is before
     again = session(tmp_path / "stopped")
     again.resume()
     assert again.train()
