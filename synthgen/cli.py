@@ -179,8 +179,8 @@ def preview(
     from synthgen.config import load_config
     from synthgen.report.preview import write_preview
 
-    accepted = write_preview(load_config(config, overrides or ()), number, to)
-    typer.echo(f"{to}: {number} first attempts, {accepted} of them accepted")
+    made = write_preview(load_config(config, overrides or ()), number, to)
+    typer.echo(f"{to}: {made}")
 
 
 @app.command()

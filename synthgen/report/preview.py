@@ -1,6 +1,7 @@
 """A sheet of first attempts, before a long run."""
 
 import math
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -14,20 +15,21 @@ from samplers.spec import Attempt
 from synthgen.action_units import describe
 from synthgen.config import RunConfig
 from synthgen.dataset import contact_sheet, encode_png, reached
+from synthgen.dataset.shortfall import describe_rejected
 from synthgen.errors import OutputError
 
 _SIDE = 220
 """Side of a picture on the sheet [pixels]: wide enough for the words below it."""
 
 
-def write_preview(config: RunConfig, number: int, to: Path) -> int:
+def write_preview(config: RunConfig, number: int, to: Path) -> str:
     """Paint and measure the first attempt of the first samples, and write them as one sheet.
 
     The images are those that a run begins with, to the bit: a run of the same batch size, where
     that is 'auto' and no run has taken one yet.
 
     Returns:
-        How many of them the policy accepts.
+        How many were made, how many of them the policy accepts, and why it rejects the others.
 
     Raises:
         OutputError: if the file cannot be written.
@@ -39,11 +41,11 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
     if config.pipeline.batch_size == "auto":
         worker.probe()
     cells: list[tuple[Image, str]] = []
-    accepted = 0
+    rejected: Counter[str] = Counter()
     for batch in _batches(plan, number, worker.batch_size):
         images = worker.paint(batch)
         outcomes = worker.judge(batch, images)
-        accepted += sum(outcome.reject is None for outcome in outcomes)
+        rejected.update(outcome.reject.reason for outcome in outcomes if outcome.reject)
         cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]
     pictures, legends = zip(*cells, strict=True)
     columns = math.ceil(math.sqrt(number))
@@ -51,7 +53,8 @@ def write_preview(config: RunConfig, number: int, to: Path) -> int:
         to.write_bytes(encode_png(contact_sheet(pictures, legends, columns=columns, size=_SIDE)))
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error
-    return accepted
+    reasons = f" ({describe_rejected(rejected)})" if rejected else ""
+    return f"{number} first attempts, {number - rejected.total()} of them accepted{reasons}"
 
 
 def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:

@@ -191,8 +191,16 @@ def test_preview_writes_a_sheet_of_first_attempts(tmp_path):
     sheet = tmp_path / "sheet.png"
     code, output, _ = run("preview", DRAWN, "-n", 4, "-o", sheet)
     assert code == 0
-    assert re.fullmatch(rf"{sheet}: 4 first attempts, [0-4] of them accepted\n", output)
+    assert re.fullmatch(rf"{sheet}: 4 first attempts, [0-4] of them accepted( \(.*\))?\n", output)
     assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_preview_tells_how_many_it_made_and_why_none_is_accepted(tmp_path):
+    strict = "verify.policy={max_active_error: 0, max_inactive: 0}"
+    few = ["--set", "samples=3", "--set", "pipeline.batch_size=3", "--set", strict]
+    code, output, _ = run("preview", DRAWN, *few, "-n", 4, "-o", tmp_path / "sheet.png")
+    assert code == 0
+    assert re.search(r": 3 first attempts, 0 of them accepted \(\d \w+.*\)\n$", output)
 
 
 def test_image_paints_a_portrait_and_refuses_an_unknown_au(tmp_path):
