@@ -6,8 +6,8 @@ Renew it whenever constraints.txt changes, on Linux x86-64 with Python 3.11:
         --report report.json -r constraints.txt
     python .ci/constraints_hashes.py report.json [FURTHER.whl …]
 
-pip reads the checksums from the registry. Further files are others of the same versions that pip
-may take, such as torch's wheel for CPUs from https://download.pytorch.org/whl/cpu.
+pip reads the checksums from the registry. Further files stand for the registry's of the same
+package: torch's wheel for CPUs, from https://download.pytorch.org/whl/cpu.
 """
 
 import hashlib
@@ -15,6 +15,10 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 HEADER = """\
@@ -28,24 +32,38 @@ HEADER = """\
 
 def main(report: str, *further: str) -> None:
     """Write the file from pip's report."""
+    items = json.loads(Path(report).read_text())["install"]
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for item in json.loads(Path(report).read_text())["install"]:
-        name = item["metadata"]["name"]
-        found[canonical(name)].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
+    for item in items:
+        digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
+        found[canonicalize_name(item["metadata"]["name"])].add(digest)
     for file in map(Path, further):
-        name = canonical(file.name.split("-")[0])
-        found[name].add(hashlib.sha256(file.read_bytes()).hexdigest())
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        found[canonicalize_name(file.name.split("-")[0])] = {digest}
+    extras = extras_asked_for(items)
     lines = [HEADER]
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         if line and not line.startswith("#"):
-            hashes = sorted(found[canonical(line.split("==")[0].split("[")[0])])
-            lines.append(" \\\n    ".join([line, *(f"--hash=sha256:{h}" for h in hashes)]) + "\n")
+            name, version = line.split("==")
+            key = canonicalize_name(name)
+            hashes = [f"--hash=sha256:{text}" for text in sorted(found[key])]
+            asked = [f"[{','.join(sorted(extras[key]))}]"] if extras[key] else []
+            lines += [
+                " \\\n    ".join([f"{name}{extra}=={version}", *hashes]) + "\n"
+                for extra in ["", *asked]
+            ]
     (ROOT / "constraints-hashes.txt").write_text("".join(lines))
 
 
-def canonical(name: str) -> str:
-    """Return a package's name as registries compare it."""
-    return name.lower().replace("_", "-").replace(".", "-")
+def extras_asked_for(items: list[dict[str, Any]]) -> defaultdict[str, set[str]]:
+    """Return package → extras that others ask for: pip wants them said where it wants hashes."""
+    extras: defaultdict[str, set[str]] = defaultdict(set)
+    for item in items:
+        for text in item["metadata"].get("requires_dist", []):
+            wanted = Requirement(text)
+            if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                extras[canonicalize_name(wanted.name)] |= wanted.extras
+    return extras
 
 
 main(*sys.argv[1:])

@@ -1,7 +1,9 @@
 """The command line. Each command is a few lines; what it needs is imported inside it."""
 
+import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from synthgen.cli_faces import faces_app
 from synthgen.cli_merge import merge_app
 from synthgen.cli_train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
-from synthgen.foreign import first_line, printable
+from synthgen.foreign import excerpt, first_line, printable
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 app = typer.Typer(
@@ -102,6 +104,11 @@ def _run_command() -> None:
         _fail(f"error: {error}", 3)
     except SynthgenError as error:
         _fail(f"error: {error}", 2)
+    except OSError as error:
+        # Only what a user named can be too long, or a link that leads round.
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        _fail(f"error: {excerpt(error.filename)} cannot be opened: {error.strerror}", 2)
     except KeyboardInterrupt:
         _fail("stopped", 130)
 
@@ -365,7 +372,9 @@ def _refuse_secrets(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(printable(message), err=True)
+    # One line, whatever it names; what would be longer than a screen is cut.
+    line = re.sub(r"\S{301,}", lambda word: excerpt(word[0]), message)
+    typer.echo(printable(line).replace("\n", "\\n"), err=True)
     sys.exit(code)
 
 
