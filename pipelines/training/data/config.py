@@ -6,6 +6,7 @@ from pydantic import Field
 
 from pipelines.training.data.expression_config import ExpressiveFaces
 from synthgen.config.base import Section
+from synthgen.config.priors.empirical import LabelScale
 
 
 class ProceduralData(ExpressiveFaces):
@@ -51,6 +52,12 @@ class DatasetData(Section):
         default="aus",
         description="Column of the AU intensities [0–5], 12 numbers a row in DISFA's order; or "
         "the name of 12 columns with {au} in the place of AU1, AU2, …; null: there are none.",
+    )
+    scale: LabelScale | None = Field(
+        default=None,
+        exclude_if=lambda scale: scale is None,
+        description="Scale of the AUs: from 0 to 5, 1 or 100; null: found from the values, and "
+        "told. Occurrences, 0 and 1, train no intensities.",
     )
 
 

@@ -1,11 +1,13 @@
 """Rows of a Hugging Face dataset as examples: image, caption and AUs."""
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from datasets import Image as ImageColumn
 from jaxtyping import Float
@@ -15,12 +17,29 @@ from PIL.Image import Image
 
 from pipelines.pictures import open_picture, to_rgb
 from pipelines.training.data.config import DatasetData
-from pipelines.training.data.open_dataset import dataset_fingerprint, open_rows
-from synthgen.action_units import AUS, MAX_INTENSITY
+from pipelines.training.data.open_dataset import dataset_fingerprint, is_generated, open_rows
+from samplers.priors.labels.scales import (
+    Scale,
+    Survey,
+    is_misfit,
+    misfits,
+    say_clamped,
+    say_scale,
+    to_intensities,
+)
+from synthgen.action_units import AUS
 from synthgen.errors import DatasetError, PictureError
 from synthgen.foreign import first_line
 
+_log = logging.getLogger(__name__)
+
 _AU_PLACE = "{au}"
+
+_BLOCK = 10_000
+"""Rows whose AUs are looked at together."""
+
+_NAMED = 4
+"""Rows that an error names."""
 
 
 class DatasetExamples:
@@ -50,6 +69,10 @@ class DatasetExamples:
         self._images = images
         self._texts = rows.select_columns([data.caption]) if data.caption else None
         self._aus = rows.select_columns(self._au_columns) if self._au_columns else None
+        self._scale: Scale = 5
+        self._aus_fault: str | None = None
+        if self._aus is not None:
+            self._settle_scale(self._aus)
 
     def image(self, index: int) -> Image:
         """Return the image of a row: RGB, scaled and cropped in the middle to a square.
@@ -88,15 +111,49 @@ class DatasetExamples:
         """Return the AU intensities of a row [0–5]; without a column, NaN.
 
         Raises:
-            DatasetError: if they are not 12 numbers in [0, 5].
+            DatasetError: if they, or those of another row, are not 12 numbers of the scale.
         """
         if self._aus is None:
             return np.full(len(AUS), np.nan, np.float32)
+        if self._aus_fault is not None:
+            raise DatasetError(self._aus_fault)
         row = self._aus[index]
         columns = self._au_columns
         found = row[columns[0]] if len(columns) == 1 else [row[column] for column in columns]
         self._check_aus(index, found)
-        return np.asarray(found, np.float32)
+        return to_intensities(np.asarray(found, np.float32), self._scale)
+
+    def _settle_scale(self, rows: Dataset) -> None:
+        """Look at the AUs of all rows: find their scale, and say what is wrong with how many."""
+        survey, wrong = Survey(), list[int]()
+        blocks = [_au_block(table, self._au_columns) for table in _tables(rows)]
+        for block in blocks:
+            survey.add(block)
+        generated = is_generated(self._data.path)
+        self._scale = self._data.scale or (None if generated else survey.found()) or 5
+        if self._scale == "occurrence":
+            self._aus_fault = (
+                f"{self._where}: the AUs are occurrences, 0 and 1, and training needs intensities; "
+                "data.scale: 5 takes them for intensities"
+            )
+            return
+        for number, block in enumerate(blocks):
+            faulty = (np.isnan(block) | misfits(block, self._scale)).any(axis=1)
+            wrong += (faulty.nonzero()[0] + number * _BLOCK).tolist()
+        if len(wrong) > 1:
+            named = ", ".join(map(str, wrong[:_NAMED]))
+            more = " …" if len(wrong) > _NAMED else ""
+            self._aus_fault = (
+                f"{self._where}: the AUs of {len(wrong)} rows ({named}{more}) are not {len(AUS)} "
+                f"numbers from 0 to {self._scale}"
+            )
+            return
+        if self._scale != 5:
+            self.fingerprint["scale"] = self._scale
+            told = say_scale(self._scale, survey.high, "data.scale")
+            _log.warning("%s: %s", self._where, told)
+        if survey.clamped(self._scale):
+            _log.warning("%s: %s", self._where, say_clamped(survey, self._scale))
 
     def _check_columns(self, rows: Dataset) -> None:
         asked = [(self._data.image, "image"), (self._data.caption, "caption")]
@@ -113,8 +170,8 @@ class DatasetExamples:
             raise self._fault(index, f"the AUs are {held}; they must be {len(AUS)}")
         for name, value in zip(AUS, found, strict=True):
             known = isinstance(value, int | float) and math.isfinite(value)
-            if not known or not 0 <= value <= MAX_INTENSITY:
-                raise self._fault(index, f"{name} is {value}; it must lie in [0, 5]")
+            if not known or is_misfit(value, self._scale):
+                raise self._fault(index, f"{name} is {value}; it must lie in [0, {self._scale}]")
 
     def _fault(self, index: int, what: str) -> DatasetError:
         return DatasetError(f"{self._where}, row {index}: {what}")
@@ -133,6 +190,31 @@ def _picture(stored: dict[str, Any] | None) -> Image:
     except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
         raise PictureError(f"it cannot be read: {first_line(error)}") from error
     return to_rgb(far)
+
+
+def _tables(rows: Dataset) -> Iterator[pa.Table]:
+    for table in rows.with_format("arrow").iter(batch_size=_BLOCK):
+        if not isinstance(table, pa.Table):
+            raise TypeError(f"{type(table).__name__} is no table")
+        yield table
+
+
+def _au_block(table: pa.Table, columns: list[str]) -> Float[np.ndarray, "rows 12"]:
+    """Return the AUs of some rows; NaN in a row whose AUs are not 12 numbers."""
+    if len(columns) == 1:
+        lists = table.column(columns[0]).to_pylist()
+    else:
+        lists = list(zip(*(table.column(column).to_pylist() for column in columns), strict=True))
+    try:
+        return np.array(lists, dtype=np.float64).reshape(len(lists), len(AUS))
+    except (TypeError, ValueError):
+        return np.array([_numbers(one) for one in lists])
+
+
+def _numbers(row: object) -> list[float]:
+    if not isinstance(row, Sequence) or len(row) != len(AUS):
+        return [math.nan] * len(AUS)
+    return [float(one) if isinstance(one, int | float) else math.nan for one in row]
 
 
 def _au_columns(asked: str | None) -> list[str]:

@@ -41,13 +41,18 @@ def open_rows(path: str, name: str | None, split: str) -> Dataset:
     return rows.with_format(None)
 
 
+def is_generated(path: str) -> bool:
+    """Return whether synthgen generated a folder."""
+    return (Path(path) / _GENERATED).is_dir()
+
+
 def dataset_fingerprint(path: str, split: str, rows: Dataset) -> str:
     """Return what tells these rows from others.
 
     For a generated dataset it is made of the checksums of its shards, so that a copy is the same;
     for others it is the one of `datasets`.
     """
-    if not (Path(path) / _GENERATED).is_dir():
+    if not is_generated(path):
         return rows._fingerprint
     digest = hashlib.sha256(split.encode())
     for marker in read_markers(Storage(path)).values():

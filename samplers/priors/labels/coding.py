@@ -143,7 +143,9 @@ def _refuse_misfits(files: LabelFiles, surveys: dict[str, Survey], scale: Scale)
 def _of_many_scales(
     files: LabelFiles, found: Mapping[str, Scale], surveys: dict[str, Survey]
 ) -> str:
-    first = {scale: part for part, scale in reversed(found.items())}
+    first: dict[Scale, str] = {}
+    for part, scale in found.items():
+        first.setdefault(scale, part)
     one, other = (
         f"{excerpt(part)} ({'0 and 1' if scale == 'occurrence' else f'up to {high:.4g}'})"
         for scale, part, high in ((s, p, surveys[p].high) for s, p in list(first.items())[:2])

@@ -34,8 +34,6 @@ _PERCENT_FROM = 20.0
 _PERCENT_SHARE = 0.05
 """Share of the values above 0.5 that lie above 5.5, from which a table is on 0–100."""
 
-_BY_HAND = "say scale (--scale)"
-
 _BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 
 
@@ -170,17 +168,17 @@ def allowed(scale: Scale) -> str:
     return "0 or 1" if scale == "occurrence" else f"a number from 0 to {scale}"
 
 
-def say_scale(scale: Scale, high: float) -> str:
-    """Say which scale values are taken to be on, from the highest of them."""
+def say_scale(scale: Scale, high: float, key: str = "scale (--scale)") -> str:
+    """Say which scale values are taken to be on, from the highest of them, and how to change it."""
     if scale == "occurrence":
         return (
             "all values are 0 or 1, so they are taken for occurrences, which tell rates and no "
-            f"intensities; {_BY_HAND} 5 if they are intensities"
+            f"intensities; say {key} 5 if they are intensities"
         )
     changed = {1: " and multiplied by 5", 100: " and divided by 20"}.get(scale, "")
     return (
         f"the highest value is {high:.4g}, so all are taken to be on the scale 0–{scale}{changed}; "
-        f"{_BY_HAND} another if it is not so"
+        f"say {key} another if it is not so"
     )
 
 

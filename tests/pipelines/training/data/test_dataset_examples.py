@@ -172,7 +172,7 @@ def test_a_missing_split_is_refused(tmp_path):
     [
         ([1.0] * 11, "the AUs are 11 numbers; they must be 12"),
         (None, "the AUs are None; they must be 12"),
-        ([0.0, 5.1] + [0.0] * 10, "AU2 is 5.1; it must lie in [0, 5]"),
+        ([0.0, 5.6] + [0.0] * 10, "AU2 is 5.6; it must lie in [0, 5]"),
         ([0.0] * 11 + [-1.0], "AU26 is -1.0; it must lie in [0, 5]"),
         ([float("nan")] + [0.0] * 11, "AU1 is nan; it must lie in [0, 5]"),
         ([None] + [0.0] * 11, "AU1 is None; it must lie in [0, 5]"),
@@ -220,3 +220,43 @@ def test_captions_that_a_tokenizer_cuts_are_counted(tmp_path, caplog):
     caplog.clear()
     warn_of_cut_captions(examples_of(_drawn(), 1), tokenizer)
     assert caplog.messages == []
+
+
+def test_aus_on_another_scale_become_intensities_and_are_told(tmp_path, caplog):
+    path = saved(tmp_path, rows(aus=[[value / 5 for value in SMILE]] * 3))
+    examples = opened(path)
+    assert examples.aus(1).tolist() == pytest.approx(SMILE)
+    assert examples.fingerprint["scale"] == 1
+    assert caplog.messages == [
+        f"{path} (train): the highest value is 0.6, so all are taken to be on the scale 0–1 and "
+        "multiplied by 5; say data.scale another if it is not so"
+    ]
+    as_it_stands = opened(path, scale=5)
+    assert as_it_stands.aus(1)[6] == pytest.approx(0.6)
+    assert "scale" not in as_it_stands.fingerprint
+
+
+def test_occurrences_train_no_intensities(tmp_path):
+    path = saved(tmp_path, rows(aus=[[0.0, 1.0] * 6] * 3))
+    with pytest.raises(DatasetError) as caught:
+        opened(path).aus(0)
+    assert str(caught.value) == (
+        f"{path} (train): the AUs are occurrences, 0 and 1, and training needs intensities; "
+        "data.scale: 5 takes them for intensities"
+    )
+    assert opened(path, scale=5).aus(0).tolist() == [0.0, 1.0] * 6
+
+
+def test_aus_slightly_outside_are_clamped_and_others_are_counted(tmp_path, caplog):
+    path = saved(tmp_path, rows(aus=[SMILE, [-0.02, *SMILE[1:]], [5.003, *SMILE[1:]]]))
+    examples = opened(path)
+    assert [examples.aus(i)[0] for i in (1, 2)] == [0, 5]
+    assert caplog.messages == [
+        f"{path} (train): 2 values outside of 0–5 (down to -0.02, up to 5.003) were clamped to it"
+    ]
+    path = saved(tmp_path / "other", rows(aus=[SMILE, [9.0] * 12, [None] * 12]))
+    with pytest.raises(DatasetError) as caught:
+        opened(path).aus(0)
+    assert str(caught.value) == (
+        f"{path} (train): the AUs of 2 rows (1, 2) are not 12 numbers from 0 to 5"
+    )
