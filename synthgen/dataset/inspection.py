@@ -59,7 +59,7 @@ def inspect_dataset(url: str) -> Inspection:
     """Verify the checksums of a dataset, look for what is missing, twice or foreign, and count.
 
     Raises:
-        DatasetError: if there is no dataset, or its record is corrupt.
+        DatasetError: if there is no dataset, or its record is corrupt or fits none.
     """
     storage = reached(url)
     record = read_record(storage)
@@ -111,7 +111,13 @@ def _count(
         except _UNCOUNTED as error:
             name = layout.data_file(*marker.key)
             problems.append(f"the shard of {name} cannot be counted: {first_line(error)}")
-    return count(storage, record, whole), whole, problems
+    try:
+        return count(storage, record, whole), whole, problems
+    except _UNCOUNTED as error:  # without a shard to blame
+        raise DatasetError(
+            f"{layout.RUN} in {storage.url} fits no rows: {first_line(error)}; put it back from "
+            "a copy"
+        ) from error
 
 
 def _readable_markers(storage: Storage) -> tuple[dict[ShardKey, ShardMarker], list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from synthgen.foreign import excerpt
 
-NOT_WHOLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+NOT_WHOLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 """What reading a value out of a corrupt file raises."""
 
 _LONGEST_CAUSE = 120

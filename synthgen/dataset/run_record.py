@@ -71,6 +71,7 @@ def parse_record(data: bytes) -> RunRecord:
     try:
         values = json_files.load(data)
         schema = values.pop("schema")
+        _check_mappings(values)
         return RunRecord(
             **{
                 **values,
@@ -92,6 +93,20 @@ def parse_record(data: bytes) -> RunRecord:
             f"{layout.RUN} is corrupt ({json_files.cause(error)}); put it back from a copy, let "
             "`synthgen repair` make it again where it can prove it, or start anew with --overwrite"
         ) from error
+
+
+def _check_mappings(values: Mapping[str, Any]) -> None:
+    """Refuse a record whose parts are of other kinds: who reads them relies on it."""
+    parts = {"identity": values["identity"], "licences": values.get("licences", {})}
+    if isinstance(parts["identity"], dict):
+        parts |= {key: parts["identity"].get(key, {}) for key in (CONFIGURATION, "weights")}
+    configuration = parts.get(CONFIGURATION)
+    if isinstance(configuration, dict):
+        sections = ("output", "expressions", "identities", "pipeline", "verify")
+        parts |= {key: configuration[key] for key in sections if key in configuration}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise ValueError(f"{name} is a {type(part).__name__}")
 
 
 def read_record(storage: Storage) -> RunRecord:

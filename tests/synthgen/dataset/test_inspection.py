@@ -270,3 +270,13 @@ def test_a_lost_card_is_found(storage):
     assert _problems(storage) == [
         "README.md is missing: load_dataset would take every file for data"
     ]
+
+
+def test_a_record_that_fits_no_rows_is_told(storage):
+    storage.write(".synthgen/run.json", make_record(expressions={"quotas": 3}).to_json())
+    with pytest.raises(DatasetError) as caught:
+        inspect_dataset(storage.url)
+    assert str(caught.value) == (
+        f".synthgen/run.json in {storage.url} fits no rows: 1 validation error for QuotasConfig; "
+        "put it back from a copy"
+    )

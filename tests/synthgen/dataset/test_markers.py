@@ -77,6 +77,7 @@ def _change(**changes):
         (_change(rows=2), "2 rows and 1 missing samples do not fill 12 to 16"),
         (_change(number=4), "it says that it is .synthgen/shards/train-00004.json"),
         (_change(files={}), "its files are none"),
+        (_change(rejected=[True]), "list index out of range"),
         (_change(started="soon"), "Invalid isoformat string: 'soon'"),
         (
             _change(finished="2026-11-21T09:00:00"),

@@ -23,6 +23,9 @@ def test_a_record_is_read_back():
         (b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         (b"{}", "no 'schema'"),
         (b"[]", "it holds a list"),
+        (b'{"schema": {}, "identity": 3}', "identity is a int"),
+        (b'{"schema": {}, "identity": {"configuration": []}}', "configuration is a list"),
+        (b'{"schema": {}, "identity": {"configuration": {"output": 1}}}', "output is a int"),
     ],
 )
 def test_a_corrupt_record_is_named(data, cause):
