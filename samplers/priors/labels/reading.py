@@ -47,7 +47,7 @@ class Reading:
     def of(
         cls,
         scale: LabelScale | None = None,
-        missing: Sequence[str | float] = (),
+        missing: Sequence[str | int | float] = (),
         sides: LabelSides = "refuse",
     ) -> "Reading":
         """Tell the missing codes that are numbers from those that are texts.
