@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import synthgen
 from cluster.preflight.sizes import in_bytes
-from synthgen.config import FaceIdIdentitiesConfig, RunConfig, dump_config
+from synthgen.config import RunConfig, dump_config
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError, OutputError
 from synthgen.foreign import excerpt, regular_file
@@ -154,11 +154,6 @@ def _named(section: Section) -> Iterator[str]:
                 yield from _named(part)
             elif isinstance(part, str) and name in _PATHS and _is_path(part):
                 yield part
-    if isinstance(section, FaceIdIdentitiesConfig) and section.people is not None:
-        # Beside a store without names, it may be the list that says who is who.
-        beside = Path(section.store).parent / section.people
-        if beside.is_file():
-            yield str(beside)
 
 
 def _is_path(text: str) -> bool:

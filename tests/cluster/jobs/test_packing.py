@@ -117,16 +117,6 @@ def test_a_job_is_sent_as_an_archive_that_holds_what_the_configuration_names(mak
     assert yaml.safe_load(sent["config.yaml"])["expressions"]["labels"] == "labels"
 
 
-def test_a_list_of_people_goes_along_with_its_store(make_config, folder):
-    here = folder.parent / "here"
-    (here / "store.npy").write_bytes(b"x")
-    (here / "who.txt").write_text("a\n")
-    data = make_config().model_dump(mode="json")
-    data["identities"] = {"source": "faceid", "store": "store.npy", "people": "who.txt"}
-    package = pack(parse_config(data), folder)
-    assert {"store.npy", "who.txt"} <= package.files.keys()
-
-
 def test_secrets_stay_behind_and_are_told(make_config, folder):
     here = folder.parent / "here" / "labels"
     for name in [".git/config", ".ssh/id_rsa", ".env", "deploy.pem", "id_ed25519"]:
