@@ -54,3 +54,11 @@ def test_a_begun_run_whose_labels_lie_in_the_working_folder_is_checked(
     generate(make_config(samples=4, **changes), "inline")
     report = preflight(make_config(samples=6, **changes), cluster=False)
     assert [found.text for found in report.findings if found.severity == "problem"] == []
+
+
+def test_keys_of_reading_that_are_not_set_stay_out_of_the_identity(make_config):
+    plain = make_config(expressions=_empirical("a.csv"))
+    assert not {"scale", "missing", "sides"} & set(plain.identity()["expressions"])
+    said = {"scale": 1, "missing": [9], "sides": "max"}
+    config = make_config(expressions={**_empirical("a.csv"), **said})
+    assert said.items() <= config.identity()["expressions"].items()

@@ -58,3 +58,15 @@ def test_a_fit_loads_neither_torch_nor_ray(labels, tmp_path):
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout == "set()\n"
+
+
+def test_scale_missing_codes_and_sides_are_options(tmp_path):
+    (tmp_path / "a.csv").write_text("AU6L,AU6R,AU12L,AU12R\n0,0.5,0.9,0.9\n9,0,0,0\n-1,0,1,0\n")
+    arguments = ("a.csv", "--format", "csv", "-o", "p.yaml", "--sides", "max", "--scale", "1")
+    code, _, notes = _run(*arguments, "--missing", "-1", "--missing", "9,999", cwd=tmp_path)
+    assert code == 0
+    assert notes.startswith(
+        "note: a.csv: AU6, AU12: the maximum of left and right\n"
+        "note: a.csv: AU6: coded in 1 of 3 rows, fewer than half; left out\n"
+    )
+    assert load_prior(tmp_path / "p.yaml").rates()[6] == pytest.approx(2 / 3, abs=1e-5)

@@ -107,7 +107,7 @@ def _settle_scale(
     for part, one in surveys.items():
         if (seen := one.found()) is not None:
             found[part] = seen
-    scales = set(found.values())
+    scales: set[Scale] = set(found.values())
     high = max((one.high for one in surveys.values()), default=0.0)
     if reading.scale is not None:
         return reading.scale, []
