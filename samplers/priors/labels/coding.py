@@ -21,8 +21,6 @@ from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 
-_OWN_SCALE: Scale = 5
-
 _KEPT_ROWS = 1 << 20
 """Rows that are kept, so that small labels are read once [56 bytes each]."""
 
@@ -119,9 +117,9 @@ def _settle_scale(
             "there is no mean; take sides max"
         )
     if len(scales) <= 1:
-        scale = next(iter(scales), _OWN_SCALE)
+        settled: Scale = scales.pop() if scales else 5
         letters = any(one.letters for one in surveys.values())
-        return scale, [say_scale(scale, high)] if scales and not letters else []
+        return settled, [say_scale(settled, high)] if found and not letters else []
     if scales == {1, "occurrence"}:
         return 1, [say_scale(1, high)]
     others = [part for part, scale in found.items() if scale != 5]

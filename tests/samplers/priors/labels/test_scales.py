@@ -161,7 +161,7 @@ def test_a_folder_has_one_scale(tmp_path):
     (tmp_path / "b.csv").write_text("AU12\n0.25\n0.5\n")
     assert _refused(tmp_path, "csv") == (
         f"{tmp_path}: the files of one folder must have one scale, and these look different: "
-        f"{tmp_path / 'b.csv'} (up to 0.5), {tmp_path / 'a.csv'} (up to 4.5); say which it is "
+        f"{tmp_path / 'a.csv'} (up to 4.5), {tmp_path / 'b.csv'} (up to 0.5); say which it is "
         "(--scale 5, 1, 100 or occurrence; key: scale), or read them apart"
     )
     (tmp_path / "b.csv").write_text("AU12\n75\n30\n")
