@@ -42,7 +42,18 @@ _PASSING_CLASSES = frozenset(
 """Named, not imported: the packages of object stores are optional."""
 
 _STORE_PACKAGES = frozenset(
-    {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "s3fs"}
+    {
+        "aiobotocore",
+        "aiohttp",
+        "botocore",
+        "gcsfs",
+        "google",
+        "httpx",
+        "httpx2",
+        "huggingface_hub",
+        "requests",
+        "s3fs",
+    }
 )
 
 

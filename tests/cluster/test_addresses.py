@@ -2,7 +2,6 @@ import contextlib
 import logging
 import socket
 import threading
-import time
 
 import pytest
 
@@ -70,12 +69,10 @@ def test_a_stale_address_of_the_environment_is_named_with_the_way_out(monkeypatc
 def test_what_listens_and_is_silent_is_told_of_and_given_up(monkeypatch, caplog):
     monkeypatch.setattr(addresses, "PATIENCE", 0.4)
     monkeypatch.setattr(addresses, "_SILENCE", 0.1)
-    began = time.monotonic()
     with listening() as address, telling_of_silence(f"the Ray cluster at {address}", "wait"):
         assert refused(address) == (
             f"no Ray cluster answers at '{address}' (cluster.address): timed out; {LOCAL_INSTEAD}"
         )
-    assert time.monotonic() - began < 10
     assert caplog.messages == [
         f"no answer yet from the Ray cluster at {address}, which is tried for 0 s; wait"
     ]

@@ -336,7 +336,7 @@ def test_an_unwritable_output_is_refused(tmp_path):
     file.write_text("")
     code, _, error = run("generate", *small(file / "out"), "--executor", "inline")
     assert code == 2
-    assert error.splitlines()[-1] == f"error: {file} is a file; output.path must be a folder"
+    assert error.splitlines()[-1] == f"error: {file} is a file; choose a folder for output.path"
 
 
 @pytest.mark.ray

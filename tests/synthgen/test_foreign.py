@@ -1,6 +1,5 @@
 import os
 import pickle
-import time
 
 import pytest
 
@@ -44,9 +43,8 @@ def test_secrets_are_struck_out_of_urls(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize("piece", ["a://b:x", "?key", "a.", "http://", "?"])
 def test_no_text_takes_long_to_be_cleared(piece: str) -> None:
-    began = time.monotonic()
-    without_secrets(piece * (50_000 // len(piece)))
-    assert time.monotonic() - began < 5
+    text = piece * (50_000 // len(piece))
+    assert without_secrets(text).startswith(text[0])  # a pattern that backtracks takes hours
 
 
 @pytest.mark.parametrize("error", [ConfigError, ActionUnitError, MissingDependencyError])

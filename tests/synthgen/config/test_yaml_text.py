@@ -4,7 +4,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -124,11 +123,9 @@ def test_what_no_configuration_needs_ends_in_one_sentence(tmp_path, kind):
     text, sentence = TEXTS[kind]
     path = tmp_path / "run.yaml"
     path.write_text(text)
-    started = time.process_time()
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert str(caught.value) == f"{path}: {sentence}"
-    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

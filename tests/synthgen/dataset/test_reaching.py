@@ -115,3 +115,9 @@ def test_what_is_no_store_of_datasets_is_refused(url):
 )  # fmt: skip
 def test_what_can_be_no_place_of_a_dataset_is_refused(url, sentence):
     assert sentence_on(url) == sentence
+
+
+def test_a_name_that_the_hub_does_not_allow_is_one_sentence():
+    assert sentence_on("hf://a").startswith(
+        "cannot look for .synthgen/run.json in hf://a: invalid HF URI 'hf://a/.synthgen/run.json'."
+    )

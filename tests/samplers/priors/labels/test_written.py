@@ -1,7 +1,6 @@
 """Label tables as people and programs write them, and files that are none."""
 
 import os
-import time
 
 import numpy as np
 import pytest
@@ -173,11 +172,9 @@ FILES = {
 def test_what_is_no_table_is_told_in_one_sentence(tmp_path, content, said):
     path = tmp_path / "labels.csv"
     path.write_bytes(content)
-    began = time.monotonic()
     text = _refused(path, "csv")
     assert text == f"{path}{said}"
     assert len(text) < 700
-    assert time.monotonic() - began < 30
 
 
 def test_a_field_of_any_length_in_another_column_is_no_matter(tmp_path):
