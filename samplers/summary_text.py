@@ -11,15 +11,16 @@ CELLS = 40
 """Quota cells that are shown at most."""
 
 
-def render(summary: PlanSummary, most_images: int = 0) -> str:
+def render(summary: PlanSummary, most_images: int = 0, sooner: str = "") -> str:
     """Write a summary as plain text, without a newline at the end.
 
     Args:
         summary: the summary.
         most_images: images that a sample may take; 0: not told.
+        sooner: what ends a run before so many images are made, in words.
     """
     blocks = [
-        [*_head(summary), *_worst_case(summary.samples, most_images)],
+        [*_head(summary), *_worst_case(summary.samples, most_images, sooner)],
         _category_table(summary),
         _quota_table(summary),
         _au_table(summary),
@@ -40,11 +41,13 @@ def _head(summary: PlanSummary) -> list[str]:
     ]
 
 
-def _worst_case(samples: int, most_images: int) -> list[str]:
+def _worst_case(samples: int, most_images: int, sooner: str) -> list[str]:
     """Say how many images a run makes at most, where several may be made for a sample."""
     if most_images < 2:
         return []
-    return [f"images      at most {most_images:,} a sample, {samples * most_images:,} in all"]
+    ends = f" ({sooner})" if sooner else ""
+    most = f"at most {most_images:,} a sample, {samples * most_images:,} in all"
+    return [f"images      {most}{ends}"]
 
 
 def _series(summary: PlanSummary) -> str:

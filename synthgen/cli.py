@@ -165,7 +165,7 @@ def plan(
 
     loaded = load_config(config, overrides or ())
     summary = summarise(build_plan(loaded), first)
-    typer.echo(render(summary, loaded.verify.most_images))
+    typer.echo(render(summary, loaded.verify.most_images, loaded.verify.sooner))
     if plot is not None:
         from synthgen.report.plan_plot import write_plot
 

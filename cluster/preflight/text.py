@@ -72,7 +72,8 @@ def _took(took: Estimate | None, config: RunConfig) -> Iterator[tuple[str, str]]
     at_least = "at least " if kept.bound else "about "
     yield "images", f"{at_least}{took.images:.0f} for {took.samples} samples ({kept.source})"
     each = config.verify.most_images
-    yield "", f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
+    most = f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
+    yield "", "; ".join(filter(None, (most, config.verify.sooner)))
     yield "time", _time(took)
     yield "data", _data(took)
     if took.cost_per_hour is not None:

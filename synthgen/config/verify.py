@@ -134,6 +134,11 @@ class VerifyConfig(Section):
         replacements = self.max_replacements if self.on_exhausted == "replace" else 0
         return self.max_attempts * (1 + replacements)
 
+    @property
+    def sooner(self) -> str:
+        """What ends a run before so many images are made, in words; empty without a fuse."""
+        return "" if self.fuse is None else f"verify.fuse: {self.fuse} of a stratum end it sooner"
+
     @model_validator(mode="after")
     def _bounds_can_be_judged(self) -> Self:
         policy, identity = self.policy, self.identity

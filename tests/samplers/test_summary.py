@@ -161,6 +161,9 @@ def test_the_worst_case_is_said_where_several_images_may_be_made(configuration):
         found = VerifyConfig(max_attempts=7, max_replacements=9, on_exhausted=other)
         assert found.most_images == 7
     summary = summarise(build_plan(configuration(samples=30)))
-    lines = render(summary, VerifyConfig(max_attempts=1000, max_replacements=1000).most_images)
-    assert "images      at most 1,001,000 a sample, 30,030,000 in all" in lines.splitlines()
+    verify = VerifyConfig(max_attempts=1000, max_replacements=1000)
+    most = "images      at most 1,001,000 a sample, 30,030,000 in all"
+    assert most in render(summary, verify.most_images).splitlines()
+    lines = render(summary, verify.most_images, verify.sooner).splitlines()
+    assert f"{most} (verify.fuse: 300 of a stratum end it sooner)" in lines
     assert "at most" not in render(summary, 1)

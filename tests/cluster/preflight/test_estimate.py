@@ -103,7 +103,8 @@ def test_the_report_says_what_it_knows_and_from_where(config):
         "",
         "licences  SD: OpenRAIL",
         "images    about 4800 for 3600 samples (75% of 4000 images of earlier shards kept)",
-        "          at most 79,200, 22 a sample, were none of them kept",
+        "          at most 79,200, 22 a sample, were none of them kept; verify.fuse: "
+        "300 of a stratum end it sooner",
         "time      about 0.13 GPU hours: 1 min 0 s with 8 workers, 10.00 images/s a worker "
         "(earlier shards of this output)",
         "data      about 36.0 MB, 10 kB a sample (mean of earlier shards)",
@@ -121,7 +122,8 @@ def test_the_report_says_what_nobody_knows(config):
     lines = describe(Report(config, bare, estimate(config, bare), [])).splitlines()
     assert lines[-7:] == [
         "images    at least 7200 for 7200 samples (every image kept, which nobody knows yet)",
-        "          at most 158,400, 22 a sample, were none of them kept",
+        "          at most 158,400, 22 a sample, were none of them kept; verify.fuse: "
+        "300 of a stratum end it sooner",
         "time      unknown: no figure for this pipeline on this hardware; --measure finds one",
         "data      unknown: no figure for images of this size; --measure finds one",
         "cost      unknown, at 2 an hour of a worker",
