@@ -121,8 +121,8 @@ def read_status(
         ConfigError: if the stored configuration cannot be read.
     """
     reader = StatusReader(url, cost_per_hour)
-    until = time.monotonic() + patience
     status = reader.read()
+    until = time.monotonic() + patience
     while status.heart is not None and status.heart.beats is None and time.monotonic() < until:
         time.sleep(min(_LOOK, patience))
         status = reader.read()
