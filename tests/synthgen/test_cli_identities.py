@@ -48,7 +48,8 @@ def bad(fault):
 SENTENCES = {
     "nan": ": row 3 (from 0) holds nan at place 1; every number must be finite",
     "zero": ": row 3 (from 0) is all zeros; an embedding needs a direction",
-    "duplicate": ": row 1 and row 3 (from 0) hold the same embedding; keep one of them",
+    "duplicate": ": row 1 and row 3 (from 0) hold the same embedding; keep one of them, or let "
+    "synthgen faces import --merge-near 0.98 do so",
     "width": ": row 0 (from 0) has 500 numbers; a FaceID embedding has 512",
 }
 
