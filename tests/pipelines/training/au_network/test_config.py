@@ -44,7 +44,7 @@ def test_the_shipped_configuration_is_allowed():
             SMALL.replace("{steps: 6}", "{steps: 6, emphasis: {AU3: 2}}"),
             "cycles.1.emphasis: unknown Action Unit 'AU3'; those that exist: " + ", ".join(AUS),
         ),
-        (SMALL + "rates: 3\n", "unknown key rates"),
+        (SMALL + "rates: 3\n", "line 5: unknown key rates"),
         (SMALL.replace("seed: 1\n", ""), "key seed is missing"),
         (
             SMALL.replace("faces: {", "faces: {intensity: {low: 0, high: 7}, "),
@@ -52,7 +52,7 @@ def test_the_shipped_configuration_is_allowed():
         ),
         (
             SMALL + "input_size: 8\n",
-            "input_size is 8; it must be at least 32",
+            "line 5: input_size is 8; it must be at least 32",
         ),
     ],
 )
