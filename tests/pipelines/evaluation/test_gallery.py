@@ -69,9 +69,10 @@ def test_a_broken_picture_is_painted_anew(tmp_path, requests):
 
 def test_another_model_paints_its_own_images(tmp_path, requests):
     gallery, one = Gallery(tmp_path, 5), Counting().candidate
-    black = Candidate("black", {}, lambda requests: [Image.new("RGB", (8, 8))] * len(requests))
+    picture = Image.linear_gradient("L").resize((8, 8)).convert("RGB")
+    grey = Candidate("grey", {}, lambda requests: [picture] * len(requests))
     assert len(pixels(gallery.batches(one, requests))[0]) == 64
-    assert len(pixels(gallery.batches(black, requests))[0]) == 8
+    assert len(pixels(gallery.batches(grey, requests))[0]) == 8
     assert len(list(tmp_path.iterdir())) == 2
 
 
