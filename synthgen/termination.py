@@ -13,8 +13,9 @@ _asked = threading.Event()
 def end_as_by_ctrl_c() -> None:
     """Have SIGTERM raise `KeyboardInterrupt` in the main thread: whatever is held is given back.
 
-    A second one changes nothing: what the first began goes on.
+    A second one changes nothing: what the first began goes on. What came before does not count.
     """
+    _asked.clear()
     signal.signal(signal.SIGTERM, _interrupt)
 
 

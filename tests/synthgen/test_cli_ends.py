@@ -1,12 +1,14 @@
 """How a command ends whatever the terminal, the reader of its output or the user does."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from synthgen import termination
 from synthgen.foreign import printable
 
 DRAWN = Path(__file__).parents[2] / "examples" / "drawn-faces.yaml"
@@ -79,3 +81,13 @@ def test_numbers_that_no_generator_takes_are_refused(arguments, tmp_path):
     words = " ".join(done.stderr.replace("│", " ").split())
     assert "should be less than or equal to" in words
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_of_an_earlier_command_does_not_count():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        termination.note()
+        termination.end_as_by_ctrl_c()
+        assert not termination.came()
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -81,7 +81,7 @@ def run_all(folder, tmp_path_factory, number):
 
 
 def test_mutated_examples_end_as_documented(folder, tmp_path_factory):
-    ends = run_all(folder, tmp_path_factory, 40)
+    ends = run_all(folder, tmp_path_factory, 25)
     assert {0, 2} <= set(ends)
 
 
