@@ -27,8 +27,8 @@ def test_a_prior_is_fitted_to_labels(labels, tmp_path):
     assert code == 0
     assert output == "p.yaml: fitted to 100 rows; its keys go under expressions\n"
     assert notes == (
-        "note: labels.csv: the highest value is 4, so all are taken to be on the scale 0–5; say "
-        "scale (--scale) another if it is not so\n"
+        "note: labels.csv: the highest value is 4, so all are taken to be on the scale 0–5; give "
+        "another scale (--scale) if it is not so\n"
         "note: AU1, AU2, AU4, AU5, AU9, AU15, AU17, AU20, AU25, AU26: not coded by the labels, "
         "absent from the prior\n"
         "note: AU6: active in fewer than 30 rows; uncertain\n"

@@ -178,7 +178,7 @@ def say_scale(scale: Scale, high: float, key: str = "scale (--scale)") -> str:
     changed = {1: " and multiplied by 5", 100: " and divided by 20"}.get(scale, "")
     return (
         f"the highest value is {high:.4g}, so all are taken to be on the scale 0–{scale}{changed}; "
-        f"say {key} another if it is not so"
+        f"give another {key} if it is not so"
     )
 
 

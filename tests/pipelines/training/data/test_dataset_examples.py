@@ -229,7 +229,7 @@ def test_aus_on_another_scale_become_intensities_and_are_told(tmp_path, caplog):
     assert examples.fingerprint["scale"] == 1
     assert caplog.messages == [
         f"{path} (train): the highest value is 0.6, so all are taken to be on the scale 0–1 and "
-        "multiplied by 5; say data.scale another if it is not so"
+        "multiplied by 5; give another data.scale if it is not so"
     ]
     as_it_stands = opened(path, scale=5)
     assert as_it_stands.aus(1)[6] == pytest.approx(0.6)

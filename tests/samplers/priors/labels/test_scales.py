@@ -49,7 +49,7 @@ def test_the_values_tell_the_scale(tmp_path, vectors, write, layout, scale, fact
     done = {1: " and multiplied by 5", 5: "", 100: " and divided by 20"}[scale]
     assert labels.notes == (
         f"labels.csv: the highest value is {highest:.4g}, so all are taken to be on the scale "
-        f"0–{scale}{done}; say scale (--scale) another if it is not so",
+        f"0–{scale}{done}; give another scale (--scale) if it is not so",
     )
     assert labels.reading == {1: "scale 1", 5: "", 100: "scale 100"}[scale]
     said = open_labels(path, layout, reading=Reading(scale=scale))
@@ -153,8 +153,8 @@ def test_a_folder_has_one_scale(tmp_path):
     labels = open_labels(tmp_path, "csv")
     assert _rows(labels)[:, AU12].tolist() == [4.5, 2, 3.5, 1.5, 0.5, 0.75]
     assert labels.notes == (
-        f"{tmp_path.name}: the highest value is 4.5, so all are taken to be on the scale 0–5; say "
-        "scale (--scale) another if it is not so",
+        f"{tmp_path.name}: the highest value is 4.5, so all are taken to be on the scale 0–5; give "
+        "another scale (--scale) if it is not so",
         f"{tmp_path.name}: 1 of 3 files: nothing above 1 (c.csv), read on the same "
         "scale as the others; if theirs is another, read them apart",
     )
@@ -194,6 +194,6 @@ def test_the_plan_tells_how_labels_were_read(tmp_path):
     prior = load_prior({"prior": "empirical", "labels": str(path), "format": "csv"})
     assert prior.notes()[:2] == (
         "labels.csv: the highest value is 90, so all are taken to be on the scale 0–100 and "
-        "divided by 20; say scale (--scale) another if it is not so",
+        "divided by 20; give another scale (--scale) if it is not so",
         "labels.csv: 1 row left out: some AU not coded",
     )
