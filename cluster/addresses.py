@@ -36,7 +36,7 @@ _FRAME, _SETTINGS = 9, 4
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Ray cluster is looked for.
+    """The place at which a Ray cluster is looked for.
 
     Attributes:
         text: `local`, `auto`, `HOST:PORT` or `ray://HOST:PORT`.
@@ -51,7 +51,7 @@ class Address:
 
     @property
     def instead(self) -> str:
-        """How to use a Ray of this machine's own instead."""
+        """The way to use a Ray of this machine's own instead, in words."""
         unset = "unset RAY_ADDRESS, or " if self.source == _ENVIRONMENT else ""
         return f"for a Ray of this machine's own {unset}add --set cluster.address=local"
 

@@ -56,7 +56,7 @@ class _Open:
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of a stratum so far."""
+    """Counts of a stratum so far."""
 
     asked: int = 0
     accepted: int = 0

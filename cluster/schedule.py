@@ -100,7 +100,7 @@ class Schedule:
 
     @property
     def done(self) -> bool:
-        """Whether every shard is finished, or every one before that which blew the fuse."""
+        """True once every shard is finished, or every one before that which blew the fuse."""
         return self._open == 0 or (
             self.blown is not None
             and not self.waiting

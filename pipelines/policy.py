@@ -30,7 +30,8 @@ Reason = Literal[
     "forbidden",
     "error",
 ]
-"""What an image missed; `blank`: it is of one colour, as where a model's numbers are not finite;
+"""The reason of a reject; `blank`: the image is of one colour, as where a model's numbers are not
+finite;
 `identity`: the person asked for; `forbidden`: not to show somebody;
 `error`: making or measuring it failed."""
 

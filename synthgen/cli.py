@@ -58,7 +58,7 @@ class LabelScaleName(StrEnum):
 
 
 class LabelSidesName(StrEnum):
-    """What becomes of AUs of the left and the right."""
+    """Treatment of AUs of the left and the right."""
 
     mean = "mean"
     max = "max"

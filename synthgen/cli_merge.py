@@ -9,7 +9,7 @@ merge_app = typer.Typer()
 
 
 class OnConflict(StrEnum):
-    """What becomes of an identity that is in two splits."""
+    """Treatment of an identity that is in two splits."""
 
     refuse = "refuse"
     move = "move"
@@ -17,7 +17,7 @@ class OnConflict(StrEnum):
 
 
 class OnDuplicate(StrEnum):
-    """What becomes of rows with the same id or the same image."""
+    """Treatment of rows with the same id or the same image."""
 
     refuse = "refuse"
     drop = "drop"

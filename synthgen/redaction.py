@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 REDACTED = "***"
-"""What stands in a text where a secret was."""
+"""Mark in a text where a secret was."""
 
 _NAMES = "token|secret|passw|pwd|credential|key|sig"
 

@@ -5,7 +5,7 @@ import threading
 from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGTERM
-"""What a process that SIGTERM ended returns to its shell."""
+"""Exit code of a process that SIGTERM ended."""
 
 _asked = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What may be wrong with the people of a run."""
+"""Doubts about the people of a run, told before it."""
 
 from cluster.preflight.findings import Finding, warning
 from samplers.identities.alike import find_alike

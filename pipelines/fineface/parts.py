@@ -10,7 +10,7 @@ from pipelines.weight_files import read_model_config
 from synthgen.errors import WeightsError
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-"""What a UNet of Stable Diffusion may predict; every sampler that is offered knows these."""
+"""Predictions that a UNet of Stable Diffusion may make; each sampler that is offered knows them."""
 
 _USUAL_LATENT_SCALE = 0.18215
 """Latent scale of Stable Diffusion 1.x and 2.x, where a base has no VAE that says it."""

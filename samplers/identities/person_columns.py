@@ -1,4 +1,4 @@
-"""Who is who in a file of face embeddings: columns that name people, and those that may."""
+"""The people in a file of face embeddings: columns that name them, and those that may."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,14 +41,14 @@ HOW_TO_SAY = (
 )
 
 Columns = Mapping[str, Sequence[object] | np.ndarray]
-"""What stands beside the embeddings, by name."""
+"""Columns beside the embeddings, by name."""
 
 Kind = Literal["person", "general", "file", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the user says about who is who in a file.
+    """The user's word on who is who in a file.
 
     Attributes:
         people: the column of people; None: the one of a known name.

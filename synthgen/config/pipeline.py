@@ -58,7 +58,7 @@ class _Pipeline(Section):
 
     @property
     def noiseless(self) -> bool:
-        """Whether an image follows from its spec alone, whatever its seed."""
+        """True where an image follows from its spec alone, whatever its seed."""
         return False
 
 
@@ -79,7 +79,7 @@ class ProceduralConfig(_Pipeline):
 
     @property
     def noiseless(self) -> bool:
-        """Whether nothing is drawn around what was asked for."""
+        """True where nothing is drawn around what was asked for."""
         return self.au_noise == 0
 
 

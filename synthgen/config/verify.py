@@ -136,7 +136,7 @@ class VerifyConfig(Section):
 
     @property
     def sooner(self) -> str:
-        """What ends a run before so many images are made, in words; empty without a fuse."""
+        """The end of a run before so many images are made, in words; empty without a fuse."""
         return "" if self.fuse is None else f"verify.fuse: {self.fuse} of a stratum end it sooner"
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ Place = tuple[str | int, ...]
 """Keys and list positions that lead to a value."""
 
 _Step = tuple[str, str, bool, int]
-"""What a mark of the text does (a bracket, or '=' for a scalar), its text, no quotes, the line."""
+"""A mark of the text: its kind (a bracket, or '=' for a scalar), its text, no quotes, the line."""
 
 # libyaml, which comes with PyYAML's wheels, reads a hundred times as fast.
 _PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,7 +43,7 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
 FLOAT = re.compile(
     r"[-+]?((0|[1-9][0-9]{0,29})(\.[0-9]{0,99})?|\.[0-9]{1,99})([eE][-+]?[0-9]{1,9})?\Z"
 )
-"""What a number with a point or an exponent looks like."""
+"""A number with a point or an exponent."""
 
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -55,7 +55,7 @@ class YamlError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How a value stands in the text.
+    """A value as it stands in the text.
 
     Attributes:
         line: its line, or that of its key, from 1.
@@ -68,7 +68,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a YAML text holds.
+    """The content of a YAML text.
 
     Attributes:
         data: mappings, lists, text, numbers, booleans and None; keys are text.

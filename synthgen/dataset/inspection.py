@@ -31,7 +31,7 @@ _IMAGES = 500
 """Images that are held in memory at a time."""
 
 _UNCOUNTED = (DatasetError, pa.ArrowException, ValueError, LookupError, TypeError, AttributeError)
-"""What counting the columns of a file that is none of ours raises."""
+"""Errors of counting the columns of a file that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

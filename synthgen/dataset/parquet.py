@@ -31,7 +31,7 @@ _NO_MEASUREMENT = (None,) * AU_COUNT
 _NO_EMBEDDING = (None,) * EMBEDDING_WIDTH
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
-"""What reading a file raises that is not Parquet, or is damaged."""
+"""Errors of reading a file that is not Parquet, or is damaged."""
 
 _IMAGE_BYTES = "image.bytes"
 

@@ -1,4 +1,4 @@
-"""What a dataset lacks of what was asked: samples without an accepted image, by stratum.
+"""The shortfall of a dataset against what was asked: samples without an accepted image, by stratum.
 
 A dataset is whole when each sample that was asked for has an accepted image.
 """

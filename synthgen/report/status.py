@@ -73,7 +73,7 @@ class Status:
 
     @property
     def whole(self) -> bool:
-        """Whether the run is finished and each sample that was asked for is there."""
+        """True once the run is finished and each sample that was asked for is there."""
         return self.finished and not self.missing
 
     @property

@@ -1,4 +1,4 @@
-"""Where a label table is malformed: its file, its lines, the values, what is allowed.
+"""Faults of a label table: its file, its lines, the values, what is allowed.
 
 Only a table that was found to be malformed is read again, line by line.
 """

@@ -1,4 +1,4 @@
-"""How a user wants labels to be read: their scale, their missing codes, the sides of a face."""
+"""The user's wishes for reading labels: their scale, their missing codes, the sides of a face."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SIDES: dict[str, LabelSides] = {"mean": "mean", "max": "max", "refuse": "refuse
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a user says of labels beside their format.
+    """The user's word on labels beside their format.
 
     Attributes:
         scale: scale of the values; None: found from them.

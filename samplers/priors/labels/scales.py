@@ -39,7 +39,7 @@ _BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 
 @dataclass(slots=True)
 class Survey:
-    """What the values of a table look like, in memory that does not grow with their number.
+    """A survey of the values of a table, in memory that does not grow with their number.
 
     Attributes:
         rows: rows that were looked at.

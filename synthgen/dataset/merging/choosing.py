@@ -30,7 +30,7 @@ _SHOWN = 3
 
 @dataclass(slots=True)
 class _Scan:
-    """What was read of the rows, in the order of sources, shards and rows."""
+    """The facts read of the rows, in the order of sources, shards and rows."""
 
     places: list[tuple[int, int]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """Where each row goes.
+    """The place of each row in the merged dataset.
 
     Attributes:
         splits: the splits of the merged dataset, in order.

@@ -61,7 +61,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What rows must be.
+    """A condition that rows must meet.
 
     Attributes:
         text: as the user wrote it.

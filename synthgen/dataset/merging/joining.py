@@ -46,7 +46,7 @@ from synthgen.schema import DatasetSchema
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merging:
-    """What is to be merged, and how.
+    """A merge that is asked for.
 
     Attributes:
         sources: folders or URLs of datasets.
@@ -71,7 +71,7 @@ class Merging:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What came of it.
+    """The outcome of a merge.
 
     Attributes:
         statistics: what the merged dataset holds.

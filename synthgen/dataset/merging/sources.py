@@ -61,12 +61,12 @@ class Source:
 
     @property
     def url(self) -> str:
-        """Where it lies, as the user wrote it but for passwords."""
+        """Its place, as the user wrote it but for passwords."""
         return without_secrets(self.storage.url)
 
     @property
     def has_plain_ids(self) -> bool:
-        """Whether its ids do not name its run, and are not renamed."""
+        """True where its ids do not name its run and are not renamed."""
         output = self.record.configuration.get("output", {})
         return not (self.rename or self.record.sources or output.get("ids"))
 
