@@ -31,9 +31,8 @@ Reason = Literal[
     "error",
 ]
 """The reason of a reject; `blank`: the image is of one colour, as where a model's numbers are not
-finite;
-`identity`: the person asked for; `forbidden`: not to show somebody;
-`error`: making or measuring it failed."""
+finite; `identity`: the person asked for; `forbidden`: not to show somebody; `error`: making or
+measuring it failed."""
 
 ASKED_FOR = 1.0
 """From this request on, an AU must be measured at `min_active` at least [intensity]."""
