@@ -82,6 +82,11 @@ class _Column:
         return tuple(first.setdefault(value, len(first)) for value in self.groups)
 
 
+def is_picture(name: str) -> bool:
+    """Return whether a name is that of a file of a picture."""
+    return _PICTURE.search(name) is not None
+
+
 def names_people(name: str, *, files: bool = False) -> bool:
     """Return whether a column of this name holds people.
 
@@ -175,6 +180,7 @@ def _named(
     _refuse_pickled({name: columns[name]}, rows, where)
     values = texts_of(columns[name])
     if values is None:
+        _refuse_gaps(columns[name], name, where)
         raise StoreError(
             f"{where}: {excerpt(name)!r} cannot name people; it must hold one text or one whole "
             "number a row"
@@ -182,6 +188,7 @@ def _named(
     if len(values) != rows:
         raise StoreError(_other_length(name, len(values), rows, where))
     _refuse_empty(columns[name], name, where)
+    _refuse_blanks(values, name, where)
     if naming.people is None or _kind(name, values) != "file":
         return values
     folders = _folders(values)
@@ -201,6 +208,8 @@ def _candidates(columns: Columns, rows: int, where: str) -> Iterator[_Column]:
         known = _known(name)
         if known in ("person", "general"):
             _refuse_pickled({name: given}, rows, where)
+        if values is None and known in ("person", "general"):
+            _refuse_gaps(given, name, where)
         if values is None or len(values) != rows:
             continue
         if isinstance(given, np.ndarray) and given.dtype.kind == "f" and known is None:
@@ -208,6 +217,7 @@ def _candidates(columns: Columns, rows: int, where: str) -> Iterator[_Column]:
         kind = _kind(name, values)
         if kind in ("person", "general"):
             _refuse_empty(given, name, where)
+            _refuse_blanks(values, name, where)
         yield _Column(name, kind, values)
 
 
@@ -218,7 +228,7 @@ def _may_rival(column: _Column) -> bool:
 
 def _kind(name: str, values: Sequence[str]) -> Kind:
     known = _known(name)
-    if known == "file" or (values and all(_PICTURE.search(value) for value in values)):
+    if known == "file" or (values and all(map(is_picture, values))):
         return "file"
     return known or "other"
 
@@ -253,6 +263,29 @@ def _refuse_empty(values: Sequence[object] | np.ndarray, name: str, where: str) 
     for row, value in enumerate(values):
         if value is None:
             raise StoreError(f"{where}: row {row} (from 0) is empty in column {excerpt(name)!r}")
+
+
+def _refuse_gaps(values: Sequence[object] | np.ndarray, name: str, where: str) -> None:
+    """Refuse whole numbers with gaps, which pandas keeps as floating-point numbers and NaN."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.size != len(values):
+        return
+    gaps = np.isnan(values.reshape(-1))
+    told = values.reshape(-1)[~gaps]
+    if gaps.any() and np.isfinite(told).all() and not (told % 1).any():
+        row = int(gaps.argmax())
+        raise StoreError(f"{where}: row {row} (from 0) is empty in column {excerpt(name)!r}")
+
+
+def _refuse_blanks(values: Sequence[str], name: str, where: str) -> None:
+    """Refuse one person's name written with blanks at its ends and without."""
+    seen: dict[str, str] = {}
+    for value in values:
+        other = seen.setdefault(value.strip(), value)
+        if other != value:
+            raise StoreError(
+                f"{where}: {excerpt(repr(other), 60)} and {excerpt(repr(value), 60)} in column "
+                f"{excerpt(name)!r} differ in blanks at their ends alone; write them alike"
+            )
 
 
 def _refuse_other_length(columns: Columns, rows: int, where: str) -> None:

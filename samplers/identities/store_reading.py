@@ -14,6 +14,7 @@ from samplers.identities.face_identity import FACEID_WIDTH
 from samplers.identities.person_columns import (
     FIND_OUT,
     Naming,
+    is_picture,
     names_people,
     people_of,
     settled_names,
@@ -122,8 +123,11 @@ def from_arrays(
             read.
     """
     about = None if metadata is None else StoreAbout.from_json(metadata, where)
-    if column is None and naming == FIND_OUT and _are_people(arrays):
-        return _of_people(arrays, where, about)
+    if column is None and _are_people(arrays):
+        if all(map(is_picture, arrays)):
+            return _of_pictures(arrays, naming, where, about)
+        if naming == FIND_OUT:
+            return _of_people(arrays, where, about)
     lists = {} if metadata is None else json.loads(metadata)
     chosen = choose_column(_candidates(arrays), column, where)
     values = arrays[chosen].load()
@@ -217,6 +221,15 @@ def _of_people(arrays: Mapping[str, StoredArray], where: str, about: StoreAbout 
     )
 
 
+def _of_pictures(
+    arrays: Mapping[str, StoredArray], naming: Naming, where: str, about: StoreAbout | None
+) -> RawStore:
+    """Return the faces of arrays that are named after pictures, not after people."""
+    raw = _of_people(arrays, where, about)
+    names = {"filename": list(raw.ids or ())}
+    return replace(raw, ids=people_of(names, len(raw.values), naming, where))
+
+
 def _read_npy(path: Path, column: str | None, naming: Naming) -> RawStore:
     values = look_at_npy(path).load()
     if naming.people is not None:
@@ -225,25 +238,30 @@ def _read_npy(path: Path, column: str | None, naming: Naming) -> RawStore:
 
 
 def _refuse_list_beside(path: Path, rows: int) -> None:
-    for name in _lists_beside(path, rows):
+    for name, values in _lists_beside(path, rows):
+        many = "as many values as it has rows" if values == rows else f"{values}, for {rows} rows"
         raise StoreError(
-            f"{path} does not say who is who, and {excerpt(name)!r} beside it holds as many values "
-            f"as it has rows; make a store of both (synthgen faces import --people "
-            f"{excerpt(name, 60)}), or say that each row shows another person (--one-face-each, or "
-            "identities.one_face_each: true)"
+            f"{path} does not say who is who, and {excerpt(name)!r} beside it holds {many}; "
+            f"make a store of both (synthgen faces import --people {excerpt(name, 60)}), or say "
+            "that each row shows another person (--one-face-each, or identities.one_face_each: "
+            "true)"
         )
 
 
-def _lists_beside(path: Path, rows: int) -> Iterator[str]:
-    """Yield the lists beside a file that may say who is who: `names.txt`, `faces_labels.npy`."""
+def _lists_beside(path: Path, rows: int) -> Iterator[tuple[str, int]]:
+    """Yield the lists beside a file that may say who is who: `names.txt`, `faces_labels.npy`.
+
+    With each comes the number of its values: one that is called after people counts, too, where
+    that is not the number of rows.
+    """
     for file in sorted(path.parent.iterdir()):
         own = file.stem.removeprefix(path.stem)
         if file == path or file.suffix not in _LISTS or not file.is_file():
             continue
         if names_people(own, files=True) or (not own and file.suffix == ".txt"):
             values = _LISTS[file.suffix](file)
-            if len(values) == rows:
-                yield file.name
+            if len(values) == rows or (len(values) and names_people(own)):
+                yield file.name, len(values)
 
 
 def _lines(file: Path) -> list[str]:

@@ -104,6 +104,8 @@ def read_yaml_bytes(content: bytes, where: str) -> Document:
     Raises:
         YamlError: if it is not YAML; the sentence begins with `where`.
     """
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise YamlError(f"{where}: the file is UTF-32; save it as UTF-8")
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = content.decode("utf-16" if wide else "utf-8-sig")

@@ -15,6 +15,12 @@ from synthgen.foreign import excerpt, regular_file
 LONGEST_LINE = 1 << 20
 """Characters of a line at most."""
 
+_OTHER_TABLES = (".tsv", ".tab", ".txt", ".xls", ".xlsx", ".parquet")
+"""Endings of tables that are not read below a folder."""
+
+_NAMED = 3
+"""Files that a note names."""
+
 _MOST_COLUMNS = 10_000
 
 _SEPARATORS = (",", ";", "\t", "|")
@@ -119,6 +125,20 @@ def say_aside(count: int) -> tuple[str, ...]:
     """Say how many side files of macOS were left out, if any."""
     files = "1 side file" if count == 1 else f"{count} side files"
     return (f"{files} of macOS (._*) left out",) if count else ()
+
+
+def say_other_tables(root: Path) -> tuple[str, ...]:
+    """Say which files below a folder look like tables and are not read, if any."""
+    others = sorted(
+        path.name
+        for path in root.rglob("*")
+        if path.suffix.lower() in _OTHER_TABLES and not path.name.startswith("._")
+    )
+    if not others:
+        return ()
+    more = ", …" if len(others) > _NAMED else ""
+    names = ", ".join(excerpt(name, 60) for name in others[:_NAMED])
+    return (f"of a folder, files .csv are read; left out: {len(others)} ({names}{more})",)
 
 
 def _read_beginning(path: Path) -> bytes:

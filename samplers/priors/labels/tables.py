@@ -11,7 +11,7 @@ from pyarrow import csv
 
 from samplers.priors.labels.cells import LETTERS, NO_VALUE, read_cell, read_intensity
 from samplers.priors.labels.columns import Columns, TableFormat, find_columns
-from samplers.priors.labels.dialect import files_below, say_aside
+from samplers.priors.labels.dialect import files_below, say_aside, say_other_tables
 from samplers.priors.labels.faults import describe_faults
 from samplers.priors.labels.filters import Where, is_numeric, matches
 from samplers.priors.labels.reading import AS_IT_STANDS, Reading
@@ -75,7 +75,7 @@ def open_table(
         read=lambda name: tables[name].read(),
         describe_misfits=lambda name, scale: tables[name].describe_misfits(scale),
         scale=5 if table.writes_levels else None,
-        notes=(*notes, *say_aside(aside)),
+        notes=(*notes, *say_aside(aside), *say_other_tables(root)),
     )
 
 

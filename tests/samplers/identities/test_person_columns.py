@@ -278,3 +278,45 @@ def test_a_dataset_is_asked_who_is_who(tmp_path):
         else:
             assert refusal(path).startswith("STORE does not say for sure who is who: over its 24")
             assert people_in(path, people=name).identity_ids == tuple(map(str, NUMBERS))
+
+
+def test_a_person_column_with_gaps_is_never_left_aside(tmp_path):
+    gaps = NUMBERS.astype(float)
+    gaps[3] = np.nan
+    for ending in (".parquet", ".npz"):
+        path = store_of(tmp_path, ending, person=gaps)
+        sentence = "STORE: row 3 (from 0) is empty in column 'person'"
+        assert refusal(path) == refusal(path, people="person") == sentence
+
+
+def test_names_that_differ_in_blanks_alone_are_refused(tmp_path):
+    names = [f"{name} " if row % 2 else name for row, name in enumerate(NAMES)]
+    path = store_of(tmp_path, ".parquet", person=names)
+    assert refusal(path) == (
+        "STORE: 'subject_00' and 'subject_00 ' in column 'person' differ in blanks at their ends "
+        "alone; write them alike"
+    )
+
+
+def test_arrays_that_are_called_after_pictures_ask(tmp_path):
+    path = tmp_path / "faces.pt"
+    faces = torch.from_numpy(random_embeddings(PEOPLE * FACES))
+    torch.save(dict(zip(FILES, faces, strict=True)), path)
+    assert refusal(path) == (
+        "STORE does not say for sure who is who: over its 24 rows 'filename' has 24 different "
+        "values; a file name is not a person, but if 'filename' is named, the folder of each file "
+        f"is; {SAY}"
+    )
+    assert len(set(people_in(path, people="filename").identity_ids)) == PEOPLE
+    assert len(set(people_in(path, one_face_each=True).identity_ids)) == PEOPLE * FACES
+
+
+def test_a_list_of_another_length_beside_a_file_is_told(tmp_path):
+    path = tmp_path / "emb.npy"
+    np.save(path, random_embeddings(PEOPLE * FACES))
+    (tmp_path / "names.txt").write_text("\n".join(NAMES[1:]))
+    assert refusal(path) == (
+        "STORE does not say who is who, and 'names.txt' beside it holds 23, for 24 rows; make a "
+        "store of both (synthgen faces import --people names.txt), or say that each row shows "
+        "another person (--one-face-each, or identities.one_face_each: true)"
+    )

@@ -179,6 +179,7 @@ def test_files_with_a_byte_order_mark_are_read(tmp_path, encoding):
             "seed: 1".encode("utf-16-le"),
             "line 1: the character U+0000 is no text; leave it out",
         ),
+        ("seed: 1".encode("utf-32"), "the file is UTF-32; save it as UTF-8"),
     ],
 )  # fmt: skip
 def test_what_is_no_text_is_refused(tmp_path, content, sentence):

@@ -275,3 +275,12 @@ def test_a_mutated_prior_is_read_or_refused(tmp_path):
 
     check()
     assert not any("\n" in text for text in said)
+
+
+def test_other_tables_of_a_folder_are_told(tmp_path):
+    for name in ("a.csv", "b.tsv", "README.txt"):
+        (tmp_path / name).write_text("AU6,AU12\n" + "3,4\n" * 4)
+    notes = open_labels(tmp_path, "csv").notes
+    assert notes[0] == (
+        f"{tmp_path.name}: of a folder, files .csv are read; left out: 2 (README.txt, b.tsv)"
+    )
