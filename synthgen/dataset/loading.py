@@ -12,10 +12,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import yaml
-
+from synthgen.config.yaml_text import YamlError, read_yaml
 from synthgen.dataset import layout
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
@@ -69,17 +68,15 @@ def card_files(storage: Storage) -> dict[str, list[str]]:
         DatasetError: if there is no card, or it names none.
     """
     try:
-        header: Mapping[str, Any] = yaml.safe_load(
-            storage.read(layout.CARD).decode().split("---\n")[1]
-        )
-        files = next(
-            config["data_files"] for config in header["configs"] if config.get("default") is True
-        )
+        text = storage.read(layout.CARD).decode().split("---\n")[1]
+        header = cast(Mapping[str, Any], read_yaml(text))
+        configs = [config for config in header["configs"] if config.get("default") is True]
+        files = configs[0]["data_files"]
         return {
             str(entry["split"]): [path] if isinstance(path := entry["path"], str) else path
             for entry in files
         }
-    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, YamlError) as error:
         raise DatasetError(
             f"{layout.CARD} of {storage.url} names no data files; run `synthgen generate` with its "
             "configuration, which writes the card again"

@@ -78,7 +78,9 @@ def test_plain_paths_are_shown_as_they_were_given(monkeypatch, tmp_path):
     assert load_call(Storage("~/faces")) == 'datasets.load_dataset("/home/me/faces")'
 
 
-@pytest.mark.parametrize("card", [None, b"", b"---\n- 1\n---\n", b"---\n: [\n---\n", b"\xff"])
+@pytest.mark.parametrize(
+    "card", [None, b"", b"---\n- 1\n---\n", b"---\n: [\n---\n", b"---\nconfigs: []\n---\n", b"\xff"]
+)
 def test_a_card_that_names_no_files_is_told(tmp_path, card):
     storage = make_dataset(str(tmp_path / "a*b"))
     storage.delete("README.md")
