@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from tiny_markers import CONFIG
 
 from cluster.driver import generate
 from samplers.plan import build_plan
@@ -35,27 +36,13 @@ def _run(folder):
 
 
 def _config(folder):
-    return parse_config(
-        {
-            "name": "mended",
-            "seed": 5,
-            "samples": 20,
-            "output": {"path": str(folder), "shard_size": 4, "splits": {"train": 0.5, "test": 0.5}},
-            "expressions": {"prior": "emotions", "categories": ["neutral", "happy"]},
-            "identities": {
-                "source": "prompts",
-                "template": "a {age} {person} with {hair} hair",
-                "slots": {
-                    "age": ["young", "middle-aged", "old"],
-                    "person": ["man", "woman"],
-                    "hair": ["black", "brown", "red"],
-                },
-                "expressions_per_identity": 2,
-            },
-            "pipeline": {"name": "procedural", "size": 128, "batch_size": 4},
-            "verify": {"weights": "mini", "aligner": "centered", "max_attempts": 2},
-        }
-    )
+    changes = {
+        "name": "mended",
+        "output": {**CONFIG["output"], "path": str(folder)},
+        "pipeline": {"name": "procedural", "size": 128, "batch_size": 4},
+        "verify": {"weights": "mini", "aligner": "centered", "max_attempts": 2},
+    }
+    return parse_config({**CONFIG, **changes})
 
 
 def _flip(file, place, count=1):
