@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.marker_index import Versioned, read_index
-from synthgen.dataset.markers import ShardMarker, parse_marker
+from synthgen.dataset.markers import CorruptMarkerError, ShardMarker, parse_marker
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 
@@ -24,7 +24,7 @@ def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
 
 def readable_markers(
     storage: Storage,
-) -> tuple[dict[ShardKey, ShardMarker], dict[str, DatasetError]]:
+) -> tuple[dict[ShardKey, ShardMarker], dict[str, CorruptMarkerError]]:
     """Read what can be read of the markers of a dataset.
 
     Returns:
@@ -55,7 +55,7 @@ class MarkerReader:
             raise error
         return markers
 
-    def readable(self) -> tuple[dict[ShardKey, ShardMarker], dict[str, DatasetError]]:
+    def readable(self) -> tuple[dict[ShardKey, ShardMarker], dict[str, CorruptMarkerError]]:
         """Return the whole markers there are now, and name → reason of the corrupt ones."""
         known = read_index(self._storage) if self._known is None else self._known
         versions = self._storage.versions(layout.MARKERS)
@@ -65,7 +65,9 @@ class MarkerReader:
             found = dict(zip(new, readers.map(self._marker, new), strict=True))
         there = {file: found.get(file) or known.get(file) for file in files}
         corrupt = {
-            name: error for (name, _), error in there.items() if isinstance(error, DatasetError)
+            name: error
+            for (name, _), error in there.items()
+            if isinstance(error, CorruptMarkerError)
         }
         self._known = {
             file: marker for file, marker in there.items() if isinstance(marker, ShardMarker)
@@ -73,7 +75,7 @@ class MarkerReader:
         markers = sorted(self._known.values(), key=lambda marker: marker.key)
         return {marker.key: marker for marker in markers}, corrupt
 
-    def _marker(self, file: Versioned) -> ShardMarker | DatasetError | None:
+    def _marker(self, file: Versioned) -> ShardMarker | CorruptMarkerError | None:
         """Read a marker, or why it is corrupt; None if it went since it was listed."""
         name, _ = file
         try:
@@ -84,5 +86,5 @@ class MarkerReader:
             return None
         try:
             return parse_marker(name, data)
-        except DatasetError as error:
+        except CorruptMarkerError as error:
             return error

@@ -23,6 +23,25 @@ class FileStamp:
     bytes: int
 
 
+class CorruptMarkerError(DatasetError):
+    """A marker's file is no whole marker of its shard.
+
+    Attributes:
+        problem: what is wrong, without how it is mended.
+    """
+
+    def __init__(self, problem: str) -> None:
+        """Say what is wrong, and how it is mended."""
+        super().__init__(
+            f"{problem}; `synthgen generate` with the dataset's configuration makes its shard again"
+        )
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type["CorruptMarkerError"], tuple[str]]:
+        """Travel between processes as the problem, of which the sentence is made."""
+        return type(self), (self.problem,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortStratum:
     """A stratum of which there are fewer accepted samples than were asked for.
@@ -118,16 +137,13 @@ def parse_marker(name: str, data: bytes) -> ShardMarker:
         data: the file.
 
     Raises:
-        DatasetError: if the file is not a whole marker of that shard.
+        CorruptMarkerError: if the file is not a whole marker of that shard.
     """
     try:
         marker = marker_from(name, json_files.load(data))
     except json_files.NOT_WHOLE as error:
         cause = json_files.cause(error)
-        raise DatasetError(
-            f"marker {name} is corrupt ({cause}); `synthgen generate` with the dataset's "
-            "configuration makes its shard again"
-        ) from error
+        raise CorruptMarkerError(f"marker {name} is corrupt ({cause})") from error
     return marker
 
 

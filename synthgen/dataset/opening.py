@@ -1,7 +1,7 @@
 """Begin a run, or continue it, without touching what is not ours."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -26,8 +26,6 @@ from synthgen.errors import OutputError
 from synthgen.foreign import excerpt
 
 _log = logging.getLogger(__name__)
-
-_SHOWN_DIFFERENCES = 5
 
 _PLAIN_IDS = 'output.ids: nothing → "run"'
 """The difference between a run of an earlier version, whose ids are plain, and the same one now."""
@@ -119,7 +117,7 @@ def open_run(
         _refuse_foreign(storage)
         obsolete, finished, kept = [], {}, record
     elif overwrite:
-        _clear(storage)
+        clear(storage, (layout.RUN, layout.LEASE))
         obsolete, finished, kept = [], {}, record
     else:
         old = read_record(storage)
@@ -152,6 +150,24 @@ def remove_leftovers(storage: Storage) -> None:
                 storage.delete(name)
 
 
+def clear(storage: Storage, kept: Collection[str]) -> None:
+    """Delete the files of a dataset of ours but some: those that keep the folder ours, and a lease.
+
+    Markers go first, so that no shard counts as finished without its files.
+
+    Args:
+        storage: the dataset.
+        kept: names of the files that stay.
+
+    Raises:
+        OutputError: if a file cannot be deleted.
+    """
+    for folder in (layout.MARKERS, *layout.FOLDERS):
+        for name in storage.names(folder):
+            if layout.is_ours(name) and name not in kept:
+                storage.delete(name)
+
+
 def _refuse_foreign(storage: Storage) -> None:
     if lost := lost_record(storage):
         raise OutputError(lost)
@@ -180,11 +196,9 @@ def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
             "--overwrite"
         )
     if changed:
-        more = len(changed) - _SHOWN_DIFFERENCES
-        shown = "; ".join(changed[:_SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise OutputError(
-            f"{storage.url} holds a dataset that was made otherwise ({shown}); choose another "
-            "output.path, or start anew with --overwrite"
+            f"{storage.url} holds a dataset that was made otherwise ({shortened(changed)}); "
+            "choose another output.path, or start anew with --overwrite"
         )
     if new.samples < old.samples:
         raise OutputError(
@@ -213,7 +227,7 @@ def _finished_shards(
                 f"marker {_range(marker)} and the plan {plan[key].start} to {plan[key].stop}"
             )
     if problems or corrupt:
-        told = [str(error).partition("; `")[0] for error in corrupt.values()]
+        told = [error.problem for error in corrupt.values()]
         told += [problem for found in problems.values() for problem in found]
         report_damage(told, len(problems) + len(corrupt))
     finished = {
@@ -244,19 +258,6 @@ def _refuse_unplanned(
 
 def _range(marker: ShardMarker) -> str:
     return f"{marker.name} says samples {marker.start} to {marker.stop}"
-
-
-def _clear(storage: Storage) -> None:
-    """Delete our files but the record, which keeps the folder ours until it is replaced.
-
-    The lease stays too: it is that of the run which begins.
-
-    Markers go first, so that no shard counts as finished without its files.
-    """
-    for folder in (layout.MARKERS, *layout.FOLDERS):
-        for name in storage.names(folder):
-            if layout.is_ours(name) and name not in (layout.RUN, layout.LEASE):
-                storage.delete(name)
 
 
 def _write_if_new(storage: Storage, name: str, data: bytes) -> None:

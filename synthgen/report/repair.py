@@ -233,7 +233,7 @@ def _damage(storage: Storage) -> list[Step]:
     markers, corrupt = readable_markers(storage)
     problems = find_damage(storage, markers.values(), verify=True)
     damaged = {markers[key].name: shortened(found) for key, found in problems.items()}
-    damaged |= {name: str(error).partition("; `")[0] for name, error in corrupt.items()}
+    damaged |= {name: error.problem for name, error in corrupt.items()}
     return [
         Step(
             f"{wrong}; the marker {name} goes, so that its shard is made again",

@@ -32,6 +32,7 @@ from synthgen.dataset.merging.sources import (
     open_sources,
 )
 from synthgen.dataset.merging.writing import write_rows
+from synthgen.dataset.opening import clear
 from synthgen.dataset.patience import Patience
 from synthgen.dataset.place import check_place
 from synthgen.dataset.reaching import reached
@@ -248,8 +249,5 @@ def _refuse_foreign(storage: Storage) -> None:
 
 def _clear(storage: Storage) -> None:
     """Delete our files but the lease; the mark goes last, since it says whose they are."""
-    for folder in reversed(layout.FOLDERS):
-        for name in storage.names(folder):
-            if layout.is_ours(name) and name not in (layout.LEASE, layout.MERGING):
-                storage.delete(name)
+    clear(storage, (layout.LEASE, layout.MERGING))
     storage.delete(layout.MERGING)
