@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from synthgen.config.components import UNKNOWN_NAME
 from synthgen.config.yaml_text import Place, Written
 from synthgen.errors import SynthgenError
 from synthgen.foreign import LONGEST_VALUE, excerpt, shown
@@ -102,6 +103,8 @@ def _sentence(where: str, entries: Sequence[Mapping[str, Any]], found: Written |
     if isinstance(cause, SynthgenError | ValueError):
         said = excerpt(cause, _LONGEST_CAUSE)
         return f"{where}: {said}" if where else said
+    if kind == UNKNOWN_NAME:
+        return f"{where} {context['said']}"
     if kind == "extra_forbidden":
         return f"unknown key {where}"
     if kind == "missing":

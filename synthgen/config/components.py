@@ -1,0 +1,233 @@
+"""Names of components → their sections: built in, installed, or by dotted path.
+
+A *component* is a pipeline, a check, a prior or an identity source. Its section of the
+configuration is a pydantic class that knows everything about it and makes it; which class, the
+section's own name says. There is nothing to register: a name is one of a table, an entry point of
+an installed distribution, or `package.module:Class`.
+"""
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import EntryPoint, distribution, entry_points, packages_distributions
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from synthgen.config.base import Section
+from synthgen.foreign import excerpt, first_line, shown
+
+UNKNOWN_NAME = "component_name"
+"""Type of the error that names no component; its context says so in words."""
+
+_OURS = frozenset({"synthgen", "samplers", "pipelines", "cluster"})
+
+_search_here: ContextVar[bool] = ContextVar("_search_here", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentKind:
+    """A kind of component: what a name may stand for.
+
+    Attributes:
+        what: the kind in words, such as `pipeline`.
+        key: key of a section that holds the name, such as `name`.
+        group: group of entry points.
+        base: abstract section that all of them subclass, as `module:Class`.
+        built_in: name → section, as `module:Class`.
+    """
+
+    what: str
+    key: str
+    group: str
+    base: str
+    built_in: Mapping[str, str]
+
+    def names(self) -> list[str]:
+        """Return the names that exist, the built-in ones first."""
+        return [*self.built_in, *sorted(_installed(self.group).keys() - self.built_in.keys())]
+
+    def section(self, name: str) -> type[Section]:
+        """Return the section that a name stands for.
+
+        Raises:
+            ValueError: if there is none, or what is there is no section of this kind, in words
+                that follow the key.
+        """
+        if name in self.built_in:
+            found: object = _attribute(self.built_in[name])
+        elif name in (installed := _installed(self.group)):
+            found = _loaded(name, installed[name].value)
+        elif ":" in name:
+            found = _loaded(name, name)
+        else:
+            raise ValueError(self._unknown(name))
+        base = cast(type[Section], _attribute(self.base))
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise ValueError(
+                f"is {shown(name)}, which is no section of a {self.what}: it must be a subclass of "
+                f"{self.base.replace(':', '.')}"
+            )
+        return found
+
+    def _unknown(self, name: str) -> str:
+        installed = [known for known in self.names() if known not in self.built_in]
+        near = difflib.get_close_matches(name, self.names(), n=1)
+        others = f", installed: {', '.join(map(repr, installed))}" if installed else ""
+        return (
+            f"is {shown(name)}; {f'did you mean {near[0]!r}? ' if near else ''}"
+            f"{'It' if near else 'it'} must be {_either([repr(n) for n in self.built_in])}"
+            f"{others}, or package.module:Class"
+        )
+
+
+class ComponentField:
+    """Annotation of a key that holds the section of any component of a kind.
+
+    A mapping is read as the section that its own name stands for; a section stays as it is.
+    """
+
+    def __init__(self, kind: ComponentKind) -> None:
+        self.kind = kind
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda section, info: section.model_dump(mode=info.mode), info_arg=True
+            ),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        sections = [self.kind.section(name) for name in self.kind.names()]
+        schemas = [handler(section.__pydantic_core_schema__) for section in sections]
+        return {"oneOf": schemas}
+
+    def _validate(self, value: object) -> Section:
+        kind = self.kind
+        if isinstance(value, cast(type, _attribute(kind.base))):
+            return cast(Section, value)
+        if not isinstance(value, Mapping):
+            raise _invalid(kind, "dict_type", (), value)
+        if kind.key not in value:
+            raise _invalid(kind, "missing", (kind.key,), value)
+        name = value[kind.key]
+        if not isinstance(name, str):
+            raise _invalid(kind, "string_type", (kind.key,), name)
+        try:
+            section = kind.section(name)
+        except ValueError as error:
+            unknown = PydanticCustomError(UNKNOWN_NAME, "{said}", {"said": str(error)})
+            raise _invalid(kind, unknown, (kind.key,), name) from error
+        return section.model_validate(dict(value), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The distribution that a component comes from.
+
+    Attributes:
+        name: name of the distribution, or of the module where there is none.
+        version: its version; without a distribution `sha256:` and the digest of the source file.
+        licence: what its metadata says; empty where it says nothing.
+    """
+
+    name: str
+    version: str
+    licence: str
+
+
+def origin_of(section: type[Section]) -> Origin | None:
+    """Return where a component comes from; None where it is one of ours."""
+    module = section.__module__
+    top = module.partition(".")[0]
+    if top in _OURS:
+        return None
+    if found := packages_distributions().get(top):
+        about = distribution(found[0]).metadata.json
+        licence = str(about.get("license_expression") or about.get("license") or "")
+        return Origin(str(about["name"]), str(about["version"]), licence.partition("\n")[0])
+    source = getattr(sys.modules.get(module), "__file__", None)
+    digest = sha256(Path(source).read_bytes()).hexdigest() if source else "unknown"
+    return Origin(module, f"sha256:{digest}", "")
+
+
+@contextmanager
+def modules_of_the_working_folder() -> Iterator[None]:
+    """Find modules of dotted paths in the working folder too, behind everything installed.
+
+    For what the user runs; configurations that come with a dataset are read without it.
+    """
+    token = _search_here.set(True)
+    try:
+        yield
+    finally:
+        _search_here.reset(token)
+
+
+def folders_of_components() -> list[str]:
+    """Return the folders that were put on the import path for components, for other processes."""
+    return list(_added)
+
+
+_added: dict[str, None] = {}
+
+
+def _installed(group: str) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def _attribute(path: str) -> object:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _loaded(name: str, path: str) -> object:
+    """Load what others wrote."""
+    module, _, attribute = path.partition(":")
+    _reach(module.partition(".")[0])
+    try:
+        found = import_module(module)
+    except Exception as error:
+        why = excerpt(f"{type(error).__name__}: {first_line(error)}", 300)
+        raise ValueError(
+            f"is {shown(name)}, but the module {excerpt(module)} cannot be imported ({why})"
+        ) from error
+    if not hasattr(found, attribute):
+        raise ValueError(
+            f"is {shown(name)}, but the module {excerpt(module)} has no {excerpt(attribute)}"
+        )
+    return getattr(found, attribute)
+
+
+def _reach(top: str) -> None:
+    """Put the working folder at the end of the import path where only it has the module."""
+    folder = Path.cwd()
+    here = (folder / f"{top}.py").is_file() or (folder / top).is_dir()
+    if _search_here.get() and here and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        _added[str(folder)] = None
+
+
+def _invalid(
+    kind: ComponentKind, error: str | PydanticCustomError, place: tuple[str, ...], value: object
+) -> ValidationError:
+    details = InitErrorDetails(type=error, loc=place, input=value)
+    return ValidationError.from_exception_data(kind.what, [details])
+
+
+def _either(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
