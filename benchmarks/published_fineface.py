@@ -132,7 +132,7 @@ def attend_as_published(
 
 
 def au_token(
-    tensors: Mapping[str, Tensor], aus: Float[Tensor, "batch 12"], width: int
+    tensors: Mapping[str, Tensor], aus: Float[Tensor, "batch aus"], width: int
 ) -> Float[Tensor, "batch 1 width"]:
     """Return the AU token y = [x, Wx + b, 0…0]."""
     encoded = nn.functional.linear(aus, tensors["au_encoder.weight"], tensors["au_encoder.bias"])

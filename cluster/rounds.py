@@ -28,7 +28,7 @@ class Outcome:
 
     Attributes:
         attempt: the attempt.
-        measured: what the verifier found, 12 intensities; None where there was no face.
+        measured: what the verifier found, an intensity for each AU; None where there was no face.
         row: the row that it would make; None where no image could be made or kept.
         reject: why it was not accepted; None where it was.
         distance: how far the image is from keeping the policy; ∞ where that is not known.

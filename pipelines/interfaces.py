@@ -43,7 +43,7 @@ class Measurement:
         faces: number of faces found in each image.
     """
 
-    aus: Float[np.ndarray, "batch 12"]
+    aus: Float[np.ndarray, "batch aus"]
     faces: Int[np.ndarray, " batch"]
 
 

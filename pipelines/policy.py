@@ -103,8 +103,8 @@ def blank_detail(image: Image, dtype: str = "") -> str | None:
 
 
 def judge(
-    requested: Sequence[float] | Float[np.ndarray, "12"],
-    measured: Sequence[float] | Float[np.ndarray, "12"],
+    requested: Sequence[float] | Float[np.ndarray, " aus"],
+    measured: Sequence[float] | Float[np.ndarray, " aus"],
     faces: int,
     policy: PolicyConfig,
 ) -> Verdict:
@@ -203,5 +203,5 @@ def _inactive_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig)
     return [_Miss("inactive", detail, excess)]
 
 
-def _bounded(policy: PolicyConfig) -> Bool[np.ndarray, "12"]:
+def _bounded(policy: PolicyConfig) -> Bool[np.ndarray, " aus"]:
     return np.array([name not in policy.per_au_tolerance for name in AUS])

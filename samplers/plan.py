@@ -80,11 +80,11 @@ class Plan:
         shares = {name: share * part for name, part in self.prior.category_shares().items()}
         return {**shares, NEUTRAL: shares[NEUTRAL] + 1 - share} if NEUTRAL in shares else shares
 
-    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+    def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of all samples in which each AU is active, before rules and quotas."""
         return self.series.share * self.prior.asked_rates()
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of all samples in which each AU is active."""
         return self.series.share * self.prior.rates()
 

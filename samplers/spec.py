@@ -18,7 +18,7 @@ class SampleSpec:
         replacement: 0 for the first spec of the sample, r for its r-th replacement.
         stratum: the cell that the index was given and that each replacement keeps, for people to
             read: category or active AUs.
-        aus: requested AU vector, 12 intensities.
+        aus: requested AU vector, an intensity for each AU of the run.
         emotion: category, or None where the prior has none.
         identity_id: name of the identity, the same for all samples that show it.
         identity: slot → value.

@@ -81,14 +81,14 @@ class PlanSummary:
         counted: samples, from the first, that the frequencies were counted over; neutral images
             are left out of the counts.
         categories: shares of the categories; empty where the prior has none.
-        ambiguous: groups of categories whose prototypes are the same on the 12 AUs.
+        ambiguous: groups of categories whose prototypes are the same on the AUs.
         quotas: shares of the quota cells; empty where there are none.
-        aus: frequencies of the 12 AUs.
+        aus: frequencies of the AUs.
         joint_expected: share of samples in which AU i and AU j are active, by the configuration;
             the diagonal holds the rates.
         joint_counted: the same among the counted samples.
         levels_counted: share of the counted samples in which each AU is at level 1 … 5.
-        active_counted: share of the counted samples with 0 … 12 active AUs.
+        active_counted: share of the counted samples with 0, 1, … active AUs.
         common: the most frequent strata of the counted samples.
         notes: what the prior has to say, a sentence each.
         first: the first specs.
@@ -106,9 +106,9 @@ class PlanSummary:
     ambiguous: tuple[tuple[str, ...], ...]
     quotas: tuple[StratumShare, ...]
     aus: tuple[AUFrequency, ...]
-    joint_expected: Float64[np.ndarray, "12 12"]
-    joint_counted: Float64[np.ndarray, "12 12"]
-    levels_counted: Float64[np.ndarray, "12 5"]
+    joint_expected: Float64[np.ndarray, "aus aus"]
+    joint_counted: Float64[np.ndarray, "aus aus"]
+    levels_counted: Float64[np.ndarray, "aus 5"]
     active_counted: tuple[float, ...]
     common: tuple[StratumShare, ...]
     notes: tuple[str, ...]
@@ -189,7 +189,7 @@ def _common_strata(specs: list[SampleSpec]) -> tuple[StratumShare, ...]:
     return tuple(StratumShare(name, None, count / len(specs)) for name, count in ordered[:COMMON])
 
 
-def _level_shares(vectors: np.ndarray) -> Float64[np.ndarray, "12 5"]:
+def _level_shares(vectors: np.ndarray) -> Float64[np.ndarray, "aus 5"]:
     levels = intensity_levels(vectors)
     return np.stack([(levels == level).mean(axis=0) for level in range(1, LEVELS)], axis=1)
 

@@ -11,9 +11,9 @@ class Row:
     Attributes:
         sample_id: name of the sample, unique in the dataset.
         image: encoded image file.
-        aus: requested AU vector, 12 intensities.
-        aus_measured: what the verifier found, 12 intensities [0–5]; None where no face was found,
-            which is stored as 12 nulls.
+        aus: requested AU vector, an intensity for each AU of the run.
+        aus_measured: what the verifier found, an intensity for each AU [0–5]; None where no face
+            was found, which is stored as nulls.
         active_error: mean |requested − measured| over the AUs asked for; None where none was.
         inactive_max: largest measured intensity of the others; None where there are none.
         accepted: whether the image keeps the policy.

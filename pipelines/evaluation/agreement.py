@@ -30,7 +30,7 @@ class AUAgreement:
 
 
 def agreement(
-    drawn: Float[np.ndarray, "faces 12"], measured: Float[np.ndarray, "faces 12"]
+    drawn: Float[np.ndarray, "faces aus"], measured: Float[np.ndarray, "faces aus"]
 ) -> dict[str, AUAgreement]:
     """Compare measured with drawn AU vectors, one AU at a time.
 

@@ -48,7 +48,7 @@ class Findings:
     """
 
     requests: Sequence[Request]
-    aus: dict[str, Float[np.ndarray, "n 12"]]
+    aus: dict[str, Float[np.ndarray, "n aus"]]
     traits: dict[str, list[str]]
     embeddings: Float[np.ndarray, "n width"] | None
     faces: dict[str, Float[np.ndarray, "n 512"]] = field(default_factory=dict)

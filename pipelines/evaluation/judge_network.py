@@ -40,7 +40,7 @@ class JudgeOutput(NamedTuple):
         traits: trait → logits of its values, in the order of `vocabulary.TRAITS`.
     """
 
-    aus: Float[Tensor, "B 12"]
+    aus: Float[Tensor, "B aus"]
     traits: dict[str, Float[Tensor, "B values"]]
 
 

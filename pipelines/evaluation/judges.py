@@ -35,7 +35,7 @@ class AUJudge(Protocol):
     weights: Mapping[str, str]
     """File → sha256."""
 
-    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5] of RGB images; NaN where there is no face."""
         ...
 
@@ -52,7 +52,7 @@ class VerifierJudge:
         self.weights: Mapping[str, str] = verifier.fingerprint()["weights"]
         self._verifier = verifier
 
-    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
         return self._verifier.measure(images).aus
 
@@ -80,7 +80,7 @@ class SecondJudge:
         network = load_judge(path)
         return cls(network, {Path(path).name: file_sha256(Path(path))})
 
-    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n 12"]:
+    def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
         return self._read(images).aus.clamp(MIN_INTENSITY, MAX_INTENSITY).numpy()
 

@@ -98,7 +98,7 @@ def _prompt(number: int, place: int, template: str, noise: str, seed: int) -> As
     return AskedPrompt(number, text, traits, start)
 
 
-def _expressions(people: int, seed: int) -> Float[np.ndarray, "people 7 12"]:
+def _expressions(people: int, seed: int) -> Float[np.ndarray, "people 7 aus"]:
     drawn = [np.zeros((people, AU_COUNT), np.float32)]
     for place, category in enumerate(COMBINED_CATEGORIES):
         own = derive_seed(seed, "evaluation/expressions", place)

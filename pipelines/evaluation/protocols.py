@@ -60,7 +60,7 @@ class Protocol:
 
     @property
     def images(self) -> int:
-        """Images with AUs: 12 AUs at each level, and the combinations, for each prompt."""
+        """Images with AUs: each AU at each level, and the combinations, for each prompt."""
         return self.prompts * (AU_COUNT * len(self.levels) + self.combinations)
 
 
@@ -93,7 +93,7 @@ def combined_requests(
         protocol: how many, and from which prior.
         seed: seed of the evaluation [0, 2^63).
     """
-    drawn = _combinations(protocol, len(prompts), seed)  # [prompts, combinations, 12]
+    drawn = _combinations(protocol, len(prompts), seed)  # [prompts, combinations, aus]
     return [
         Request(prompt, tuple(map(float, aus)), prompt.text)
         for prompt, rows in zip(prompts, drawn, strict=True)
@@ -112,7 +112,7 @@ def in_words(requests: Sequence[Request], seed: int) -> list[Request]:
     ]
 
 
-def au_array(requests: Sequence[Request]) -> Float[np.ndarray, "n 12"]:
+def au_array(requests: Sequence[Request]) -> Float[np.ndarray, "n aus"]:
     """Return the AU vectors of requests."""
     return np.array([request.aus for request in requests], np.float32).reshape(-1, AU_COUNT)
 
@@ -134,7 +134,7 @@ def _told(request: Request, number: int, seed: int) -> str:
 
 def _combinations(
     protocol: Protocol, prompts: int, seed: int
-) -> Float[np.ndarray, "prompts combinations 12"]:
+) -> Float[np.ndarray, "prompts combinations aus"]:
     count = protocol.combinations
     if protocol.drawn == "grid":
         prior = load_prior({"prior": "grid", "combinations": count})

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from pipelines.evaluation.agreement import pearson
 from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
 
-AUArray = Float[np.ndarray, "n 12"]
+AUArray = Float[np.ndarray, "n aus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Errors:
     Attributes:
         images: images with a face.
         faceless: images without one.
-        mse_sum: squared error, summed over the 12 AUs (Eq. 3 of the paper), mean over images.
-        mse_mean: the same, mean over the 12 AUs.
+        mse_sum: squared error, summed over the AUs (Eq. 3 of the paper), mean over images.
+        mse_mean: the same, mean over the AUs.
         mae_asked: mean absolute error over the AUs asked for.
         mae_unasked: mean absolute error over the others.
         pearson: correlation of what was asked for with what was measured, over all AUs and images.
@@ -87,8 +87,8 @@ def au_correlations(requested: AUArray, measured: AUArray) -> dict[str, float]:
 
 def controls(
     levels: Sequence[float],
-    neutral: Float[np.ndarray, "P 12"],
-    singles: Float[np.ndarray, "P 12 L 12"],
+    neutral: Float[np.ndarray, "P aus"],
+    singles: Float[np.ndarray, "P aus L aus"],
 ) -> dict[str, Control]:
     """Follow each AU over its intensities.
 
@@ -105,8 +105,8 @@ def controls(
 
 def overall_pearson(
     levels: Sequence[float],
-    neutral: Float[np.ndarray, "P 12"],
-    singles: Float[np.ndarray, "P 12 L 12"],
+    neutral: Float[np.ndarray, "P aus"],
+    singles: Float[np.ndarray, "P aus L aus"],
 ) -> float:
     """Correlate intensity asked for with intensity measured, over each AU's own images."""
     own = [_own(neutral[:, place], singles[:, place], place) for place in range(len(AUS))]
@@ -145,7 +145,7 @@ def mean_cosine(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n d"]) 
 def _control(
     levels: Sequence[float],
     neutral: Float[np.ndarray, " P"],
-    singles: Float[np.ndarray, "P L 12"],
+    singles: Float[np.ndarray, "P L aus"],
     place: int,
 ) -> Control:
     own = _own(neutral, singles, place)
@@ -161,7 +161,7 @@ def _control(
 
 
 def _own(
-    neutral: Float[np.ndarray, " P"], singles: Float[np.ndarray, "P L 12"], place: int
+    neutral: Float[np.ndarray, " P"], singles: Float[np.ndarray, "P L aus"], place: int
 ) -> Float[np.ndarray, "P levels"]:
     """Return what was measured of an AU in its own images, the neutral face first."""
     return np.concatenate([neutral[:, None], singles[:, :, place]], axis=1).astype(np.float64)
@@ -176,7 +176,7 @@ def _seen(measured: AUArray) -> Bool[np.ndarray, " n"]:
     return np.isfinite(measured).all(1)
 
 
-def _clipped(requested: AUArray) -> Float[np.ndarray, "n 12"]:
+def _clipped(requested: AUArray) -> Float[np.ndarray, "n aus"]:
     return np.clip(requested, MIN_INTENSITY, MAX_INTENSITY).astype(np.float64)
 
 

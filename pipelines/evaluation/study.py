@@ -93,7 +93,7 @@ class Study:
     def _neutral_for(self, found: Findings) -> Findings:
         return self.neutral.rows([request.prompt.number for request in found.requests])
 
-    def _sweeps(self, judge: str) -> Float[np.ndarray, "P 12 L 12"]:
+    def _sweeps(self, judge: str) -> Float[np.ndarray, "P aus L aus"]:
         levels = len(self.protocol.levels)
         return self.singles.aus[judge].reshape(-1, AU_COUNT, levels, AU_COUNT)
 

@@ -14,7 +14,7 @@ AUs = Any
 """A dict, a list of dicts, or numbers of the shape [12] or [batch, 12] in any array type."""
 
 
-def au_batch(aus: AUs, prompts: int) -> Float[Tensor, "prompts 12"]:
+def au_batch(aus: AUs, prompts: int) -> Float[Tensor, "prompts aus"]:
     """Return one AU vector per prompt.
 
     Args:

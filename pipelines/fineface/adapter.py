@@ -129,7 +129,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         check_model_finite(adapter, str(pretrained_model_name_or_path), adapter.dtype)
         return (adapter, info) if wants_info else adapter
 
-    def encode(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch width"]:
+    def encode(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch width"]:
         """Return the AU token: what the encoder gives, padded with zeros.
 
         Args:
@@ -138,7 +138,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         token = self.au_encoder(aus)
         return nn.functional.pad(token, (0, self.config["cross_attention_dim"] - token.shape[-1]))
 
-    def forward(self, aus: Float[Tensor, "batch 12"]) -> dict[str, Tensor]:
+    def forward(self, aus: Float[Tensor, "batch aus"]) -> dict[str, Tensor]:
         """Return V_AU of each cross-attention layer.
 
         Args:

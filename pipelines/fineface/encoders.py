@@ -28,7 +28,7 @@ _INDIVIDUAL_KEY = f"individual.{AUS[0]}.2.weight"
 class Raw(nn.Module):
     """`none`: y = x."""
 
-    def forward(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch 12"]:
+    def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch aus"]:
         """Return the intensities as they are."""
         return aus
 
@@ -44,7 +44,7 @@ class PlainLinear(nn.Module):
         super().__init__()
         self.mlp = nn.Linear(AU_COUNT, hidden_size)
 
-    def forward(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch out"]:
+    def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
         """Return the encoded intensities."""
         return self.mlp(aus)
 
@@ -59,7 +59,7 @@ class ResidualLinear(nn.Linear):
     def __init__(self, hidden_size: int) -> None:
         super().__init__(AU_COUNT, hidden_size)
 
-    def forward(self, input: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch out"]:  # noqa: A002
+    def forward(self, input: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:  # noqa: A002
         """Return the intensities [batch, 12 + h], those of the caller first."""
         return torch.cat([input, super().forward(input)], dim=-1)
 
@@ -81,7 +81,7 @@ class ResidualMLP(nn.Module):
             nn.Linear(hidden_size, hidden_size),
         )
 
-    def forward(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch out"]:
+    def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
         """Return [batch, 12 + h]."""
         return torch.cat([aus, self.mlp(aus)], dim=-1)
 
@@ -97,7 +97,7 @@ class IndividualMLP(nn.Module):
         super().__init__()
         self.individual = nn.ModuleDict({name: _small_mlp(hidden_size) for name in AUS})
 
-    def forward(self, aus: Float[Tensor, "batch 12"]) -> Float[Tensor, "batch out"]:
+    def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
         """Return [batch, 12·h]."""
         each = zip(self.individual.values(), aus.split(1, dim=-1), strict=True)
         return torch.cat([mlp(au) for mlp, au in each], dim=-1)

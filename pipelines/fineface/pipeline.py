@@ -376,7 +376,7 @@ class FineFacePipeline(StableDiffusionPipeline):
     def _au_vectors(self, aus: Tensor, guided: bool, au_scale: int | float) -> dict[str, Tensor]:
         adapter = self._adapter()
         if guided:
-            aus = torch.cat([torch.zeros_like(aus), aus])  # [2·batch, 12], as the UNet's batch
+            aus = torch.cat([torch.zeros_like(aus), aus])  # [2·batch, aus], as the UNet's batch
         constants = adapter(aus.to(device=adapter.device, dtype=adapter.dtype))
         device = self._execution_device
         return {path: au_scale * vector.to(device) for path, vector in constants.items()}

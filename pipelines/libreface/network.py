@@ -58,11 +58,11 @@ class LibreFaceNetwork(nn.Module):
         self.classifier = _head()
         self.classifier_2 = _head()
 
-    def forward(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
+    def forward(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B aus"]:
         """Return the AU intensities [0–5] of normalised face crops."""
         return MAX_INTENSITY * self.heads(pixels)[0]
 
-    def by_rows(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
+    def by_rows(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B aus"]:
         """Return what `forward` does, each image's bits whatever its place in the batch.
 
         On a CPU the last bits of a row of a matrix product depend on where it stands among the
@@ -75,7 +75,7 @@ class LibreFaceNetwork(nn.Module):
 
     def heads(
         self, pixels: Float[Tensor, "B 3 h w"]
-    ) -> tuple[Float[Tensor, "B 12"], Float[Tensor, "B 12"]]:
+    ) -> tuple[Float[Tensor, "B aus"], Float[Tensor, "B aus"]]:
         """Return both heads as they leave their sigmoid [0–1].
 
         Returns:

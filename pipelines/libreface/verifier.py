@@ -116,7 +116,7 @@ class LibreFaceVerifier:
             "versions": {package: version(package) for package in packages},
         }
 
-    def _intensities(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
+    def _intensities(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch aus"]:
         if len(crops) <= _MAX_BATCH:
             return self._forward(crops)
         padded = [*crops, *[_BLACK] * (-len(crops) % _MAX_BATCH)]
@@ -125,7 +125,7 @@ class LibreFaceVerifier:
         return np.concatenate(parts)[: len(crops)]
 
     @torch.inference_mode()
-    def _forward(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
+    def _forward(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch aus"]:
         if not crops:
             return np.empty((0, AU_COUNT), np.float32)
         like = next(self._network.parameters())

@@ -16,8 +16,8 @@ HIGHEST = 7.0
 """Intensities are clipped to [LOWEST, HIGHEST]."""
 
 
-AUVector = Sequence[float] | Float[np.ndarray, "12"]
-"""12 intensities in the order of `synthgen.action_units.AUS`."""
+AUVector = Sequence[float] | Float[np.ndarray, " aus"]
+"""An intensity for each AU, in the order of `synthgen.action_units.AUS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def efforts_of(identity: Identity, aus: AUVector) -> Efforts:
     cheeks, nose and chin at rest stay as they are.
 
     Raises:
-        ActionUnitError: if there are not 12 values, or one is not a finite number.
+        ActionUnitError: if the number of values is another, or one is not a finite number.
     """
     values = [float(value) for value in aus]
     if len(values) != AU_COUNT:

@@ -220,10 +220,10 @@ def geometry(identity: Identity, aus: AUVector) -> Face:
 
     Args:
         identity: whose.
-        aus: 12 intensities, [0, 5] normally; clipped to [-5, 7].
+        aus: an intensity for each AU, [0, 5] normally; clipped to [-5, 7].
 
     Raises:
-        ActionUnitError: if there are not 12 of them, or one is not a finite number.
+        ActionUnitError: if their number is another, or one is not a finite number.
     """
     efforts = efforts_of(identity, aus)
     pose = _pose(identity)

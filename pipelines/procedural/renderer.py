@@ -29,12 +29,12 @@ def render(identity: Identity, aus: AUVector, size: int = 128) -> Image.Image:
 
     Args:
         identity: whom.
-        aus: 12 intensities in the order of `synthgen.action_units.AUS`, [0, 5] normally;
+        aus: an intensity for each AU, in the order of `synthgen.action_units.AUS`, [0, 5] normally;
             continuous. Values outside exaggerate or do the opposite, as far as [-5, 7].
         size: width and height [pixels], at least 64.
 
     Raises:
-        ActionUnitError: if there are not 12 AUs, or one is not a finite number.
+        ActionUnitError: if the number of AUs is another, or one is not a finite number.
         ConfigError: if the size is below 64.
     """
     if size < SMALLEST:

@@ -23,7 +23,9 @@ class ActiveSetsPrior(Prior, ABC):
     """Uniforms that decide a set."""
 
     @abstractmethod
-    def active(self, numbers: Float64[np.ndarray, "rows set_width"]) -> Bool[np.ndarray, "rows 12"]:
+    def active(
+        self, numbers: Float64[np.ndarray, "rows set_width"]
+    ) -> Bool[np.ndarray, "rows aus"]:
         """Turn uniforms into sets of active AUs."""
 
     @property
@@ -45,11 +47,11 @@ class ActiveSetsPrior(Prior, ABC):
         strata: Int64[np.ndarray, " rows"],
         set_numbers: Float64[np.ndarray, "rows set_width"],
         numbers: Float64[np.ndarray, "rows width"],
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into AU vectors, those that decided the strata at hand."""
         return self.draw(strata, numbers)
 
-    def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows 12"]:
+    def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows aus"]:
         """Return which AUs are active in each stratum."""
         return (strata[:, None] & _BITS) != 0
 

@@ -33,7 +33,7 @@ def blended(one: Prototype, other: Prototype) -> Prototype:
 
 
 def blend_scales(one: Prototype, other: Prototype, share: float) -> tuple[float, ...]:
-    """Return the factor of the intensity of each of the 12 AUs (0, 1].
+    """Return the factor of the intensity of each AU (0, 1].
 
     The AUs of the category with the larger share have the factor 1, also where both have them; the
     others have the ratio of the shares.

@@ -62,8 +62,8 @@ class CombinationsPrior(DealtPrior):
         return blocked_ranks(seed, f"{_STAGE}/{split}", self.counts, start, stop)
 
     def draw(
-        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 12"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows aus"]
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Draw each intensity from its range; column i is AU i's."""
         low, high = np.array(self.low)[strata], np.array(self.high)[strata]
         return (low + (high - low) * numbers).astype(np.float32)
@@ -80,16 +80,16 @@ class CombinationsPrior(DealtPrior):
         """Return nothing: there are no categories."""
         return {}
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of combinations that hold each AU."""
         return self._shares() @ self._active()
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the share of combinations that hold both AUs."""
         active = self._active()
         return (active * self._shares()[:, None]).T @ active
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of the middles of the ranges."""
         middles = (np.array(self.low) + np.array(self.high)) / 2
         total, rates = self._shares() @ middles, self.rates()
@@ -102,7 +102,7 @@ class CombinationsPrior(DealtPrior):
             Part.of(f"combination {name!r}", active, low, high) for name, active, low, high in rows
         )
 
-    def _active(self) -> Float64[np.ndarray, "combinations 12"]:
+    def _active(self) -> Float64[np.ndarray, "combinations aus"]:
         return ((np.array(self.low) != 0) | (np.array(self.high) != 0)).astype(np.float64)
 
     def _shares(self) -> Float64[np.ndarray, " combinations"]:

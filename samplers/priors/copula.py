@@ -50,8 +50,8 @@ class CopulaPrior(ActiveSetsPrior):
         normals: factor and thresholds of z.
     """
 
-    active_rates: Float64[np.ndarray, " 12"]
-    correlation: Float64[np.ndarray, "12 12"]
+    active_rates: Float64[np.ndarray, " aus"]
+    correlation: Float64[np.ndarray, "aus aus"]
     tied: bool
     intensities: Intensities
     repairs: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class CopulaPrior(ActiveSetsPrior):
         """Uniforms that a vector takes where it is drawn for a stratum."""
         return 1 + AU_COUNT * (1 + SWEEPS) if self.tied else AU_COUNT
 
-    def active(self, numbers: Float64[np.ndarray, "rows 12"]) -> Bool[np.ndarray, "rows 12"]:
+    def active(self, numbers: Float64[np.ndarray, "rows aus"]) -> Bool[np.ndarray, "rows aus"]:
         """Compare each AU's normal with its threshold."""
         _, mixed = self.normals.drawn(numbers)
         return np.ascontiguousarray(self.normals.active(mixed).T)
@@ -106,7 +106,7 @@ class CopulaPrior(ActiveSetsPrior):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Draw the AU vectors of the positions from `start` of a split.
 
         Strata that `strata` gave for these positions bring the normals that they were drawn with;
@@ -128,7 +128,7 @@ class CopulaPrior(ActiveSetsPrior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Give each active AU an intensity.
 
         Where these are tied, the Gibbs sampler begins at one of 65,536 stored draws, by column 0,
@@ -145,9 +145,9 @@ class CopulaPrior(ActiveSetsPrior):
     def complete(
         self,
         strata: Int64[np.ndarray, " rows"],
-        set_numbers: Float64[np.ndarray, "rows 12"],
+        set_numbers: Float64[np.ndarray, "rows aus"],
         numbers: Float64[np.ndarray, "rows width"],
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Give each active AU the intensity of the normals that made it active."""
         if not self.tied:
             return self.draw(strata, numbers)
@@ -162,11 +162,11 @@ class CopulaPrior(ActiveSetsPrior):
         low, high = self.intensities.lowest, self.intensities.highest
         return (Part.of("this prior", self.active_rates, low, high),)
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates of the configuration."""
         return self.active_rates.copy()
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the exact share of samples in which each two AUs are active; rates as diagonal."""
         one, other = np.triu_indices(AU_COUNT, 1)
         rates = self.active_rates
@@ -177,7 +177,7 @@ class CopulaPrior(ActiveSetsPrior):
         joint[other, one] = joint[one, other]
         return joint
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the means of the AUs' intensities where active."""
         return self.intensities.means.copy()
 
@@ -187,7 +187,7 @@ class CopulaPrior(ActiveSetsPrior):
 
     def _begin(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float64[np.ndarray, "12 rows"]:
+    ) -> Float64[np.ndarray, "aus rows"]:
         """Return normals with given active AUs, of the conditional law or near it."""
         stored, found = bank_of(self.normals).pick(strata, numbers[:, 0])
         if found.all():
@@ -197,16 +197,16 @@ class CopulaPrior(ActiveSetsPrior):
 
     def _again(
         self,
-        begun: Float64[np.ndarray, "12 rows"],
-        active: Bool[np.ndarray, "12 rows"],
+        begun: Float64[np.ndarray, "aus rows"],
+        active: Bool[np.ndarray, "aus rows"],
         numbers: Float64[np.ndarray, "rows width"],
-    ) -> Float64[np.ndarray, "12 rows"]:
+    ) -> Float64[np.ndarray, "aus rows"]:
         again = self.normals.draw_again(begun, active, numbers[:, 1 + AU_COUNT :].T)
         return self.normals.mix(again)
 
     def _shown(
-        self, mixed: Float64[np.ndarray, "12 rows"], active: Bool[np.ndarray, "12 rows"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+        self, mixed: Float64[np.ndarray, "aus rows"], active: Bool[np.ndarray, "aus rows"]
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Read the intensities of active AUs off their normals, from the precise upper tail."""
         places = np.flatnonzero(active)
         aus = places // active.shape[1]
@@ -218,8 +218,8 @@ class CopulaPrior(ActiveSetsPrior):
         rows: int,
         places: Int64[np.ndarray, " values"],
         levels: Float64[np.ndarray, " values"],
-    ) -> Float32[np.ndarray, "{rows} 12"]:
-        """Return vectors with the quantiles of `levels` at `places` of the [12, rows] table."""
+    ) -> Float32[np.ndarray, "{rows} aus"]:
+        """Return vectors with the quantiles of `levels` at `places` of the [aus, rows] table."""
         intensities = np.zeros(AU_COUNT * rows, dtype=np.float32)
         intensities[places] = self.intensities.quantiles(places // rows, levels)
         return np.ascontiguousarray(intensities.reshape(AU_COUNT, rows).T)
@@ -227,7 +227,7 @@ class CopulaPrior(ActiveSetsPrior):
 
 def _drawn(
     normals: LatentNormals, seed: int, split: str, start: int, stop: int
-) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+) -> tuple[Float64[np.ndarray, "aus rows"], Float64[np.ndarray, "aus rows"]]:
     """Return the normals of positions, independent and mixed; strata and vectors share them."""
     draw = _draw_kept if stop - start <= _KEPT else _draw_kept.__wrapped__
     return draw(normals, seed, split, start, stop)
@@ -236,7 +236,7 @@ def _drawn(
 @lru_cache(maxsize=2)
 def _draw_kept(
     normals: LatentNormals, seed: int, split: str, start: int, stop: int
-) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+) -> tuple[Float64[np.ndarray, "aus rows"], Float64[np.ndarray, "aus rows"]]:
     stage = f"{CopulaPrior.stage}/{split}"
     independent, mixed = normals.drawn(uniforms(seed, stage, start, stop, AU_COUNT))
     independent.flags.writeable = mixed.flags.writeable = False

@@ -50,7 +50,7 @@ class _Repair:
 
     @classmethod
     def of(
-        cls, wish: _Wish, rates: Float64[np.ndarray, " 12"], found: Float64[np.ndarray, "12 12"]
+        cls, wish: _Wish, rates: Float64[np.ndarray, " aus"], found: Float64[np.ndarray, "aus aus"]
     ) -> "_Repair":
         i, j = wish.indices
         correlation = float(found[i, j])
@@ -84,8 +84,8 @@ class _Repair:
 
 
 def latent_matrix(
-    config: CopulaConfig, rates: Float64[np.ndarray, " 12"]
-) -> tuple[Float64[np.ndarray, "12 12"], tuple[str, ...]]:
+    config: CopulaConfig, rates: Float64[np.ndarray, " aus"]
+) -> tuple[Float64[np.ndarray, "aus aus"], tuple[str, ...]]:
     """Return the correlations of the latent normals, and what was repaired, a sentence each.
 
     A pair that is not named is left independent, as far as the named ones allow it.
@@ -108,7 +108,7 @@ def latent_matrix(
     return found, _repairs(config, rates, wishes, found) + _unnamed(config, fixed, found)
 
 
-def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " 12"]) -> list[_Wish]:
+def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " aus"]) -> list[_Wish]:
     """Return what is asked of the pairs; one with an AU of rate 0 or 1 has nothing to decide."""
     kind, pairs = config.dependence(), config.pairs()
     if kind in ("joint", "conditional"):
@@ -119,7 +119,7 @@ def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " 12"]) -> list[_Wi
 
 
 def _of_probabilities(
-    kind: str, pairs: dict[tuple[str, str], float], rates: Float64[np.ndarray, " 12"]
+    kind: str, pairs: dict[tuple[str, str], float], rates: Float64[np.ndarray, " aus"]
 ) -> list[_Wish]:
     joint = [_joint(kind, pair, probability, rates) for pair, probability in pairs.items()]
     rate, other = (
@@ -135,7 +135,7 @@ def _of_probabilities(
 
 
 def _joint(
-    kind: str, pair: tuple[str, str], probability: float, rates: Float64[np.ndarray, " 12"]
+    kind: str, pair: tuple[str, str], probability: float, rates: Float64[np.ndarray, " aus"]
 ) -> float:
     """Return the joint probability that is asked for, if it is possible."""
     rate, other = (float(rates[au_index(name)]) for name in pair)
@@ -169,9 +169,9 @@ def _check_bounds(
 
 def _repairs(
     config: CopulaConfig,
-    rates: Float64[np.ndarray, " 12"],
+    rates: Float64[np.ndarray, " aus"],
     wishes: list[_Wish],
-    found: Float64[np.ndarray, "12 12"],
+    found: Float64[np.ndarray, "aus aus"],
 ) -> tuple[str, ...]:
     """Tell the moves of the pairs that were asked for, the largest first, or refuse them."""
     where = f"expressions.{config.dependence()}"
@@ -193,7 +193,7 @@ def _repairs(
 
 
 def _unnamed(
-    config: CopulaConfig, fixed: Bool[np.ndarray, "12 12"], found: Float64[np.ndarray, "12 12"]
+    config: CopulaConfig, fixed: Bool[np.ndarray, "aus aus"], found: Float64[np.ndarray, "aus aus"]
 ) -> tuple[str, ...]:
     """Tell of the pairs that were not asked for and could not be left independent."""
     moves = np.triu(np.where(fixed, 0.0, np.abs(found)))

@@ -105,14 +105,14 @@ class EmotionsPrior(DealtPrior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Choose variants by the columns 0–11, intensities by the columns 12–23 and 24."""
         active = numbers[:, :AU_COUNT] < np.array(self.chances)[strata]
         intensity = (self.low + self._above(numbers[:, AU_COUNT:])) * np.array(self.scales)[strata]
         return np.where(active, intensity, 0.0).astype(np.float32)
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of categories whose prototypes are the same on the 12 AUs."""
+        """Return the groups of categories whose prototypes are the same on the AUs."""
         groups = ambiguous_groups(map(category_prototype, self.names))
         return tuple(tuple(prototype.name for prototype in group) for group in groups)
 
@@ -129,11 +129,11 @@ class EmotionsPrior(DealtPrior):
         total = sum(self.counts)
         return {name: count / total for name, count in zip(self.names, self.counts, strict=True)}
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of the categories' chances, by their shares."""
         return np.array(self.counts) @ np.array(self.chances) / sum(self.counts)
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the mean of the categories' products of chances, by their shares."""
         chances = np.array(self.chances)
         products = chances[:, :, None] * chances[:, None, :]
@@ -147,7 +147,7 @@ class EmotionsPrior(DealtPrior):
             for name, chances, scales in zip(self.names, self.chances, self.scales, strict=True)
         )
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the middle of the range, scaled as the categories scale it where it is active."""
         shares = np.array(self.counts)[:, None] * np.array(self.chances)
         total = shares.sum(axis=0)
@@ -157,7 +157,7 @@ class EmotionsPrior(DealtPrior):
 
     def _above(
         self, numbers: Float64[np.ndarray, "rows columns"]
-    ) -> Float64[np.ndarray, "rows 12"]:
+    ) -> Float64[np.ndarray, "rows aus"]:
         """Return how far above the lowest intensity each AU is, uniform in the range.
 
         With a profile in common, one uniform number per row moves by at most the spread for each

@@ -97,7 +97,7 @@ class EmpiricalPrior(Prior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 13"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Choose a row of the stratum by column 0, the kernel around AU i by column 1 + i."""
         place = np.searchsorted(self.sets, strata)
         first, last = self.starts[place], self.starts[place + 1] - 1
@@ -125,16 +125,16 @@ class EmpiricalPrior(Prior):
         """Return which AUs the labels do not code, or only by their occurrence."""
         return self.remarks
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of the rows, by weight, in which each AU is active."""
         return self._shares() @ self._active().astype(np.float64)
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the share of the rows, by weight, in which both AUs of each pair are active."""
         active = self._active().astype(np.float64)
         return (active * self._shares()[:, None]).T @ active
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of what the kernel gives, by weight; 0 for an AU that is never active."""
         weights = np.diff(self.ends, prepend=0.0)
         means = np.zeros(AU_COUNT)
@@ -148,8 +148,8 @@ class EmpiricalPrior(Prior):
         return means
 
     def _around(
-        self, rows: Float32[np.ndarray, "rows 12"], numbers: Float64[np.ndarray, "rows 12"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+        self, rows: Float32[np.ndarray, "rows aus"], numbers: Float64[np.ndarray, "rows aus"]
+    ) -> Float32[np.ndarray, "rows aus"]:
         found = rows
         if self.smoothing:
             moved = rows + self.smoothing * ndtri(numbers)
@@ -169,7 +169,7 @@ class EmpiricalPrior(Prior):
         inside = centres * (ndtr(b) - ndtr(a)) - width * density
         return low * ndtr(a) + high * ndtr(-b) + inside
 
-    def _active(self) -> Bool[np.ndarray, "strata 12"]:
+    def _active(self) -> Bool[np.ndarray, "strata aus"]:
         return (self.sets[:, None] & _BITS) != 0
 
     def _shares(self) -> Float64[np.ndarray, " strata"]:

@@ -35,7 +35,7 @@ class LabelCounts:
     sets: Int64[np.ndarray, "4096"] = field(
         default_factory=lambda: np.zeros(1 << AU_COUNT, dtype=np.int64)
     )
-    histogram: Int64[np.ndarray, "12 bins"] = field(
+    histogram: Int64[np.ndarray, "aus bins"] = field(
         default_factory=lambda: np.zeros((AU_COUNT, _BINS), dtype=np.int64)
     )
     whole: bool = True
@@ -60,7 +60,7 @@ class LabelCounts:
         self.histogram += places.reshape(AU_COUNT, _BINS)
         self.whole = self.whole and bool((values == np.rint(values)).all())
 
-    def together(self) -> Int64[np.ndarray, "12 12"]:
+    def together(self) -> Int64[np.ndarray, "aus aus"]:
         """Return the rows in which both AUs of each pair are active; the diagonal: each AU."""
         members = (np.arange(len(self.sets))[:, None] & _BITS) != 0
         return (members * self.sets[:, None]).T @ members.astype(np.int64)

@@ -56,7 +56,7 @@ class GridPrior(DealtPrior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 1"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Return the cells' vectors."""
         return np.array(self.cells, dtype=np.float32)[strata]
 
@@ -72,16 +72,16 @@ class GridPrior(DealtPrior):
         """Return nothing: there are no categories."""
         return {}
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of cells in which each AU is active."""
         return self._active().mean(axis=0)
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the share of cells in which both AUs are active."""
         active = self._active()
         return active.T @ active / len(active)
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean level of each AU over the cells in which it is active."""
         times = self._active().sum(axis=0)
         return np.array(self.cells).sum(axis=0) / np.maximum(times, 1)
@@ -93,7 +93,7 @@ class GridPrior(DealtPrior):
             for cell, active in zip(self.cells, self._active(), strict=True)
         )
 
-    def _active(self) -> Float64[np.ndarray, "cells 12"]:
+    def _active(self) -> Float64[np.ndarray, "cells aus"]:
         return (np.array(self.cells) != 0).astype(np.float64)
 
 

@@ -44,22 +44,22 @@ class IndependentPrior(ActiveSetsPrior):
         """Uniforms that a vector takes."""
         return AU_COUNT
 
-    def active(self, numbers: Float64[np.ndarray, "rows 12"]) -> Bool[np.ndarray, "rows 12"]:
+    def active(self, numbers: Float64[np.ndarray, "rows aus"]) -> Bool[np.ndarray, "rows aus"]:
         """Compare each AU's number with its rate."""
         return numbers < np.array(self.active_rates)
 
     def draw(
-        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 12"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows aus"]
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Give each active AU an intensity; column i is AU i's."""
         low, high = np.array(self.low), np.array(self.high)
         return np.where(self.members(strata), low + (high - low) * numbers, 0.0).astype(np.float32)
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates of the configuration."""
         return np.array(self.active_rates)
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the products of the rates."""
         rates = np.array(self.active_rates)
         products = rates[:, None] * rates
@@ -70,6 +70,6 @@ class IndependentPrior(ActiveSetsPrior):
         """Return the whole: no share is fixed."""
         return (Part("this prior", self.active_rates, self.low, self.high),)
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the middle of each AU's range."""
         return (np.array(self.low) + np.array(self.high)) / 2

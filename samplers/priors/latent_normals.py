@@ -1,7 +1,7 @@
-"""Latent normals of the 12 AUs: mixed, cut at their thresholds, and drawn again within a cut.
+"""Latent normals of the AUs: mixed, cut at their thresholds, and drawn again within a cut.
 
 AU j is active where z_j > t_j, with z = L w and w independent standard normals. Arrays are laid out
-[12, rows], so that every operation is one over whole rows and each row is the same alone and in
+[aus, rows], so that every operation is one over whole rows and each row is the same alone and in
 bulk, to the bit.
 """
 
@@ -31,24 +31,24 @@ class LatentNormals:
         thresholds: t; −∞ where an AU is always active, ∞ where never.
     """
 
-    factor: Float64[np.ndarray, "12 12"]
-    thresholds: Float64[np.ndarray, " 12"]
+    factor: Float64[np.ndarray, "aus aus"]
+    thresholds: Float64[np.ndarray, " aus"]
 
     @classmethod
     def build(
-        cls, correlation: Float64[np.ndarray, "12 12"], rates: Float64[np.ndarray, " 12"]
+        cls, correlation: Float64[np.ndarray, "aus aus"], rates: Float64[np.ndarray, " aus"]
     ) -> "LatentNormals":
         """Build the normals of a positive definite correlation matrix and of rates [0, 1]."""
         return cls(_cholesky(correlation), -ndtri(rates))
 
     def drawn(
-        self, numbers: Float64[np.ndarray, "rows 12"]
-    ) -> tuple[Float64[np.ndarray, "12 rows"], Float64[np.ndarray, "12 rows"]]:
+        self, numbers: Float64[np.ndarray, "rows aus"]
+    ) -> tuple[Float64[np.ndarray, "aus rows"], Float64[np.ndarray, "aus rows"]]:
         """Turn uniforms into w and z."""
         independent = ndtri(numbers.T.copy())
         return independent, self.mix(independent)
 
-    def mix(self, independent: Float64[np.ndarray, "12 rows"]) -> Float64[np.ndarray, "12 rows"]:
+    def mix(self, independent: Float64[np.ndarray, "aus rows"]) -> Float64[np.ndarray, "aus rows"]:
         """Return L w; the terms of a sum are added in the order of the AUs, few rows or many."""
         if independent.shape[1] <= _FEW:
             terms = self.factor.T[:, :, None] * independent[:, None]
@@ -59,13 +59,13 @@ class LatentNormals:
             np.add(below, self.factor[column:, column, None] * independent[column], out=below)
         return mixed
 
-    def active(self, mixed: Float64[np.ndarray, "12 rows"]) -> Bool[np.ndarray, "12 rows"]:
+    def active(self, mixed: Float64[np.ndarray, "aus rows"]) -> Bool[np.ndarray, "aus rows"]:
         """Return which AUs are active."""
         return mixed > self.thresholds[:, None]
 
     def begin(
-        self, active: Bool[np.ndarray, "12 rows"], numbers: Float64[np.ndarray, "12 rows"]
-    ) -> Float64[np.ndarray, "12 rows"]:
+        self, active: Bool[np.ndarray, "aus rows"], numbers: Float64[np.ndarray, "aus rows"]
+    ) -> Float64[np.ndarray, "aus rows"]:
         """Find w with given active AUs, AU by AU, each given those before it.
 
         This is the importance density of Geweke, Hajivassiliou and Keane, near the conditional law
@@ -88,10 +88,10 @@ class LatentNormals:
 
     def draw_again(
         self,
-        independent: Float64[np.ndarray, "12 rows"],
-        active: Bool[np.ndarray, "12 rows"],
+        independent: Float64[np.ndarray, "aus rows"],
+        active: Bool[np.ndarray, "aus rows"],
         numbers: Float64[np.ndarray, "steps rows"],
-    ) -> Float64[np.ndarray, "12 rows"]:
+    ) -> Float64[np.ndarray, "aus rows"]:
         """Draw w again, given the active AUs: a Gibbs sampler that begins at a given w.
 
         Each step draws one w_k from its law given the others, a normal cut to an interval (Geweke,
@@ -102,7 +102,7 @@ class LatentNormals:
         Args:
             independent: w to begin at, with these active AUs.
             active: the AUs that stay active.
-            numbers: uniforms; step s draws w_(s mod 12).
+            numbers: uniforms; step s draws w_(s mod aus).
         """
         independent = independent.copy()
         mixed = self.mix(independent)
@@ -118,8 +118,8 @@ class LatentNormals:
         self,
         column: int,
         value: Float64[np.ndarray, " rows"],
-        mixed: Float64[np.ndarray, "12 rows"],
-        active: Bool[np.ndarray, "12 rows"],
+        mixed: Float64[np.ndarray, "aus rows"],
+        active: Bool[np.ndarray, "aus rows"],
     ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
         """Return where w_column may lie so that no AU changes between active and not."""
         bearing = np.flatnonzero(self.factor[:, column])
@@ -131,12 +131,12 @@ class LatentNormals:
         return np.minimum(low, value), np.maximum(high, value)
 
 
-def active_sets(active: Bool[np.ndarray, "12 rows"]) -> Int64[np.ndarray, " rows"]:
+def active_sets(active: Bool[np.ndarray, "aus rows"]) -> Int64[np.ndarray, " rows"]:
     """Return which AUs are active as whole numbers, bit i for AU i."""
     return _BITS @ active
 
 
-def active_members(sets: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "12 rows"]:
+def active_members(sets: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "aus rows"]:
     """Return which AUs are active in sets that are written as whole numbers."""
     return (sets & _BITS[:, None]) != 0
 

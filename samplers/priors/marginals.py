@@ -41,13 +41,13 @@ class Pieces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intensities:
-    """The quantile functions of the 12 AUs, in one table.
+    """The quantile functions of the AUs, in one table.
 
     A piece of AU j stands at the place j + (its probabilities), so that one search finds the pieces
     of all AUs at once.
 
     Attributes:
-        places: where each piece begins, in [0, 12).
+        places: where each piece begins, in [0, aus).
         starts: intensity at its beginning.
         stops: intensity at its end.
         slopes: intensity per probability.
@@ -60,13 +60,13 @@ class Intensities:
     starts: Float64[np.ndarray, " pieces"]
     stops: Float64[np.ndarray, " pieces"]
     slopes: Float64[np.ndarray, " pieces"]
-    means: Float64[np.ndarray, " 12"]
-    lowest: Float64[np.ndarray, " 12"]
-    highest: Float64[np.ndarray, " 12"]
+    means: Float64[np.ndarray, " aus"]
+    lowest: Float64[np.ndarray, " aus"]
+    highest: Float64[np.ndarray, " aus"]
 
     @classmethod
     def join(cls, aus: list[Pieces]) -> "Intensities":
-        """Join the distributions of the 12 AUs."""
+        """Join the distributions of the AUs."""
         before = [np.concatenate(([0.0], np.cumsum(au.shares)[:-1])) for au in aus]
         return cls(
             places=np.concatenate([number + place for number, place in enumerate(before)]),
@@ -90,7 +90,7 @@ class Intensities:
         """Return the intensities that AUs stay below with given probabilities.
 
         Args:
-            aus: number of the AU of each value [0, 12).
+            aus: number of the AU of each value [0, aus).
             levels: probability of each value [0, 1].
         """
         places = aus + np.minimum(levels, _HIGHEST)

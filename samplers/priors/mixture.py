@@ -86,7 +86,7 @@ class MixturePrior(Prior):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Return the vectors that the components draw."""
         vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
         for part in self._stretches(seed, split, start, strata, replacement):
@@ -104,7 +104,7 @@ class MixturePrior(Prior):
         strata: Int64[np.ndarray, " rows"],
         replacement: int,
         number: int,
-    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]:
         """Return the components' further trials; each position keeps its component."""
         strata = strata.copy()
         vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
@@ -118,7 +118,7 @@ class MixturePrior(Prior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into vectors of the components, each by as many as it takes."""
         vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
         own, kind = np.divmod(strata, len(self.components))
@@ -145,20 +145,20 @@ class MixturePrior(Prior):
                 shares[name] += float(share * part)
         return shares
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of the components' rates, by their shares."""
         return self._shares() @ np.array([one.rates() for one in self.components])
 
-    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+    def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of the rates that the components were asked for."""
         return self._shares() @ np.array([one.asked_rates() for one in self.components])
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the mean of the components' joint probabilities, by their shares."""
         joints = np.array([one.joint() for one in self.components])
         return np.tensordot(self._shares(), joints, axes=1)
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of the components', by how often each shows the AU."""
         rates = self._shares()[:, None] * np.array([one.rates() for one in self.components])
         means = np.array([one.mean_intensities() for one in self.components])

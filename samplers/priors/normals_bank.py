@@ -23,12 +23,12 @@ class NormalsBank:
         firsts: number of the first draw of each set of active AUs, and the number of all.
     """
 
-    independent: Float64[np.ndarray, "12 draws"]
+    independent: Float64[np.ndarray, "aus draws"]
     firsts: Int64[np.ndarray, " sets"]
 
     def pick(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, " rows"]
-    ) -> tuple[Float64[np.ndarray, "12 rows"], Bool[np.ndarray, " rows"]]:
+    ) -> tuple[Float64[np.ndarray, "aus rows"], Bool[np.ndarray, " rows"]]:
         """Pick a draw of each set of active AUs by a uniform; the mask tells where there is one."""
         first = self.firsts[strata]
         count = self.firsts[strata + 1] - first

@@ -55,7 +55,7 @@ class Prior(ABC):
     @abstractmethod
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into AU vectors, each of its stratum."""
 
     @abstractmethod
@@ -67,18 +67,18 @@ class Prior(ABC):
         """Return the exact share of each category."""
 
     @abstractmethod
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of samples in which each AU is active: exact, but under rules."""
 
     @abstractmethod
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean intensity of each AU where it is active: exact, but under rules."""
 
-    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+    def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates that were asked for, before any rule."""
         return self.rates()
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return P(AU i and AU j active); the diagonal holds the rates.
 
         Estimated on a fixed sample of 2^18 vectors (standard error below 0.001) unless a prior
@@ -87,7 +87,7 @@ class Prior(ABC):
         return estimate(self).joint
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
-        """Return the groups of categories that the 12 AUs of their prototypes cannot tell apart."""
+        """Return the groups of categories that the AUs of their prototypes cannot tell apart."""
         return ()
 
     def notes(self) -> tuple[str, ...]:
@@ -128,7 +128,7 @@ class Prior(ABC):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Draw the AU vectors of the positions from `start` of a split, one for each stratum."""
         return self.draw(strata, self._numbers(seed, split, start, len(strata), replacement))
 
@@ -140,7 +140,7 @@ class Prior(ABC):
         strata: Int64[np.ndarray, " rows"],
         replacement: int,
         number: int,
-    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]:
         """Draw positions once more, for rules that refused what they drew before.
 
         Args:
@@ -168,7 +168,7 @@ class Prior(ABC):
             stage += f"/replacement-{replacement}"
         return uniforms(seed, stage, start, start + count, self.width)
 
-    def sample(self, n: int, seed: int) -> Float32[np.ndarray, "n 12"]:
+    def sample(self, n: int, seed: int) -> Float32[np.ndarray, "n aus"]:
         """Draw n AU vectors: those of a run whose one split is `train`.
 
         Args:
@@ -192,8 +192,8 @@ class Estimate:
         means: mean intensity of each AU where it is active; 0 where it never is.
     """
 
-    joint: Float64[np.ndarray, "12 12"]
-    means: Float64[np.ndarray, " 12"]
+    joint: Float64[np.ndarray, "aus aus"]
+    means: Float64[np.ndarray, " aus"]
 
 
 @lru_cache(maxsize=16)

@@ -20,9 +20,9 @@ class Prototype:
 
     Attributes:
         name: the category.
-        shown: prototype AUs among the 12.
+        shown: prototype AUs among those of the run.
         lost: prototype AUs that an AU vector does not hold.
-        variants: further AU among the 12 → share of subjects who show it, in (0, 1).
+        variants: further AU among them → share of subjects who show it, in (0, 1).
         lost_variants: the same for AUs that an AU vector does not hold.
     """
 
@@ -45,10 +45,10 @@ def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prot
 
     Args:
         names: categories.
-        allow_ambiguous: allow categories whose prototypes are the same on the 12 AUs.
+        allow_ambiguous: allow categories whose prototypes are the same on the AUs.
 
     Raises:
-        ConfigError: if a category is not in the table, cannot be shown by the 12 AUs, or cannot be
+        ConfigError: if a category is not in the table, cannot be shown by the AUs, or cannot be
             told from another one.
     """
     chosen = tuple(_find(name) for name in names)
@@ -58,7 +58,7 @@ def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prot
 
 
 def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...], ...]:
-    """Return the prototypes that are the same on the 12 AUs, in groups of two or more."""
+    """Return the prototypes that are the same on the AUs, in groups of two or more."""
     groups: dict[frozenset[str], list[Prototype]] = {}
     for prototype in chosen:
         groups.setdefault(frozenset(prototype.shown), []).append(prototype)
@@ -66,7 +66,7 @@ def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...]
 
 
 def refuse_ambiguous(chosen: Iterable[Prototype]) -> None:
-    """Refuse prototypes that are the same on the 12 AUs.
+    """Refuse prototypes that are the same on the AUs.
 
     Raises:
         ConfigError: naming the first two.

@@ -80,7 +80,7 @@ class QuotaPrior(WrappedPrior):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Return the vectors that were found with the strata, or replacements of these strata."""
         if not replacement:
             return _first_specs(self, seed, split, start, start + len(strata))[1].copy()
@@ -94,7 +94,7 @@ class QuotaPrior(WrappedPrior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into vectors of the prior's strata, wherever these lie."""
         return self.inner.draw(strata // len(self.counts), numbers)
 
@@ -119,16 +119,16 @@ class QuotaPrior(WrappedPrior):
         shares = np.bincount(probe.labels, probe.weights, minlength=len(self.categories))
         return dict(zip(self.categories, shares.tolist(), strict=False))
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of samples in which each AU is active, estimated by the fixed draw."""
         return np.diagonal(self.joint()).copy()
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean intensity of each AU where it is active, by the fixed draw."""
         probe = _probe(self)
         return probe.weights @ probe.vectors / np.maximum(self.rates(), 1e-300)
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return P(AU i and AU j active), estimated by the fixed draw."""
         probe = _probe(self)
         active = (probe.vectors != 0).astype(np.float64)
@@ -136,7 +136,7 @@ class QuotaPrior(WrappedPrior):
 
     def fill(
         self, cells: Int64[np.ndarray, " rows"], draw: _Draw, rounds: Iterator[tuple[str, int]]
-    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]:
         """Draw until each row lies in its cell; a row's draws are its own trials alone.
 
         Args:
@@ -247,7 +247,7 @@ class _Probe:
     """A fixed draw of a prior without its quotas.
 
     Attributes:
-        vectors: AU vectors, [draws, 12].
+        vectors: AU vectors, [draws, aus].
         labels: category numbers, or None.
         counts: draws in each cell.
         weights: of each draw, so that each cell weighs as much as its quota.

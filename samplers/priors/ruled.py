@@ -30,7 +30,7 @@ MAX_TRIALS = 10_000
 _GAP = 64
 """Rows that are drawn in vain at most to draw two others at once."""
 
-_Draw = tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]
+_Draw = tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]
 
 
 class _Place(NamedTuple):
@@ -83,7 +83,7 @@ class RuledPrior(WrappedPrior):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Return the vectors of the first trials that keep the rules."""
         place = _Place(seed, split, start, replacement)
         if not replacement:
@@ -103,15 +103,15 @@ class RuledPrior(WrappedPrior):
         place = _Place(seed, split, start, replacement)
         return self.settle(place, strata, number * MAX_TRIALS)
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates given the rules, estimated on a fixed sample of 2^18 vectors."""
         return np.diagonal(estimate(self).joint).copy()
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return P(AU i and AU j active) given the rules, estimated on the same sample."""
         return estimate(self).joint
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean intensities given the rules, estimated on the same sample."""
         return estimate(self).means
 

@@ -27,9 +27,9 @@ class Boxes:
         high: highest intensity of each AU where it is active.
     """
 
-    active: Bool[np.ndarray, "sets 12"]
-    low: Float64[np.ndarray, "sets 12"]
-    high: Float64[np.ndarray, "sets 12"]
+    active: Bool[np.ndarray, "sets aus"]
+    low: Float64[np.ndarray, "sets aus"]
+    high: Float64[np.ndarray, "sets aus"]
 
     def possible(self) -> bool:
         """Return whether a set is left in which each active AU has an intensity."""
@@ -53,7 +53,7 @@ class Rule(ABC):
     penalty: float
 
     @abstractmethod
-    def broken(self, vectors: Float32[np.ndarray, "rows 12"]) -> Bool[np.ndarray, " rows"]:
+    def broken(self, vectors: Float32[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         """Return which vectors are against the rule."""
 
     @abstractmethod
@@ -69,7 +69,7 @@ class Implies(Rule):
     other: int
     at_least: float
 
-    def broken(self, vectors: Float32[np.ndarray, "rows 12"]) -> Bool[np.ndarray, " rows"]:
+    def broken(self, vectors: Float32[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         """Return which vectors show the one and not the other, or show it too weakly."""
         shown = (vectors[:, self.other] != 0) & (vectors[:, self.other] >= self.at_least)
         return (vectors[:, self.one] != 0) & ~shown
@@ -90,7 +90,7 @@ class Count(Rule):
     least: int
     most: int
 
-    def broken(self, vectors: Float32[np.ndarray, "rows 12"]) -> Bool[np.ndarray, " rows"]:
+    def broken(self, vectors: Float32[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         """Return which vectors show fewer or more."""
         return self._outside(vectors != 0)
 
@@ -98,7 +98,7 @@ class Count(Rule):
         """Drop the sets with fewer or more."""
         boxes.drop(self._outside(boxes.active))
 
-    def _outside(self, active: Bool[np.ndarray, "rows 12"]) -> Bool[np.ndarray, " rows"]:
+    def _outside(self, active: Bool[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         number = active[:, self.aus].sum(axis=1)
         return (number < self.least) | (number > self.most)
 
@@ -110,7 +110,7 @@ class Cap(Rule):
     au: int
     at: float
 
-    def broken(self, vectors: Float32[np.ndarray, "rows 12"]) -> Bool[np.ndarray, " rows"]:
+    def broken(self, vectors: Float32[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         """Return which vectors show it stronger."""
         return (vectors[:, self.au] != 0) & (vectors[:, self.au] > self.at)
 

@@ -55,7 +55,7 @@ class SobolPrior(WrappedPrior):
         start: int,
         strata: Int64[np.ndarray, " rows"],
         replacement: int = 0,
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Draw the AU vectors of the positions from `start` of a split, one for each stratum."""
         stop = start + len(strata)
         if replacement:
@@ -80,7 +80,7 @@ class SobolPrior(WrappedPrior):
         strata: Int64[np.ndarray, " rows"],
         replacement: int,
         number: int,
-    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows 12"]]:
+    ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]:
         """Draw positions once more, by random numbers."""
         return self.inner.trial(seed, split, start, strata, replacement, number)
 

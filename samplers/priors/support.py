@@ -48,7 +48,7 @@ class Part:
             frozenset(numbers),
         )
 
-    def patterns(self) -> Bool[np.ndarray, "patterns 12"]:
+    def patterns(self) -> Bool[np.ndarray, "patterns aus"]:
         """Return the sets of active AUs that are possible."""
         chances = np.array(self.chances)
         never, always = (chances <= 0)[None], (chances >= 1)[None]

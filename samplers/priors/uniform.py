@@ -20,7 +20,7 @@ class UniformPrior(ActiveSetsPrior):
     split uniformly over the simplex: Dirichlet(1, …, 1), by exponentials over their sum.
 
     Attributes:
-        weights: probability of each number of active AUs, from 0 to 12.
+        weights: probability of each number of active AUs, from 0 to all.
         choice: positions of the AUs to choose from.
         low: lowest intensity, or lowest sum.
         high: highest intensity, or highest sum.
@@ -53,7 +53,7 @@ class UniformPrior(ActiveSetsPrior):
         """Uniforms that a vector takes: one for each AU, and one for a sum."""
         return AU_COUNT + self.split
 
-    def active(self, numbers: Float64[np.ndarray, "rows 13"]) -> Bool[np.ndarray, "rows 12"]:
+    def active(self, numbers: Float64[np.ndarray, "rows 13"]) -> Bool[np.ndarray, "rows aus"]:
         """Decide k by column 0, and the k smallest of the AUs' keys by the columns 1–12."""
         most = max(number for number, weight in enumerate(self.weights) if weight)
         count = np.searchsorted(np.cumsum(self.weights)[:most], numbers[:, 0], side="right")
@@ -64,7 +64,7 @@ class UniformPrior(ActiveSetsPrior):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Give each active AU an intensity; column i is AU i's, column 12 the sum's."""
         active = self.members(strata)
         if not self.split:
@@ -73,13 +73,13 @@ class UniformPrior(ActiveSetsPrior):
         total = self.low + (self.high - self.low) * numbers[:, AU_COUNT:]
         return (total * _simplex(active, numbers[:, :AU_COUNT])).astype(np.float32)
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return Σ P(k) · k / n for the n AUs to choose from."""
         rates = np.zeros(AU_COUNT)
         rates[list(self.choice)] = self._mean_number() / len(self.choice)
         return rates
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return Σ P(k) · k (k − 1) / (n (n − 1)) for each two of the n AUs."""
         number, size = np.arange(AU_COUNT + 1), len(self.choice)
         pairs = float(np.array(self.weights) @ (number * (number - 1)))
@@ -88,7 +88,7 @@ class UniformPrior(ActiveSetsPrior):
         np.fill_diagonal(joint, self.rates())
         return joint
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the middle of the range; of a sum, the mean share of it that an AU has."""
         middle = (self.low + self.high) / 2
         if self.split and (number := self._mean_number()):
@@ -107,8 +107,8 @@ class UniformPrior(ActiveSetsPrior):
 
 
 def _simplex(
-    active: Bool[np.ndarray, "rows 12"], numbers: Float64[np.ndarray, "rows 12"]
-) -> Float64[np.ndarray, "rows 12"]:
+    active: Bool[np.ndarray, "rows aus"], numbers: Float64[np.ndarray, "rows aus"]
+) -> Float64[np.ndarray, "rows aus"]:
     """Return shares of the active AUs, uniform among those that add up to 1."""
     exponentials = np.where(active, -np.log(numbers), 0.0)
     total = np.zeros(len(active))

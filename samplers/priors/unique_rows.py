@@ -21,7 +21,7 @@ _WEIGHT = "weight"
 
 def unique_rows(
     batches: Iterator[LabelBatch], where: str
-) -> tuple[Float32[np.ndarray, "rows 12"], Float64[np.ndarray, " rows"]]:
+) -> tuple[Float32[np.ndarray, "rows aus"], Float64[np.ndarray, " rows"]]:
     """Put equal rows together.
 
     Args:
@@ -54,7 +54,9 @@ def _together(gathered: pa.Table, pending: list[pa.Table], where: str) -> pa.Tab
     return groups.rename_columns([*AUS, _WEIGHT])
 
 
-def _table(rows: Float32[np.ndarray, "rows 12"], weights: Float64[np.ndarray, " rows"]) -> pa.Table:
+def _table(
+    rows: Float32[np.ndarray, "rows aus"], weights: Float64[np.ndarray, " rows"]
+) -> pa.Table:
     # By their bits, so that they are put together exactly; + 0 makes one zero of both.
     bits = (rows[weights > 0] + np.float32(0)).view(np.int32)
     columns = {name: np.ascontiguousarray(bits[:, place]) for place, name in enumerate(AUS)}
@@ -63,7 +65,7 @@ def _table(rows: Float32[np.ndarray, "rows 12"], weights: Float64[np.ndarray, " 
 
 def _sorted(
     table: pa.Table, where: str
-) -> tuple[Float32[np.ndarray, "rows 12"], Float64[np.ndarray, " rows"]]:
+) -> tuple[Float32[np.ndarray, "rows aus"], Float64[np.ndarray, " rows"]]:
     if not table.num_rows:
         raise LabelsError(f"no row of {where} is left to draw from")
     bits = np.column_stack([table.column(name).to_numpy() for name in AUS])

@@ -36,7 +36,7 @@ class WrappedPrior(Prior, ABC):
 
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
-    ) -> Float32[np.ndarray, "rows 12"]:
+    ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into AU vectors, each of its stratum."""
         return self.inner.draw(strata, numbers)
 
@@ -48,19 +48,19 @@ class WrappedPrior(Prior, ABC):
         """Return the exact share of each category."""
         return self.inner.category_shares()
 
-    def rates(self) -> Float64[np.ndarray, " 12"]:
+    def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of samples in which each AU is active."""
         return self.inner.rates()
 
-    def mean_intensities(self) -> Float64[np.ndarray, " 12"]:
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean intensity of each AU where it is active."""
         return self.inner.mean_intensities()
 
-    def asked_rates(self) -> Float64[np.ndarray, " 12"]:
+    def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates that were asked for, before any rule."""
         return self.inner.asked_rates()
 
-    def joint(self) -> Float64[np.ndarray, "12 12"]:
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return P(AU i and AU j active)."""
         return self.inner.joint()
 

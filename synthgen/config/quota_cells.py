@@ -69,7 +69,7 @@ class QuotaCells:
     Attributes:
         names: name of each cell; `other` comes last, where it has a share.
         shares: share of each cell; they add up to 1.
-        levels: levels of each AU that a cell allows, bit l for level l, [named cells, 12].
+        levels: levels of each AU that a cell allows, bit l for level l, [named cells, aus].
         labels: categories that a cell allows, bit i for label i, the bit after the last label for
             no category, [named cells].
     """
@@ -109,7 +109,7 @@ class QuotaCells:
 
         Args:
             cells: cell numbers, [rows].
-            aus: AU vectors, [rows, 12].
+            aus: AU vectors, [rows, aus].
             labels: category numbers, [rows], that after the last for no category; None where the
                 prior has no categories.
         """

@@ -187,7 +187,7 @@ class _AUSums:
 
 
 def _matrix(column: pa.Array) -> np.ndarray:
-    """Return [rows, 12] float64, NaN where there is null."""
+    """Return [rows, aus] float64, NaN where there is null."""
     values = column.flatten().to_numpy(zero_copy_only=False)
     return values.astype(np.float64).reshape(-1, AU_COUNT)
 

@@ -133,7 +133,7 @@ class StrataSums:
         return tuple(s for s in found if s.name != NO_CATEGORY or s.drawn or s.delivered)
 
     def _read(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-        """Return stratum [rows] and active AUs [rows, 12]."""
+        """Return stratum [rows] and active AUs [rows, aus]."""
         aus = batch.column("aus").flatten().to_numpy(zero_copy_only=False).reshape(-1, AU_COUNT)
         labels = None
         if self._categories:

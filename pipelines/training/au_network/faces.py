@@ -30,7 +30,7 @@ class Face(NamedTuple):
 
     Attributes:
         pixels: normalised input of the network, float32 [3, side, side].
-        aus: AU intensities [0–5], float32 [12].
+        aus: AU intensities [0–5], float32 [aus].
     """
 
     pixels: Tensor
@@ -43,7 +43,7 @@ class TrainingFaces(Dataset[Face]):
     def __init__(self, config: AUNetworkConfig) -> None:
         self._config = config
         self._aligner = CenteredAligner(resized_side(config.input_size))
-        self._drawn: dict[int, tuple[Image, Float[np.ndarray, " 12"]]] = {}
+        self._drawn: dict[int, tuple[Image, Float[np.ndarray, " aus"]]] = {}
 
     def __len__(self) -> int:
         return self._config.steps * self._config.batch_size
@@ -56,7 +56,7 @@ class TrainingFaces(Dataset[Face]):
         image = augment(image, draws, chance, config.augmentation)
         return _face(self._aligner, image, aus, config.input_size)
 
-    def _draw(self, number: int) -> tuple[Image, Float[np.ndarray, " 12"]]:
+    def _draw(self, number: int) -> tuple[Image, Float[np.ndarray, " aus"]]:
         if number not in self._drawn:
             if len(self._drawn) == ROUND:
                 self._drawn.clear()
@@ -92,7 +92,7 @@ class HeldOutFaces(Dataset[Face]):
 
 
 def _face(
-    aligner: CenteredAligner, image: Image, aus: Float[np.ndarray, " 12"], input_size: int
+    aligner: CenteredAligner, image: Image, aus: Float[np.ndarray, " aus"], input_size: int
 ) -> Face:
     crop = cast(Image, aligner.align(image).crop)  # the centred aligner always finds a face
     return Face(face_pixels([crop], input_size)[0], torch.from_numpy(aus))

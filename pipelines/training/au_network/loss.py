@@ -15,10 +15,10 @@ _QUADRATIC_BELOW = 0.5
 
 
 def au_loss(
-    intensity: Float[Tensor, "B 12"],
-    detection: Float[Tensor, "B 12"],
-    aus: Float[Tensor, "B 12"],
-    weights: Float[Tensor, " 12"],
+    intensity: Float[Tensor, "B aus"],
+    detection: Float[Tensor, "B aus"],
+    aus: Float[Tensor, "B aus"],
+    weights: Float[Tensor, " aus"],
     detection_weight: float,
 ) -> Float[Tensor, ""]:
     """Return the loss of both heads.
@@ -35,12 +35,12 @@ def au_loss(
     """
     measured = functional.smooth_l1_loss(
         MAX_INTENSITY * intensity, aus, beta=_QUADRATIC_BELOW, reduction="none"
-    )  # [B, 12]
+    )  # [B, aus]
     detected = functional.binary_cross_entropy(detection, presence(aus))
     return (weights * measured).mean() + detection_weight * detected
 
 
-def presence(aus: Float[Tensor, "B 12"]) -> Float[Tensor, "B 12"]:
+def presence(aus: Float[Tensor, "B aus"]) -> Float[Tensor, "B aus"]:
     """Return 1 where an AU of the detection head is present; those that are not drawn never are."""
     columns = [
         aus[:, AUS.index(name)] >= PRESENT_FROM

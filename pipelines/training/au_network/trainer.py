@@ -44,7 +44,7 @@ class AUTrainer:
         """Moving average of the network, in evaluation mode."""
         return self._average.network
 
-    def learn(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B 12"]) -> float:
+    def learn(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B aus"]) -> float:
         """Do one step on a batch and return its loss."""
         config = self._config
         for group in self._optimizer.param_groups:
@@ -59,7 +59,7 @@ class AUTrainer:
         self.step += 1
         return float(loss.detach())
 
-    def measure(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
+    def measure(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B aus"]:
         """Measure with the average, at the input size that is learned at now."""
         return self.average(self._coarsened(pixels))
 
@@ -79,7 +79,7 @@ class AUTrainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
-    def _loss(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B 12"]) -> Tensor:
+    def _loss(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B aus"]) -> Tensor:
         network = self._network
         pixels = self._coarsened(pixels).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._config.dtype == "bfloat16"):

@@ -82,7 +82,7 @@ _PLAIN_DEGREES = ("barely", "slightly", "clearly", "strongly", "extremely")
 
 
 def describe(
-    identity: Identity, seed: int, aus: Float[np.ndarray, " 12"] | Sequence[float] | None = None
+    identity: Identity, seed: int, aus: Float[np.ndarray, " aus"] | Sequence[float] | None = None
 ) -> str:
     """Describe a portrait.
 
@@ -104,7 +104,7 @@ def describe(
     return draw.choice(_FRAMES).format(person)
 
 
-def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " 12"], seed: int) -> str:
+def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " aus"], seed: int) -> str:
     """Name an expression by its AUs' FACS names and intensities, as captions do.
 
     Args:
@@ -167,14 +167,16 @@ def _joined(traits: list[str]) -> list[str]:
     return joined
 
 
-def _expression(aus: Sequence[float] | Float[np.ndarray, " 12"], draw: Random) -> str:
+def _expression(aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random) -> str:
     active = _active(aus, draw)
     if not active:
         return draw.choice(_NEUTRAL)
     return _facs(active) if draw.random() < 0.6 else _plain(active, draw)
 
 
-def _active(aus: Sequence[float] | Float[np.ndarray, " 12"], draw: Random) -> list[tuple[int, int]]:
+def _active(
+    aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random
+) -> list[tuple[int, int]]:
     """Return place and intensity 1–5 of the AUs that show, in any order."""
     active = [(i, min(max(round(float(v)), 1), 5)) for i, v in enumerate(aus) if v >= 0.5]
     draw.shuffle(active)

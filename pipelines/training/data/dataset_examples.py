@@ -107,7 +107,7 @@ class DatasetExamples:
             raise self._fault(index, f"the caption is {found!r}; it must be text")
         return found
 
-    def aus(self, index: int) -> Float[np.ndarray, " 12"]:
+    def aus(self, index: int) -> Float[np.ndarray, " aus"]:
         """Return the AU intensities of a row [0–5]; without a column, NaN.
 
         Raises:
@@ -199,7 +199,7 @@ def _tables(rows: Dataset) -> Iterator[pa.Table]:
         yield table
 
 
-def _au_block(table: pa.Table, columns: list[str]) -> Float[np.ndarray, "rows 12"]:
+def _au_block(table: pa.Table, columns: list[str]) -> Float[np.ndarray, "rows aus"]:
     """Return the AUs of some rows; NaN in a row whose AUs are not 12 numbers."""
     if len(columns) == 1:
         lists = table.column(columns[0]).to_pylist()

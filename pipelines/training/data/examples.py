@@ -40,7 +40,7 @@ class Examples(Protocol):
         """Return what it shows; another telling may use other words."""
         ...
 
-    def aus(self, index: int) -> Float[np.ndarray, " 12"]:
+    def aus(self, index: int) -> Float[np.ndarray, " aus"]:
         """Return its AU intensities [0–5]; NaN where the data have none."""
         ...
 

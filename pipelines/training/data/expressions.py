@@ -22,7 +22,7 @@ def draw_aus(
     index: int,
     kinds: Sequence[ExpressionShare],
     intensity: IntensityRange,
-) -> Float[np.ndarray, " 12"]:
+) -> Float[np.ndarray, " aus"]:
     """Draw the AU vector of one face.
 
     Args:
@@ -41,13 +41,13 @@ def draw_aus(
     return np.where(active < chance, values, 0.0).astype(np.float32)
 
 
-def _emotion_chance(draw: float) -> Float[np.ndarray, " 12"]:
+def _emotion_chance(draw: float) -> Float[np.ndarray, " aus"]:
     chances = _emotion_chances()
     return chances[int(draw * len(chances))]
 
 
 @cache
-def _emotion_chances() -> Float[np.ndarray, "categories 12"]:
+def _emotion_chances() -> Float[np.ndarray, "categories aus"]:
     config = EmotionsConfig(
         prior="emotions", categories=list(prototype_table()), allow_ambiguous=True
     )

@@ -38,7 +38,7 @@ class ProceduralExamples:
         """Return who example `index` shows."""
         return random_identity(seed=self._first + index)
 
-    def aus(self, index: int) -> Float[np.ndarray, " 12"]:
+    def aus(self, index: int) -> Float[np.ndarray, " aus"]:
         """Return the AUs of an example."""
         data, stage = self._data, f"faces/{self._stage}"
         return draw_aus(self._seed, stage, index, data.expressions, data.intensity)

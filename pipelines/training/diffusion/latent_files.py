@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pipelines.training.data.examples import Examples
 from pipelines.training.data.pixels import to_pixels
 from pipelines.training.loop.whole_files import write_text_whole, writing
+from synthgen.action_units import AU_COUNT
 from synthgen.errors import OutputError, WeightsError
 
 LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
@@ -50,7 +51,7 @@ def make_latents(
         return
     first = _encode(vae, examples, range(1))
     latents = _open(folder / LATENTS, np.float16, (count, *first.shape[1:]), done > 0)
-    aus = _open(folder / AUS, np.float32, (count, 12), done > 0)
+    aus = _open(folder / AUS, np.float32, (count, AU_COUNT), done > 0)
     for start in tqdm(range(done, count, _AT_ONCE), desc="latents", unit="batch"):
         rows = range(start, min(start + _AT_ONCE, count))
         latents[rows.start : rows.stop] = _encode(vae, examples, rows)

@@ -25,12 +25,12 @@ class LatentBatch(NamedTuple):
     Attributes:
         latents: scaled, float32 [B, c, h, w].
         input_ids: tokens of the captions, int64 [B, L].
-        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        aus: AU intensities [0–5], float32 [B, aus]; NaN where the data have none.
     """
 
     latents: Float[Tensor, "B c h w"]
     input_ids: Int[Tensor, "B L"]
-    aus: Float[Tensor, "B 12"]
+    aus: Float[Tensor, "B aus"]
 
 
 class LabelledLatents(NamedTuple):
@@ -38,12 +38,12 @@ class LabelledLatents(NamedTuple):
 
     Attributes:
         latents: scaled, float32 [B, c, h, w].
-        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        aus: AU intensities [0–5], float32 [B, aus]; NaN where the data have none.
         rows: which examples they are, int64 [B].
     """
 
     latents: Float[Tensor, "B c h w"]
-    aus: Float[Tensor, "B 12"]
+    aus: Float[Tensor, "B aus"]
     rows: Int[Tensor, " B"]
 
 

@@ -73,7 +73,7 @@ def read_guess(reader: LatentReader, guess: Guess) -> Float[Tensor, "B outputs"]
 
 
 def au_error(
-    read: Float[Tensor, "B 12"], aus: Float[Tensor, "B 12"], signal: Float[Tensor, " B"]
+    read: Float[Tensor, "B aus"], aus: Float[Tensor, "B aus"], signal: Float[Tensor, " B"]
 ) -> Tensor:
     """Return the mean squared error of AUs that were read from guessed latents [intensity²].
 

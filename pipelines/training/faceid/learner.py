@@ -82,7 +82,7 @@ class FaceIdLearner(Learner):
         noisy: Float[Tensor, "B c h w"],
         timesteps: Int[Tensor, " B"],
         input_ids: Int[Tensor, "B L"],
-        aus: Float[Tensor, "B 12"],
+        aus: Float[Tensor, "B aus"],
         faces: Float[Tensor, "B 512"],
     ) -> Float[Tensor, "B c h w"]:
         """Return the prediction of the base with the adapter that learns.

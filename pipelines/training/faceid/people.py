@@ -32,13 +32,13 @@ class PeopleBatch(NamedTuple):
     Attributes:
         latents: scaled, float32 [B, c, h, w].
         input_ids: tokens of the captions, int64 [B, L].
-        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        aus: AU intensities [0–5], float32 [B, aus]; NaN where the data have none.
         faces: L2-normalised embeddings, float32 [B, 512]; zeros where no face was found.
     """
 
     latents: Float[Tensor, "B c h w"]
     input_ids: Int[Tensor, "B L"]
-    aus: Float[Tensor, "B 12"]
+    aus: Float[Tensor, "B aus"]
     faces: Float[Tensor, "B 512"]
 
 
@@ -47,12 +47,12 @@ class LabelledPeople(NamedTuple):
 
     Attributes:
         latents: scaled, float32 [B, c, h, w].
-        aus: AU intensities [0–5], float32 [B, 12]; NaN where the data have none.
+        aus: AU intensities [0–5], float32 [B, aus]; NaN where the data have none.
         faces: L2-normalised embeddings, float32 [B, 512]; zeros where no face was found.
     """
 
     latents: Float[Tensor, "B c h w"]
-    aus: Float[Tensor, "B 12"]
+    aus: Float[Tensor, "B aus"]
     faces: Float[Tensor, "B 512"]
 
 

@@ -34,7 +34,7 @@ def read_error(
     reader: LatentReader,
     guess: Guess,
     faces: Float[Tensor, "B 512"],
-    aus: Float[Tensor, "B 12"],
+    aus: Float[Tensor, "B aus"],
     aus_weight: float,
 ) -> ReadError:
     """Return the errors of what is read from a guess, weighted by the signal that was seen.

@@ -60,7 +60,7 @@ class FineFaceLearner(Learner):
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
         return found
 
-    def _read(self, guess: Guess, aus: Float[Tensor, "B 12"]) -> Tensor:
+    def _read(self, guess: Guess, aus: Float[Tensor, "B aus"]) -> Tensor:
         if self._reader is None:
             raise ValueError("the configuration has the reading loss, but there is no reader")
         return au_error(read_guess(self._reader, guess), aus, guess.signal)
@@ -79,7 +79,7 @@ class FineFaceLearner(Learner):
         noisy: Float[Tensor, "B c h w"],
         timesteps: Int[Tensor, " B"],
         input_ids: Int[Tensor, "B L"],
-        aus: Float[Tensor, "B 12"],
+        aus: Float[Tensor, "B aus"],
     ) -> Float[Tensor, "B c h w"]:
         """Return the prediction of the base with the adapter that learns.
 

@@ -8,7 +8,7 @@ from pipelines.training.fineface.config import Smoothing
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 
 
-def perturb(aus: Float[Tensor, "B 12"], smoothing: Smoothing) -> Float[Tensor, "B 12"]:
+def perturb(aus: Float[Tensor, "B aus"], smoothing: Smoothing) -> Float[Tensor, "B aus"]:
     """Disturb AU intensities: noise, a clip to [0, 5], and whole numbers for some samples.
 
     Whether a sample is rounded is drawn for each by itself. What is drawn comes from torch's

@@ -29,7 +29,7 @@ class AUReaderLearner(ReaderLearner):
     ) -> None:
         super().__init__(config, shape, AU_COUNT, device)
 
-    def errors(self, read: Float[Tensor, "B 12"], batch: LabelledLatents) -> dict[str, Tensor]:
+    def errors(self, read: Float[Tensor, "B aus"], batch: LabelledLatents) -> dict[str, Tensor]:
         """Return Huber's loss of what was read."""
         return {"loss": functional.smooth_l1_loss(read, batch.aus)}
 

@@ -41,7 +41,7 @@ class Portraits(NamedTuple):
     """
 
     pixels: UInt8[Tensor, "*B 3 128 128"]
-    aus: Float[Tensor, "*B 12"]
+    aus: Float[Tensor, "*B aus"]
     traits: Int[Tensor, "*B traits"]
 
 
@@ -83,7 +83,7 @@ class HeldOutPortraits(Dataset[Portraits]):
         return draw_portrait(FIRST_HELD_OUT + index, aus)
 
 
-def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " 12"]) -> Portraits:
+def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " aus"]) -> Portraits:
     """Draw one portrait."""
     identity = random_identity(seed=identity_seed)
     pixels = np.asarray(render(identity, aus.tolist(), size=SIZE))

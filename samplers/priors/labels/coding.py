@@ -171,7 +171,7 @@ def _say_low(high: float, scale: Scale) -> str:
     )
 
 
-def _unlike_before(files: LabelFiles, scale: Scale, half: Bool[np.ndarray, " 12"]) -> str:
+def _unlike_before(files: LabelFiles, scale: Scale, half: Bool[np.ndarray, " aus"]) -> str:
     """Return what tells this reading from that of earlier versions; empty where it is the same.
 
     They took every table for one on 0–5, and left out the rows without half-coded AUs.
@@ -198,7 +198,7 @@ def _read_again(files: LabelFiles, scale: Scale) -> Iterator[WrittenRows]:
             yield _compact(rows)
 
 
-def _batch(rows: WrittenRows, known: Bool[np.ndarray, " 12"], scale: Scale) -> LabelBatch:
+def _batch(rows: WrittenRows, known: Bool[np.ndarray, " aus"], scale: Scale) -> LabelBatch:
     whole = ~np.isnan(rows.values[:, known]).any(axis=1)
     vectors = np.zeros((int(whole.sum()), AU_COUNT), dtype=np.float32)
     vectors[:, known] = to_intensities(rows.values[whole][:, known], scale)

@@ -38,7 +38,7 @@ class Video:
     """
 
     frames: Int64[np.ndarray, " frames"]
-    values: Float32[np.ndarray, "frames 12"]
+    values: Float32[np.ndarray, "frames aus"]
 
 
 def read_lines(

@@ -67,7 +67,7 @@ class Survey:
     above: Counter[float] = field(default_factory=Counter)
     codes: Counter[float] = field(default_factory=Counter)
 
-    def add(self, values: Float[np.ndarray, "rows 12"], letters: bool = False) -> None:
+    def add(self, values: Float[np.ndarray, "rows aus"], letters: bool = False) -> None:
         """Look at some more rows; NaN stands for no value."""
         missing = np.isnan(values)
         self.rows += len(values)
@@ -98,12 +98,12 @@ class Survey:
         self.above.update(other.above)
         self.codes.update(other.codes)
 
-    def coded(self) -> Int64[np.ndarray, " 12"]:
+    def coded(self) -> Int64[np.ndarray, " aus"]:
         """Return the rows that code each AU."""
         members = (np.arange(len(self.gaps))[:, None] & _BITS) != 0
         return self.rows - self.gaps @ members.astype(np.int64)
 
-    def incomplete(self, aus: Bool[np.ndarray, " 12"]) -> int:
+    def incomplete(self, aus: Bool[np.ndarray, " aus"]) -> int:
         """Return the rows that do not code some of these AUs."""
         wanted = int(aus @ _BITS)
         return int(self.gaps[(np.arange(len(self.gaps)) & wanted) != 0].sum())

@@ -31,7 +31,7 @@ class WrittenRows:
         letters: whether some of the values were written as letters A–E.
     """
 
-    values: Float[np.ndarray, "rows 12"]
+    values: Float[np.ndarray, "rows aus"]
     weights: Float64[np.ndarray, " rows"]
     left_out: Mapping[str, int] = field(default_factory=dict)
     letters: bool = False
@@ -76,7 +76,7 @@ class LabelBatch:
         weights: weight of each row, 0 or more.
     """
 
-    intensities: Float32[np.ndarray, "rows 12"]
+    intensities: Float32[np.ndarray, "rows aus"]
     weights: Float64[np.ndarray, " rows"]
 
 

@@ -37,5 +37,5 @@ class IndependentConfig(PriorSection):
         return self
 
     def rates(self) -> list[AURate]:
-        """Return the 12 rates in the order of an AU vector."""
+        """Return the rates in the order of an AU vector."""
         return [self.aus.get(name, AURate(rate=0.0)) for name in AUS]

@@ -69,6 +69,6 @@ class UniformConfig(PriorSection):
         return self.intensity or IntensityRange(low=0.5, high=5.0)
 
     def weights(self) -> tuple[float, ...]:
-        """Return the probability of each number of active AUs, from 0 to 12."""
+        """Return the probability of each number of active AUs, from 0 to all."""
         total = sum(self.active.values())
         return tuple(self.active.get(number, 0.0) / total for number in range(AU_COUNT + 1))
