@@ -11,19 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import run
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
 DRAWN = REPOSITORY / "examples" / "drawn-faces.yaml"
 COMMAND = [sys.executable, "-m", "synthgen.cli"]
-
-
-def run(*arguments, cwd=None):
-    """Run a command as a user would; return exit code, standard output, standard error."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def small(out, *more):
@@ -65,10 +58,10 @@ def test_less_than_was_asked_for_ends_with_exit_code_3_and_nothing_to_load(tmp_p
 
 
 def test_help_lists_every_command_and_loads_neither_torch_nor_ray():
-    code, output, _ = run("--help")
-    assert code == 0
+    done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
     for command in ("generate", "plan", "preview", "image", "inspect", "reproduce", "init"):
-        assert f" {command} " in output
+        assert f" {command} " in done.stdout
     script = "import sys, synthgen.cli; print({'torch', 'ray', 'diffusers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "set()\n"
