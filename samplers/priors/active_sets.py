@@ -6,11 +6,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from samplers.priors.au_sets import set_members, set_numbers
 from samplers.priors.prior import Prior
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT, AUS
-
-_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 
 
 class ActiveSetsPrior(Prior, ABC):
@@ -40,7 +39,7 @@ class ActiveSetsPrior(Prior, ABC):
 
     def sets(self, numbers: Float64[np.ndarray, "rows set_width"]) -> Int64[np.ndarray, " rows"]:
         """Turn uniforms into strata."""
-        return self.active(numbers) @ _BITS
+        return set_numbers(self.active(numbers))
 
     def complete(
         self,
@@ -53,7 +52,7 @@ class ActiveSetsPrior(Prior, ABC):
 
     def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows aus"]:
         """Return which AUs are active in each stratum."""
-        return (strata[:, None] & _BITS) != 0
+        return set_members(strata, AU_COUNT)
 
     def stratum_name(self, stratum: int) -> str:
         """Name the active AUs: `AU6+AU12`, or `neutral`."""

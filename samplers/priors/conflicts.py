@@ -40,7 +40,12 @@ def refuse_conflicts(prior: Prior, rules: Sequence[Rule]) -> None:
 
 
 def _refuse_impossible(part: Part, rules: Sequence[Rule]) -> None:
-    patterns = part.patterns()
+    try:
+        patterns = part.patterns(
+            frozenset().union(*(rule.named(len(part.chances)) for rule in rules))
+        )
+    except ValueError as error:
+        raise ConfigError(f"{WHERE}: {error}") from error
     if _possible(part, patterns, rules):
         return
     for chosen in _subsets(rules):

@@ -9,13 +9,9 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.special import ndtr
 
 from samplers.priors.active_sets import ActiveSetsPrior
+from samplers.priors.au_sets import set_numbers
 from samplers.priors.dependence import latent_matrix
-from samplers.priors.latent_normals import (
-    SWEEPS,
-    LatentNormals,
-    active_members,
-    active_sets,
-)
+from samplers.priors.latent_normals import SWEEPS, LatentNormals
 from samplers.priors.marginals import Intensities
 from samplers.priors.normals_bank import bank_of
 from samplers.priors.support import Part
@@ -97,7 +93,7 @@ class CopulaPrior(ActiveSetsPrior):
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Draw the set of active AUs of each position, bit i for AU i."""
         _, mixed = _drawn(self.normals, seed, split, start, stop)
-        return active_sets(self.normals.active(mixed))
+        return set_numbers(self.normals.active(mixed).T)
 
     def vectors(
         self,
@@ -115,7 +111,7 @@ class CopulaPrior(ActiveSetsPrior):
         if not self.tied:
             return self.draw(strata, self._numbers(seed, split, start, len(strata), replacement))
         independent, mixed = _drawn(self.normals, seed, split, start, start + len(strata))
-        active, first = active_members(strata), self.normals.active(mixed)
+        active, first = self.members(strata).T, self.normals.active(mixed)
         known = (first == active).all(axis=0)
         if replacement == 0 and known.all():
             return self._shown(mixed, active)
@@ -135,7 +131,7 @@ class CopulaPrior(ActiveSetsPrior):
         or at a sequential draw by the columns 1–12 where none has this set of active AUs; it goes
         on by the columns 13–60.
         """
-        active = active_members(strata)
+        active = self.members(strata).T
         if not self.tied:
             places = np.flatnonzero(active)
             levels = numbers[:, :AU_COUNT].T.ravel()[places]
@@ -152,7 +148,7 @@ class CopulaPrior(ActiveSetsPrior):
         if not self.tied:
             return self.draw(strata, numbers)
         _, mixed = self.normals.drawn(set_numbers)
-        active = active_members(strata)
+        active = self.members(strata).T
         known = (self.normals.active(mixed) == active).all(axis=0)
         shown = self._shown(mixed, active)
         return shown if known.all() else np.where(known[:, None], shown, self.draw(strata, numbers))
@@ -192,7 +188,7 @@ class CopulaPrior(ActiveSetsPrior):
         stored, found = bank_of(self.normals).pick(strata, numbers[:, 0])
         if found.all():
             return stored
-        made = self.normals.begin(active_members(strata), numbers[:, 1 : 1 + AU_COUNT].T)
+        made = self.normals.begin(self.members(strata).T, numbers[:, 1 : 1 + AU_COUNT].T)
         return np.where(found, stored, made)
 
     def _again(

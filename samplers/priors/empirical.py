@@ -7,14 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.special import ndtr, ndtri
 
+from samplers.priors.au_sets import set_members, set_numbers
 from samplers.priors.labels import Reading, open_labels
 from samplers.priors.prior import Prior
 from samplers.priors.unique_rows import unique_rows
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
 from synthgen.config import EmpiricalConfig
-
-_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +60,7 @@ class EmpiricalPrior(Prior):
         reading = Reading.of(config.scale, config.missing, config.sides)
         labels = open_labels(config.labels, config.format, config.where, config.weights, reading)
         rows, weights = unique_rows(labels.batches(config.active_from), config.labels)
-        masks = (rows != 0) @ _BITS
+        masks = set_numbers(rows != 0)
         order = np.argsort(masks, kind="stable")
         sets, starts = np.unique(masks[order], return_index=True)
         return cls(
@@ -96,7 +95,7 @@ class EmpiricalPrior(Prior):
         return self.sets[np.minimum(found, len(self.sets) - 1)]
 
     def draw(
-        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows 13"]
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows aus"]:
         """Choose a row of the stratum by column 0, the kernel around AU i by column 1 + i."""
         place = np.searchsorted(self.sets, strata)
@@ -170,7 +169,7 @@ class EmpiricalPrior(Prior):
         return low * ndtr(a) + high * ndtr(-b) + inside
 
     def _active(self) -> Bool[np.ndarray, "strata aus"]:
-        return (self.sets[:, None] & _BITS) != 0
+        return set_members(self.sets, AU_COUNT)
 
     def _shares(self) -> Float64[np.ndarray, " strata"]:
         ends = self.ends[self.starts[1:] - 1]

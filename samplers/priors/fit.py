@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from samplers.priors.au_sets import SetCounts
 from samplers.priors.labels import LabelBatch
 from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
 
 FEW = 30
 """Rows with an active AU below which its numbers are uncertain."""
 
-_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 _STEPS_PER_LEVEL = 1000
 _BINS = int(MAX_INTENSITY) * _STEPS_PER_LEVEL + 1
 _QUANTILES = 21
@@ -26,15 +26,13 @@ class LabelCounts:
 
     Attributes:
         rows: rows that were counted.
-        sets: rows of each set of active AUs, bit i for AU i.
+        sets: rows of each set of active AUs.
         histogram: rows of each intensity of each AU where active, in steps of 0.001.
         whole: whether each intensity so far is a whole number.
     """
 
     rows: int = 0
-    sets: Int64[np.ndarray, "4096"] = field(
-        default_factory=lambda: np.zeros(1 << AU_COUNT, dtype=np.int64)
-    )
+    sets: SetCounts = field(default_factory=lambda: SetCounts(AU_COUNT))
     histogram: Int64[np.ndarray, "aus bins"] = field(
         default_factory=lambda: np.zeros((AU_COUNT, _BINS), dtype=np.int64)
     )
@@ -52,7 +50,7 @@ class LabelCounts:
         """Count some more rows."""
         active = batch.intensities != 0
         self.rows += len(active)
-        self.sets += np.bincount(active @ _BITS, minlength=len(self.sets))
+        self.sets.add(active)
         _, au = active.nonzero()
         values = batch.intensities[active]
         steps = np.rint(values * _STEPS_PER_LEVEL).astype(np.int64)
@@ -62,8 +60,7 @@ class LabelCounts:
 
     def together(self) -> Int64[np.ndarray, "aus aus"]:
         """Return the rows in which both AUs of each pair are active; the diagonal: each AU."""
-        members = (np.arange(len(self.sets))[:, None] & _BITS) != 0
-        return (members * self.sets[:, None]).T @ members.astype(np.int64)
+        return self.sets.together()
 
     def levels(self, au: int) -> dict[str, int]:
         """Return the rows of each FACS level of an AU whose intensities are whole numbers."""

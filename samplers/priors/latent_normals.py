@@ -8,15 +8,11 @@ bulk, to the bit.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 from scipy.special import ndtr, ndtri
-
-from synthgen.action_units import AU_COUNT
 
 SWEEPS = 4
 """Times that each normal is drawn again, given the others, for a replacement."""
-
-_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
 
 _FEW = 16
 """Rows up to which one call on all terms is quicker than one for each AU."""
@@ -54,7 +50,7 @@ class LatentNormals:
             terms = self.factor.T[:, :, None] * independent[:, None]
             return np.add.accumulate(terms, axis=0)[-1]
         mixed = self.factor[:, :1] * independent[0]
-        for column in range(1, AU_COUNT):
+        for column in range(1, len(self.factor)):
             below = mixed[column:]
             np.add(below, self.factor[column:, column, None] * independent[column], out=below)
         return mixed
@@ -76,7 +72,7 @@ class LatentNormals:
             numbers: uniforms.
         """
         independent = np.zeros(numbers.shape)
-        for au in range(AU_COUNT):
+        for au in range(len(self.factor)):
             given = np.zeros(numbers.shape[1])
             for before in range(au):
                 given = given + self.factor[au, before] * independent[before]
@@ -107,7 +103,7 @@ class LatentNormals:
         independent = independent.copy()
         mixed = self.mix(independent)
         for step, number in enumerate(numbers):
-            column = step % AU_COUNT
+            column = step % len(self.factor)
             low, high = self._interval(column, independent[column], mixed, active)
             drawn = _between(low, high, number)
             mixed = mixed + self.factor[:, column, None] * (drawn - independent[column])
@@ -129,16 +125,6 @@ class LatentNormals:
         low = np.where(from_below, bound, -np.inf).max(axis=0)
         high = np.where(from_below, np.inf, bound).min(axis=0)
         return np.minimum(low, value), np.maximum(high, value)
-
-
-def active_sets(active: Bool[np.ndarray, "aus rows"]) -> Int64[np.ndarray, " rows"]:
-    """Return which AUs are active as whole numbers, bit i for AU i."""
-    return _BITS @ active
-
-
-def active_members(sets: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "aus rows"]:
-    """Return which AUs are active in sets that are written as whole numbers."""
-    return (sets & _BITS[:, None]) != 0
 
 
 def _between(

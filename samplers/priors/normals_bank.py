@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from samplers.priors.latent_normals import LatentNormals, active_sets
+from samplers.priors.au_sets import set_numbers
+from samplers.priors.latent_normals import LatentNormals
 from samplers.randomness import normals
-from synthgen.action_units import AU_COUNT
 
 _SIZE = 1 << 16
 _STAGE = "expressions/normals bank"
@@ -20,18 +20,21 @@ class NormalsBank:
 
     Attributes:
         independent: w of each draw.
-        firsts: number of the first draw of each set of active AUs, and the number of all.
+        sets: the sets of active AUs that occur, ascending.
+        firsts: number of the first draw of each, and the number of all.
     """
 
     independent: Float64[np.ndarray, "aus draws"]
-    firsts: Int64[np.ndarray, " sets"]
+    sets: Int64[np.ndarray, " sets"]
+    firsts: Int64[np.ndarray, " firsts"]
 
     def pick(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, " rows"]
     ) -> tuple[Float64[np.ndarray, "aus rows"], Bool[np.ndarray, " rows"]]:
         """Pick a draw of each set of active AUs by a uniform; the mask tells where there is one."""
-        first = self.firsts[strata]
-        count = self.firsts[strata + 1] - first
+        place = np.minimum(np.searchsorted(self.sets, strata), len(self.sets) - 1)
+        first = self.firsts[place]
+        count = np.where(self.sets[place] == strata, self.firsts[place + 1] - first, 0)
         number = np.minimum(first + (numbers * count).astype(np.int64), _SIZE - 1)
         return self.independent[:, number], count > 0
 
@@ -39,8 +42,8 @@ class NormalsBank:
 @lru_cache(maxsize=8)
 def bank_of(latent: LatentNormals) -> NormalsBank:
     """Return the stock of latent normals; it is filled at the first call."""
-    independent = normals(0, _STAGE, 0, _SIZE, AU_COUNT).T.copy()
-    sets = active_sets(latent.active(latent.mix(independent)))
-    order = np.argsort(sets, kind="stable")
-    firsts = np.searchsorted(sets[order], np.arange((1 << AU_COUNT) + 1))
-    return NormalsBank(independent[:, order], firsts)
+    independent = normals(0, _STAGE, 0, _SIZE, len(latent.factor)).T.copy()
+    drawn = set_numbers(latent.active(latent.mix(independent)).T)
+    order = np.argsort(drawn, kind="stable")
+    sets, firsts = np.unique(drawn[order], return_index=True)
+    return NormalsBank(independent[:, order], sets, np.append(firsts, _SIZE))

@@ -60,6 +60,10 @@ class Rule(ABC):
     def narrow(self, boxes: Boxes) -> None:
         """Leave of some boxes what keeps the rule."""
 
+    @abstractmethod
+    def named(self, aus: int) -> frozenset[int]:
+        """Return which of so many AUs are not alike to the rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Implies(Rule):
@@ -81,6 +85,10 @@ class Implies(Rule):
         low[asked] = np.maximum(low[asked], self.at_least)
         boxes.drop(asked & ~boxes.active[:, self.other])
 
+    def named(self, aus: int) -> frozenset[int]:
+        """Return both AUs."""
+        return frozenset({self.one, self.other})
+
 
 @dataclass(frozen=True, slots=True)
 class Count(Rule):
@@ -97,6 +105,10 @@ class Count(Rule):
     def narrow(self, boxes: Boxes) -> None:
         """Drop the sets with fewer or more."""
         boxes.drop(self._outside(boxes.active))
+
+    def named(self, aus: int) -> frozenset[int]:
+        """Return the AUs that are counted; where those are all, all are alike."""
+        return frozenset(self.aus) if len(self.aus) < aus else frozenset()
 
     def _outside(self, active: Bool[np.ndarray, "rows aus"]) -> Bool[np.ndarray, " rows"]:
         number = active[:, self.aus].sum(axis=1)
@@ -117,6 +129,10 @@ class Cap(Rule):
     def narrow(self, boxes: Boxes) -> None:
         """Lower the highest intensity."""
         boxes.high[:, self.au] = np.minimum(boxes.high[:, self.au], self.at)
+
+    def named(self, aus: int) -> frozenset[int]:
+        """Return the AU."""
+        return frozenset({self.au})
 
 
 def build_rule(config: RuleConfig) -> Rule:

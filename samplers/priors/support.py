@@ -9,7 +9,9 @@ from jaxtyping import Bool
 from synthgen.action_units import AU_COUNT
 
 _NUMBERS = frozenset(range(AU_COUNT + 1))
-_PATTERNS = (np.arange(1 << AU_COUNT)[:, None] >> np.arange(AU_COUNT) & 1).astype(bool)
+
+MOST_NAMED = 14
+"""Most AUs that rules may tell apart where a part sometimes shows them: 2^14 sets are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,33 @@ class Part:
             frozenset(numbers),
         )
 
-    def patterns(self) -> Bool[np.ndarray, "patterns aus"]:
-        """Return the sets of active AUs that are possible."""
+    def patterns(self, named: Iterable[int]) -> Bool[np.ndarray, "patterns aus"]:
+        """Return the sets of active AUs that are possible, as far as rules tell them apart.
+
+        Of the AUs that no rule names, a set of each size stands for all of that size: so there are
+        2^k · (n + 1) of them at most, for k of n AUs that are named.
+
+        Args:
+            named: the AUs that are not alike to the rules.
+
+        Raises:
+            ValueError: if these are more than `MOST_NAMED` of those that the part sometimes shows.
+        """
         chances = np.array(self.chances)
-        never, always = (chances <= 0)[None], (chances >= 1)[None]
-        possible = ~(_PATTERNS & never).any(axis=1) & ~(~_PATTERNS & always).any(axis=1)
-        possible &= np.isin(_PATTERNS.sum(axis=1), list(self.numbers))
-        return _PATTERNS[possible]
+        sometimes = (chances > 0) & (chances < 1)
+        told = np.zeros(len(chances), dtype=bool)
+        told[list(named)] = True
+        told |= np.greater(self.low, self.high)
+        free, alike = np.flatnonzero(sometimes & told), np.flatnonzero(sometimes & ~told)
+        if len(free) > MOST_NAMED:
+            raise ValueError(
+                f"the rules tell {len(free)} AUs of {self.name} apart; at most {MOST_NAMED} are "
+                "possible, so name fewer AUs in rules"
+            )
+        sets = (np.arange(1 << len(free))[:, None] >> np.arange(len(free)) & 1).astype(bool)
+        sizes = np.tri(len(alike) + 1, len(alike), -1, dtype=bool)  # the first 0, 1, … of them
+        patterns = np.zeros((len(sets) * len(sizes), len(chances)), dtype=bool)
+        patterns[:, chances >= 1] = True
+        patterns[:, free] = np.repeat(sets, len(sizes), axis=0)
+        patterns[:, alike] = np.tile(sizes, (len(sets), 1))
+        return patterns[np.isin(patterns.sum(axis=1), list(self.numbers))]

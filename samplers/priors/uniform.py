@@ -53,7 +53,9 @@ class UniformPrior(ActiveSetsPrior):
         """Uniforms that a vector takes: one for each AU, and one for a sum."""
         return AU_COUNT + self.split
 
-    def active(self, numbers: Float64[np.ndarray, "rows 13"]) -> Bool[np.ndarray, "rows aus"]:
+    def active(
+        self, numbers: Float64[np.ndarray, "rows set_width"]
+    ) -> Bool[np.ndarray, "rows aus"]:
         """Decide k by column 0, and the k smallest of the AUs' keys by the columns 1–12."""
         most = max(number for number, weight in enumerate(self.weights) if weight)
         count = np.searchsorted(np.cumsum(self.weights)[:most], numbers[:, 0], side="right")

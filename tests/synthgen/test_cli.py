@@ -203,7 +203,8 @@ def test_image_paints_a_portrait_and_refuses_an_unknown_au(tmp_path):
     code, _, error = run("image", "an old man", "--au", "AU7=5", "-o", tmp_path / "y.png")
     assert (code, error) == (
         2,
-        "error: unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
+        "error: AU7 (lid tightener) exists in FACS, "
+        "but the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
         "AU15, AU17, AU20, AU25, AU26\n",
     )
     assert not (tmp_path / "y.png").exists()
@@ -232,7 +233,8 @@ def test_a_sweep_is_a_strip_of_six_measured_intensities(tmp_path):
         ),
         (
             ["--sweep", "AU7"],
-            "unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
+            "AU7 (lid tightener) exists in FACS, "
+            "but the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
             "AU15, AU17, AU20, AU25, AU26",
         ),
     ],

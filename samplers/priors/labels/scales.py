@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
+from samplers.priors.au_sets import SetCounts
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY
 from synthgen.config.priors.empirical import LabelScale
 
@@ -34,8 +35,6 @@ _PERCENT_FROM = 20.0
 _PERCENT_SHARE = 0.05
 """Share of the values above 0.5 that lie above 5.5, from which a table is on 0–100."""
 
-_BITS = 1 << np.arange(AU_COUNT, dtype=np.int64)
-
 
 @dataclass(slots=True)
 class Survey:
@@ -43,7 +42,7 @@ class Survey:
 
     Attributes:
         rows: rows that were looked at.
-        gaps: rows of each set of AUs without a value, bit i for AU i.
+        gaps: rows of each set of AUs without a value.
         low: lowest value, usual missing codes aside; inf while there is none.
         high: highest value, usual missing codes aside; -inf while there is none.
         whole: whether each value so far is a whole number.
@@ -55,9 +54,7 @@ class Survey:
     """
 
     rows: int = 0
-    gaps: Int64[np.ndarray, "4096"] = field(
-        default_factory=lambda: np.zeros(1 << AU_COUNT, dtype=np.int64)
-    )
+    gaps: SetCounts = field(default_factory=lambda: SetCounts(AU_COUNT))
     low: float = np.inf
     high: float = -np.inf
     whole: bool = True
@@ -71,7 +68,7 @@ class Survey:
         """Look at some more rows; NaN stands for no value."""
         missing = np.isnan(values)
         self.rows += len(values)
-        self.gaps += np.bincount(missing @ _BITS, minlength=len(self.gaps))
+        self.gaps.add(missing)
         self.letters |= letters
         told = values[~missing]
         if told.size and not 0 <= told.min() <= told.max() <= MAX_INTENSITY:
@@ -89,7 +86,7 @@ class Survey:
     def merge(self, other: "Survey") -> None:
         """Add what another survey saw."""
         self.rows += other.rows
-        self.gaps += other.gaps
+        self.gaps.merge(other.gaps)
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         self.whole &= other.whole
         self.halves &= other.halves
@@ -100,13 +97,11 @@ class Survey:
 
     def coded(self) -> Int64[np.ndarray, " aus"]:
         """Return the rows that code each AU."""
-        members = (np.arange(len(self.gaps))[:, None] & _BITS) != 0
-        return self.rows - self.gaps @ members.astype(np.int64)
+        return self.rows - self.gaps.together().diagonal()
 
     def incomplete(self, aus: Bool[np.ndarray, " aus"]) -> int:
         """Return the rows that do not code some of these AUs."""
-        wanted = int(aus @ _BITS)
-        return int(self.gaps[(np.arange(len(self.gaps)) & wanted) != 0].sum())
+        return self.gaps.holding(aus)
 
     def found(self) -> Scale | None:
         """Return the scale that the values show; None where none of them is above 0."""

@@ -98,7 +98,7 @@ def test_aus_may_be_written_in_many_ways(
     [
         (
             {"AU3": 1},
-            "unknown Action Unit 'AU3'; those that exist: AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
+            "unknown Action Unit 'AU3'; the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
             "AU15, AU17, AU20, AU25, AU26",
         ),
         ({"AU1": "x"}, "intensity of AU1 is 'x'; it must be a finite number"),

@@ -187,6 +187,6 @@ def test_a_file_that_is_there_is_kept(tmp_path):
 def test_what_is_counted_does_not_grow_with_the_rows():
     batch = LabelBatch(load_prior(TRUTH).sample(1000, seed=0), np.ones(1000))
     counts = LabelCounts.of(batch for _ in range(300))
-    assert counts.rows == counts.sets.sum() == 300_000
-    assert counts.histogram.nbytes + counts.sets.nbytes < 2**20
+    assert counts.rows == counts.sets.counts.sum() == 300_000
+    assert counts.histogram.nbytes + counts.sets.counts.nbytes < 2**20
     assert fit_file.make_section(FittedPrior(counts, AUS, ()), "x")["prior"] == "copula"

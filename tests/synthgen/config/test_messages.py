@@ -125,7 +125,7 @@ SENTENCES = [
     (
         "expressions",
         {"prior": "independent", "aus": {"AU7": {"rate": 0.1}}},
-        f"expressions: unknown Action Unit 'AU7'; those that exist: {ALL_AUS}",
+        f"expressions: AU7 (lid tightener) exists in FACS, but the AUs in use are {ALL_AUS}",
     ),
     (
         "expressions",
@@ -205,7 +205,8 @@ SENTENCES = [
     (
         "verify.policy.per_au_tolerance.AU7",
         1.0,
-        f"verify.policy.per_au_tolerance: unknown Action Unit 'AU7'; those that exist: {ALL_AUS}",
+        "verify.policy.per_au_tolerance: AU7 (lid tightener) exists in FACS, "
+        f"but the AUs in use are {ALL_AUS}",
     ),
     (
         "verify.policy.per_au_tolerance.AU4",

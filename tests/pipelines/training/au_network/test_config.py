@@ -42,7 +42,7 @@ def test_the_shipped_configuration_is_allowed():
         ),
         (
             SMALL.replace("{steps: 6}", "{steps: 6, emphasis: {AU3: 2}}"),
-            "cycles.1.emphasis: unknown Action Unit 'AU3'; those that exist: " + ", ".join(AUS),
+            "cycles.1.emphasis: unknown Action Unit 'AU3'; the AUs in use are " + ", ".join(AUS),
         ),
         (SMALL + "rates: 3\n", "line 5: unknown key rates"),
         (SMALL.replace("seed: 1\n", ""), "key seed is missing"),

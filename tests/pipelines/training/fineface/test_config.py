@@ -18,7 +18,8 @@ FAULTS = {
         "its own into the UNet; it must be false"
     ),
     "sheet.expressions=[{AU7: 3}]": (
-        "sheet.expressions: unknown Action Unit 'AU7'; those that exist: AU1, AU2, AU4, AU5, AU6, "
+        "sheet.expressions: AU7 (lid tightener) exists in FACS, "
+        "but the AUs in use are AU1, AU2, AU4, AU5, AU6, "
         "AU9, AU12, AU15, AU17, AU20, AU25, AU26"
     ),
     "reading=null": (
