@@ -24,8 +24,8 @@ def _measure(rows: int, people: int) -> None:
     import numpy as np
 
     from samplers.identities import FaceStore, new_people
-    from samplers.identities.nearest import nearest
-    from samplers.identities.store_about import StoreAbout
+    from samplers.identities.embeddings import StoreAbout
+    from samplers.identities.synthetic import nearest
 
     draw = np.random.default_rng(0)
     about = StoreAbout(embedder="none", embedder_name="random")

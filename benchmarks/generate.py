@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cluster.actors import RayExecutor
+from cluster.batches import encode_image
 from cluster.executors import Executor, InlineExecutor
-from cluster.rows import encode_image
 from cluster.schedule import Schedule
 from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_device
 from pipelines.policy import judge

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from samplers import Prior, build_plan, load_prior
-from samplers.priors.tetrachoric import joint_probability, latent_correlation
+from samplers.priors.correlation import joint_probability, latent_correlation
 from synthgen.action_units import AUS
 from synthgen.config import parse_config
 

@@ -18,12 +18,11 @@ from typing import Any
 import ray
 from virtual_gpu import PAINTED, Batch
 
-from cluster.actors import RayExecutor
+from cluster.actors import RayExecutor, WorkerActor
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
-from cluster.loading import WorkerLoader
-from cluster.members import Member
+from cluster.pool import Member
 from cluster.schedule import Schedule, Task
-from cluster.worker_actor import WorkerActor
+from cluster.worker import WorkerLoader
 from samplers.spec import Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker

@@ -1,10 +1,11 @@
-"""Ray: the executor that feeds a pool of actors.
+"""Ray executor: the pool fed from the driver, and the worker in each actor's process.
 
 Ray Core actors, a `ray.wait` loop with bounded work in flight, finite retries.
 """
 
 import logging
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -12,19 +13,70 @@ from typing import Any, Self
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from cluster.batch_size import frozen
+from cluster.batches import StageBlocked, StageTimeout
 from cluster.connection import connect
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.fuse import FuseError
-from cluster.loading import WorkerLoader, load_worker
-from cluster.members import Member, Tally
-from cluster.pool import Pool, cause
-from cluster.resources import gpus_per_actor
+from cluster.pool import Member, Pool, Tally, cause
+from cluster.progress import log_to_session
+from cluster.resolve import frozen, gpus_per_actor
 from cluster.schedule import Schedule, Task
-from cluster.stages import StageBlocked, StageTimeout
-from cluster.worker_actor import WorkerActor
+from cluster.worker import Worker, WorkerLoader, load_worker
+from samplers.plan import build_plan
+from samplers.spec import Shard
 from synthgen.config import RunConfig
+from synthgen.dataset import ShardMarker
 from synthgen.errors import RunError, SynthgenError
+
+
+class WorkerActor:
+    """A worker in a process of its own; `load` comes first.
+
+    Actors of one node share the reading of their weights: safetensors files are mapped, so that the
+    node's page cache holds each once; an actor has a copy of its own only on its device, or of what
+    it changes (another number format, a fused LoRA).
+    """
+
+    def __init__(self, config: RunConfig, load: WorkerLoader, run_id: str | None = None) -> None:
+        self._config = config
+        self._load = load
+        self._run_id = run_id
+        self._worker: Worker | None = None
+
+    def where(self) -> str:
+        """Return the id of the node; it answers as soon as the actor has a place."""
+        return ray.get_runtime_context().get_node_id()
+
+    def load(self) -> dict[str, Any]:
+        """Load the worker and return its fingerprint; a method, so that its errors keep type."""
+        log_to_session(self._config.cluster.log_format)
+        _see_own_gpus_only()
+        self._worker = self._load(self._config, build_plan(self._config, self._run_id))
+        return self._worker.fingerprint()
+
+    def probe(self) -> int:
+        """Find the batch size that the worker goes on with; see `Worker.probe`."""
+        return self._loaded().probe()
+
+    def work(self, shard: Shard, isolate: bool) -> ShardMarker:
+        """Make a shard whole and commit it; see `Worker.work`."""
+        return self._loaded().work(shard, isolate)
+
+    def counts(self) -> dict[str, int]:
+        """Return the images judged and accepted so far."""
+        return self._loaded().counts()
+
+    def _loaded(self) -> Worker:
+        if self._worker is None:
+            raise RuntimeError("the actor was asked for work before it was loaded")
+        return self._worker
+
+
+def _see_own_gpus_only() -> None:
+    """Hide the GPUs from an actor that asked for none: Ray leaves them all visible to it."""
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 
 _log = logging.getLogger(__name__)
 

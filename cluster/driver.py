@@ -6,16 +6,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cluster.anchoring import anchored
-from cluster.batch_size import frozen, settled
 from cluster.executors import Executor, InlineExecutor
 from cluster.fuse import RunFuse
-from cluster.loading import WorkerLoader, load_worker
-from cluster.output import reached_output
 from cluster.preflight import check_before_run, check_room
 from cluster.progress import Progress
 from cluster.records import make_record
+from cluster.resolve import anchored, frozen, reached_output, settled
 from cluster.schedule import Schedule
+from cluster.worker import WorkerLoader, load_worker
 from pipelines.loading import check_pipeline
 from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
@@ -33,7 +31,7 @@ from synthgen.dataset import (
 from synthgen.dataset.damage import DamagedShardError
 from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import Pace, measure_pace
-from synthgen.dataset.shortfall import total_short
+from synthgen.dataset.strata import total_short
 from synthgen.errors import DatasetError, OutputError, RunError
 
 ExecutorName = Literal["ray", "inline"]

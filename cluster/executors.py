@@ -4,10 +4,10 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, Self
 
+from cluster.batches import StageTimeout
 from cluster.fuse import FuseError
-from cluster.loading import WorkerLoader, load_worker
 from cluster.schedule import Schedule, Task
-from cluster.worker import StageTimeout
+from cluster.worker import WorkerLoader, load_worker
 from samplers.plan import Plan
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker

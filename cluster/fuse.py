@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from samplers.plan import Plan
 from samplers.spec import Shard
 from synthgen.dataset.markers import ShardMarker
-from synthgen.dataset.shortfall import describe_rejected
+from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import RunError
 
 _SHARE = 0.05

@@ -1,19 +1,159 @@
-"""The actors of a run: hired as the cluster has room, loaded, counted, let go."""
+"""Pool of Ray actors: hired on the cluster's nodes as it has room, loaded, counted, let go."""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 
-from cluster.members import Member
-from cluster.nodes import Nodes
+from cluster.resolve import actors_on
+from cluster.schedule import Task
 from synthgen.errors import RunError
 
 _log = logging.getLogger(__name__)
+
+_SUSPICION = 60.0
+"""How long a node whose actor stopped answering gets no new one; Ray needs about 30 s to notice
+that a node is gone, and would send it actors until then [s]."""
+
+
+class Nodes:
+    """What Ray knows of the nodes, with our own judgement of them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._alive: dict[str, dict[str, Any]] = {}
+        self._barred: set[str] = set()
+        self._suspected: dict[str, float] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask Ray which nodes there are: one short call, whatever their number."""
+        self._alive = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+    def room(self, cpus: int, gpus: float) -> int:
+        """Return how many actors the nodes that may have any have room for."""
+        usable = self._alive.keys() - self._barred - self._suspects()
+        return sum(actors_on(self._alive[node]["Resources"], cpus, gpus) for node in usable)
+
+    def bar(self, node: str, reason: str) -> None:
+        """Give a node no more actors in this run, and say so once."""
+        if node not in self._barred:
+            self._barred.add(node)
+            address = self._alive.get(node, {}).get("NodeManagerAddress", "that has left")
+            _log.warning("node %s (%s) gets no more actors: %s", node[:8], address, reason)
+
+    def barred(self, node: str | None) -> bool:
+        """Return whether a node gets no more actors in this run."""
+        return node in self._barred
+
+    def selector(self) -> Mapping[str, str]:
+        """Return Ray's label selector that keeps a new actor away from nodes that get none."""
+        if avoided := sorted((self._barred | self._suspects()) & self._alive.keys()):
+            return {"ray.io/node-id": f"!in({','.join(avoided)})"}
+        return {}
+
+    def took(self, node: str | None, error: RayError) -> bool:
+        """Return whether an actor's death was its node's doing, not its own.
+
+        Ray says how an actor died in words only, and learns of a node that fell silent after half
+        a minute; until then its actors are called unavailable.
+
+        Args:
+            node: where the actor was; None where it was never placed.
+            error: what its tasks raised.
+        """
+        if isinstance(error, ActorUnavailableError):
+            if node is not None:
+                self._suspected[node] = self._clock() + _SUSPICION
+            return True
+        if isinstance(error, RayActorError) and error.preempted:
+            return True
+        self.refresh()
+        gone = node is not None and node not in self._alive
+        return gone or "its node has died" in str(error)
+
+    def _suspects(self) -> set[str]:
+        now = self._clock()
+        return {node for node, until in self._suspected.items() if until > now}
+
+
+COUNTED = ("judged", "accepted")
+"""What actors count."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """An actor of the pool.
+
+    Attributes:
+        handle: the actor; used only as `handle.<method>.remote(…)`.
+        avoids: the label selector that it was asked for with.
+        node: id of its node; None until the cluster has placed it.
+        arriving: its answer to where it is, then to what it loaded.
+        ready: whether it is loaded.
+        tasks: what it works.
+        counting: its answer to the last question for its counts, while that is on its way.
+        counts: its last answer.
+        died: why it gave none, where it is dead.
+    """
+
+    handle: Any
+    avoids: Mapping[str, str]
+    node: str | None = None
+    arriving: ray.ObjectRef | None = None
+    ready: bool = False
+    tasks: dict[ray.ObjectRef, Task] = field(default_factory=dict)
+    counting: ray.ObjectRef | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    died: RayError | None = None
+
+    def takes(self, in_flight: int) -> bool:
+        """Return whether it may be given a task beside this many that it has."""
+        alone = any(task.alone for task in self.tasks.values())
+        return self.ready and len(self.tasks) == in_flight and not alone
+
+
+class Tally:
+    """The images judged and accepted by all actors there ever were, without waiting for any."""
+
+    def __init__(self) -> None:
+        self._gone: dict[str, int] = dict.fromkeys(COUNTED, 0)
+
+    def keep(self, member: Member) -> None:
+        """Keep the counts of an actor that leaves the pool."""
+        self._gone = _sum([self._gone, member.counts])
+
+    def total(self, members: Iterable[Member]) -> dict[str, int]:
+        """Take in the answers that have come, ask again, and return the sums."""
+        ready = [member for member in members if member.ready]
+        asked = {member.counting: member for member in ready if member.counting is not None}
+        if asked:
+            done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=0)
+            for ref in done:
+                _take_in(asked[ref], ref)
+        for member in ready:
+            if member.counting is None and member.died is None:
+                member.counting = member.handle.counts.remote()
+        return _sum([self._gone, *(member.counts for member in ready)])
+
+
+def _take_in(member: Member, ref: ray.ObjectRef) -> None:
+    member.counting = None
+    try:
+        member.counts = ray.get(ref)
+    except RayError as error:
+        member.died = error
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    known = list(counts)
+    return {key: sum(each.get(key, 0) for each in known) for key in COUNTED}
+
 
 _LOOK = 5.0
 """Time between two looks at the cluster's nodes [s]."""

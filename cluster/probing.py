@@ -1,13 +1,93 @@
-"""Find the batch size that serves a device: the answer to `pipeline.batch_size: auto`."""
+"""Batch size `auto` found on a device, and running out of its memory."""
 
+import contextlib
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from pipelines.device_memory import DeviceMemory, is_out_of_memory
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.loading import pick_device
 from samplers.plan import Plan
 from samplers.spec import Attempt
+from synthgen.errors import RunError
+
+_MARKS = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the device's memory is exhausted."""
+    # Only a process that has loaded torch can have torch's error.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(mark in str(error) for mark in _MARKS)
+
+
+class DeviceMemory:
+    """The memory of a device that one worker may use.
+
+    Args:
+        device: torch device, such as `cpu` or `cuda`; of a CPU's memory nothing is said.
+        share: share of a GPU that the worker has [0–1].
+    """
+
+    def __init__(self, device: str, share: float = 1.0) -> None:
+        self._device = device
+        self._share = min(share, 1.0)
+
+    def forget(self) -> None:
+        """Begin to measure anew, and give back what is kept for later."""
+        if self._device == "cpu":
+            return
+        import torch
+
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    def used(self) -> float:
+        """Return the largest share in use since `forget`; 1 is all that the worker may use."""
+        if self._device == "cpu":
+            return 0.0
+        import torch
+
+        free, total = torch.cuda.mem_get_info(self._device)
+        allowed = min(total * self._share, free + torch.cuda.memory_reserved(self._device))
+        return torch.cuda.max_memory_reserved(self._device) / allowed
+
+
+@contextlib.contextmanager
+def naming_batch_size(size: int, doing: str) -> Iterator[None]:
+    """Turn a lack of memory into an error that a user can mend.
+
+    A smaller batch is not taken silently: its shape decides bits.
+
+    Args:
+        size: images of the batch.
+        doing: what is done to them: `paint` or `measure`.
+
+    Raises:
+        RunError: if the device's memory is exhausted.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        mend = (
+            f"set pipeline.batch_size: {size // 2}"
+            if size > 1
+            else "take a device with more memory, a smaller pipeline.dtype, or smaller images"
+        )
+        raise RunError(
+            f"the device has not enough memory to {doing} a batch at pipeline.batch_size {size}; "
+            f"{mend}"
+        ) from error
+
 
 _GROWTH = 1.1
 """A batch twice as large must give this many times as many images a second."""

@@ -9,8 +9,7 @@ from samplers.plan import Plan
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.dataset import RunRecord
-from synthgen.revision import git_revision
-from synthgen.schema import (
+from synthgen.dataset.schema import (
     FACE_COLUMNS,
     FACEID_EMBEDDING,
     FACEID_MEASURED,
@@ -18,6 +17,7 @@ from synthgen.schema import (
     IDENTITY_SIMILARITY,
     DatasetSchema,
 )
+from synthgen.revision import git_revision
 
 _PARTS = ("pipeline", "verifier", "identity")
 """What works in a worker: each has weights, licences and versions of its own."""

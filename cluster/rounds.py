@@ -13,9 +13,9 @@ from samplers.plan import Plan
 from samplers.spec import Attempt, SampleSpec, Shard
 from synthgen.config import VerifyConfig
 from synthgen.dataset.markers import ShortStratum
-from synthgen.dataset.shortfall import describe_rejected
+from synthgen.dataset.schema import Reject, Row
+from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import RunError
-from synthgen.schema import Reject, Row
 
 NOISES = 16
 """Images of one AU vector after which a replacement that would repeat it is not made: it differs in

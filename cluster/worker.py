@@ -1,37 +1,42 @@
-"""One shard from its specs to its committed file; knows no Ray."""
+"""One shard from its specs to its committed file, and the worker loaded for it; knows no Ray."""
 
 import logging
 import os
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from PIL.Image import Image
 
-from cluster.batch_size import frozen
-from cluster.judging import Judge
-from cluster.logs import about
-from cluster.memory import naming_batch_size
+from cluster.batches import Judge, Painter, StageTimeout, StageTimes
 from cluster.metrics import Metrics
-from cluster.painting import Painter
-from cluster.probing import probe_batch_size
+from cluster.probing import naming_batch_size, probe_batch_size
+from cluster.progress import about
 from cluster.records import dataset_schema
+from cluster.resolve import frozen, output_storage
 from cluster.rounds import Outcome, ShardRounds
-from cluster.stages import StageTimeout, StageTimes
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import ImageSource, Verifier
+from pipelines.loading import (
+    check_pipeline,
+    check_spec,
+    fix_arithmetic,
+    hardware_kind,
+    load_source,
+    load_verifier,
+    pick_device,
+    prepare_source,
+)
 from samplers.plan import Plan
 from samplers.spec import Attempt, Shard
-from synthgen.config import RunConfig
+from synthgen.config import FaceIdConfig, FineFaceConfig, PipelineConfig, RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.dataset.markers import now
+from synthgen.dataset.schema import Reject
 from synthgen.errors import SynthgenError
-from synthgen.schema import Reject
-
-__all__ = ["StageTimeout", "Worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -294,3 +299,48 @@ def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
 
 def _reject_order(reject: Reject) -> tuple[str, int, int]:
     return (reject.sample_id, reject.replacement, reject.attempt)
+
+
+WorkerLoader = Callable[[RunConfig, Plan], Worker]
+"""Loads a worker in its process; an actor's is pickled by value, so that it may be any callable."""
+
+
+def load_worker(config: RunConfig, plan: Plan) -> Worker:
+    """Load the pipeline and the verifier of a configuration on this process's device.
+
+    What is compiled is compiled here; where the batch size is yet to be found, by `Worker.probe`.
+
+    Raises:
+        SynthgenError: if the configuration, weights or an optional package do not serve.
+    """
+    check_pipeline(config)
+    fix_arithmetic(config.pipeline.threads)
+    device = pick_device()
+    source = load_source(config.pipeline, device)
+    prepare_source(source, config)
+    check_spec(source, plan.sample(0))
+    worker = Worker(
+        config,
+        plan,
+        source,
+        load_verifier(config.verify, device),
+        output_storage(config),
+        _load_identities(config, plan, device),
+        hardware=hardware_kind(device),
+    )
+    if _compiles(config.pipeline) and config.pipeline.batch_size != "auto":
+        worker.warm_up()
+    return worker
+
+
+def _compiles(config: PipelineConfig) -> bool:
+    return isinstance(config, FineFaceConfig | FaceIdConfig) and config.compile
+
+
+def _load_identities(config: RunConfig, plan: Plan, device: str) -> IdentityVerifier | None:
+    """Load what compares people, and see that it can compare those of this run."""
+    if config.verify.identity is None:
+        return None
+    verifier = IdentityVerifier.from_config(config.verify.identity, device, config.pipeline.threads)
+    verifier.check(plan.sample(0).faceid)
+    return verifier

@@ -13,7 +13,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from pipelines.checksum import file_sha256 as file_sha256
 from pipelines.weight_files import check_zip, read_safetensors_header
 from synthgen.errors import WeightsError
 from synthgen.foreign import excerpt, first_line

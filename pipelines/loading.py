@@ -1,4 +1,7 @@
-"""From the configuration to a loaded image source and a loaded verifier."""
+"""From the configuration to a loaded image source and verifier, and their weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.interfaces import ImageSource, Verifier
 from samplers.spec import SampleSpec
@@ -11,7 +14,11 @@ from synthgen.config import (
     RunConfig,
     VerifyConfig,
 )
+from synthgen.config.verify import IdentityCheckConfig
 from synthgen.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    from pipelines.fineface.weights import FineFaceFolders
 
 
 def pick_device() -> str:
@@ -55,7 +62,7 @@ def load_source(config: PipelineConfig, device: str) -> ImageSource:
 
         return ProceduralSource(config)
     if isinstance(config, FaceIdConfig):
-        from pipelines.fineface.faceid_source import FaceIdSource
+        from pipelines.fineface.source import FaceIdSource
 
         return FaceIdSource(config, device)
     from pipelines.fineface.source import FineFaceSource
@@ -139,7 +146,7 @@ def prepare_source(source: ImageSource, config: RunConfig) -> None:
         PromptError: if a text encoder would not see the end of a prompt.
     """
     if isinstance(config.pipeline, FineFaceConfig | FaceIdConfig):
-        from pipelines.fineface.diffusion_source import DiffusionSource
+        from pipelines.fineface.source import DiffusionSource
 
         if isinstance(source, DiffusionSource):
             source.check_prompts(config.identities)
@@ -156,7 +163,7 @@ def check_spec(source: ImageSource, spec: SampleSpec) -> None:
         FaceEmbeddingError: if its embeddings are of another recogniser than the source expects.
     """
     if source.name == "fineface-faceid":
-        from pipelines.fineface.faceid_source import FaceIdSource
+        from pipelines.fineface.source import FaceIdSource
 
         if isinstance(source, FaceIdSource):
             source.check(spec)
@@ -194,3 +201,89 @@ def _check_people(config: RunConfig) -> None:
             f"the pipeline {name!r} shows people by their embeddings, but identities.source is "
             f"{config.identities.source!r}; set it to 'faceid', or pipeline.name to 'fineface'"
         )
+
+
+def fetch_weights(config: RunConfig) -> list[Path]:
+    """Fetch the published weights of a configuration; what is here already is only checked.
+
+    Returns:
+        The folders and files that hold them; none for weights that are embedded in the package,
+        which are only looked for.
+
+    Raises:
+        WeightsError: if something is missing and cannot be fetched, or does not fit.
+        MissingDependencyError: if an optional package that fetches is not installed.
+    """
+    return [
+        *_pipeline_weights(config),
+        *_verifier_weights(config.verify.weights),
+        *_embedder_weights(config.verify.identity),
+    ]
+
+
+def pins(config: RunConfig) -> dict[str, str]:
+    """Return key → commit of the weights that lie in the Hub's cache and are not pinned to it."""
+    from pipelines.fineface.weights import locate, locate_faceid
+    from pipelines.hub import commit_of
+
+    if isinstance(config.pipeline, FaceIdConfig):
+        files = locate_faceid(config.pipeline.weights, fetch=False)
+        folders, adapter = files.folders, files.face_adapter
+    elif isinstance(config.pipeline, FineFaceConfig):
+        folders, adapter = locate(config.pipeline.weights, fetch=False), None
+    else:
+        return {}
+    found = {
+        "revision": folders.base,
+        "vae_revision": folders.vae,
+        "fineface_revision": folders.fineface,
+        "ip_adapter_revision": adapter,
+    }
+    commits = {key: commit_of(path) for key, path in found.items() if path is not None}
+    return {
+        f"pipeline.weights.{key}": commit
+        for key, commit in commits.items()
+        if commit is not None and getattr(config.pipeline.weights, key, None) != commit
+    }
+
+
+def _pipeline_weights(config: RunConfig) -> list[Path]:
+    pipeline = config.pipeline
+    if isinstance(pipeline, FaceIdConfig):
+        from pipelines.fineface.weights import locate_faceid
+
+        files = locate_faceid(pipeline.weights)
+        return [*_not_embedded(files.folders), *_unless_embedded(files.face_adapter)]
+    if isinstance(pipeline, FineFaceConfig):
+        from pipelines.fineface.weights import locate
+
+        return _not_embedded(locate(pipeline.weights))
+    return []
+
+
+def _not_embedded(folders: "FineFaceFolders") -> list[Path]:
+    found = (folders.base, folders.fineface, folders.vae)
+    return [part for path in found if path is not None for part in _unless_embedded(path)]
+
+
+def _unless_embedded(path: Path) -> list[Path]:
+    from pipelines.fineface.weights import MINI_FOLDER
+
+    return [] if MINI_FOLDER in path.parents else [path]
+
+
+def _verifier_weights(weights: str) -> list[Path]:
+    from pipelines.libreface.network import fetch_libreface
+    from pipelines.libreface.weights import find_weight_file
+
+    if weights == "mini":
+        return []
+    return [fetch_libreface() if weights == "libreface" else find_weight_file(weights)]
+
+
+def _embedder_weights(check: IdentityCheckConfig | None) -> list[Path]:
+    if check is None:
+        return []
+    from pipelines.faceid.verifier import load_embedder
+
+    return [path for file in load_embedder(check.embedder).files for path in _unless_embedded(file)]

@@ -1,9 +1,10 @@
-"""Look at files of weights before they are loaded: bounded, one sentence on a fault; no torch.
+"""Checks of weight files before they are loaded: bounded, one sentence on a fault; no torch.
 
 What an outsider's file says about itself (how long its header is, how large its tensors are) is
 held against the file's own size before memory is taken.
 """
 
+import hashlib
 import json
 import math
 import struct
@@ -15,6 +16,13 @@ from typing import Any, TypeGuard
 
 from synthgen.errors import WeightsError
 from synthgen.foreign import excerpt, first_line, regular_file
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 """Number formats of weights, as safetensors call them."""

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from samplers.identities.face_identity import FaceIdentity
-from samplers.identities.identity import numbered
+from samplers.identities.identity import FaceIdentity, numbered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from samplers.plan import build_plan
-from synthgen.cli import app
+from synthgen.cli.commands import app
 from synthgen.config import RunConfig, parse_config
 
 REPOSITORY = Path(__file__).parents[1]

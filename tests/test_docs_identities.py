@@ -7,8 +7,7 @@ import yaml
 
 from samplers import build_plan
 from samplers.identities import write_store
-from samplers.summary import summarise
-from samplers.summary_text import render
+from samplers.summary import render, summarise
 from synthgen.config import parse_config
 from tests.support.tiny_faces import make_store
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from pipelines.faceid.quality import Quality
+from pipelines.faceid.photographs import Quality
 from synthgen.config import VerifyConfig
 
 TEXT = (Path(__file__).parents[1] / "docs" / "identity-check.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from s3_server import s3_server
 
 from cluster.jobs import pack
 from cluster.jobs.packing import archive
-from synthgen import cli
+from synthgen.cli import commands
 from synthgen.config import load_config
 
 CANARY = "c4n4ryS3cret"
@@ -45,7 +45,7 @@ def command(monkeypatch, capfd, tmp_path):
     def run(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["synthgen", *map(str, words)])
         try:
-            cli.main()
+            commands.main()
             code = 0
         except SystemExit as end:
             code = int(end.code or 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import synthgen
-from cluster.preflight.sizes import in_bytes
+from cluster.preflight.findings import in_bytes
 from synthgen.config import RunConfig, dump_config
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError, OutputError

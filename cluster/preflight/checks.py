@@ -1,19 +1,25 @@
-"""The preflight: everything that is looked at, and what is made of it."""
+"""The preflight of a run: every look at nodes, weights and output, and the report as text."""
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from cluster.anchoring import anchored
-from cluster.batch_size import settled
-from cluster.preflight.earlier import read_earlier
-from cluster.preflight.estimate import Estimate, estimate
+from cluster.addresses import LOCAL, meant
+from cluster.preflight.estimate import Estimate, estimate, read_earlier
 from cluster.preflight.findings import (
     Finding,
+    find_in_nodes,
+    find_in_store,
+    find_no_room,
+    find_room_for,
+    in_bytes,
+    in_digits,
+    in_time,
     once,
     problem,
     problems,
@@ -21,17 +27,45 @@ from cluster.preflight.findings import (
     warning,
     warnings,
 )
-from cluster.preflight.machine import usable_gpus
 from cluster.preflight.measure import measure
-from cluster.preflight.node_findings import find_in_nodes, find_no_room, find_room_for
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
-from cluster.preflight.probe import Probe
-from cluster.preflight.store_findings import find_in_store
+from cluster.preflight.probe import Probe, usable_gpus
+from cluster.preflight.weights import worker_memory
+from cluster.resolve import anchored, settled
 from pipelines.loading import check_pipeline, doubts
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage, check_output, reached
 from synthgen.errors import SynthgenError
+
+
+@contextlib.contextmanager
+def joined(address: str | None) -> Iterator[bool]:
+    """Join a Ray cluster while the block runs; yield whether there is one.
+
+    Args:
+        address: of the cluster; None: what `RAY_ADDRESS` says, as inside a job.
+
+    Raises:
+        ConfigError: if no cluster answers, or it asks for a token.
+    """
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        yield True
+        return
+    found = meant(address, "--address or cluster.address")
+    if found.text == LOCAL:
+        yield False
+        return
+    from cluster.connection import join
+
+    join(found)
+    import ray
+
+    try:
+        yield True
+    finally:
+        ray.shutdown()
+
 
 _log = logging.getLogger(__name__)
 
@@ -172,3 +206,106 @@ def _driver(nodes: Sequence[Node]) -> Probe:
 def _most(took: Estimate) -> int | None:
     """Return the most that is still to be written, where it is known better than as a bound."""
     return None if took.row is None or took.row.bound else int(took.bytes or 0)
+
+
+_HEAD = ("node", "workers", "GPU", "memory of a worker", "weights", "output")
+
+
+def describe(report: Report) -> str:
+    """Write what was found: the nodes, what the run will take, warnings, problems."""
+    config = report.config
+    lines = [f"{config.name}: {config.samples} samples, to {config.output.path}", ""]
+    lines += [*_table([_HEAD, *(_row(config, node) for node in report.nodes)]), ""]
+    lines += _pairs([*_licences(report.nodes), *_took(report.estimate, config)])
+    found = [f"warning: {finding.text}" for finding in warnings(report.findings)]
+    found += [f"problem: {finding.text}" for finding in problems(report.findings)]
+    return "\n".join([*lines, "", *found] if found else [*lines, "", "nothing is missing"])
+
+
+def _row(config: RunConfig, node: Node) -> tuple[str, ...]:
+    if node.probe is None:
+        return (node.name, str(node.workers), "?", "?", "?", node.failure)
+    output = node.probe.output
+    room = "" if output.free is None else f", {in_bytes(output.free)} free"
+    return (
+        node.name,
+        str(node.workers),
+        _gpus(node),
+        _memory(config, node),
+        "missing" if node.probe.weights.problems else "there",
+        "refused" if output.problem else f"writable{room}",
+    )
+
+
+def _gpus(node: Node) -> str:
+    gpus = node.probe.machine.gpus if node.probe else ()
+    return f"{len(gpus)} × {gpus[0].name}" if gpus else "none"
+
+
+def _memory(config: RunConfig, node: Node) -> str:
+    if node.probe is None:
+        return "?"
+    machine = node.probe.machine
+    on_gpu = bool(machine.gpus and machine.cuda)
+    need = worker_memory(config, node.probe.weights, on_gpu)
+    there = machine.gpus[0].total if on_gpu else machine.memory
+    needed = "unknown" if need is None else f"about {in_bytes(need)}"
+    return f"{needed} of {'?' if there is None else in_bytes(there)}"
+
+
+def _licences(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
+    found = {name: text for node in nodes if node.probe for name, text in _of(node).items()}
+    for number, (name, text) in enumerate(found.items()):
+        yield ("" if number else "licences", f"{name}: {text}")
+
+
+def _of(node: Node) -> dict[str, str]:
+    return dict(node.probe.weights.licences) if node.probe else {}
+
+
+def _took(took: Estimate | None, config: RunConfig) -> Iterator[tuple[str, str]]:
+    if took is None:
+        return
+    kept = took.acceptance
+    at_least = "at least " if kept.bound else "about "
+    yield "images", f"{at_least}{took.images:.0f} for {took.samples} samples ({kept.source})"
+    each = config.verify.most_images
+    most = f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
+    yield "", "; ".join(filter(None, (most, config.verify.sooner)))
+    yield "time", _time(took)
+    yield "data", _data(took)
+    if took.cost_per_hour is not None:
+        known = "unknown" if took.cost is None else f"{at_least}{in_digits(took.cost)}"
+        yield "cost", f"{known}, at {took.cost_per_hour:g} an hour of a worker"
+
+
+def _time(took: Estimate) -> str:
+    if took.rate is None or took.worker_seconds is None:
+        return "unknown: no figure for this pipeline on this hardware; --measure finds one"
+    each, what = (took.gpus, "GPU") if took.gpus else (took.cpus, "CPU")
+    counted = f"{in_digits(took.worker_seconds / 3600 * each)} {what} hours"
+    least = "at least " if took.rate.bound or took.acceptance.bound else "about "
+    rate = f"{took.rate.value:.2f} images/s a worker ({took.rate.source})"
+    if took.seconds is None:
+        return f"{least}{counted}, {rate}"
+    return f"{least}{counted}: {in_time(took.seconds)} with {took.workers} workers, {rate}"
+
+
+def _data(took: Estimate) -> str:
+    if took.row is None or took.bytes is None:
+        return "unknown: no figure for images of this size; --measure finds one"
+    least = "at most" if took.row.bound else "about"
+    return (
+        f"{least} {in_bytes(took.bytes)}, {in_bytes(took.row.value)} a sample ({took.row.source})"
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"{name:<10}{text}" for name, text in pairs]

@@ -1,15 +1,152 @@
-"""What a run will take: images, hours, bytes, cost; and from where each figure comes."""
+"""Estimate of a run: images, hours, bytes, cost, each with the source of its figure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.preflight.earlier import Earlier
-from cluster.preflight.measure_result import Measured
-from cluster.preflight.memory import image_side
+from cluster.preflight.measure import Measured
 from cluster.preflight.nodes import Node, total_workers
-from cluster.preflight.rates import known_bytes, known_rate
-from cluster.resources import gpus_per_actor
-from synthgen.config import RunConfig
+from cluster.preflight.probe import Gpu
+from cluster.preflight.weights import image_side
+from cluster.resolve import gpus_per_actor
+from synthgen.config import ProceduralConfig, RunConfig
+from synthgen.dataset import ShardMarker, Storage, layout
+from synthgen.dataset.markers import readable_markers
+from synthgen.dataset.pace import measure_pace
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Sums over the markers of an output.
+
+    Attributes:
+        done: samples that are settled, with a row or missing.
+        rows: samples with a row.
+        attempts: images that were made for them.
+        bytes: size of their files.
+        rate: images a second of one worker; None where the markers do not say when they were made.
+    """
+
+    done: int
+    rows: int
+    attempts: int
+    bytes: int
+    rate: float | None
+
+
+def read_earlier(url: str) -> Earlier | None:
+    """Read the markers of an output; None where there is no dataset, or no shard of it.
+
+    Raises:
+        OutputError: if the output cannot be listed.
+    """
+    storage = Storage(url)
+    if not storage.exists(layout.RUN):
+        return None
+    markers = list(readable_markers(storage)[0].values())
+    return add_up(markers) if markers else None
+
+
+def add_up(markers: Sequence[ShardMarker]) -> Earlier:
+    """Add up the markers of an output."""
+    return Earlier(
+        done=sum(marker.rows + len(marker.missing) for marker in markers),
+        rows=sum(marker.rows for marker in markers),
+        attempts=sum(marker.attempts for marker in markers),
+        bytes=sum(stamp.bytes for marker in markers for stamp in marker.files.values()),
+        rate=_earlier_rate(markers),
+    )
+
+
+def _earlier_rate(markers: Sequence[ShardMarker]) -> float | None:
+    """Return images a second of a worker: its images over the time in which it worked a shard."""
+    timed = [marker for marker in markers if marker.started and marker.finished]
+    pace = measure_pace(timed)
+    if pace is None or not pace.worker_seconds:
+        return None
+    return sum(marker.attempts for marker in timed) / pace.worker_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRate:
+    """A figure that somebody measured, of painting alone.
+
+    Attributes:
+        images_per_second: on that hardware, with guidance.
+        steps: denoising steps.
+        threads: CPU threads; 0 on a GPU.
+        gpu: what the GPU's name holds; empty on a CPU.
+        side: width and height [pixels].
+        mini: whether the embedded weights painted.
+        dtypes: number formats that the figure holds for.
+        source: where it stands.
+    """
+
+    images_per_second: float
+    steps: int
+    threads: int
+    gpu: str
+    side: int
+    mini: bool
+    dtypes: tuple[str, ...]
+    source: str
+
+
+_RATES = (
+    KnownRate(
+        1 / 0.284, 20, 2, "", 128, True, ("float32",),
+        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC, batches of 16",
+    ),
+    KnownRate(
+        1 / 0.228, 20, 2, "", 128, True, ("bfloat16",),
+        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC with bfloat16, batches of 16",
+    ),
+    KnownRate(
+        1.18, 50, 0, "A100", 512, False, ("float16",),
+        "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
+    ),
+)  # fmt: skip
+
+
+def known_rate(
+    config: RunConfig, gpus: Sequence[Gpu], side: tuple[int, int] | None
+) -> tuple[float, str] | None:
+    """Return a worker's images a second by a known figure and its source, or None.
+
+    Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
+    nearly: 95 % of it is spent in the denoising network.
+
+    Args:
+        config: the run.
+        gpus: GPUs of a node.
+        side: height and width of the images [pixels].
+    """
+    pipeline = config.pipeline
+    if isinstance(pipeline, ProceduralConfig) or pipeline.guidance_scale <= 1:
+        return None
+    for rate in _RATES:
+        on_it = any(rate.gpu in gpu.name for gpu in gpus) if rate.gpu else not gpus
+        same = rate.mini == (pipeline.weights == "mini") and side == (rate.side, rate.side)
+        if on_it and same and pipeline.dtype in rate.dtypes:
+            threads = pipeline.threads / rate.threads if rate.threads else 1.0
+            scale = rate.steps / pipeline.num_inference_steps * threads
+            return rate.images_per_second * scale, rate.source
+    return None
+
+
+_DRAWN_128_PNG = 17_200
+"""Data of a sample of drawn faces, 128×128, PNG: 240 of examples/drawn-faces.yaml [bytes]."""
+
+
+def known_bytes(config: RunConfig, side: tuple[int, int] | None) -> tuple[int, str, bool] | None:
+    """Return what a sample takes [bytes], why, and whether it is a bound only; None: unknown."""
+    pipeline = config.pipeline
+    png = config.output.image_format == "png"
+    if isinstance(pipeline, ProceduralConfig) and pipeline.size == 128 and png:
+        return _DRAWN_128_PNG, "as the drawn faces of the examples", False
+    if side is None:
+        return None
+    return side[0] * side[1] * 3 + 1000, "bound: an image as large as its pixels", True
+
 
 _PARQUET = 1000
 """What a row takes besides its image: vectors, prompt, pages [bytes]."""

@@ -1,10 +1,44 @@
-"""What a preflight finds: problems that end a run before it begins, and warnings."""
+"""Findings of a preflight: problems that end a run before it begins, and warnings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from synthgen.errors import ConfigError, SynthgenError
+from cluster.preflight.nodes import Node
+from cluster.preflight.probe import Gpu, Machine, Probe, is_local
+from cluster.preflight.weights import image_side, least_memory, worker_memory
+from cluster.resolve import gpus_per_actor
+from samplers.identities.alike import find_alike
+from samplers.identities.faceid import configured_store
+from synthgen.config import FaceIdIdentitiesConfig, RunConfig
+from synthgen.errors import ConfigError, OutputError, StoreError, SynthgenError, WeightsError
+
+_STEP = 1000.0
+
+
+def in_bytes(size: float) -> str:
+    """Write a number of bytes in the largest unit that leaves a digit before the point."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < _STEP:
+            return f"{size:.0f} {unit}" if unit in ("B", "kB") else f"{size:.1f} {unit}"
+        size /= _STEP
+    return f"{size:.1f} TB"
+
+
+def in_time(seconds: float) -> str:
+    """Write a time in the two units that say most about it."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if seconds < 48 * 3600:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    return f"{seconds // 86400:.0f} days {seconds % 86400 // 3600:.0f} h"
+
+
+def in_digits(value: float) -> str:
+    """Write a number with two digits, or all that stand before the point."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +94,241 @@ def raise_problems(findings: Iterable[Finding]) -> None:
     kinds = {finding.kind for finding in found}
     kind = kinds.pop() if len(kinds) == 1 else ConfigError
     raise kind("; ".join(finding.text for finding in found))
+
+
+_COMPUTING = (
+    "synthgen", "torch", "diffusers", "transformers", "peft", "numpy", "pillow", "pyarrow", "scipy",
+)  # fmt: skip
+"""Packages whose versions decide bytes: another version makes another dataset."""
+
+
+def compare_versions(driver: Machine, nodes: Sequence[Node]) -> list[Finding]:
+    """Compare each node's packages with the driver's.
+
+    A build tag (`2.13.0+cpu` and `2.13.0+cu128`) may differ between the driver, which computes
+    nothing, and the nodes.
+    """
+    return [finding for node in nodes for finding in _compare(driver, node)]
+
+
+def _compare(driver: Machine, node: Node) -> Iterable[Finding]:
+    if node.probe is None or not node.workers:
+        return
+    for package, found in node.probe.machine.versions.items():
+        wanted = driver.versions[package]
+        if _release(found) == _release(wanted):
+            continue
+        said = f"{package} is {found} on {node.name} and {wanted} on the driver"
+        if package in _COMPUTING:
+            yield problem(f"{said}; install the same version on both, or the data would differ")
+        else:
+            yield warning(said)
+
+
+def _release(version: str) -> str:
+    return version.partition("+")[0]
+
+
+def find_in_nodes(config: RunConfig, nodes: Sequence[Node], driver: Probe) -> list[Finding]:
+    """Judge what was found on each node.
+
+    Args:
+        config: the run.
+        nodes: the nodes.
+        driver: what was found where the driver runs.
+    """
+    found = [finding for node in nodes for finding in _find(config, node)]
+    return [
+        *found,
+        *_too_large(config, nodes),
+        *compare_versions(driver.machine, nodes),
+        *_room(config, nodes),
+    ]
+
+
+def find_no_room(config: RunConfig, cores: int, gpus: int) -> list[Finding]:
+    """Say why a machine that no other comes to help can have no worker.
+
+    Args:
+        config: the run.
+        cores: CPU cores that this process may use.
+        gpus: GPUs that are there.
+    """
+    threads, asked = config.pipeline.threads, config.cluster.gpus_per_actor
+    found = []
+    if threads > cores:
+        found.append(
+            problem(
+                f"pipeline.threads is {threads} and this machine has {cores} "
+                f"core{'' if cores == 1 else 's'}; it must be at most {cores}"
+            )
+        )
+    if asked != "auto" and asked > gpus:
+        found.append(
+            problem(
+                f"cluster.gpus_per_actor is {asked:g} and this machine has {gpus} "
+                f"GPU{'' if gpus == 1 else 's'} that torch can use; set it to 'auto'"
+            )
+        )
+    return found
+
+
+def _too_large(config: RunConfig, nodes: Sequence[Node]) -> Iterable[Finding]:
+    """Say where a worker cannot fit whatever else runs there: a problem if it can nowhere."""
+    working = [node for node in nodes if node.probe and node.workers]
+    lacking = {node.name: text for node in working if (text := _lack(config, node))}
+    nowhere = len(lacking) == len(working)
+    for name, text in lacking.items():
+        where = "" if name == "this machine" else f"{name}: "
+        yield problem(f"{where}{text}") if nowhere else warning(f"{where}{text}")
+
+
+def _lack(config: RunConfig, node: Node) -> str | None:
+    """Say what a worker needs and the machine does not have at all; None where it has it."""
+    if node.probe is None:
+        return None
+    machine = node.probe.machine
+    gpus = gpus_per_actor(config, {"GPU": float(len(machine.gpus))}) if machine.cuda else 0.0
+    on_gpu = bool(machine.gpus) and gpus > 0
+    least = least_memory(config, node.probe.weights, on_gpu)
+    if on_gpu:
+        smallest = min(machine.gpus, key=lambda gpu: gpu.total)
+        there, of = int(smallest.total * min(gpus, 1.0)), f"of the {smallest.name}"
+        if node.probe.weights.bytes > there:
+            return None  # has a sentence of its own
+    else:
+        there, of = machine.total, "of memory"
+    if least is None or there is None or least <= there:
+        return None
+    side = image_side(config, node.probe.weights.sample_size)
+    size = "" if side is None else f" of {side[1]}×{side[0]} pixels"
+    return (
+        f"a batch of {config.pipeline.batch_size} images{size} takes at least {in_bytes(least)} "
+        f"and there are {in_bytes(there)} {of}; set pipeline.batch_size lower"
+    )
+
+
+def _find(config: RunConfig, node: Node) -> Iterable[Finding]:
+    if node.probe is None:
+        yield problem(f"node {node.name} cannot be checked: {node.failure}")
+        return
+    if not node.workers:
+        return
+    where = "" if node.name == "this machine" else f"{node.name}: "
+    for text in node.probe.weights.problems:
+        yield problem(f"{where}{text}", WeightsError)
+    for text in node.probe.weights.unfetched:
+        yield warning(f"{where}{text}, or else each node's first worker")
+    if node.probe.output.problem:
+        yield problem(f"{where}{node.probe.output.problem}", OutputError)
+    if node.probe.output.shared is False:
+        yield problem(
+            f"output.path {config.output.path} is a folder of each node's own: {node.name} does "
+            "not see what the driver wrote there; give a folder that all nodes share, or a URL "
+            "such as s3://bucket/name",
+            OutputError,
+        )
+    yield from _devices(config, node, node.probe, where)
+
+
+def _devices(config: RunConfig, node: Node, probe: Probe, where: str) -> Iterable[Finding]:
+    machine = probe.machine
+    if config.pipeline.name != "procedural" and machine.gpus and machine.cuda is None:
+        yield warning(
+            f"{where}there is a GPU ({machine.gpus[0].name}) and torch "
+            f"{machine.versions['torch']} is built for CPUs alone; install a torch for CUDA"
+        )
+    on_gpu = bool(machine.gpus and machine.cuda)
+    need = worker_memory(config, probe.weights, on_gpu)
+    if need is None or _lack(config, node) is not None:
+        return
+    if on_gpu:
+        gpus = gpus_per_actor(config, {"GPU": float(len(machine.gpus))})
+        if gpus:
+            yield from _gpu_memory(need, probe, machine.gpus, gpus, where)
+    elif machine.memory is not None and need > machine.memory:
+        yield warning(
+            f"{where}a worker needs about {in_bytes(need)} of memory and "
+            f"{in_bytes(machine.memory)} are free; set pipeline.batch_size lower"
+        )
+
+
+def _gpu_memory(
+    need: int, probe: Probe, gpus: Sequence[Gpu], share: float, where: str
+) -> Iterable[Finding]:
+    """Compare a worker's need with its share of the smallest GPU."""
+    smallest = min(gpus, key=lambda gpu: gpu.total)
+    there = int(smallest.total * min(share, 1.0))
+    of = f"{in_bytes(there)} of the {smallest.name}"
+    if probe.weights.bytes > there:
+        yield problem(
+            f"{where}the weights take {in_bytes(probe.weights.bytes)} and a worker has {of}; set "
+            "pipeline.dtype to float16 or bfloat16, or cluster.gpus_per_actor higher"
+        )
+    elif need > there:
+        yield warning(
+            f"{where}a worker needs about {in_bytes(need)} and has {of}; set pipeline.batch_size "
+            "lower, or pipeline.dtype to float16 or bfloat16"
+        )
+    elif (free := min(gpu.free for gpu in gpus)) < min(need, there):
+        yield warning(
+            f"{where}a worker needs about {in_bytes(need)} and {in_bytes(free)} of the "
+            f"{smallest.name} are free: another process uses it"
+        )
+
+
+def _room(config: RunConfig, nodes: Sequence[Node]) -> Iterable[Finding]:
+    if any(node.workers for node in nodes):
+        return
+    alone = next((node for node in nodes if node.cores is not None and node.probe), None)
+    if alone is not None and alone.probe is not None:
+        machine = alone.probe.machine
+        gpus = len(machine.gpus) if machine.cuda else 0
+        yield from find_no_room(config, alone.cores or 1, gpus)
+        return
+    gpus = config.cluster.gpus_per_actor
+    yield warning(
+        f"no node has room for a worker ({config.pipeline.threads} CPU, cluster.gpus_per_actor "
+        f"{gpus}): a run would wait until one joins"
+    )
+
+
+def find_room_for(config: RunConfig, nodes: Sequence[Node], size: int | None) -> list[Finding]:
+    """Compare the size of the data with the room at the output.
+
+    Args:
+        config: the run.
+        nodes: the nodes.
+        size: the most that is still to be written [bytes]; None where it is not known.
+    """
+    rooms = [node.probe.output.free for node in nodes if node.probe]
+    free = min((room for room in rooms if room is not None), default=None)
+    if size is None or free is None or size <= free or not is_local(config.output.path):
+        return []
+    return [
+        warning(
+            f"{config.output.path} has room for {in_bytes(free)} and the data may take "
+            f"{in_bytes(size)}"
+        )
+    ]
+
+
+_MOST_ROWS = 20_000
+"""Rows of a store that are compared before a run: some seconds."""
+
+
+def find_in_store(config: RunConfig) -> list[Finding]:
+    """Find people of a store who may be one person under two names, free for two splits.
+
+    A store that cannot be read is a finding of the plan's. People who are drawn anew keep their
+    distance from each other, whatever the store holds.
+    """
+    identities = config.identities
+    if not isinstance(identities, FaceIdIdentitiesConfig) or identities.synthetic is not None:
+        return []
+    try:
+        store = configured_store(identities)
+    except StoreError:
+        return []  # the plan says it
+    found = find_alike(store, _MOST_ROWS).sentence(f"identities.store: {store.where}")
+    return [] if found is None else [warning(found)]

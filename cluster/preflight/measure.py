@@ -2,16 +2,37 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from cluster.loading import load_worker
-from cluster.preflight.measure_result import Measured
-from cluster.resources import gpus_per_actor
-from cluster.rows import encode_image
-from cluster.worker import Worker
+from cluster.batches import encode_image
+from cluster.resolve import gpus_per_actor
+from cluster.worker import Worker, load_worker
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt
 from synthgen.config import RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a few batches of first attempts showed.
+
+    Attributes:
+        rate: images a second of one worker.
+        images: images that were judged.
+        accepted: those of them that the policy accepts.
+        bytes: mean size of an encoded image [bytes].
+        hardware: the accelerator.
+        memory: most GPU memory in use [bytes]; None on a CPU.
+    """
+
+    rate: float
+    images: int
+    accepted: int
+    bytes: float
+    hardware: str
+    memory: int | None
+
 
 _BATCHES = 2
 """Batches that are timed, after one that is not."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.preflight.output import lit_beacon
-from cluster.preflight.probe import Probe, probe
-from cluster.resources import actors_on, gpus_per_actor
+from cluster.preflight.probe import Probe, lit_beacon, probe
+from cluster.resolve import actors_on, gpus_per_actor
 from synthgen.config import RunConfig
 
 PATIENCE = 60.0

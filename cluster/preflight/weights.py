@@ -1,7 +1,17 @@
-"""Which weights a run needs on a machine, whether they are there, their licences and their size.
+"""Weights that a run needs on a machine: presence, licences, sizes, and memory of a worker.
 
 Nothing is fetched and no torch is loaded: sizes come from the headers of the files. The Hub is
 asked only for what is not here.
+
+The rule: weights at `pipeline.dtype`, 0.7 GB for the process, for each image of a batch height ×
+width × 4 × channels of the VAE's second block × bytes of a number × 1.25, and 10 MB for each image
+that the verifier measures at once, which are 64 at most. Without a GPU, the pictures themselves lie
+in the same memory: the batch that is measured and the one that is painted meanwhile.
+
+The VAE's decoder is where a batch needs most: in its last block, at full size, up to four maps lie
+in memory at once, as wide as the block before. Measured with torch's memory profiler: 4.0 maps with
+Stable Diffusion's VAE, 3.0 with that of the embedded weights. The UNet, on cells of 8×8 pixels,
+needs a fraction of that.
 """
 
 import math
@@ -12,13 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.hub import NotFetchedError, trouble_with
-from pipelines.weight_files import (
-    check_weight_file,
-    read_model_config,
-    read_safetensors_header,
-)
-from synthgen.config import FaceIdConfig, FineFaceConfig, RunConfig, VerifyConfig
-from synthgen.config.embedder import InsightFaceConfig
+from pipelines.weight_files import check_weight_file, read_model_config, read_safetensors_header
+from synthgen.config import FaceIdConfig, FineFaceConfig, ProceduralConfig, RunConfig, VerifyConfig
+from synthgen.config.verify import InsightFaceConfig
 from synthgen.errors import MissingDependencyError, WeightsError
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -78,7 +84,7 @@ def _unfetched(error: NotFetchedError) -> Weights:
 def _pipeline(config: RunConfig) -> Weights:
     pipeline = config.pipeline
     if isinstance(pipeline, FaceIdConfig):
-        from pipelines.fineface.faceid_weights import locate_faceid
+        from pipelines.fineface.weights import locate_faceid
 
         files = locate_faceid(pipeline.weights, fetch=False)
         extra, folders, licences = [files.face_adapter], files.folders, files.licences
@@ -101,7 +107,7 @@ def _pipeline(config: RunConfig) -> Weights:
 
 
 def _verifier(config: RunConfig) -> Weights:
-    from pipelines.libreface.files import find_weights as find_network
+    from pipelines.libreface.weights import find_weights as find_network
 
     _check_aligner(config.verify)
     file, name, licence = find_network(config.verify.weights)
@@ -160,3 +166,79 @@ def _setting(model: Path, key: str) -> Any:
     if key not in config:
         raise WeightsError(f"model configuration {path} does not say {key}")
     return config[key]
+
+
+PROCESS = 700 << 20
+"""What a process takes besides weights and pictures: CUDA's context, libraries [bytes]."""
+
+ALLOWANCE = 1.25
+"""For an allocator's gaps and the work space of convolutions."""
+
+LATENT_CELL = 8
+"""Pixels of an image along a side of one latent cell, for Stable Diffusion 1.x and 2.x."""
+
+_CROP = 3 * 64 * 112 * 112 * 4
+"""The verifier's first layers, for an image: three maps of 64 channels, 112×112 [bytes]."""
+
+MEASURED_AT_ONCE = 64
+"""Images that the verifier's network sees at once, at most."""
+
+_MAPS = 4
+"""Maps of the VAE's decoder that lie in memory at once."""
+
+
+def worker_memory(config: RunConfig, weights: Weights, on_gpu: bool = False) -> int | None:
+    """Return what a worker needs where it computes [bytes].
+
+    None where the weights are not there, or the batch size is found out by trying.
+    """
+    if (least := least_memory(config, weights, on_gpu)) is None:
+        return None
+    return least + PROCESS + int(_batch(config) * _painting(config, weights) * (ALLOWANCE - 1))
+
+
+def least_memory(config: RunConfig, weights: Weights, on_gpu: bool = False) -> int | None:
+    """Return what a worker cannot do without [bytes]: the rule without what is allowed for.
+
+    None where `worker_memory` is.
+    """
+    if not isinstance(config.pipeline.batch_size, int) or weights.problems or weights.unfetched:
+        return None
+    batch = _batch(config)
+    pictures = 0.0 if on_gpu else _pictures(config, weights)
+    measured = min(batch, MEASURED_AT_ONCE) * _CROP
+    return weights.bytes + int(batch * (_painting(config, weights) + pictures)) + measured
+
+
+def image_side(config: RunConfig, sample_size: int | None = None) -> tuple[int, int] | None:
+    """Return height and width of the images [pixels]; None where only the base knows them.
+
+    Args:
+        config: the run.
+        sample_size: side of the base's latents [cells], where it is known.
+    """
+    pipeline = config.pipeline
+    if isinstance(pipeline, ProceduralConfig):
+        return pipeline.size, pipeline.size
+    own = 128 if pipeline.weights == "mini" else sample_size and sample_size * LATENT_CELL
+    height, width = pipeline.height or own, pipeline.width or own
+    return (height, width) if height and width else None
+
+
+def _batch(config: RunConfig) -> int:
+    return config.pipeline.fixed_batch_size
+
+
+def _painting(config: RunConfig, weights: Weights) -> float:
+    """Return the working memory of an image's painting [bytes]."""
+    side = image_side(config, weights.sample_size)
+    if isinstance(config.pipeline, ProceduralConfig) or side is None:
+        return 0.0
+    width = 4 if config.pipeline.dtype == "float32" else 2
+    return side[0] * side[1] * _MAPS * weights.decoder_channels * width
+
+
+def _pictures(config: RunConfig, weights: Weights) -> float:
+    """Return what an image takes until it is judged [bytes]: it and one of the next batch."""
+    side = image_side(config, weights.sample_size)
+    return 2 * 3.0 * side[0] * side[1] if side else 0.0

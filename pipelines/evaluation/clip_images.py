@@ -12,10 +12,9 @@ from jaxtyping import Float
 from PIL.Image import Image
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
-from pipelines.checkpoints import file_sha256
 from pipelines.fineface.models import load_model
 from pipelines.hub import missing_files
-from pipelines.weight_files import read_model_config
+from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 

@@ -25,11 +25,9 @@ from pipelines.evaluation.judges import VerifierJudge
 from pipelines.evaluation.painting import Candidate, candidate_of, settings_of
 from pipelines.evaluation.people import EXPRESSIONS, drawn_pictures, numbers_of, people_requests
 from pipelines.evaluation.protocols import Request
-from pipelines.faceid.drawn import DrawnFaceEmbedder
-from pipelines.faceid.drawn_people import embed_drawn
+from pipelines.faceid.drawn import DrawnFaceEmbedder, embed_drawn
 from pipelines.faceid.embedder import FaceEmbedder
-from pipelines.fineface.faceid_source import FaceIdSource
-from pipelines.fineface.source import FineFaceSource
+from pipelines.fineface.source import FaceIdSource, FineFaceSource
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
 from synthgen.config import FaceIdConfig

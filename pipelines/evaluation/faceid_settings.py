@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipelines.evaluation.painting_settings import PaintingSettings
-from pipelines.fineface.faceid_weights import FACE_ADAPTER_FILE
+from pipelines.fineface.weights import FACE_ADAPTER_FILE
 from synthgen.config import FaceIdConfig, FaceIdWeights, FineFaceConfig, FineFaceWeights
 
 

@@ -14,7 +14,7 @@ from pipelines.evaluation.judges import AUJudge, SecondJudge
 from pipelines.evaluation.painting import Candidate
 from pipelines.evaluation.protocols import Request
 from pipelines.faceid.embedder import FaceEmbedder
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 from synthgen.action_units import AU_COUNT
 
 

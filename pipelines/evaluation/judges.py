@@ -10,7 +10,6 @@ from jaxtyping import Float
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from pipelines.checkpoints import file_sha256
 from pipelines.evaluation.judge_network import (
     INPUT_SIDE,
     JUDGED_TRAITS,
@@ -21,6 +20,7 @@ from pipelines.evaluation.judge_network import (
 from pipelines.interfaces import Verifier
 from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
+from pipelines.weight_files import file_sha256
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 
 _WHOLE_SIDE = 128

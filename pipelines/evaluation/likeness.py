@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from synthgen.dataset.faces import compare_faces
+from synthgen.dataset.statistics import compare_faces
 
 BOUNDS = (0.7, 0.4)
 """Cosines of which the share above is told."""

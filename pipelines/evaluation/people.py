@@ -9,7 +9,7 @@ from PIL.Image import Image
 from pipelines.evaluation.painting import Candidate
 from pipelines.evaluation.prompts import AskedPrompt
 from pipelines.evaluation.protocols import COMBINED_CATEGORIES, Request, emotions_of
-from pipelines.faceid.drawn_people import FIRST_EVALUATED, drawn_person, person_name
+from pipelines.faceid.drawn import FIRST_EVALUATED, drawn_person, person_name
 from pipelines.procedural import render
 from pipelines.procedural.source import ProceduralSource
 from pipelines.procedural.vocabulary import TRAITS

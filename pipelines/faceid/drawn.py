@@ -1,4 +1,4 @@
-"""Embed drawn and mini faces, which stand in the middle of their image."""
+"""Embeddings of drawn faces, and stores of drawn people whom no training sees."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from PIL.Image import Image, Resampling
 from torch import Tensor
 
-from pipelines.checkpoints import file_sha256
 from pipelines.faceid.embedder import (
+    FaceEmbedder,
     FaceEmbeddings,
     FoundFace,
     join_faces,
@@ -21,7 +21,14 @@ from pipelines.faceid.embedder import (
 )
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork, load_face_network
 from pipelines.pictures import all_rgb
-from synthgen.errors import WeightsError
+from pipelines.procedural import Identity, random_identity, render
+from pipelines.weight_files import file_sha256
+from samplers.identities.embeddings import StoreAbout
+from samplers.identities.identity import FACEID_WIDTH
+from samplers.identities.store import FaceStore
+from samplers.identities.synthetic import refuse_many_people
+from synthgen.action_units import AU_COUNT
+from synthgen.errors import ConfigError, WeightsError
 
 MINI_FILE = Path(__file__).parents[1] / "mini" / "face_embedder.safetensors"
 
@@ -108,3 +115,69 @@ def middle_of(image: Image) -> Image:
 def to_pixels(crop: Image) -> Float[Tensor, "3 112 112"]:
     """Return a crop as pixels in [0, 1]."""
     return torch.from_numpy(np.array(crop)).permute(2, 0, 1).float().div_(255)
+
+
+FIRST_SEED = 2**60
+"""Identity seed of drawn person 0; trainings draw theirs below and from 2^62 on."""
+
+FIRST_EVALUATED = 2**32
+"""Number of the first drawn person whom evaluations ask for; stores begin at 0."""
+
+_AT_ONCE = 64
+_NEUTRAL = (0.0,) * AU_COUNT
+
+
+def drawn_person(number: int) -> Identity:
+    """Return a drawn person [0, 2^40)."""
+    return random_identity(FIRST_SEED + number)
+
+
+def person_name(number: int) -> str:
+    """Return the name of a drawn person, in stores and in what is made from them."""
+    return f"drawn-{number:08d}"
+
+
+def portrait_of(number: int) -> Image:
+    """Draw a person's portrait with a neutral face, 128×128, as it is embedded."""
+    return render(drawn_person(number), _NEUTRAL)
+
+
+def embed_drawn(
+    numbers: Sequence[int], embedder: FaceEmbedder
+) -> Float32[np.ndarray, "people 512"]:
+    """Embed one portrait of each person."""
+    rows = [np.empty((0, FACEID_WIDTH), np.float32)]
+    for start in range(0, len(numbers), _AT_ONCE):
+        portraits = [portrait_of(number) for number in numbers[start : start + _AT_ONCE]]
+        rows.append(embedder.embed(portraits).embeddings)
+    return np.concatenate(rows)
+
+
+def drawn_store(people: int, embedder: FaceEmbedder, first: int = 0) -> FaceStore:
+    """Make a store of drawn people, one portrait each.
+
+    Args:
+        people: how many.
+        embedder: what embeds their portraits.
+        first: number of the first person [0, 2^40).
+
+    Raises:
+        ConfigError: if too many are asked for, or people whom evaluations ask for.
+        StoreError: if the embedder tells two of them not apart at all.
+    """
+    refuse_many_people(people)
+    if first + people > FIRST_EVALUATED:
+        raise ConfigError(
+            f"drawn people {first:,} to {first + people - 1:,} are asked for; from "
+            f"{FIRST_EVALUATED:,} on they are for evaluations alone"
+        )
+    numbers = range(first, first + people)
+    about = StoreAbout(
+        embedder=embedder.fingerprint,
+        embedder_name=embedder.name,
+        licence=embedder.licence,
+        synthetic=True,
+        source=f"{people} drawn people, one portrait each",
+    )
+    names = [person_name(number) for number in numbers]
+    return FaceStore.build(embed_drawn(numbers, embedder), names, about, where="drawn people")

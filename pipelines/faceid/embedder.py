@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from PIL.Image import Image
 
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipelines.checkpoints import built_strictly, read_safetensors
-from pipelines.libreface.resnet import BasicBlock
-from samplers.identities.face_identity import FACEID_WIDTH
+from pipelines.libreface.network import BasicBlock
+from samplers.identities.identity import FACEID_WIDTH
 from synthgen.errors import WeightsError
 from synthgen.foreign import excerpt
 

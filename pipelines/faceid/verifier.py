@@ -1,18 +1,111 @@
-"""Measure whether images show the people that they were asked to show."""
+"""Measures whether images show the people that they were asked to show."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from PIL.Image import Image
 
 from pipelines.faceid.embedder import FaceEmbedder
-from pipelines.faceid.loading import load_embedder
-from pipelines.faceid.measurement import NOBODY, IdentityMeasurement
-from samplers.identities.face_identity import FaceIdentity
+from pipelines.policy import Reason, Verdict
+from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore, read_store
-from synthgen.config.verify import IdentityCheckConfig
+from synthgen.config import PolicyConfig
+from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig, IdentityCheckConfig
 from synthgen.errors import StoreError
+
+COSINE_WEIGHT = 10.0
+"""What a cosine missed counts against an AU intensity missed, when rejected images are ranked."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentityMeasurement:
+    """Whom an image shows.
+
+    Attributes:
+        embedding: L2-normalised embedding of the image's face; None where no face was found.
+        similarity: cosine with the person asked for [-1, 1]; None without a face or a person.
+        forbidden: largest cosine with anybody who must not appear; None without a face or a list.
+        forbidden_name: who that is.
+    """
+
+    embedding: Float32[np.ndarray, " 512"] | None = None
+    similarity: float | None = None
+    forbidden: float | None = None
+    forbidden_name: str | None = None
+
+
+NOBODY = IdentityMeasurement()
+"""Where no face was found, or nobody looked for one."""
+
+
+def judge_identity(verdict: Verdict, found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:
+    """Judge one image further, after its AUs.
+
+    Args:
+        verdict: what the policy says about the AUs; its reason stays where it is a rejection.
+        found: whom the image shows.
+        policy: the bounds.
+    """
+    misses = list(_misses(found, policy))
+    if not misses:
+        return verdict
+    reason, detail, _ = misses[0]
+    return replace(
+        verdict,
+        accepted=False,
+        reason=verdict.reason or reason,
+        detail=verdict.detail or detail,
+        distance=verdict.distance + COSINE_WEIGHT * sum(excess for _, _, excess in misses),
+    )
+
+
+def _misses(
+    found: IdentityMeasurement, policy: PolicyConfig
+) -> Iterator[tuple[Reason, str, float]]:
+    least, most = policy.min_identity_similarity, policy.max_similarity_to_forbidden
+    if found.embedding is None:
+        if least is not None or most is not None:
+            yield "identity", "the face embedder found no face", math.inf
+        return
+    if least is not None and found.similarity is not None and found.similarity < least:
+        detail = (
+            f"the similarity to the person asked for is {found.similarity:.3f}; "
+            f"the least allowed is {least:g}"
+        )
+        yield "identity", detail, least - found.similarity
+    if most is not None and found.forbidden is not None and found.forbidden > most:
+        detail = (
+            f"the similarity to {found.forbidden_name}, who must not appear, is "
+            f"{found.forbidden:.3f}; at most {most:g} is allowed"
+        )
+        yield "forbidden", detail, found.forbidden - most
+
+
+def load_embedder(config: EmbedderConfig, device: str = "cpu", threads: int = 1) -> FaceEmbedder:
+    """Load a face embedder.
+
+    Args:
+        config: which.
+        device: torch device.
+        threads: CPU threads of insightface; the project's own take torch's.
+
+    Raises:
+        WeightsError: if weights are missing or do not fit.
+        MissingDependencyError: if insightface is meant and not installed.
+    """
+    if isinstance(config, DrawnEmbedderConfig):
+        from pipelines.faceid.drawn import DrawnFaceEmbedder
+
+        return DrawnFaceEmbedder.from_pretrained(config.weights, device)
+    from pipelines.faceid.photographs import InsightFaceEmbedder
+
+    return InsightFaceEmbedder.from_pretrained(
+        config.model, device, config.licence, config.min_score, threads
+    )
 
 
 class IdentityVerifier:

@@ -1,10 +1,88 @@
-"""What a call adds to the UNet, and takes away when it is over."""
+"""Additions to a UNet for one call or one training: the AU branch, the LoRA fused or beside."""
 
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
+import torch
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
+
+from pipelines.fineface.adapter import AUAdapter
+from synthgen.errors import WeightsError
+
+
+@contextlib.contextmanager
+def unfused_lora(unet: nn.Module, adapter: AUAdapter) -> Iterator[None]:
+    """Add B·A·x to the output of each layer with LoRA, as long as it is entered.
+
+    The UNet then computes what it does after `load_au_adapter` has fused the LoRA at scale 1, and
+    gradients reach the adapter.
+
+    Args:
+        unet: the UNet, not compiled.
+        adapter: an adapter for it.
+    """
+    with contextlib.ExitStack() as stack:
+        for path in adapter.config["lora_layers"] or {}:
+            down, up = (adapter.get_submodule(f"unet.{path}.lora_{part}") for part in "AB")
+            layer = unet.get_submodule(path)
+            stack.callback(layer.register_forward_hook(_adding_lora(down, up)).remove)
+        yield
+
+
+def _adding_lora(
+    down: nn.Module, up: nn.Module
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return output + up(down(args[0]))
+
+    return add
+
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+_NAME = "fineface"
+
+
+@torch.no_grad()
+def fuse_lora(
+    pipeline: DiffusionPipeline,
+    unet: UNet2DConditionModel,
+    lora: Mapping[str, Tensor],
+    scale: int | float,
+) -> None:
+    """Add scale·B·A to the weights of each layer, and leave no LoRA layer behind.
+
+    Args:
+        pipeline: the pipeline of the UNet; its offloading is lifted meanwhile.
+        unet: the UNet, not compiled.
+        lora: `unet.<layer>.lora_A.weight` [rank, inputs] and `lora_B` [outputs, rank]; may be
+            empty.
+        scale: factor; the negative of what was fused takes it out again, to within the rounding of
+            the weights' number format.
+
+    Raises:
+        WeightsError: if the UNet has other LoRA layers, which fusing would scale too, or if its
+            projections are fused copies, which the LoRA would not reach.
+    """
+    if not lora or not scale:
+        return
+    if others := ", ".join(getattr(unet, "peft_config", {})):
+        raise WeightsError(
+            f"the UNet has other LoRA adapters ({others}); "
+            "unload them, and load them again after the AU adapter"
+        )
+    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+        raise WeightsError(
+            "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
+            "the AU adapter is loaded or unloaded, and fuse them again after it"
+        )
+    unet.load_lora_adapter(dict(lora), prefix="unet", adapter_name=_NAME, _pipeline=pipeline)
+    unet.fuse_lora(lora_scale=scale, adapter_names=[_NAME])
+    unet.unload_lora()
 
 
 @contextlib.contextmanager
@@ -22,7 +100,7 @@ def au_branch(unet: nn.Module, vectors: Mapping[str, Tensor]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for path, vector in vectors.items():
             layer = unet.get_submodule(f"{path}.to_out.0")
-            stack.callback(layer.register_forward_pre_hook(_adding(vector)).remove)
+            stack.callback(layer.register_forward_pre_hook(_adding_vector(vector)).remove)
         stack.enter_context(_hooks_guarded())
         yield
 
@@ -32,7 +110,7 @@ def plain_module(module: nn.Module) -> nn.Module:
     return getattr(module, "_orig_mod", module)
 
 
-def _adding(vector: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+def _adding_vector(vector: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
     def add(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         hidden, *rest = args  # [batch, positions, width]
         return (hidden + vector[-hidden.shape[0] :].to(hidden.dtype), *rest)

@@ -29,7 +29,7 @@ from pipelines.checkpoints import (
 )
 from pipelines.fineface.adapter import text_width
 from pipelines.fineface.branch import plain_module
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 from synthgen.errors import WeightsError
 
 PROJECTION, ATTENTION = "image_proj", "ip_adapter"

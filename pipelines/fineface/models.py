@@ -1,19 +1,41 @@
 """Load the models of a Stable Diffusion folder, each whole or not at all."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_log
 from torch import nn
+from transformers.utils import logging as transformers_log
 
 from pipelines.checkpoints import check_finite
-from pipelines.weight_files import (
-    check_number_formats,
-    read_model_config,
-    read_safetensors_header,
-)
+from pipelines.weight_files import check_number_formats, read_model_config, read_safetensors_header
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+@contextlib.contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Show no progress bars of diffusers and transformers, as long as it is entered."""
+    shown = [library for library in (diffusers_log, transformers_log) if _shows_bars(library)]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
+
+
+def _shows_bars(library: ModuleType) -> bool:
+    return library.is_progress_bar_enabled()
+
 
 _SHOWN_NAMES = 5
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")

@@ -1,9 +1,6 @@
 """Stable Diffusion that is also told which facial muscles move, and how strongly."""
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from diffusers.pipelines.stable_diffusion import (
     StableDiffusionPipelineOutput,
     StableDiffusionSafetyChecker,
 )
+from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessor,
@@ -23,19 +21,79 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipelines.fineface.action_unit_batch import AUs, au_batch
 from pipelines.fineface.adapter import AUAdapter
-from pipelines.fineface.branch import au_branch, plain_module
+from pipelines.fineface.branch import au_branch, fuse_lora, plain_module
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
-from pipelines.fineface.file_names import file_names
-from pipelines.fineface.lora import fuse_lora
-from pipelines.fineface.models import check_model_finite
-from pipelines.fineface.prompt_pieces import common_length, encode_in_pieces
-from pipelines.fineface.prompts import piece_count, refuse_long
-from pipelines.fineface.quiet import no_progress_bars
-from pipelines.fineface.weights import MINI, locate
+from pipelines.fineface.models import check_model_finite, no_progress_bars
+from pipelines.fineface.prompts import common_length, encode_in_pieces, piece_count, refuse_long
+from pipelines.fineface.weights import MINI, file_names, locate
 from pipelines.hub import resolve
-from synthgen.errors import WeightsError
+from synthgen.action_units import AU_COUNT, au_vector
+from synthgen.errors import ActionUnitError, WeightsError
+
+AUs = Any
+"""A dict, a list of dicts, or numbers of the shape [12] or [batch, 12] in any array type."""
+
+
+def au_batch(aus: AUs, prompts: int) -> Float[Tensor, "prompts aus"]:
+    """Return one AU vector per prompt.
+
+    Args:
+        aus: `{"AU12": 5}`, a list of such dicts, or an array, tensor or sequence [12] or
+            [prompts, 12] of intensities in the order of `synthgen.action_units.AUS`. One vector is
+            used for all prompts. Values outside [0, 5] are allowed.
+        prompts: number of prompts.
+
+    Returns:
+        Intensities, float32, on the CPU.
+
+    Raises:
+        ActionUnitError: if an AU is unknown, a value is not finite, or the shape does not fit.
+    """
+    vectors = torch.tensor(_rows(aus)) if _is_named(aus) else _from_numbers(aus)
+    if vectors.shape[0] not in (1, prompts):
+        raise ActionUnitError(
+            f"{vectors.shape[0]} AU vectors for {prompts} prompts; give one for all prompts, "
+            "or one for each"
+        )
+    return vectors.expand(prompts, -1)
+
+
+def _is_named(aus: AUs) -> bool:
+    return isinstance(aus, Mapping) or (
+        isinstance(aus, Sequence) and len(aus) > 0 and all(isinstance(row, Mapping) for row in aus)
+    )
+
+
+def _rows(aus: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
+    rows = [aus] if isinstance(aus, Mapping) else aus
+    return [au_vector({name: _number(value) for name, value in row.items()}) for row in rows]
+
+
+def _number(value: Any) -> Any:
+    """Unwrap the scalars of numpy and torch."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _from_numbers(aus: AUs) -> Tensor:
+    try:
+        vectors = torch.as_tensor(aus, dtype=torch.float32, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ActionUnitError(
+            f"AUs must be a dict, a list of dicts, or numbers [{AU_COUNT}] or "
+            f"[batch, {AU_COUNT}]; got {type(aus).__name__}"
+        ) from error
+    if vectors.ndim not in (1, 2) or vectors.shape[-1] != AU_COUNT:
+        raise ActionUnitError(
+            f"AUs have shape {list(vectors.shape)}; it must be [{AU_COUNT}] or [batch, {AU_COUNT}]"
+        )
+    if not vectors.isfinite().all():
+        raise ActionUnitError("AUs hold NaN or infinity; they must be finite numbers")
+    return vectors.reshape(-1, AU_COUNT)
+
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
 
 
 class FineFacePipeline(StableDiffusionPipeline):

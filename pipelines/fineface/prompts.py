@@ -1,11 +1,8 @@
-"""Prompts against what a text encoder can read: no word of a prompt goes unseen without a word.
+"""Prompts against the length that a text encoder reads: warnings, and embeddings in pieces.
 
 CLIP reads a fixed number of tokens (77 for Stable Diffusion, 64 for mini), its begin and end among
 them, and its tokenizer cuts what lies beyond. Loads no torch.
 """
-
-# pyright: reportPrivateImportUsage=false
-# transformers exports its names lazily, which the type checker does not see.
 
 import math
 import string
@@ -15,12 +12,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from pipelines.weight_files import check_tokenizer_files
 from synthgen.config.identities.base import IdentitySection
 from synthgen.errors import PromptError, WeightsError
 from synthgen.foreign import excerpt, first_line
+
+# pyright: reportPrivateImportUsage=false
+# transformers exports its names lazily, which the type checker does not see.
+
 
 MAX_PIECES = 4
 """Pieces of a long prompt at most."""
@@ -212,3 +216,48 @@ def _longest(tokenizer: Any, values: Sequence[str], number: int) -> list[str]:
     counts = token_counts(tokenizer, values)
     order = sorted(range(len(values)), key=lambda place: (-counts[place], -len(values[place])))
     return [values[place] for place in order[: max(number, 1)]]
+
+
+@torch.no_grad()
+def encode_in_pieces(
+    pipeline: Any, texts: Sequence[str], length: int
+) -> Float[Tensor, "batch tokens width"]:
+    """Encode texts of any length: in pieces, each with begin and end, one after another.
+
+    A text of fewer pieces than others is repeated to their length: attention to a key that stands
+    there n times over, as all others do, is attention to it once. So a text means the same
+    whatever stands beside it, and a short one what it means alone.
+
+    Args:
+        pipeline: a Stable Diffusion with `tokenizer` and `text_encoder`.
+        texts: the texts.
+        length: pieces of each result; a multiple of each text's own, as `common_length` gives.
+    """
+    return torch.stack([_encoded(pipeline, text, length) for text in texts])
+
+
+def common_length(pieces: int) -> int:
+    """Return the number of pieces that texts of up to some pieces can all be repeated to."""
+    return math.lcm(*range(1, pieces + 1))
+
+
+def _encoded(pipeline: Any, text: str, length: int) -> Float[Tensor, "tokens width"]:
+    """Encode one text, alone: bits would depend on how many pieces stand beside its own."""
+    tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
+    pieces = _pieces(tokenizer, tokens_of(tokenizer, [text])[0])
+    padded = tokenizer.pad(
+        {"input_ids": pieces},
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        return_tensors="pt",
+    ).to(encoder.device)
+    masked = getattr(encoder.config, "use_attention_mask", False)
+    mask = padded.attention_mask if masked else None
+    embeds = encoder(padded.input_ids, attention_mask=mask)[0]  # [pieces, places, width]
+    return embeds.flatten(0, 1).repeat(length // len(pieces), 1)
+
+
+def _pieces(tokenizer: Any, tokens: list[int]) -> list[list[int]]:
+    room = tokenizer.model_max_length - ENDS
+    cut = [tokens[start : start + room] for start in range(0, len(tokens), room)] or [[]]
+    return [[tokenizer.bos_token_id, *piece, tokenizer.eos_token_id] for piece in cut]

@@ -11,15 +11,18 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from pipelines.checksum import file_sha256
 from pipelines.interfaces import Measurement
-from pipelines.libreface.alignment import Aligner, CenteredAligner
-from pipelines.libreface.facemesh import MediaPipeAligner
-from pipelines.libreface.files import find_weights
-from pipelines.libreface.inference import for_inference
-from pipelines.libreface.network import LibreFaceNetwork, load_network
-from pipelines.libreface.preprocessing import face_pixels, resized_side
+from pipelines.libreface.alignment import Aligner, CenteredAligner, MediaPipeAligner
+from pipelines.libreface.network import (
+    LibreFaceNetwork,
+    face_pixels,
+    for_inference,
+    load_network,
+    resized_side,
+)
+from pipelines.libreface.weights import find_weights
 from pipelines.pictures import all_rgb
+from pipelines.weight_files import file_sha256
 from synthgen.action_units import AU_COUNT
 from synthgen.errors import ConfigError
 from synthgen.foreign import first_line

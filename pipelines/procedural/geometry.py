@@ -1,4 +1,7 @@
-"""Where everything of a face stands, for one identity and one AU vector.
+"""Geometry of a face for one identity and one AU vector.
+
+Pose and face shape move the features by a few percent around these points. The `centered` aligner
+crops by them, so that drawn and mini faces need no face tracker.
 
 Lengths are fractions of the image's side. In the *face frame* x runs from the middle line of the
 face to the right of the image and y from the top of the image down; `Face.place` turns it by the
@@ -12,6 +15,16 @@ from dataclasses import dataclass
 from pipelines.procedural.canvas import Point
 from pipelines.procedural.expression import AUVector, Efforts, efforts_of
 from pipelines.procedural.identity import Identity
+
+EYE_LEFT = (0.385, 0.45)
+"""Centre of the eye on the left of the image (the person's right eye), (x, y)."""
+
+EYE_RIGHT = (0.615, 0.45)
+"""Centre of the eye on the right of the image, (x, y)."""
+
+MOUTH = (0.5, 0.70)
+"""Middle between the mouth corners, (x, y)."""
+
 
 _AXIS_Y = 0.52
 _PIVOT_Z = 0.12

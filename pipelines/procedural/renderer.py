@@ -3,16 +3,21 @@
 import skia
 from PIL import Image
 
-from pipelines.procedural.body import draw_background, draw_clothes, draw_ears, draw_neck
+from pipelines.procedural.body import (
+    draw_background,
+    draw_beard_hairs,
+    draw_clothes,
+    draw_ears,
+    draw_freckles,
+    draw_glasses,
+    draw_neck,
+)
 from pipelines.procedural.canvas import new_canvas, to_image
-from pipelines.procedural.details import draw_beard_hairs, draw_freckles, draw_glasses
 from pipelines.procedural.expression import AUVector
-from pipelines.procedural.eyes import draw_brow, draw_eye
+from pipelines.procedural.features import draw_brow, draw_eye, draw_mouth, draw_nose
 from pipelines.procedural.geometry import Face, geometry, roll_of
 from pipelines.procedural.hair import draw_back_hair, draw_front_hair
 from pipelines.procedural.identity import Identity
-from pipelines.procedural.mouth import draw_mouth
-from pipelines.procedural.nose import draw_nose
 from pipelines.procedural.skin import draw_skin
 from pipelines.procedural.wrinkles import draw_wrinkles
 from synthgen.errors import ConfigError

@@ -1,13 +1,11 @@
 """Identity sources: who is shown, one module for each."""
 
-from samplers.identities.face_identity import FaceIdentity
 from samplers.identities.faceid import FaceIdIdentities
-from samplers.identities.identity import Identity
+from samplers.identities.identity import FaceIdentity, Identity
 from samplers.identities.loading import Identities, build_identities
 from samplers.identities.person_columns import Naming
 from samplers.identities.prompts import PromptIdentities
-from samplers.identities.store import FaceStore, read_store
-from samplers.identities.store_writing import write_store
+from samplers.identities.store import FaceStore, read_store, write_store
 from samplers.identities.synthetic import new_people
 
 __all__ = [

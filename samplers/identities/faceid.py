@@ -2,16 +2,117 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
 
 from samplers.identities.identity import Identity, filled
-from samplers.identities.people import refuse_too_few, split_people
 from samplers.identities.person_columns import Naming
-from samplers.identities.slot_values import SlotValues
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.synthetic import new_people
-from samplers.partition import Partition
-from samplers.randomness import derive_seed
+from samplers.randomness import derive_seed, uniforms
+from samplers.shares import Partition
 from synthgen.config import FaceIdIdentitiesConfig
+from synthgen.errors import ConfigError
+
+_CUT = b"synthgen-cut"
+
+
+def split_people(store: FaceStore, partition: Partition, seed: int) -> dict[str, list[str]]:
+    """Give each person of a store to one split, and order each split's people.
+
+    The split is the store's own where it has one. Elsewhere it follows from the names alone, so
+    that no seed moves a person from one split to another. The seed decides the order.
+
+    Args:
+        store: the people.
+        partition: the splits of the run.
+        seed: seed of the run.
+
+    Returns:
+        Split → names, in the order in which they are shown.
+    """
+    cut = _own_cut(store) if store.splits else _cut_by_name(list(store.rows), partition.pattern)
+    key = derive_seed(seed, "identities/people").to_bytes(8, "little")
+    return {
+        split: sorted(cut.get(split, []), key=lambda name: _digest(name, key))
+        for split in partition.members
+    }
+
+
+def refuse_too_few(
+    people: Mapping[str, Sequence[str]],
+    partition: Partition,
+    samples: int,
+    store: FaceStore,
+    asked: str,
+) -> None:
+    """Refuse a store whose people do not suffice.
+
+    Raises:
+        ConfigError: with the split and both numbers.
+    """
+    for split, names in people.items():
+        needed = -(-partition.size(split, samples) // partition.group)
+        if needed > len(names):
+            raise ConfigError(
+                f"identities.store: {store.where} has {len(names)} "
+                f"{'person' if len(names) == 1 else 'people'} for the split {split!r}, but "
+                f"samples: {samples} with {asked} ask for {needed}; take a larger store, lower "
+                "samples, or raise expressions_per_identity"
+            )
+
+
+def _own_cut(store: FaceStore) -> dict[str, list[str]]:
+    cut: dict[str, list[str]] = {}
+    for name in store.rows:
+        cut.setdefault(str(store.split_of(name)), []).append(name)
+    return cut
+
+
+def _cut_by_name(names: Sequence[str], pattern: Sequence[str]) -> dict[str, list[str]]:
+    cut: dict[str, list[str]] = {}
+    for place, name in enumerate(sorted(names, key=lambda name: _digest(name, _CUT))):
+        cut.setdefault(pattern[place % len(pattern)], []).append(name)
+    return cut
+
+
+def _digest(name: str, key: bytes) -> bytes:
+    return blake2b(name.encode(), key=key, digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class SlotValues:
+    """Values of template slots, drawn by weight; several identities may have the same.
+
+    Attributes:
+        seed: seed of the run.
+        slots: slot → value → weight above 0, in order of the template.
+    """
+
+    seed: int
+    slots: dict[str, dict[str, float]]
+
+    def of(self, number: int) -> dict[str, str]:
+        """Return slot → value of the identity of a number."""
+        return {slot: self._value(slot, number) for slot in self.slots}
+
+    @cached_property
+    def _sorted(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """Values of each slot and where their shares end.
+
+        Sorted, so that the order of the values in the file decides nothing.
+        """
+        slots = {slot: dict(sorted(values.items())) for slot, values in self.slots.items()}
+        return {
+            slot: (list(values), np.cumsum(list(values.values()))) for slot, values in slots.items()
+        }
+
+    def _value(self, slot: str, number: int) -> str:
+        values, edges = self._sorted[slot]
+        place = uniforms(self.seed, f"identities/slot/{slot}", number, number + 1, 1)[0, 0]
+        return values[int(np.searchsorted(edges, place * edges[-1], side="right"))]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,64 @@
-"""Who is shown: the value that every identity source gives."""
+"""Identities: the value that every source gives, and a person as a face recogniser sees one."""
 
+import re
 from dataclasses import dataclass
+from hashlib import sha256
 
-from samplers.identities.face_identity import FaceIdentity
+import numpy as np
+from jaxtyping import Float32
+
+FACEID_WIDTH = 512
+"""Numbers of a FaceID embedding."""
+
+
+_DIGITS = 8
+_QUALIFIED = re.compile(rf".+@[0-9a-f]{{{_DIGITS}}}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceIdentity:
+    """The person that an image is to show.
+
+    Attributes:
+        identity_id: name of the person.
+        embeddings: one L2-normalised embedding for each known face of the person.
+        embedder: fingerprint of the recogniser that made them; another one's mean nothing.
+    """
+
+    identity_id: str
+    embeddings: Float32[np.ndarray, "faces 512"]
+    embedder: str
+
+    @property
+    def mean(self) -> Float32[np.ndarray, " 512"]:
+        """The middle of the person's faces, L2-normalised."""
+        total = self.embeddings.astype(np.float64).sum(axis=0)
+        return (total / np.linalg.norm(total)).astype(np.float32)
+
+    @property
+    def qualified_id(self) -> str:
+        """The name with a short hash of the person's faces, as `anna@5f3c91d2`.
+
+        The same person is so called in every run and in every store that holds these faces, in
+        whatever order and beside whomever; another store's person of that name is not. A name that
+        is qualified already, as in a store made of a run's rows, stays.
+        """
+        if _QUALIFIED.fullmatch(self.identity_id):
+            return self.identity_id
+        faces = sorted(face.astype("<f4").tobytes() for face in self.embeddings)
+        digest = sha256(b"".join([self.embedder.encode(), *faces])).hexdigest()
+        return f"{self.identity_id}@{digest[:_DIGITS]}"
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are the same person with the same embeddings, to the bit."""
+        return isinstance(other, FaceIdentity) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Return a hash of the person."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, bytes]:
+        return self.identity_id, self.embedder, self.embeddings.tobytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from samplers.identities.faceid import FaceIdIdentities
 from samplers.identities.prompts import PromptIdentities
-from samplers.partition import Partition
+from samplers.shares import Partition
 from synthgen.config import FaceIdIdentitiesConfig, IdentitiesConfig
 
 Identities = PromptIdentities | FaceIdIdentities

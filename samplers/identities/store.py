@@ -1,6 +1,9 @@
-"""A store of face embeddings: known people, and the recogniser that describes them."""
+"""A store of face embeddings: known people, their recogniser; written whole or not at all."""
 
-from collections.abc import Sequence
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -8,25 +11,52 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from samplers.identities.alike import merge_near
-from samplers.identities.embedded_store import store_path
 from samplers.identities.embeddings import (
+    ABOUT_KEY,
     RowName,
+    StoreAbout,
     checked_embeddings,
+    is_storable,
     normalised_rows,
     plain_row,
     refuse_repeated,
     refuse_shape,
 )
-from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.identity import FaceIdentity
 from samplers.identities.person_columns import FIND_OUT, Naming
-from samplers.identities.raw_store import RawStore
-from samplers.identities.store_about import StoreAbout, is_storable
 from samplers.identities.store_reading import read_raw
+from samplers.identities.store_tables import RawStore, to_table
+from synthgen.config.identities.base import MINI_STORE
 from synthgen.errors import StoreError
-from synthgen.foreign import excerpt, shown
+from synthgen.foreign import excerpt, first_line, reading, shown
+
+MINI_PEOPLE = Path(__file__).with_name("mini-people.parquet")
+"""Drawn people, embedded by the mini face embedder; `synthgen faces draw` made it."""
+
+
+def store_path(name: str | Path) -> Path:
+    """Return where a store lies.
+
+    Args:
+        name: a path, or the text `mini` for the embedded people; `./mini` is a path.
+
+    Raises:
+        StoreError: if the embedded people are missing.
+    """
+    if name != MINI_STORE:
+        return Path(name)
+    if not MINI_PEOPLE.is_file():
+        raise StoreError(
+            f"the embedded people {MINI_PEOPLE} are missing; install synthgen again, or make them: "
+            f"synthgen faces draw --people 200 --to {MINI_PEOPLE}"
+        )
+    return MINI_PEOPLE
+
 
 _LONGEST_PHOTO = 4_096
 
@@ -217,3 +247,77 @@ def _about(raw: RawStore, embedder: str | None, where: str) -> StoreAbout:
             "of two recognisers mean different things"
         )
     return raw.about
+
+
+_LONGEST_PATH = 4_096
+
+
+def check_store_path(path: str | Path) -> None:
+    """Refuse what cannot become a store, before hours are spent on what goes into it.
+
+    Raises:
+        StoreError: if the name has another ending, is not of UTF-8, or is that of a folder or below
+            a file.
+    """
+    path = Path(path)
+    if not is_storable(str(path), _LONGEST_PATH):
+        raise StoreError(f"{excerpt(path)} cannot be written: its name is not UTF-8 or too long")
+    if path.suffix not in _WRITERS:
+        raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
+    with reading(path, StoreError):
+        is_folder = path.is_dir()
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+    if is_folder:
+        raise StoreError(f"{excerpt(path)} cannot be written: it is a folder")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise StoreError(
+            f"{excerpt(path)} cannot be written: {excerpt(above)} is no folder that can be written "
+            "to"
+        )
+
+
+def write_store(path: str | Path, store: "FaceStore") -> None:
+    """Write a store whole or not at all.
+
+    Args:
+        path: a file that ends in `.parquet` or `.safetensors`.
+        store: what to write.
+
+    Raises:
+        StoreError: if the ending is another one, or the file cannot be written.
+    """
+    path = Path(path)
+    check_store_path(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _WRITERS[path.suffix](part, store)
+        part.replace(path)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be written: {first_line(error)}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_parquet(path: Path, store: "FaceStore") -> None:
+    table = to_table(store.embeddings, store.identity_ids, store.about, store.splits, store.photos)
+    pq.write_table(table, path)
+
+
+def _write_safetensors(path: Path, store: "FaceStore") -> None:
+    from safetensors.numpy import save_file
+
+    lists = {
+        "identity_ids": store.identity_ids,
+        "splits": store.splits,
+        "photos": store.photos,
+    }
+    about = json.loads(store.about.to_json())
+    about |= {key: list(values) for key, values in lists.items() if values is not None}
+    save_file({"embedding": store.embeddings}, path, {ABOUT_KEY: json.dumps(about)})
+
+
+_WRITERS: dict[str, Callable[[Path, "FaceStore"], None]] = {
+    ".parquet": _write_parquet,
+    ".safetensors": _write_safetensors,
+}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samplers.identities.array_files import StoredArray, check_file, look_at_npy, read_npz
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.embeddings import ABOUT_KEY, StoreAbout
+from samplers.identities.identity import FACEID_WIDTH
 from samplers.identities.person_columns import (
     FIND_OUT,
     Naming,
@@ -20,15 +20,19 @@ from samplers.identities.person_columns import (
     settled_names,
     texts_of,
 )
-from samplers.identities.raw_store import (
+from samplers.identities.store_tables import (
     EMBEDDING_NAMES,
     SPLIT_NAMES,
     RawStore,
+    StoredArray,
+    check_file,
     choose_column,
     first_of,
+    look_at_npy,
+    read_dataset,
+    read_npz,
+    read_parquet,
 )
-from samplers.identities.store_about import ABOUT_KEY, StoreAbout
-from samplers.identities.store_tables import read_dataset, read_parquet
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, reading, regular_file
 

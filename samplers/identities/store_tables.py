@@ -1,17 +1,22 @@
-"""Read and write face embeddings as tables: Parquet files, and datasets of Hugging Face."""
+"""Face embeddings as arrays and tables: foreign files bounded before they are read, and written."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from math import prod
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.lib import format as npy
 
-from samplers.identities.array_files import check_file, refuse_packed
-from samplers.identities.embeddings import refuse_width
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.embeddings import ABOUT_KEY, StoreAbout, refuse_width
+from samplers.identities.identity import FACEID_WIDTH
 from samplers.identities.person_columns import (
     FIND_OUT,
     Naming,
@@ -19,16 +24,237 @@ from samplers.identities.person_columns import (
     people_of,
     settled_names,
 )
-from samplers.identities.raw_store import (
-    SPLIT_NAMES,
-    RawStore,
-    choose_column,
-    first_of,
-)
-from samplers.identities.store_about import ABOUT_KEY, StoreAbout
 from synthgen.dataset.loading import folder_fault
 from synthgen.errors import StoreError
-from synthgen.foreign import excerpt, first_line, reading
+from synthgen.foreign import excerpt, first_line, reading, regular_file, shown
+
+LARGEST = 8 << 30
+"""Bytes of a file of embeddings that are read at most: four million faces."""
+
+_HARMLESS = 64 << 20
+_MOST_PACKED = 20
+_LONGEST_HEADER = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """An array of a file that has not been read yet.
+
+    Attributes:
+        shape: its shape, as the file says.
+        load: reads it.
+    """
+
+    shape: tuple[int, ...]
+    load: Callable[[], np.ndarray]
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "StoredArray":
+        """Return an array that has been read."""
+        return cls(values.shape, lambda: values)
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no regular file, too large, or mostly holes.
+
+    Raises:
+        StoreError: with the file.
+    """
+    size = regular_file(path, "the store", StoreError, LARGEST)
+    refuse_packed(os.stat(path).st_blocks * 512, size, str(path))
+
+
+def refuse_packed(stored: int, meant: int, where: str) -> None:
+    """Refuse a few bytes that would become very many: embeddings cannot be packed that well.
+
+    Args:
+        stored: bytes in the file.
+        meant: bytes that they become.
+        where: the file, for the sentence.
+
+    Raises:
+        StoreError: if they are more than 64 MiB and more than 20 times as many.
+    """
+    if meant > LARGEST or (meant > _HARMLESS and meant > _MOST_PACKED * stored):
+        raise StoreError(
+            f"{where} holds {stored:,} bytes that would become {meant:,}; embeddings cannot be "
+            f"packed to less than a twentieth, and at most {LARGEST:,} bytes are read"
+        )
+
+
+def look_at_npy(path: Path) -> StoredArray:
+    """Look at the array of a `.npy` file.
+
+    Raises:
+        StoreError: if it is none, or its size is not what its header says.
+    """
+    check_file(path)
+    with reading(path, StoreError), path.open("rb") as file:
+        shape, _ = _check_header(file.read, path.stat().st_size, str(path))
+
+    def load() -> np.ndarray:
+        with reading(path, StoreError), path.open("rb") as file:
+            return npy.read_array(file, allow_pickle=False)
+
+    return StoredArray(shape, load)
+
+
+def read_npz(path: Path) -> dict[str, StoredArray]:
+    """Look at the arrays of a `.npz` file.
+
+    Raises:
+        StoreError: if it is none, or an array's size is not what its header says.
+    """
+    check_file(path)
+    with reading(path, StoreError), ZipFile(path) as file:
+        return {
+            member.filename.removesuffix(".npy"): _member(path, file, member)
+            for member in file.infolist()
+        }
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a zip file, such as `torch.save` writes, that would become very many bytes.
+
+    Raises:
+        StoreError: if it cannot be read, or would.
+    """
+    with reading(path, StoreError), ZipFile(path) as file:
+        for member in file.infolist():
+            _refuse_packed_member(path, member)
+
+
+def _refuse_packed_member(path: Path, member: ZipInfo) -> None:
+    where = f"{path}: {excerpt(member.filename)!r}"
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise StoreError(f"{where} is packed by another way than zip's own; it must be deflated")
+    refuse_packed(member.compress_size, member.file_size, where)
+
+
+def _member(path: Path, file: ZipFile, member: ZipInfo) -> StoredArray:
+    where = f"{path}: {excerpt(member.filename)!r}"
+    with file.open(member) as stream:
+        shape, dtype = _check_header(stream.read, member.file_size, where)
+
+    def load() -> np.ndarray:
+        if dtype.hasobject:
+            return np.empty(shape[:1], dtype=object)  # never opened; its length is all that counts
+        _refuse_packed_member(path, member)
+        with reading(path, StoreError), ZipFile(path) as again, again.open(member) as stream:
+            return npy.read_array(stream, allow_pickle=False)
+
+    return StoredArray(shape, load)
+
+
+def _check_header(
+    read: Callable[[int], bytes], size: int, where: str
+) -> tuple[tuple[int, ...], np.dtype]:
+    """Read the header of an array, within bounds, and compare it with the bytes that there are."""
+    start = read(12)
+    npy.read_magic(BytesIO(start))
+    version = tuple(start[6:8])
+    width = 2 if version == (1, 0) else 4
+    length = int.from_bytes(start[8 : 8 + width], "little")
+    if length > _LONGEST_HEADER:
+        raise StoreError(
+            f"{where} has a header of {length:,} bytes; an array of numbers has one of "
+            f"{_LONGEST_HEADER:,} at most"
+        )
+    head = BytesIO(start + read(length))
+    head.seek(8)
+    parse = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = parse(head)
+    held = size - head.tell()
+    if not dtype.hasobject and prod(shape) * dtype.itemsize != held:
+        raise StoreError(
+            f"{where} is an array of shape {list(shape)[:8]} and type {dtype}, which takes "
+            f"{prod(shape) * dtype.itemsize:,} bytes; the file holds {held:,}"
+        )
+    return shape, dtype
+
+
+EMBEDDING_NAMES = ("embedding", "embeddings", "faceid_embedding")
+SPLIT_NAMES = ("split", "splits")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawStore:
+    """What a file holds, unchecked.
+
+    Attributes:
+        values: [people, 512] or [people, faces, 512].
+        ids: the person of each row; None where the file names nobody.
+        splits: the split of each row.
+        photos: the photo of each row.
+        about: embedder, licence and origin; None where the file does not say.
+    """
+
+    values: np.ndarray
+    ids: Sequence[str] | None = None
+    splits: Sequence[str] | None = None
+    photos: Sequence[str | None] | None = None
+    about: StoreAbout | None = None
+
+    @property
+    def faces(self) -> int:
+        """Embeddings in a row of the file."""
+        return self.values.shape[1] if self.values.ndim == 3 else 1
+
+    def embeddings(self) -> np.ndarray:
+        """Return one embedding a row."""
+        if self.values.ndim != 3:
+            return self.values
+        return self.values.reshape(-1, self.values.shape[2])
+
+    def identity_ids(self) -> list[str]:
+        """Return the person of each embedding; a row that names nobody is a person of its own."""
+        ids = self.ids
+        return self._each(
+            [f"face-{row:08d}" for row in range(len(self.values))] if ids is None else ids
+        )
+
+    def each_split(self) -> list[str] | None:
+        """Return the split of each embedding."""
+        return None if self.splits is None else self._each(self.splits)
+
+    def row_name(self, embedding: int) -> str:
+        """Call an embedding by its row in the file."""
+        row, face = divmod(embedding, self.faces)
+        return f"row {row}" if self.values.ndim != 3 else f"row {row}, face {face}"
+
+    def _each(self, values: Sequence[str]) -> list[str]:
+        return [value for value in values for _ in range(self.faces)]
+
+
+def choose_column(names: Sequence[str], column: str | None, where: str) -> str:
+    """Choose the column, tensor or array that holds the embeddings.
+
+    Args:
+        names: what there is.
+        column: the one that the user named; None: one of a usual name, or the only one.
+        where: the file, for sentences.
+
+    Raises:
+        StoreError: if there is none, or several and none of a usual name.
+    """
+    listed = excerpt(", ".join(names)) or "nothing"
+    if column is not None:
+        if column in names:
+            return column
+        raise StoreError(f"{where} has no {shown(column)}; it has {listed}")
+    usual = [name for name in EMBEDDING_NAMES if name in names]
+    if usual or len(names) == 1:
+        return usual[0] if usual else names[0]
+    raise StoreError(
+        f"{where} has no {EMBEDDING_NAMES[0]!r}; name one of {listed} "
+        "(identities.column in a configuration, --column on the command line)"
+    )
+
+
+def first_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return the first wanted name that there is."""
+    return next((name for name in wanted if name in names), None)
+
 
 _SAVED = ("state.json", "dataset_dict.json")
 """Files by which a folder of `save_to_disk` is known."""

@@ -3,24 +3,168 @@
 Du, Tao & Martinez, "Compound facial expressions of emotion", PNAS 2014; table in `emotions.yaml`.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
+import yaml
 from jaxtyping import Float32, Float64, Int64
 
-from samplers.priors.blends import blend_scales, blended, category_prototype
-from samplers.priors.dealt import DealtPrior
-from samplers.priors.proportions import blocked_order, blocked_ranks, whole_proportions
-from samplers.priors.prototypes import (
-    Prototype,
-    ambiguous_groups,
-    choose_prototypes,
-    prototype_table,
-    refuse_ambiguous,
-)
-from samplers.priors.support import Part
+from samplers.priors.prior import DealtPrior, Part
+from samplers.shares import blocked_order, blocked_ranks, whole_proportions
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.config.priors import BlendConfig, EmotionsConfig
+from synthgen.errors import ConfigError
+from synthgen.foreign import shown
+
+WHERE = "expressions.categories"
+"""Key of the configuration that names categories."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prototype:
+    """What shows one emotion category, in FACS.
+
+    Attributes:
+        name: the category.
+        shown: prototype AUs among those of the run.
+        lost: prototype AUs that an AU vector does not hold.
+        variants: further AU among them → share of subjects who show it, in (0, 1).
+        lost_variants: the same for AUs that an AU vector does not hold.
+    """
+
+    name: str
+    shown: tuple[str, ...]
+    lost: tuple[str, ...]
+    variants: Mapping[str, float]
+    lost_variants: Mapping[str, float]
+
+
+@cache
+def prototype_table() -> dict[str, Prototype]:
+    """Return the categories of the table, in its order."""
+    categories = _read()["categories"]
+    return {name: _prototype(name, entry) for name, entry in categories.items()}
+
+
+def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prototype, ...]:
+    """Look the categories of a configuration up.
+
+    Args:
+        names: categories.
+        allow_ambiguous: allow categories whose prototypes are the same on the AUs.
+
+    Raises:
+        ConfigError: if a category is not in the table, cannot be shown by the AUs, or cannot be
+            told from another one.
+    """
+    chosen = tuple(_find(name) for name in names)
+    if not allow_ambiguous:
+        refuse_ambiguous(chosen)
+    return chosen
+
+
+def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...], ...]:
+    """Return the prototypes that are the same on the AUs, in groups of two or more."""
+    groups: dict[frozenset[str], list[Prototype]] = {}
+    for prototype in chosen:
+        groups.setdefault(frozenset(prototype.shown), []).append(prototype)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def refuse_ambiguous(chosen: Iterable[Prototype]) -> None:
+    """Refuse prototypes that are the same on the AUs.
+
+    Raises:
+        ConfigError: naming the first two.
+    """
+    for one, other, *_ in ambiguous_groups(chosen):
+        raise ConfigError(
+            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
+            f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
+        )
+
+
+def _find(name: str) -> Prototype:
+    table, impossible = prototype_table(), _read()["impossible"]
+    if name in impossible:
+        raise ConfigError(f"{WHERE}: {name!r} cannot be shown: {impossible[name]}")
+    if name not in table:
+        raise ConfigError(
+            f"{WHERE}: unknown category {shown(name)}; those that exist: {', '.join(table)}"
+        )
+    return table[name]
+
+
+def _prototype(name: str, entry: Mapping[str, Mapping]) -> Prototype:
+    prototype, variants = entry["prototype"], entry["variants"]
+    return Prototype(
+        name=name,
+        shown=tuple(prototype["shown"]),
+        lost=tuple(prototype["lost"]),
+        variants={au: percent / 100 for au, percent in variants["shown"].items()},
+        lost_variants={au: percent / 100 for au, percent in variants["lost"].items()},
+    )
+
+
+@cache
+def _read() -> dict[str, dict]:
+    return yaml.safe_load(files("samplers.priors").joinpath("emotions.yaml").read_text("utf-8"))
+
+
+_JOIN = "+"
+
+
+def category_prototype(name: str) -> Prototype:
+    """Return the prototype of a category of the table, or of a blend such as `happy+surprised`."""
+    table = prototype_table()
+    if name in table:
+        return table[name]
+    return blended(*(table[part] for part in name.split(_JOIN)))
+
+
+def blended(one: Prototype, other: Prototype) -> Prototype:
+    """Unite two categories.
+
+    The prototype holds the AUs of both prototypes. A variant appears as often as if each category
+    showed it by itself: 1 − (1 − p)(1 − q).
+    """
+    shown = {*one.shown, *other.shown}
+    return Prototype(
+        name=f"{one.name}{_JOIN}{other.name}",
+        shown=tuple(au for au in AUS if au in shown),
+        lost=tuple(dict.fromkeys((*one.lost, *other.lost))),
+        variants=_either(one.variants, other.variants, shown),
+        lost_variants=_either(one.lost_variants, other.lost_variants, {*one.lost, *other.lost}),
+    )
+
+
+def blend_scales(one: Prototype, other: Prototype, share: float) -> tuple[float, ...]:
+    """Return the factor of the intensity of each AU (0, 1].
+
+    The AUs of the category with the larger share have the factor 1, also where both have them; the
+    others have the ratio of the shares.
+
+    Args:
+        one: the first category.
+        other: the second category.
+        share: share of the first (0, 1).
+    """
+    strong, weak = (one, other) if share >= 0.5 else (other, one)
+    ratio = min(share, 1 - share) / max(share, 1 - share)
+    full = {*strong.shown, *strong.variants}
+    part = {*weak.shown, *weak.variants} - full
+    return tuple(ratio if au in part else 1.0 for au in AUS)
+
+
+def _either(
+    one: Mapping[str, float], other: Mapping[str, float], shown: set[str]
+) -> dict[str, float]:
+    names = [name for name in dict.fromkeys((*one, *other)) if name not in shown]
+    return {name: 1 - (1 - one.get(name, 0.0)) * (1 - other.get(name, 0.0)) for name in names}
+
 
 _STAGE = "expressions/category"
 

@@ -1,15 +1,19 @@
-"""Prior `independent`: each AU active at its own rate, whatever the others do."""
+"""Prior `independent`: each AU at its own rate; and the priors built in as data files."""
 
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from samplers.priors.active_sets import ActiveSetsPrior
-from samplers.priors.support import Part
+from samplers.priors.prior import ActiveSetsPrior, Part
 from synthgen.action_units import AU_COUNT
-from synthgen.config import IndependentConfig
+from synthgen.config import BuiltinConfig, ExpressionsConfig, IndependentConfig, parse_expressions
+from synthgen.config.priors.base import PriorSection
+from synthgen.config.yaml_text import read_yaml
+from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,24 @@ class IndependentPrior(ActiveSetsPrior):
     def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the middle of each AU's range."""
         return (np.array(self.low) + np.array(self.high)) / 2
+
+
+BUILT_IN = ("disfa-rates", "cohn-kanade-rates")
+"""Names of the data files, without their ending."""
+
+
+def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
+    """Return the section that a built-in prior stands for, with the keys that every prior has.
+
+    Raises:
+        ConfigError: if there is no built-in prior of that name.
+    """
+    if config.name not in BUILT_IN:
+        raise ConfigError(
+            f"expressions.name: there is no built-in prior {shown(config.name)}; those that exist: "
+            f"{', '.join(BUILT_IN)}"
+        )
+    text = files("samplers.priors").joinpath(f"{config.name}.yaml").read_text("utf-8")
+    section = parse_expressions(read_yaml(text), where=config.name)
+    shared = {key: getattr(config, key) for key in PriorSection.model_fields if key != "source"}
+    return section.model_copy(update=shared)

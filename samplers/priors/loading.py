@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from samplers.priors.builtin import builtin_section
-from samplers.priors.combinations import CombinationsPrior
 from samplers.priors.copula import CopulaPrior
 from samplers.priors.emotions import EmotionsPrior
 from samplers.priors.empirical import EmpiricalPrior
-from samplers.priors.grid import GridPrior
-from samplers.priors.independent import IndependentPrior
+from samplers.priors.independent import IndependentPrior, builtin_section
+from samplers.priors.listed import CombinationsPrior, GridPrior
 from samplers.priors.mixture import MixturePrior
 from samplers.priors.prior import Prior
 from samplers.priors.quotas import QuotaPrior
-from samplers.priors.ruled import RuledPrior
+from samplers.priors.rules import RuledPrior
 from samplers.priors.sobol import SobolPrior
 from samplers.priors.uniform import UniformPrior
 from synthgen.config import ExpressionsConfig, load_expressions, parse_expressions

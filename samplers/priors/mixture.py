@@ -8,11 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from samplers.priors.blends import category_prototype
-from samplers.priors.prior import Prior
-from samplers.priors.proportions import blocked_order, whole_proportions
-from samplers.priors.prototypes import ambiguous_groups, refuse_ambiguous
-from samplers.priors.support import Part
+from samplers.priors.emotions import ambiguous_groups, category_prototype, refuse_ambiguous
+from samplers.priors.prior import Part, Prior
+from samplers.shares import blocked_order, whole_proportions
 from synthgen.action_units import AU_COUNT
 from synthgen.config.priors import MixtureConfig
 

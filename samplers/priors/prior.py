@@ -1,16 +1,91 @@
-"""What every prior over AU vectors does."""
+"""Base classes of priors over AU vectors, and their support: the values they may show at all."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
-from samplers.priors.support import Part
+from samplers.priors.au_sets import set_members, set_numbers
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import AU_COUNT, AUS
+
+_NUMBERS = frozenset(range(AU_COUNT + 1))
+
+MOST_NAMED = 14
+"""Most AUs that rules may tell apart where a part sometimes shows them: 2^14 sets are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A share of a prior that rules must not change, and the vectors that it may hold.
+
+    Attributes:
+        name: for people to read.
+        chances: of each AU: 0 never active, 1 always, else sometimes.
+        low: lowest intensity of each AU where it is active.
+        high: highest intensity of each AU where it is active.
+        numbers: how many AUs may be active.
+    """
+
+    name: str
+    chances: tuple[float, ...]
+    low: tuple[float, ...] = (-np.inf,) * AU_COUNT
+    high: tuple[float, ...] = (np.inf,) * AU_COUNT
+    numbers: frozenset[int] = _NUMBERS
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        chances: Iterable[float],
+        low: Iterable[float] | None = None,
+        high: Iterable[float] | None = None,
+        numbers: Iterable[int] = _NUMBERS,
+    ) -> "Part":
+        """Describe a part; intensities without bounds may be anything."""
+        return cls(
+            name,
+            tuple(map(float, chances)),
+            (-np.inf,) * AU_COUNT if low is None else tuple(map(float, low)),
+            (np.inf,) * AU_COUNT if high is None else tuple(map(float, high)),
+            frozenset(numbers),
+        )
+
+    def patterns(self, named: Iterable[int]) -> Bool[np.ndarray, "patterns aus"]:
+        """Return the sets of active AUs that are possible, as far as rules tell them apart.
+
+        Of the AUs that no rule names, a set of each size stands for all of that size: so there are
+        2^k · (n + 1) of them at most, for k of n AUs that are named.
+
+        Args:
+            named: the AUs that are not alike to the rules.
+
+        Raises:
+            ValueError: if these are more than `MOST_NAMED` of those that the part sometimes shows.
+        """
+        chances = np.array(self.chances)
+        sometimes = (chances > 0) & (chances < 1)
+        told = np.zeros(len(chances), dtype=bool)
+        told[list(named)] = True
+        told |= np.greater(self.low, self.high)
+        free, alike = np.flatnonzero(sometimes & told), np.flatnonzero(sometimes & ~told)
+        if len(free) > MOST_NAMED:
+            raise ValueError(
+                f"the rules tell {len(free)} AUs of {self.name} apart; at most {MOST_NAMED} are "
+                "possible, so name fewer AUs in rules"
+            )
+        sets = (np.arange(1 << len(free))[:, None] >> np.arange(len(free)) & 1).astype(bool)
+        sizes = np.tri(len(alike) + 1, len(alike), -1, dtype=bool)  # the first 0, 1, … of them
+        patterns = np.zeros((len(sets) * len(sizes), len(chances)), dtype=bool)
+        patterns[:, chances >= 1] = True
+        patterns[:, free] = np.repeat(sets, len(sizes), axis=0)
+        patterns[:, alike] = np.tile(sizes, (len(sets), 1))
+        return patterns[np.isin(patterns.sum(axis=1), list(self.numbers))]
+
 
 FIRST_SPLIT = "train"
 """The split whose draw `Prior.sample` is."""
@@ -207,3 +282,155 @@ def estimate(prior: Prior) -> Estimate:
         both += active.T @ active  # whole numbers: exact in any order
         totals += vectors.sum(axis=0)
     return Estimate(both / ESTIMATE_SIZE, totals / np.maximum(np.diagonal(both), 1))
+
+
+class DealtPrior(Prior, ABC):
+    """A prior whose strata come in blocks that hold each in its exact share.
+
+    Rules keep these shares: each stratum is a part of its own.
+    """
+
+    balanced: ClassVar[bool] = True
+
+    @abstractmethod
+    def ranks(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
+        """Return how many positions before each of start … stop−1 have its stratum."""
+
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the strata: each is a part."""
+        return strata
+
+
+class ActiveSetsPrior(Prior, ABC):
+    """A prior whose stratum is the set of active AUs, bit i for AU i; it has no categories."""
+
+    stage: ClassVar[str]
+    """Stage of the numbers that decide the sets."""
+
+    set_width: ClassVar[int]
+    """Uniforms that decide a set."""
+
+    @abstractmethod
+    def active(
+        self, numbers: Float64[np.ndarray, "rows set_width"]
+    ) -> Bool[np.ndarray, "rows aus"]:
+        """Turn uniforms into sets of active AUs."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Nothing: there are no categories."""
+        return ()
+
+    def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
+        """Draw the set of active AUs of each position."""
+        numbers = uniforms(seed, f"{self.stage}/{split}", start, stop, self.set_width)
+        return self.sets(numbers)
+
+    def sets(self, numbers: Float64[np.ndarray, "rows set_width"]) -> Int64[np.ndarray, " rows"]:
+        """Turn uniforms into strata."""
+        return set_numbers(self.active(numbers))
+
+    def complete(
+        self,
+        strata: Int64[np.ndarray, " rows"],
+        set_numbers: Float64[np.ndarray, "rows set_width"],
+        numbers: Float64[np.ndarray, "rows width"],
+    ) -> Float32[np.ndarray, "rows aus"]:
+        """Turn uniforms into AU vectors, those that decided the strata at hand."""
+        return self.draw(strata, numbers)
+
+    def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows aus"]:
+        """Return which AUs are active in each stratum."""
+        return set_members(strata, AU_COUNT)
+
+    def stratum_name(self, stratum: int) -> str:
+        """Name the active AUs: `AU6+AU12`, or `neutral`."""
+        active = [name for bit, name in enumerate(AUS) if stratum >> bit & 1]
+        return "+".join(active) or "neutral"
+
+    def category_shares(self) -> dict[str, float]:
+        """Return nothing: there are no categories."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedPrior(Prior, ABC):
+    """What a prior around another one says as that one does.
+
+    Attributes:
+        inner: the other prior.
+    """
+
+    inner: Prior
+
+    @property
+    def width(self) -> int:
+        """Uniforms that a vector takes."""
+        return self.inner.width
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Emotion categories in the order of the ClassLabel."""
+        return self.inner.categories
+
+    def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
+        """Return the strata of the positions start … stop−1 of a split."""
+        return self.inner.strata(seed, split, start, stop)
+
+    def draw(
+        self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
+    ) -> Float32[np.ndarray, "rows aus"]:
+        """Turn uniforms into AU vectors, each of its stratum."""
+        return self.inner.draw(strata, numbers)
+
+    def stratum_name(self, stratum: int) -> str:
+        """Name a stratum for people to read."""
+        return self.inner.stratum_name(stratum)
+
+    def category_shares(self) -> dict[str, float]:
+        """Return the exact share of each category."""
+        return self.inner.category_shares()
+
+    def rates(self) -> Float64[np.ndarray, " aus"]:
+        """Return the share of samples in which each AU is active."""
+        return self.inner.rates()
+
+    def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
+        """Return the mean intensity of each AU where it is active."""
+        return self.inner.mean_intensities()
+
+    def asked_rates(self) -> Float64[np.ndarray, " aus"]:
+        """Return the rates that were asked for, before any rule."""
+        return self.inner.asked_rates()
+
+    def joint(self) -> Float64[np.ndarray, "aus aus"]:
+        """Return P(AU i and AU j active)."""
+        return self.inner.joint()
+
+    def ambiguous(self) -> tuple[tuple[str, ...], ...]:
+        """Return the groups of categories that cannot be told apart."""
+        return self.inner.ambiguous()
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader of the plan should know."""
+        return self.inner.notes()
+
+    def listed(self) -> int | None:
+        """Return the length of the list of expressions."""
+        return self.inner.listed()
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return name → sha256 of each file that the prior is a function of."""
+        return self.inner.fingerprint()
+
+    def category(self, stratum: int) -> str | None:
+        """Return the category of a stratum, or None where it has none."""
+        return self.inner.category(stratum)
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts whose shares rules must not change."""
+        return self.inner.parts()
+
+    def part_of(self, strata: Int64[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
+        """Return the number of the part of each stratum."""
+        return self.inner.part_of(strata)

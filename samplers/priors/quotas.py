@@ -12,12 +12,10 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from samplers.priors.prior import FIRST_SPLIT, Prior
-from samplers.priors.wrapping import WrappedPrior
-from samplers.spread import spread_counts, spread_order
+from samplers.priors.prior import FIRST_SPLIT, Prior, WrappedPrior
+from samplers.shares import spread_counts, spread_order
 from synthgen.action_units import AU_COUNT
-from synthgen.config.quota_cells import QuotaCells
-from synthgen.config.quotas import QuotasConfig
+from synthgen.config.quotas import QuotaCells, QuotasConfig
 from synthgen.errors import ConfigError
 
 WHERE = "expressions.quotas"

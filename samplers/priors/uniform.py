@@ -6,8 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from samplers.priors.active_sets import ActiveSetsPrior
-from samplers.priors.support import Part
+from samplers.priors.prior import ActiveSetsPrior, Part
 from synthgen.action_units import AU_COUNT, au_index
 from synthgen.config.priors import UniformConfig
 

@@ -1,6 +1,5 @@
 """The configuration of a run: one YAML file, checked, immutable."""
 
-from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.identities import (
     FaceIdIdentitiesConfig,
     IdentitiesConfig,
@@ -35,7 +34,7 @@ from synthgen.config.priors import (
     IntensityRange,
     Marginal,
 )
-from synthgen.config.run import RunConfig
+from synthgen.config.run import ExpressionsConfig, RunConfig
 from synthgen.config.verify import PolicyConfig, VerifyConfig
 
 __all__ = [

@@ -3,17 +3,22 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from synthgen.config.base import Section
-from synthgen.config.cluster import ClusterConfig
-from synthgen.config.expressions import ExpressionsConfig
 from synthgen.config.identities import IdentitiesConfig
-from synthgen.config.output import OutputConfig
+from synthgen.config.output import ClusterConfig, OutputConfig
 from synthgen.config.pipeline import PROVENANCE, PipelineConfig
+from synthgen.config.priors import MixtureConfig, SimplePriorConfig
 from synthgen.config.verify import VerifyConfig
+
+ExpressionsConfig = Annotated[
+    SimplePriorConfig | MixtureConfig,
+    Field(discriminator="prior"),
+]
+
 
 _RUN_ID_DIGITS = 8
 

@@ -1,17 +1,17 @@
 """The dataset on disk: shards, markers, the record of the run, the card, inspection."""
 
 from synthgen.dataset.card import render_card, write_card
-from synthgen.dataset.inspection import Inspection, inspect_dataset
-from synthgen.dataset.inspection_text import describe_inspection
+from synthgen.dataset.inspection import (
+    Inspection,
+    describe_inspection,
+    find_sample,
+    inspect_dataset,
+)
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.lease import Lease
-from synthgen.dataset.lookup import find_sample
-from synthgen.dataset.marker_index import MarkerIndex
-from synthgen.dataset.marker_reader import read_markers
-from synthgen.dataset.markers import FileStamp, ShardMarker
-from synthgen.dataset.opening import ShardRange, check_output, open_run, remove_leftovers
-from synthgen.dataset.patience import Patience
-from synthgen.dataset.reaching import reached
+from synthgen.dataset.markers import FileStamp, MarkerIndex, ShardMarker, read_markers
+from synthgen.dataset.opening import ShardRange, check_output, open_run, reached, remove_leftovers
+from synthgen.dataset.retry import Patience
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
 from synthgen.dataset.sheet import contact_sheet, encode_png

@@ -1,7 +1,9 @@
-"""The dataset card: what a dataset is, for people and for `load_dataset`."""
+"""The dataset card: a dataset described for people and for `load_dataset`."""
 
 import io
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -9,16 +11,337 @@ from PIL import Image
 
 from synthgen.action_units import describe
 from synthgen.dataset import layout
-from synthgen.dataset.card_text import body
 from synthgen.dataset.damage import DamagedShardError, changed_files
-from synthgen.dataset.features import card_features, data_features, reject_features
-from synthgen.dataset.marker_reader import read_markers
-from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.markdown import number, percent, table
+from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.schema import card_features, data_features, reject_features
 from synthgen.dataset.sheet import contact_sheet, encode_png
-from synthgen.dataset.statistics import Statistics, count
+from synthgen.dataset.statistics import FaceStatistics, Statistics, count
 from synthgen.dataset.storage import Storage
+from synthgen.dataset.strata import DRIFT, Drift, Stratum, describe_short, drifts
+
+
+def faces_section(faces: FaceStatistics | None) -> list[str]:
+    """Write the section as Markdown; nothing where no faces were embedded."""
+    if faces is None:
+        return []
+    rows = [
+        ["image and person asked for, mean", faces.similarity],
+        ["image and person asked for, least", faces.least_similarity],
+        ["two images of one identity, mean (consistency)", faces.consistency],
+        ["two images of two identities, mean", faces.others],
+        ["image and anybody who must not appear, largest", faces.forbidden],
+    ]
+    shown = [[what, f"{value:.3f}"] for what, value in rows if not math.isnan(value)]
+    parts = [
+        "## Identities",
+        f"Cosines of face embeddings; those of pairs are over the first {faces.compared} images.",
+        table(["similarity of", "cosine"], shown),
+    ]
+    if not math.isnan(faces.rank1):
+        parts.append(
+            f"For {percent(faces.rank1)} of them, the nearest other image shows the same identity "
+            "(rank-1)."
+        )
+    if faces.without_face:
+        parts.append(f"Images passed over, with no face found in them: {faces.without_face}.")
+    return ["\n\n".join(parts)]
+
+
+def faces_line(faces: FaceStatistics | None) -> list[str]:
+    """Say the most in one line; nothing where no faces were embedded."""
+    if faces is None:
+        return []
+    values = {
+        "to the person asked for": faces.similarity,
+        "within an identity": faces.consistency,
+        "to others": faces.others,
+        "to the forbidden, at most": faces.forbidden,
+    }
+    said = [f"{value:.3f} {what}" for what, value in values.items() if not math.isnan(value)]
+    rank = [] if math.isnan(faces.rank1) else [f"rank-1 {percent(faces.rank1)}"]
+    return [f"identities: similarity {', '.join([*said, *rank])}"] if said or rank else []
+
+
+_ROWS = 40
+"""Strata and drifts that a card shows at most."""
+
+
+def strata_section(statistics: Statistics, configuration: Mapping[str, Any]) -> str:
+    """Write the section.
+
+    Args:
+        statistics: what is committed.
+        configuration: the configuration's part of the identity.
+    """
+    found = drifts(statistics.strata)
+    parts = [
+        "## Drawn and delivered",
+        "The policy rejects some expressions more often than others. Drawn is the first spec of "
+        "each sample, delivered what the samples became after all attempts and replacements.",
+        _shares(statistics),
+        "Inside a stratum a replacement may have other AUs than what was drawn first. "
+        + _drift_text(found),
+    ]
+    if found:
+        parts.append(_drift_table(found))
+    if statistics.slots:
+        parts.append(_slots(statistics, configuration))
+    return "\n\n".join(parts)
+
+
+def _shares(statistics: Statistics) -> str:
+    strata = statistics.strata
+    shown = sorted(strata, key=_gap)[:_ROWS] if len(strata) > _ROWS else strata
+    drawn = max(sum(stratum.drawn for stratum in strata), 1)
+    rows = [
+        [
+            stratum.name,
+            percent(stratum.asked),
+            percent(stratum.drawn / drawn),
+            percent(stratum.delivered / max(statistics.total, 1)),
+            stratum.delivered,
+        ]
+        for stratum in shown
+    ]
+    text = table(["stratum", "quota", "drawn", "delivered", "samples"], rows)
+    if len(shown) < len(strata):
+        text += f"\n\nThese are the {_ROWS} of {len(strata)} strata that lost or gained most."
+    return text
+
+
+def _gap(stratum: Stratum) -> int:
+    return -abs(stratum.delivered - stratum.drawn)
+
+
+def _drift_text(found: Sequence[Drift]) -> str:
+    if not found:
+        return f"No AU's rate changed by {percent(DRIFT)} or more."
+    shown = "" if len(found) <= _ROWS else f", of which the {_ROWS} largest are shown"
+    return f"Rates that changed by {percent(DRIFT)} or more: {len(found)}{shown}."
+
+
+def _drift_table(found: Sequence[Drift]) -> str:
+    rows = [
+        [d.stratum, d.au, percent(d.drawn), percent(d.delivered), f"{100 * d.change:+.1f} %"]
+        for d in found[:_ROWS]
+    ]
+    return table(["stratum", "AU", "drawn in", "delivered in", "drift"], rows)
+
+
+def _slots(statistics: Statistics, configuration: Mapping[str, Any]) -> str:
+    asked = configuration["identities"]["quotas"]
+    rows = [
+        [slot, value, percent(asked[slot].get(value)), percent(count / sum(counts.values()))]
+        for slot, counts in statistics.slots.items()
+        for value, count in sorted(counts.items())
+    ]
+    return table(["identity slot", "value", "quota", "delivered"], rows)
+
+
+def merged_introduction(record: RunRecord, picture: bool) -> str:
+    """Say what a merged dataset is, under its title."""
+    names = ", ".join(f"`{source['name']}`" for source in record.sources)
+    many = "1 dataset" if len(record.sources) == 1 else f"{len(record.sources)} datasets"
+    lines = [
+        f"# {record.configuration.get('name', 'merged dataset')}",
+        "",
+        "Synthetic faces with the FACS Action Units that they were asked to show and those that "
+        "were measured in them. An AU vector is 12 intensities from 0 (absent) to 5 (maximum).",
+        "",
+        f"Merged by `synthgen merge` from {many}: {names}. The column `source` names the dataset "
+        "that a row comes from; labels, splits and identities hold for all of them.",
+    ]
+    if picture:
+        lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
+    return "\n".join(lines)
+
+
+def sources_section(record: RunRecord) -> str:
+    """List what was merged; the whole configurations are in the record."""
+    rows = []
+    for source in record.sources:
+        made = source["identity"].get("configuration", {})
+        rows.append(
+            [
+                source["name"],
+                source["run"],
+                source["rows"],
+                made.get("seed", "–"),
+                made.get("pipeline", {}).get("name", "–"),
+                made.get("verify", {}).get("verifier", "–"),
+                source["synthgen_version"],
+            ]
+        )
+    head = ["source", "run", "samples here", "seed", "pipeline", "verifier", "synthgen"]
+    return (
+        f"## Sources\n\n{table(head, rows)}\n\nThe configuration of each, with the checksums "
+        f"of its weights, is in `{layout.RUN}`. `synthgen reproduce` works on a source, not here."
+    )
+
+
+_MISSING_SHOWN = 20
+
+
+def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
+    """Write the sections of a card as Markdown."""
+    merged = bool(record.sources)
+    sections = [
+        merged_introduction(record, picture) if merged else _introduction(record, picture),
+        _loading(statistics),
+        _contents(statistics),
+        _action_units(statistics),
+        _verification(statistics),
+        *faces_section(statistics.faces),
+        *([] if merged else [strata_section(statistics, record.configuration)]),
+        _origin(record, statistics),
+        sources_section(record) if merged else _configuration(record),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _introduction(record: RunRecord, picture: bool) -> str:
+    pipeline = record.configuration.get("pipeline", {}).get("name", "unknown")
+    verifier = record.configuration.get("verify", {}).get("verifier", "unknown")
+    lines = [
+        f"# {record.configuration.get('name', 'synthgen dataset')}",
+        "",
+        "Synthetic faces with the FACS Action Units that they were asked to show and those that "
+        "were measured in them.",
+        "",
+        f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt, "
+        f"measured by the verifier `{verifier}`, and kept or rejected by the policy of the "
+        "configuration below. An AU vector is 12 intensities from 0 (absent) to 5 (maximum).",
+    ]
+    if picture:
+        lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
+    return "\n".join(lines)
+
+
+def _loading(statistics: Statistics) -> str:
+    rejects = 'rejects = load_dataset("path/of/this/folder", "rejects")    # attempts not kept'
+    if not sum(statistics.rejects.values()):
+        rejects = '# the configuration "rejects" has no rows: no attempt was rejected'
+    return "\n".join(
+        [
+            "## Loading",
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            "",
+            'dataset = load_dataset("path/of/this/folder")',
+            rejects,
+            "```",
+            "",
+            "Files are named by their split and five or more digits; no other file is loaded. "
+            "`datasets` takes `*`, `?` and `[` anywhere in the full path of the folder for "
+            "patterns: move the folder, or name the files with "
+            '`load_dataset("parquet", data_files=…)`, as behind a URL.',
+            "",
+            "Join datasets with `synthgen merge ONE OTHER --to BOTH`. `load_dataset` over two "
+            "folders reads the labels of both by the names of the first: `happy` may become "
+            "`neutral`.",
+            "",
+            "`aus` holds the requested intensities, `aus_measured` those that were found (12 nulls "
+            "where no face was), both in the order of the table of Action Units below.",
+        ]
+    )
+
+
+def _contents(statistics: Statistics) -> str:
+    splits = list(statistics.rows)
+    rows = [
+        [split, statistics.rows[split], statistics.identities[split], statistics.rejects[split]]
+        for split in splits
+    ]
+    parts = ["## Contents", table(["split", "samples", "identities", "rejected attempts"], rows)]
+    if statistics.categories:
+        rows = [
+            [name, *(counts[split] for split in splits), sum(counts.values())]
+            for name, counts in statistics.categories.items()
+        ]
+        parts.append(table(["emotion", *splits, "all"], rows))
+    return "\n\n".join(parts)
+
+
+def _action_units(statistics: Statistics) -> str:
+    total = statistics.total or 1
+    rows = [
+        [
+            au.name,
+            f"{100 * au.requested / total:.1f} %",
+            *(number(value) for value in (au.mean_requested, au.mean_measured, au.mean_elsewhere)),
+        ]
+        for au in statistics.aus
+    ]
+    head = ["AU", "asked for in", "mean asked for", "mean found there", "mean found elsewhere"]
+    return f"## Action Units\n\n{table(head, rows)}"
+
+
+def _verification(statistics: Statistics) -> str:
+    lines = [
+        "## Verification",
+        "",
+        f"{statistics.attempts} images were made for {statistics.total} samples; "
+        f"{statistics.accepted} kept the policy ({percent(statistics.acceptance)}).",
+    ]
+    reasons = {**statistics.rejected, **({"error": statistics.errors} if statistics.errors else {})}
+    if reasons:
+        lines += ["", table(["reason", "rejected attempts"], reasons.items())]
+    if kept := statistics.total - statistics.accepted:
+        misses = "misses the policy and was" if kept == 1 else "miss the policy and were"
+        lines += ["", f"{kept} of the samples {misses} kept with `accepted` = false."]
+    if statistics.missing:
+        lines += ["", _missing(statistics.missing)]
+    if short := describe_short(statistics.short, statistics.lacking):
+        lines += ["", "Strata that fell short:", "", *(f"- {line}" for line in short)]
+    return "\n".join(lines)
+
+
+def _missing(samples: Sequence[str]) -> str:
+    are = "is" if len(samples) == 1 else "are"
+    more = len(samples) - _MISSING_SHOWN
+    shown = ", ".join(samples[:_MISSING_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"{len(samples)} of the samples {are} missing, since no attempt was kept: {shown}."
+
+
+def _origin(record: RunRecord, statistics: Statistics) -> str:
+    revision = f" (revision {record.git_revision})" if record.git_revision else ""
+    parts = ["## Origin", f"Made with synthgen {record.synthgen_version}{revision}."]
+    if len(statistics.hardware) > 1:
+        parts.append(
+            f"Its shards were made on hardware of {len(statistics.hardware)} kinds, whose bits "
+            f"differ: {', '.join(statistics.hardware)}. Each shard's marker names its own."
+        )
+    for title, key in (("weights", "weights"), ("package", "versions")):
+        if rows := list(_flatten(record.identity.get(key, {}))):
+            what = "sha256" if key == "weights" else "version"
+            parts.append(table([title, what], rows))
+    if record.licences:
+        parts.append(table(["licence of", "licence"], sorted(record.licences.items())))
+    return "\n\n".join(parts)
+
+
+def _configuration(record: RunRecord) -> str:
+    """Show of what the data is a function: neither the maker's folders nor the cluster."""
+    keys = {"name": None, "seed": None, "samples": record.samples, **record.configuration}
+    given = {key: value for key, value in keys.items() if value is not None}
+    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+    return (
+        "## Configuration\n\nWith a folder added as `output.path`, `synthgen generate` makes the "
+        f"same data again from it.\n\n```yaml\n{text}```"
+    )
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _flatten(child, f"{prefix} {key}".strip())
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
+
 
 _PICTURES = 12
 

@@ -1,10 +1,12 @@
-"""Look a dataset over: what it holds, and whether it is whole."""
+"""Inspection of a dataset: its content, whether it is whole, one sample by its id."""
 
 import fnmatch
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,18 +14,43 @@ import pyarrow.compute as pc
 
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import layout
+from synthgen.dataset.card import faces_line
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import card_files
-from synthgen.dataset.markers import ShardMarker, parse_marker
+from synthgen.dataset.markers import ShardMarker, parse_marker, read_markers
+from synthgen.dataset.opening import obstacles, reached, strays
 from synthgen.dataset.parquet import read_columns
-from synthgen.dataset.place import obstacles, strays
-from synthgen.dataset.reaching import reached
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import verify_shard
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
+from synthgen.dataset.strata import describe_short
 from synthgen.errors import ConfigError, DatasetError, MissingFileError
 from synthgen.foreign import first_line
+
+
+def find_sample(storage: Storage, sample_id: str) -> dict[str, Any]:
+    """Return the row of a sample as Python values; `image` is `{"bytes": …, "path": …}`.
+
+    Raises:
+        DatasetError: if no shard that is finished holds the sample, or a data file is corrupt.
+    """
+    for key in read_markers(storage):
+        name = layout.data_file(*key)
+        ids = [batch.column(0) for batch in read_columns(storage, name, ["sample_id"])]
+        place = pa.chunked_array(ids, pa.string()).index(sample_id).as_py()
+        if place >= 0:
+            return _row(storage, name, place)
+    raise DatasetError(f"{storage.url} has no sample {sample_id!r}")
+
+
+def _row(storage: Storage, name: str, place: int) -> dict[str, Any]:
+    for batch in read_columns(storage, name, batch_rows=100):
+        if place < batch.num_rows:
+            return batch.slice(place, 1).to_pylist()[0]
+        place -= batch.num_rows
+    raise DatasetError(f"{name} has fewer rows than ids")
+
 
 _NAMES_SHOWN = 5
 
@@ -263,3 +290,64 @@ def _column(storage: Storage, markers: Sequence[ShardMarker], name: str) -> pa.C
 def _list(names: Sequence[str]) -> str:
     more = len(names) - _NAMES_SHOWN
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def describe_inspection(inspection: Inspection) -> str:
+    """Write what an inspection found, a fact a line; problems come last."""
+    statistics = inspection.statistics
+    lines = [
+        f"{inspection.name or 'dataset'} in {inspection.url}",
+        f"samples: {statistics.total} of {inspection.samples} in {inspection.shards} shards",
+        *_splits(statistics),
+        f"acceptance: {_acceptance(statistics)}",
+    ]
+    if statistics.rejected or statistics.errors:
+        lines.append(f"rejected attempts: {_reasons(statistics)}")
+    lines += _lacking(statistics)
+    if statistics.categories:
+        lines.append(f"emotions: {_categories(statistics)}")
+    lines += faces_line(statistics.faces)
+    if not inspection.problems:
+        return "\n".join([*lines, _verdict(statistics)])
+    return "\n".join([*lines, "problems:", *(f"  {problem}" for problem in inspection.problems)])
+
+
+def _verdict(statistics: Statistics) -> str:
+    if statistics.missing:
+        return "less than asked, but what is there is whole: all checksums agree"
+    return "no problems: all checksums agree"
+
+
+def _lacking(statistics: Statistics) -> list[str]:
+    lines = []
+    if statistics.missing:
+        lines.append(f"missing samples: {len(statistics.missing)}")
+    if kept := statistics.total - statistics.accepted:
+        lines.append(f"unaccepted samples (accepted=false): {kept}")
+    return lines + [f"  {line}" for line in describe_short(statistics.short, statistics.lacking)]
+
+
+def _splits(statistics: Statistics) -> list[str]:
+    return [
+        f"  {split}: {rows} samples of {statistics.identities[split]} identities"
+        for split, rows in statistics.rows.items()
+    ]
+
+
+def _acceptance(statistics: Statistics) -> str:
+    share = statistics.acceptance
+    percent = "–" if math.isnan(share) else f"{100 * share:.1f} %"
+    return f"{percent} ({statistics.accepted} accepted of {statistics.attempts} attempts)"
+
+
+def _reasons(statistics: Statistics) -> str:
+    reasons = dict(statistics.rejected)
+    if statistics.errors:
+        reasons["error"] = statistics.errors
+    return ", ".join(f"{reason} {number}" for reason, number in reasons.items())
+
+
+def _categories(statistics: Statistics) -> str:
+    return ", ".join(
+        f"{name} {sum(counts.values())}" for name, counts in statistics.categories.items()
+    )

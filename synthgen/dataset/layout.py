@@ -1,10 +1,15 @@
-"""Names of the files of a dataset, relative to its folder, and of the command that mends it.
+"""Names of the files of a dataset, relative to its folder, and the form of its JSON files.
 
 Shard names carry no total, so that a finished run can be extended.
 """
 
+import json
 import re
 import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from synthgen.foreign import excerpt
 
 ShardKey = tuple[str, int]
 """Split and number of a shard."""
@@ -103,3 +108,32 @@ def _is_final(name: str) -> bool:
 
 def _shard_file(folder: str, split: str, number: int) -> str:
     return f"{folder}/{split}-{number:0{_DIGITS}d}.{_SUFFIXES[folder]}"
+
+
+NOT_WHOLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a value out of a corrupt file raises."""
+
+_LONGEST_CAUSE = 120
+
+
+def to_json(values: Mapping[str, Any]) -> bytes:
+    """Write a mapping, keys in their order."""
+    return json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """Read a mapping.
+
+    Raises:
+        ValueError: if the file is not JSON, or holds no mapping.
+    """
+    values = json.loads(data)
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds a {type(values).__name__}")
+    return values
+
+
+def cause(error: Exception) -> str:
+    """Say in a few words what one of `NOT_WHOLE` means."""
+    text = excerpt(error, _LONGEST_CAUSE)
+    return f"no {text}" if isinstance(error, KeyError) else text

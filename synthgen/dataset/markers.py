@@ -1,12 +1,22 @@
-"""The marker of a shard: written last, so that a shard without it is not finished."""
+"""Markers of shards: written last, so that a shard without one is not finished; their index.
 
+Markers say what is finished; the index only saves reading them. Behind a URL each marker is a
+round trip, and a run of millions of samples has thousands. An entry counts as long as the store
+tells the same version of the marker's own file, so an index that is old, or of a dataset that was
+copied, is never wrong: what it does not know is read.
+"""
+
+import json
+import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from synthgen.dataset import json_files, layout
+from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 
 
@@ -126,7 +136,7 @@ class ShardMarker:
 
     def to_json(self) -> bytes:
         """Write the marker for people and programs to read."""
-        return json_files.dump(asdict(self))
+        return layout.to_json(asdict(self))
 
 
 def parse_marker(name: str, data: bytes) -> ShardMarker:
@@ -140,9 +150,9 @@ def parse_marker(name: str, data: bytes) -> ShardMarker:
         CorruptMarkerError: if the file is not a whole marker of that shard.
     """
     try:
-        marker = marker_from(name, json_files.load(data))
-    except json_files.NOT_WHOLE as error:
-        cause = json_files.cause(error)
+        marker = marker_from(name, layout.from_json(data))
+    except layout.NOT_WHOLE as error:
+        cause = layout.cause(error)
         raise CorruptMarkerError(f"marker {name} is corrupt ({cause})") from error
     return marker
 
@@ -222,3 +232,153 @@ def _check(name: str, marker: ShardMarker) -> None:
         )
     if set(marker.files) != {layout.data_file(*marker.key), layout.reject_file(*marker.key)}:
         raise ValueError(f"its files are {', '.join(marker.files) or 'none'}")
+
+
+_log = logging.getLogger(__name__)
+
+Versioned = tuple[str, str]
+"""Name of a marker's file, and the version of it that the store tells."""
+
+_FEW = 250
+"""Markers that are read one by one rather than indexed."""
+
+_SHARE = 10
+"""The index is written anew when it lacks one in so many markers."""
+
+
+def read_index(storage: Storage) -> dict[Versioned, ShardMarker]:
+    """Read the markers that the index holds; none where there is no index, or a broken one.
+
+    Raises:
+        DatasetError: if it is there and the store does not give it.
+        OutputError: if the store does not answer.
+    """
+    if not storage.exists(layout.INDEX):
+        return {}
+    try:
+        entries = layout.from_json(storage.read(layout.INDEX))["markers"]
+        return {
+            (entry["name"], entry["version"]): marker_from(entry["name"], entry["marker"])
+            for entry in entries
+        }
+    except layout.NOT_WHOLE as error:
+        cause = layout.cause(error)
+        _log.warning("%s is corrupt (%s); each marker is read instead", layout.INDEX, cause)
+        return {}
+
+
+class MarkerIndex:
+    """The index of a run that goes on, as its driver keeps it."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Write nothing yet."""
+        self._storage = storage
+        self._indexed = 0
+
+    def keep(self, markers: Mapping[ShardKey, ShardMarker], *, last: bool = False) -> None:
+        """Write the index anew if it lacks a good part of the markers; cheap otherwise.
+
+        Args:
+            markers: all there are.
+            last: whether there will be no more: then it is written whatever it lacks.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        lacks = len(markers) - self._indexed
+        enough = 1 if last and len(markers) > _FEW else max(_FEW, len(markers) // _SHARE)
+        if lacks >= enough:
+            self._storage.write(
+                layout.INDEX, _dump(markers, self._storage.versions(layout.MARKERS))
+            )
+            self._indexed = len(markers)
+
+
+def _dump(markers: Mapping[ShardKey, ShardMarker], versions: Mapping[str, str]) -> bytes:
+    entries = [
+        {"name": marker.name, "version": versions[marker.name], "marker": asdict(marker)}
+        for marker in markers.values()
+        if marker.name in versions
+    ]
+    return json.dumps({"markers": entries}, ensure_ascii=False).encode()
+
+
+_READERS = 16
+"""Markers read at a time: behind a URL each takes a round trip."""
+
+
+def read_markers(storage: Storage) -> dict[ShardKey, ShardMarker]:
+    """Read all markers of a dataset, in order of split and number.
+
+    Raises:
+        DatasetError: if a marker is corrupt.
+    """
+    return MarkerReader(storage).read()
+
+
+def readable_markers(
+    storage: Storage,
+) -> tuple[dict[ShardKey, ShardMarker], dict[str, CorruptMarkerError]]:
+    """Read what can be read of the markers of a dataset.
+
+    Returns:
+        The whole markers, in order of split and number, and name → reason of the corrupt ones.
+    """
+    return MarkerReader(storage).readable()
+
+
+class MarkerReader:
+    """Reads the markers of a dataset that may be growing; each file once."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Begin with none."""
+        self._storage = storage
+        self._known: dict[Versioned, ShardMarker] | None = None
+
+    def read(self) -> dict[ShardKey, ShardMarker]:
+        """Return all markers there are now, in order of split and number.
+
+        What is known of a file, from the index or an earlier call, counts as long as the store
+        tells the same version of it.
+
+        Raises:
+            DatasetError: if a marker is corrupt.
+        """
+        markers, corrupt = self.readable()
+        for error in corrupt.values():
+            raise error
+        return markers
+
+    def readable(self) -> tuple[dict[ShardKey, ShardMarker], dict[str, CorruptMarkerError]]:
+        """Return the whole markers there are now, and name → reason of the corrupt ones."""
+        known = read_index(self._storage) if self._known is None else self._known
+        versions = self._storage.versions(layout.MARKERS)
+        files = [(name, version) for name, version in versions.items() if layout.shard_of(name)]
+        new = [file for file in files if file not in known]
+        with ThreadPoolExecutor(_READERS, "marker") as readers:
+            found = dict(zip(new, readers.map(self._marker, new), strict=True))
+        there = {file: found.get(file) or known.get(file) for file in files}
+        corrupt = {
+            name: error
+            for (name, _), error in there.items()
+            if isinstance(error, CorruptMarkerError)
+        }
+        self._known = {
+            file: marker for file, marker in there.items() if isinstance(marker, ShardMarker)
+        }
+        markers = sorted(self._known.values(), key=lambda marker: marker.key)
+        return {marker.key: marker for marker in markers}, corrupt
+
+    def _marker(self, file: Versioned) -> ShardMarker | CorruptMarkerError | None:
+        """Read a marker, or why it is corrupt; None if it went since it was listed."""
+        name, _ = file
+        try:
+            data = self._storage.read(name)
+        except DatasetError:
+            if self._storage.exists(name):
+                raise
+            return None
+        try:
+            return parse_marker(name, data)
+        except CorruptMarkerError as error:
+            return error

@@ -8,9 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.action_units import AU_COUNT
-from synthgen.dataset.features import (
+from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
+    FACEID_EMBEDDING,
+    FACEID_MEASURED,
+    DatasetSchema,
     Feature,
+    Reject,
+    Row,
     arrow_schema,
     data_features,
     leaf_columns,
@@ -19,7 +24,6 @@ from synthgen.dataset.features import (
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.foreign import first_line
-from synthgen.schema import FACEID_EMBEDDING, FACEID_MEASURED, DatasetSchema, Reject, Row
 
 ROWS_PER_GROUP = 250
 BYTES_PER_GROUP = 100_000_000

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from synthgen.dataset import json_files, layout
+from synthgen.dataset import layout
+from synthgen.dataset.schema import DatasetSchema
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 from synthgen.foreign import excerpt
-from synthgen.schema import DatasetSchema
 
 CONFIGURATION = "configuration"
 """Key of the configuration's part of an identity."""
@@ -59,7 +59,7 @@ class RunRecord:
         values = asdict(self)
         if not self.sources:
             del values["sources"], values["schema"]["source"]
-        return json_files.dump(values)
+        return layout.to_json(values)
 
 
 def parse_record(data: bytes) -> RunRecord:
@@ -69,7 +69,7 @@ def parse_record(data: bytes) -> RunRecord:
         DatasetError: if it is not a whole record.
     """
     try:
-        values = json_files.load(data)
+        values = layout.from_json(data)
         schema = values.pop("schema")
         _check_mappings(values)
         return RunRecord(
@@ -88,9 +88,9 @@ def parse_record(data: bytes) -> RunRecord:
                 source=bool(schema.get("source", False)),
             ),
         )
-    except json_files.NOT_WHOLE as error:
+    except layout.NOT_WHOLE as error:
         raise DatasetError(
-            f"{layout.RUN} is corrupt ({json_files.cause(error)}); put it back from a copy, let "
+            f"{layout.RUN} is corrupt ({layout.cause(error)}); put it back from a copy, let "
             "`synthgen repair` make it again where it can prove it, or start anew with --overwrite"
         ) from error
 

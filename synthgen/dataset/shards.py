@@ -12,10 +12,10 @@ from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import FileStamp, ShardMarker, ShortStratum, now, parse_marker
 from synthgen.dataset.parquet import UNREADABLE, encode_rejects, encode_rows
+from synthgen.dataset.schema import DatasetSchema, Reject, Row
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.foreign import first_line
-from synthgen.schema import DatasetSchema, Reject, Row
 
 ERROR = "error"
 """Reason of a rejected attempt that made no image because of an error."""

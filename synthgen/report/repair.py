@@ -10,8 +10,8 @@ from functools import partial
 
 import pyarrow.parquet as pq
 
-from cluster.loading import load_worker
 from cluster.records import make_record
+from cluster.worker import load_worker
 from samplers.plan import build_plan
 from synthgen.config import dump_config
 from synthgen.config.loading import parse_config
@@ -26,15 +26,15 @@ from synthgen.dataset import (
     remove_leftovers,
 )
 from synthgen.dataset.damage import find_damage, shortened
-from synthgen.dataset.features import data_features
-from synthgen.dataset.marker_reader import readable_markers
+from synthgen.dataset.markers import readable_markers
+from synthgen.dataset.opening import obstacles, strays
 from synthgen.dataset.parquet import read_columns
-from synthgen.dataset.place import obstacles, strays
+from synthgen.dataset.schema import data_features
 from synthgen.errors import ConfigError, DatasetError
 from synthgen.foreign import first_line
+from synthgen.report.comparison import of_today, stored_config
 from synthgen.report.reproduction import Reproduction, reproduce
 from synthgen.report.status import planned_shards
-from synthgen.report.stored import of_today, stored_config
 
 SET_ASIDE = "set-aside"
 """Folder of a dataset where foreign files go; nothing of ours lies there."""

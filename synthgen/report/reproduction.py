@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cluster.loading import load_worker
-from cluster.rows import encode_image
+from cluster.batches import encode_image
+from cluster.worker import load_worker
 from samplers.plan import build_plan
 from synthgen.dataset import Storage, find_sample, layout, reached, read_record
-from synthgen.dataset.features import SOURCE
+from synthgen.dataset.schema import SOURCE
 from synthgen.errors import DatasetError, OutputError
-from synthgen.report.stored import stored_config
+from synthgen.report.comparison import stored_config
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a run left behind, in a few lines."""
+"""Summaries of a finished run or merge, in a few lines."""
 
 from collections.abc import Mapping
 
@@ -6,8 +6,10 @@ from cluster.driver import Summary
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage
 from synthgen.dataset.loading import load_call
+from synthgen.dataset.merging import Merged, Merging
 from synthgen.dataset.pace import Pace, describe_stages
-from synthgen.dataset.shortfall import describe_rejected, describe_short
+from synthgen.dataset.strata import describe_rejected, describe_short
+from synthgen.redaction import without_secrets
 
 
 def describe_run(config: RunConfig, summary: Summary) -> str:
@@ -61,3 +63,26 @@ def _shortfall(summary: Summary) -> list[str]:
         "(--overwrite, or another output.path); the same configuration gives the same again"
     )
     return [head, *strata, *([helps] if summary.missing > summary.errors else [])]
+
+
+def describe_merged(asked: Merging, found: Merged) -> str:
+    """Say what a merged dataset holds, what was left out, and how to load it."""
+    statistics = found.statistics
+    splits = ", ".join(f"{split} {rows}" for split, rows in statistics.rows.items())
+    people = sum(statistics.identities.values())
+    lines = [
+        f"{without_secrets(asked.to)}: {statistics.total} samples of {people} identities from "
+        f"{_many(len(asked.sources), 'dataset')} ({splits}), "
+        f"{_many(sum(statistics.rejects.values()), 'rejected attempt')}"
+    ]
+    if found.left_out:
+        reasons = ", ".join(f"{rows} by {reason}" for reason, rows in found.left_out.items())
+        lines.append(f"left out: {reasons}")
+    if found.moved:
+        lines.append(f"moved: {_many(found.moved, 'row')} to the split of their identity")
+    lines += [f"note: {note}" for note in found.notes]
+    return "\n".join([*lines, f"load it: {load_call(Storage(asked.to))}"])
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -112,7 +112,7 @@ def test_a_url_is_no_address():
 
 
 def test_a_dashboard_that_is_silent_is_given_up(monkeypatch):
-    monkeypatch.setattr("cluster.jobs.address.PATIENCE", 0.3)
+    monkeypatch.setattr("cluster.jobs.client.PATIENCE", 0.3)
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     with listening() as address, pytest.raises(ConfigError) as error:
         connect_to_dashboard(f"http://{address}")

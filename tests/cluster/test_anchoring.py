@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cluster.anchoring import anchored
+from cluster.resolve import anchored
 
 
 def placed(make_config, path):

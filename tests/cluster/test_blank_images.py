@@ -4,8 +4,7 @@ import pytest
 from PIL import Image
 
 from cluster.driver import generate
-from cluster.loading import load_worker
-from cluster.worker import Worker
+from cluster.worker import Worker, load_worker
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.policy import blank_detail
 from pipelines.procedural.source import ProceduralSource

@@ -13,9 +13,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from s3_server import s3_server
 
 from cluster.driver import generate
-from cluster.loading import load_worker
-from synthgen.dataset import Storage, inspect_dataset, layout, patience, read_markers
-from synthgen.dataset.holder import Holder, start_time
+from cluster.worker import load_worker
+from synthgen.dataset import Storage, inspect_dataset, layout, read_markers, retry
+from synthgen.dataset.lease import Holder, start_time
 from synthgen.errors import OutputError, RunError
 
 
@@ -84,7 +84,7 @@ class FlakyFileSystem(MemoryFileSystem):
 
 def test_a_store_that_fails_for_a_while_changes_nothing(make_config, undisturbed, monkeypatch):
     fsspec.register_implementation("flaky", FlakyFileSystem, clobber=True)
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.001)
     config = at(make_config, "flaky://out")
     # A loader of one's own: the check before a run has no patience, and is none of this.
     generate(config, "inline", load=lambda config, plan: load_worker(config, plan))

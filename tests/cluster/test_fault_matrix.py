@@ -33,8 +33,8 @@ from held_workers import Gates, InThread
 
 from cluster.driver import generate
 from pipelines.loading import load_verifier
-from synthgen.dataset import Lease, Storage, layout, lease, patience, read_markers, whole_files
-from synthgen.dataset.holder import Holder, parse_holder, start_time
+from synthgen.dataset import Lease, Storage, layout, lease, read_markers, retry, whole_files
+from synthgen.dataset.lease import Holder, parse_holder, start_time
 from synthgen.errors import OutputError, RunError
 
 at_each_moment = pytest.mark.parametrize("moment", MOMENTS, ids=NAMES)
@@ -114,7 +114,7 @@ class Disk:
 
 @at_each_moment
 def test_a_store_that_fails_for_a_while(expected, tmp_path, monkeypatch, moment):
-    monkeypatch.setattr(patience, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE", 0.001)
     disk = Disk(errno.EIO)
     monkeypatch.setattr(os, "fsync", disk.fsync)
     config = small_run(tmp_path / "out")

@@ -29,7 +29,7 @@ from ray_nodes import node_of
 from cluster.driver import generate
 from synthgen.config import dump_config
 from synthgen.dataset import Lease, Storage, layout, lease
-from synthgen.dataset.holder import parse_holder
+from synthgen.dataset.lease import parse_holder
 from synthgen.errors import OutputError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -121,7 +121,7 @@ def test_a_driver_that_is_killed_and_continued_on_another_machine(
     assert_nothing_half(config, expected)
     assert parse_holder(Storage(config.output.path).read(layout.LEASE)).pid == first.pid
     clock = Clock()
-    monkeypatch.setattr("synthgen.dataset.holder.place", lambda: "another boot/1")
+    monkeypatch.setattr("synthgen.dataset.lease.place", lambda: "another boot/1")
     monkeypatch.setattr("cluster.driver.Lease", partial(Lease, sleep=clock.sleep, clock=clock))
     summary = generate(config, "ray", load=Gates(tmp_path / "no gates", []).loader())
     assert summary == expected.summary

@@ -10,9 +10,8 @@ from tiny_faceid import make_face_adapter
 from tiny_fineface import make_fineface, make_sd
 
 from cluster.driver import generate
-from samplers.identities.store import FaceStore, read_store
-from samplers.identities.store_about import StoreAbout
-from samplers.identities.store_writing import write_store
+from samplers.identities.embeddings import StoreAbout
+from samplers.identities.store import FaceStore, read_store, write_store
 from synthgen.config import parse_config
 from synthgen.dataset import Storage, inspect_dataset, read_record, read_statistics
 from synthgen.errors import ConfigError, StoreError

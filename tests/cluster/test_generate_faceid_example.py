@@ -9,13 +9,12 @@ from tiny_faceid import make_face_adapter
 from tiny_mini import make_mini
 
 from cluster.driver import generate
-from pipelines.faceid.drawn import DrawnFaceEmbedder
-from pipelines.faceid.drawn_people import drawn_store
+from pipelines.faceid.drawn import DrawnFaceEmbedder, drawn_store
 from samplers.identities import read_store, write_store
 from synthgen.config import FaceIdConfig, load_config
 from synthgen.dataset import inspect_dataset
 from synthgen.errors import FaceEmbeddingError, WeightsError
-from synthgen.report.examples import example_file, write_example
+from synthgen.report.pictures import example_file, write_example
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faceid-mini.yaml"
 TINY = (
@@ -38,7 +37,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", mini)
     monkeypatch.setattr("pipelines.faceid.drawn.MINI_FILE", tmp_path / "tiny.safetensors")
     path = tmp_path / "people.parquet"
-    monkeypatch.setattr("samplers.identities.embedded_store.MINI_PEOPLE", path)
+    monkeypatch.setattr("samplers.identities.store.MINI_PEOPLE", path)
     write_store(path, drawn_store(8, DrawnFaceEmbedder.from_pretrained("mini")))
     monkeypatch.chdir(tmp_path)
     return tmp_path

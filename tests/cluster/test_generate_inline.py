@@ -8,7 +8,8 @@ from datasets import load_dataset
 from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import OutputConfig
-from synthgen.dataset import Storage, inspect_dataset, layout, marker_index, read_markers
+from synthgen.dataset import Storage, inspect_dataset, layout, read_markers
+from synthgen.dataset import markers as marker_index
 from synthgen.dataset.markers import ShortStratum
 from synthgen.errors import OutputError
 from synthgen.report.reproduction import reproduce

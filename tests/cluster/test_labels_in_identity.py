@@ -5,7 +5,7 @@ import pytest
 
 from cluster.driver import generate
 from cluster.preflight import preflight
-from synthgen.config.priors.empirical import with_absolute_labels
+from synthgen.config.priors.sections import with_absolute_labels
 from synthgen.errors import OutputError
 
 

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from cluster.logs import about, log_to_session, log_to_terminal
+from cluster.progress import about, log_to_session, log_to_terminal
 
 _log = logging.getLogger("cluster.somewhere")
 OURS = ("cluster", "pipelines", "samplers", "synthgen")

@@ -12,8 +12,8 @@ from samplers.plan import build_plan
 from synthgen.config import parse_config
 from synthgen.dataset import Storage, inspect_dataset, read_record
 from synthgen.errors import DatasetError
+from synthgen.report.comparison import stored_config
 from synthgen.report.repair import repair
-from synthgen.report.stored import stored_config
 
 
 @pytest.fixture(scope="module")

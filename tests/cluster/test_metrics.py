@@ -6,9 +6,9 @@ import pytest
 import ray
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.loading import load_worker
+from cluster.actors import WorkerActor
 from cluster.metrics import Metrics
-from cluster.worker_actor import WorkerActor
+from cluster.worker import load_worker
 from samplers.plan import build_plan
 
 PREFIX = "ray_synthgen_"

@@ -5,7 +5,7 @@ import pytest
 import ray
 
 from cluster.pool import Pool
-from cluster.resources import actors_on, gpus_per_actor
+from cluster.resolve import actors_on, gpus_per_actor
 from synthgen.config import FineFaceConfig
 from synthgen.errors import ConfigError, RunError, WeightsError
 

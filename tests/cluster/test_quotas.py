@@ -54,7 +54,7 @@ class DotReader:
 def moody(monkeypatch):
     """Replace what paints and what measures."""
     monkeypatch.setattr("pipelines.procedural.source.ProceduralSource", DottedSource)
-    monkeypatch.setattr("cluster.loading.load_verifier", lambda config, device: DotReader())
+    monkeypatch.setattr("cluster.worker.load_verifier", lambda config, device: DotReader())
 
 
 @pytest.fixture

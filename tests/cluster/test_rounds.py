@@ -2,8 +2,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cluster.batches import make_reject, make_row
 from cluster.rounds import NOISES, Outcome, ShardRounds
-from cluster.rows import make_reject, make_row
 from pipelines.policy import Verdict, judge
 from samplers.plan import build_plan
 from samplers.spec import Shard

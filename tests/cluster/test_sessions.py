@@ -8,8 +8,8 @@ import psutil
 import pytest
 import ray
 
-from cluster.sessions import take_over
-from synthgen.dataset.holder import Holder, start_time
+from cluster.connection import take_over
+from synthgen.dataset.lease import Holder, start_time
 
 RAY = str(Path(ray.__file__).parent / "dashboard" / "agent.py")
 

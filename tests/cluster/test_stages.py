@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from cluster.stages import BoundedStage, StageBlocked, StageTimeout, StageTimes
+from cluster.batches import BoundedStage, StageBlocked, StageTimeout, StageTimes
 
 
 def test_results_and_errors_come_through():
@@ -40,7 +40,7 @@ def test_whoever_waits_for_a_hung_stage_is_told_too():
 def test_a_hung_stage_does_not_keep_its_process_alive():
     code = (
         "import threading\n"
-        "from cluster.stages import BoundedStage, StageTimeout\n"
+        "from cluster.batches import BoundedStage, StageTimeout\n"
         "try: BoundedStage(0.1).run(threading.Event().wait, 'hung')\n"
         "except StageTimeout as error: print(error)\n"
     )

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from cluster.batch_size import frozen, settled
+from cluster.batches import StageTimeout
 from cluster.driver import generate
-from cluster.loading import load_worker
-from cluster.worker import StageTimeout, Worker
+from cluster.resolve import frozen, settled
+from cluster.worker import Worker, load_worker
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.procedural.source import ProceduralSource
 from samplers.plan import build_plan
 from synthgen.dataset import Storage, read_markers, read_record
 from synthgen.errors import ConfigError, RunError
-from synthgen.report.stored import stored_config
+from synthgen.report.comparison import stored_config
 
 ONE_SHARD = {"samples": 4, "verify": {"max_attempts": 1, "on_exhausted": "keep_best"}}
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from pipelines.checkpoints import (
     check_tensors,
-    file_sha256,
     load_strictly,
     read_pickled_tensors,
     read_safetensors,
 )
+from pipelines.weight_files import file_sha256
 from synthgen.errors import WeightsError
 
 

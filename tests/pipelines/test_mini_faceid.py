@@ -8,16 +8,15 @@ import torch
 
 from cluster.driver import generate
 from pipelines import FineFaceIPAdapterPipeline
-from pipelines.checkpoints import file_sha256
 from pipelines.evaluation.likeness import likeness
 from pipelines.evaluation.people import drawn_pictures, numbers_of, people_requests
-from pipelines.faceid.drawn import MINI_FILE, DrawnFaceEmbedder
-from pipelines.faceid.drawn_people import embed_drawn
+from pipelines.faceid.drawn import MINI_FILE, DrawnFaceEmbedder, embed_drawn
 from pipelines.fineface.face_adapter import embedder_of
-from pipelines.fineface.faceid_weights import embedded_face_adapter
+from pipelines.fineface.weights import embedded_face_adapter
+from pipelines.weight_files import file_sha256
 from samplers.identities import read_store
 from synthgen.config import load_config
-from synthgen.report.examples import example_file
+from synthgen.report.pictures import example_file
 
 PEOPLE = 12
 """Unseen people whom the model is asked for here; the document has 100."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pipelines import FineFacePipeline, LibreFaceVerifier
-from pipelines.checkpoints import file_sha256
 from pipelines.fineface.weights import MINI_FOLDER
+from pipelines.weight_files import file_sha256
 from synthgen.action_units import au_index, au_vector
 
 PROMPTS = (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.policy import Verdict, judge
-from samplers.priors.prototypes import prototype_table
+from samplers.priors.emotions import prototype_table
 from synthgen.action_units import AU_COUNT, AUS, au_vector
 from synthgen.config import PolicyConfig
 

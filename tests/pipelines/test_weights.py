@@ -8,7 +8,7 @@ from tiny_mini import make_mini
 
 from pipelines.fineface.weights import checksums, locate
 from pipelines.libreface.network import LibreFaceNetwork
-from pipelines.weights import fetch_weights, pins
+from pipelines.loading import fetch_weights, pins
 from synthgen.config import VerifyConfig, dump_config, load_config, parse_config
 from synthgen.errors import WeightsError
 

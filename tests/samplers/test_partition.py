@@ -4,7 +4,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplers.partition import Partition
+from samplers.shares import Partition
 
 
 @st.composite

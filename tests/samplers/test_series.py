@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samplers import build_plan
-from samplers.series import Series
+from samplers.plan import Series
 from synthgen.config import parse_expressions
 from synthgen.errors import ConfigError
 

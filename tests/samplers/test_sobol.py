@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
+from samplers.priors.sobol import MAX_ROWS, sobol_uniforms
 from samplers.randomness import derive_seed
-from samplers.sobol import MAX_ROWS, sobol_uniforms
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 30), st.integers(0, MAX_ROWS - 40))

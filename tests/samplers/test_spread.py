@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplers.spread import spread_counts, spread_order
+from samplers.shares import spread_counts, spread_order
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ import pytest
 
 from samplers import build_plan
 from samplers.identities import write_store
-from samplers.summary import summarise
-from samplers.summary_text import render
+from samplers.summary import render, summarise
 from synthgen.config import FaceIdIdentitiesConfig, VerifyConfig, parse_config
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import make_store

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthgen.cli import main
+from synthgen.cli.commands import main
 
 _PACKAGES = ("cluster", "pipelines", "samplers", "synthgen")
 

@@ -14,7 +14,7 @@ from PIL.Image import Image
 from ray import cloudpickle
 
 from cluster.driver import ExecutorName, Summary, generate
-from cluster.loading import WorkerLoader
+from cluster.worker import WorkerLoader
 from pipelines.interfaces import Measurement, Verifier
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import RunConfig, parse_config

@@ -1,8 +1,6 @@
 """What a preflight might find on a node with a GPU."""
 
-from cluster.preflight.machine import Gpu, Machine
-from cluster.preflight.output import Output
-from cluster.preflight.probe import Probe
+from cluster.preflight.probe import Gpu, Machine, Output, Probe
 from cluster.preflight.weights import Weights
 
 GB = 10**9

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import strategies as st
 from prior_sections import SECTIONS
 
-from synthgen.cli import main
+from synthgen.cli.commands import main
 from synthgen.config.yaml_text import read_yaml
 
 EXAMPLES = {

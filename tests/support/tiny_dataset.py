@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from synthgen.dataset import RunRecord, ShardResult, Storage, commit_shard, open_run, write_card
-from synthgen.schema import DatasetSchema, Reject, Row
+from synthgen.dataset.schema import DatasetSchema, Reject, Row
 
 SCHEMA = DatasetSchema(("neutral", "happy", "sad"), ("age", "hair"), "png")
 CONFIG = "name: tiny\nseed: 7\n"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from samplers.identities.embeddings import StoreAbout
 from samplers.identities.store import FaceStore
-from samplers.identities.store_about import StoreAbout
 
 ABOUT = StoreAbout(embedder="sha256:toy", embedder_name="toy", licence="cc0", source="made up")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from synthgen.cli import app
+from synthgen.cli.commands import app
 from synthgen.errors import ConfigError, DatasetError, OutputError
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from tiny_face_embedder import face_embedder, portrait
 from typer.testing import CliRunner
 
 from samplers.identities.store import read_store
-from synthgen.cli import app
+from synthgen.cli.commands import app
 from synthgen.errors import ConfigError, MissingDependencyError
 
 runner = CliRunner()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from synthgen import cli
+from synthgen.cli import commands
 
 LONG = "x" * 5000
 SHOWN = "x" * 299 + "…"
@@ -41,7 +41,7 @@ def test_a_name_that_cannot_be_is_one_line(words, line, monkeypatch, tmp_path, c
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        commands.main()
     said = capfd.readouterr()
     assert (ended.value.code, said.out) == (2, "")
     assert said.err.startswith("error: ")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from synthgen.cli import main
+from synthgen.cli.commands import main
 from tests.support.tiny_faces import random_embeddings
 
 CONFIG = {

@@ -51,7 +51,7 @@ def test_lower_intensities_can_count_as_active(labels, tmp_path):
 
 def test_a_fit_loads_neither_torch_nor_ray(labels, tmp_path):
     script = (
-        "import sys; from samplers.priors.fit_file import write_fit; from pathlib import Path; "
+        "import sys; from samplers.priors.fit import write_fit; from pathlib import Path; "
         "write_fit('labels.csv', 'csv', Path('p.yaml')); print({'torch', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run(

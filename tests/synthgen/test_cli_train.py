@@ -5,7 +5,7 @@ import sys
 import pytest
 import tiny_training as tiny
 
-from synthgen import cli
+from synthgen.cli import commands
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def run(monkeypatch, capsys):
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["synthgen", "train", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            commands.main()
         said = capsys.readouterr()
         return ended.value.code, said.out, said.err
 

@@ -4,7 +4,8 @@ import pickle
 import pytest
 
 from synthgen.errors import ActionUnitError, ConfigError, MissingDependencyError, StoreError
-from synthgen.foreign import excerpt, first_line, reading, regular_file, without_secrets
+from synthgen.foreign import excerpt, first_line, reading, regular_file
+from synthgen.redaction import without_secrets
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pickle
 import pytest
 from tiny_dataset import SCHEMA, make_reject, make_row
 
-from synthgen.schema import Reject, Row
+from synthgen.dataset.schema import Reject, Row
 
 
 def test_a_reject_is_a_row_without_image_and_with_a_reason():

@@ -3,7 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-from pipelines.checkpoints import file_sha256
 from pipelines.evaluation.agreement import AUAgreement
 from pipelines.libreface.network import LibreFaceNetwork, load_network, save_network
 from pipelines.procedural import RENDERER_VERSION
@@ -11,6 +10,7 @@ from pipelines.training.au_network.config import AUNetworkConfig
 from pipelines.training.au_network.evaluation import evaluate_network
 from pipelines.training.au_network.faces import HeldOutFaces
 from pipelines.training.loop.card import write_card
+from pipelines.weight_files import file_sha256
 
 WEIGHTS = "au_network.safetensors"
 CARD = "au_network.json"

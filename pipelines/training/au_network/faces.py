@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pipelines.libreface.alignment import CenteredAligner
-from pipelines.libreface.preprocessing import face_pixels, resized_side
+from pipelines.libreface.network import face_pixels, resized_side
 from pipelines.procedural import random_identity, render
 from pipelines.training.au_network.augmentation import DRAWS, augment
 from pipelines.training.au_network.config import AUNetworkConfig

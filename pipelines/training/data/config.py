@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pipelines.training.data.expression_config import ExpressiveFaces
 from synthgen.config.base import Section
-from synthgen.config.priors.empirical import LabelScale
+from synthgen.config.priors.sections import LabelScale
 
 
 class ProceduralData(ExpressiveFaces):

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipelines.training.data.expression_config import ExpressionShare
-from samplers.priors.emotions import EmotionsPrior
-from samplers.priors.prototypes import prototype_table
+from samplers.priors.emotions import EmotionsPrior, prototype_table
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
 from synthgen.config.priors import EmotionsConfig, IntensityRange

@@ -11,17 +11,16 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipelines.checkpoints import file_sha256, read_safetensors
-from pipelines.fineface.models import check_text_parts, load_model
+from pipelines.checkpoints import read_safetensors
+from pipelines.fineface.models import check_text_parts, load_model, no_progress_bars
 from pipelines.fineface.prompts import load_tokenizer
-from pipelines.fineface.quiet import no_progress_bars
 from pipelines.training.diffusion.part_names import (
     ENCODER_WEIGHTS,
     MODEL_WEIGHTS,
     TEXT,
     TOKENIZER,
 )
-from pipelines.weight_files import read_model_config
+from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.errors import WeightsError
 
 _ENCODER = ("encoder.", "quant_conv.")

@@ -12,13 +12,11 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipelines.checkpoints import file_sha256
-from pipelines.fineface.models import check_text_parts, load_model
+from pipelines.fineface.models import check_text_parts, load_model, no_progress_bars
 from pipelines.fineface.prompts import load_tokenizer
-from pipelines.fineface.quiet import no_progress_bars
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve
-from pipelines.weight_files import read_model_config
+from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 

@@ -15,7 +15,7 @@ from pipelines.training.data.augmentation import augment
 from pipelines.training.face_embedder.config import FaceEmbedderConfig, MarginConfig
 from pipelines.training.face_embedder.people import Pictures
 from pipelines.training.loop.learner import Learner
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 
 _NEAR_ONE = 1 - 1e-6
 

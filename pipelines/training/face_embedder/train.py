@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from pipelines.checkpoints import file_sha256
 from pipelines.faceid.drawn import LICENCE, DrawnFaceEmbedder
 from pipelines.faceid.network import FaceNetwork, save_face_network
 from pipelines.procedural import RENDERER_VERSION
@@ -19,6 +18,7 @@ from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
 from pipelines.training.loop.whole_files import write_whole
+from pipelines.weight_files import file_sha256
 from synthgen.config.loading import load_section
 
 WEIGHTS = "face_embedder.safetensors"

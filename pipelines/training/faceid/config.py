@@ -13,7 +13,7 @@ from pipelines.training.diffusion.config import (
     SheetExpressions,
 )
 from pipelines.training.diffusion.reader_config import ReadingConfig, check_painted
-from synthgen.config.embedder import EmbedderConfig
+from synthgen.config.verify import EmbedderConfig
 
 
 class FaceIdSheet(AdapterSheet):

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from pipelines.checkpoints import file_sha256
 from pipelines.faceid.embedder import FaceEmbedder
 from pipelines.fineface.face_adapter import write_face_adapter
-from pipelines.fineface.faceid_weights import FACE_ADAPTER_FILE
+from pipelines.fineface.weights import FACE_ADAPTER_FILE
 from pipelines.training.diffusion.config import AdapterExport
 from pipelines.training.faceid.network import FaceAdapter
 from pipelines.training.loop.card import write_card
 from pipelines.training.loop.whole_files import write_whole
+from pipelines.weight_files import file_sha256
 
 PUBLISHED = "faceid"
 

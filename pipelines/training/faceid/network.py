@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pipelines.fineface.adapter import text_width
 from pipelines.fineface.face_adapter import ATTENTION, PROJECTION, FaceAdapterFile
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 
 _INNER = 2
 """The published projection's inner layer, in widths of an embedding."""

@@ -7,19 +7,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipelines.checkpoints import file_sha256
 from pipelines.faceid.embedder import FaceEmbedder
-from pipelines.faceid.loading import load_embedder
+from pipelines.faceid.verifier import load_embedder
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.checkpoint import read_au_adapter
-from pipelines.fineface.file_names import file_names
-from pipelines.fineface.weights import MINI, embedded
+from pipelines.fineface.weights import MINI, embedded, file_names
 from pipelines.hub import resolve
 from pipelines.training.data.examples import Examples, examples_of
 from pipelines.training.diffusion.base_parts import encoder_sha256
 from pipelines.training.diffusion.frozen_base import FrozenBase, find_base, load_base
 from pipelines.training.faceid.config import FaceIdTrainingConfig
 from pipelines.training.loop.device import pick_training_device
+from pipelines.weight_files import file_sha256
 
 _EMBEDDED_FINEFACE = "fineface"
 

@@ -15,7 +15,7 @@ from pipelines.training.diffusion.reader_learner import ReaderLearner, trained_r
 from pipelines.training.faceid.people import LabelledPeople, labelled_people
 from pipelines.training.faceid.reading import face_errors
 from pipelines.training.loop.sameness import what_counts
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 from synthgen.action_units import AU_COUNT
 
 

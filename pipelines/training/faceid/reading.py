@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from pipelines.training.diffusion.loss import Guess
 from pipelines.training.diffusion.reader import LatentReader, au_error, read_guess
-from samplers.identities.face_identity import FACEID_WIDTH
+from samplers.identities.identity import FACEID_WIDTH
 
 
 class ReadError(NamedTuple):

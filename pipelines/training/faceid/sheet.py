@@ -16,7 +16,7 @@ from PIL.Image import Image
 
 from pipelines.fineface import FineFaceIPAdapterPipeline
 from pipelines.fineface.face_adapter import FaceAdapterFile, load_face_adapter, write_face_adapter
-from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.models import no_progress_bars
 from pipelines.training.data.pixels import sheet_of, to_pixels
 from pipelines.training.faceid.config import FaceIdSheet
 

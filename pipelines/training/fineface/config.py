@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.fineface.encoders import EncoderKind
+from pipelines.fineface.adapter import EncoderKind
 from pipelines.training.data.config import DataConfig, DatasetData
 from pipelines.training.diffusion.config import (
     AdapterCycle,

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipelines.checkpoints import SAFETENSORS_SUFFIX, file_sha256
+from pipelines.checkpoints import SAFETENSORS_SUFFIX
 from pipelines.fineface import AUAdapter
 from pipelines.fineface.checkpoint import write_au_adapter
-from pipelines.fineface.file_names import PICKLE_SUFFIX
+from pipelines.fineface.weights import PICKLE_SUFFIX
 from pipelines.training.diffusion.config import AdapterExport
 from pipelines.training.loop.card import write_card
+from pipelines.weight_files import file_sha256
 
 PUBLISHED = "fineface"
 COMPONENT = "au_adapter"

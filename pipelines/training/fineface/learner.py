@@ -5,8 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipelines.fineface.adapter import AUAdapter
-from pipelines.fineface.branch import au_branch
-from pipelines.fineface.unfused_lora import unfused_lora
+from pipelines.fineface.branch import au_branch, unfused_lora
 from pipelines.training.diffusion.frozen_base import FrozenBase
 from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised

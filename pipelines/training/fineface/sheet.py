@@ -13,7 +13,7 @@ from PIL.Image import Image
 from pipelines.checkpoints import SAFETENSORS_SUFFIX
 from pipelines.fineface import AUAdapter, FineFacePipeline
 from pipelines.fineface.checkpoint import write_au_adapter
-from pipelines.fineface.quiet import no_progress_bars
+from pipelines.fineface.models import no_progress_bars
 from pipelines.training.data.pixels import sheet_of
 from pipelines.training.fineface.config import FineFaceSheet
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from pipelines.checkpoints import file_sha256
 from pipelines.evaluation.judge_network import JudgeNetwork, load_judge, save_judge
 from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.data.loader import batch_places, load_batches
@@ -20,6 +19,7 @@ from pipelines.training.loop.card import write_card
 from pipelines.training.loop.device import pick_training_device
 from pipelines.training.loop.sameness import what_counts
 from pipelines.training.loop.session import Session, training_folder
+from pipelines.weight_files import file_sha256
 from synthgen.config.loading import load_section
 
 WEIGHTS = "judge.safetensors"

@@ -18,7 +18,6 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipelines.checkpoints import file_sha256
 from pipelines.training.diffusion.part_names import (
     ENCODER_WEIGHTS,
     IMAGE,
@@ -28,6 +27,7 @@ from pipelines.training.diffusion.part_names import (
     TOKENIZER,
 )
 from pipelines.training.loop.card import write_card
+from pipelines.weight_files import file_sha256
 
 BASE = "base"
 CARD = "card.json"

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from PIL.Image import Image
 from torch import Tensor
 
-from pipelines.checkpoints import file_sha256
 from pipelines.training.data.examples import Examples
 from pipelines.training.data.pixels import to_image, to_pixels
 from pipelines.training.diffusion.part_names import MODEL_WEIGHTS
 from pipelines.training.loop.card import write_card
+from pipelines.weight_files import file_sha256
 
 VAE = "vae"
 _AT_ONCE = 16

@@ -5,9 +5,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.libreface.files import MINI_FILE
-from pipelines.libreface.network import load_network
-from pipelines.libreface.preprocessing import IMAGENET_MEAN, IMAGENET_STD, resized_side
+from pipelines.libreface.network import IMAGENET_MEAN, IMAGENET_STD, load_network, resized_side
+from pipelines.libreface.weights import MINI_FILE
 
 _LAYERS = 7
 """Children of the encoder up to the 14×14 maps (stem, first to third stage)."""

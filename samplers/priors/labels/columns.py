@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplers.priors.labels.dialect import Dialect, read_dialect
-from samplers.priors.labels.filters import Where
+from samplers.priors.labels.source import Where
 from synthgen.action_units import AUS
-from synthgen.config.priors.empirical import LabelSides
+from synthgen.config.priors.sections import LabelSides
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 

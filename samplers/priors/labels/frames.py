@@ -1,7 +1,18 @@
-"""Label files of single AUs over the frames of a video: lines of whole numbers."""
+"""Label files of single AUs over the frames of a video: DISFA's and BP4D's.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+Mavadati et al., "DISFA: A spontaneous facial action intensity database", 2013. Each of the 12 AUs
+is coded in whole numbers from 0 to 5 in every frame.
+
+Zhang et al., "BP4D-Spontaneous", Image and Vision Computing 2014. `AU_INT/AU06/F001_T1_AU06.csv`
+holds lines `frame,intensity` (0–5, 9 where it could not be coded) for AUs 6, 10, 12, 14 and 17
+alone. `AU_OCC/F001_T1.csv` names AU numbers in its first line; then each line is a frame and 0, 1
+or 9 for each of them. What the intensity files do not code is known by its occurrence alone.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +20,17 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 from pyarrow import csv
 
-from samplers.priors.labels.filters import Where, matches
-from samplers.priors.labels.reading import Reading
+from samplers.priors.labels.dialect import files_below, read_dialect, say_aside
 from samplers.priors.labels.scales import Scale
-from samplers.priors.labels.source import WrittenRows
-from synthgen.action_units import AU_COUNT, au_index
+from samplers.priors.labels.source import (
+    AS_IT_STANDS,
+    LabelFiles,
+    Reading,
+    Where,
+    WrittenRows,
+    matches,
+)
+from synthgen.action_units import AU_COUNT, AUS, au_index
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt, first_line, regular_file
 
@@ -185,3 +202,184 @@ def _is_sound(line: str, columns: int, allowed: tuple[int, ...]) -> bool:
     except ValueError:
         return False
     return len(numbers) == columns and all(number in allowed for number in numbers[1:])
+
+
+_NAME = re.compile(r"(SN\d+)_au(\d{1,4})\.txt", re.IGNORECASE)
+_INTENSITIES = (0, 1, 2, 3, 4, 5)
+
+
+def open_disfa(
+    root: Path,
+    where: Where | None = None,
+    weights: str | None = None,
+    reading: Reading = AS_IT_STANDS,
+) -> LabelFiles:
+    """Open the folder `ActionUnit_Labels`, or one above or below it.
+
+    Args:
+        root: the folder; its files may lie in folders of their subjects or side by side.
+        where: `subject` (such as SN001) or `frame` → what it must be.
+        weights: must be None: there are no weights.
+        reading: what the user said of the values; missing codes alone.
+
+    Raises:
+        LabelsError: if no file has such a name, or a subject lacks an AU that another one has.
+    """
+    where = where or {}
+    check_columns(root, where, weights, ("subject", "frame"), "disfa")
+    missing = missing_codes(root, reading, "disfa")
+    subjects, aside = _find_subjects(root)
+    aus = tuple(au for au in AUS if any(au in files for files in subjects.values()))
+    for subject, files in subjects.items():
+        for au in aus:
+            if au not in files:
+                raise LabelsError(
+                    f"{excerpt(root)}: there is no {subject}_{au.lower()}.txt; other subjects have "
+                    f"{au}"
+                )
+
+    def read(subject: str) -> Iterator[WrittenRows]:
+        files = subjects[subject]
+        lines = {au: read_lines(files[au], 2, (*_INTENSITIES, *missing)) for au in aus}
+        codes = {au: (pair[:, 0], with_gaps(pair[:, 1], missing)) for au, pair in lines.items()}
+        yield written_rows(join(codes), where, {"subject": subject})
+
+    paths = tuple(files[au] for files in subjects.values() for au in aus)
+    return LabelFiles(
+        root, paths, tuple(subjects), aus, (), read, describe_changed(root), 5, notes=aside
+    )
+
+
+def _find_subjects(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+    """Return the files of each subject and AU, in order of name, and what was left out."""
+    subjects: dict[str, dict[str, Path]] = {}
+    paths, aside = files_below(root, ".txt")
+    for path in paths:
+        if not (found := _NAME.fullmatch(path.name)):
+            continue
+        subject, au = found[1].upper(), f"AU{int(found[2])}"
+        if other := subjects.setdefault(subject, {}).get(au):
+            raise LabelsError(
+                f"{au} of {subject} stands there twice: {excerpt(other)} and {excerpt(path)}"
+            )
+        if au in AUS:
+            subjects[subject][au] = path
+    if not subjects:
+        raise LabelsError(
+            f"there are no DISFA labels below {excerpt(root)}; format 'disfa' wants files such as "
+            "SN001/SN001_au1.txt"
+        )
+    return subjects, say_aside(aside)
+
+
+_INTENSITY = re.compile(r"([FM]\d+)_(T\d+)_AU(\d{1,4})\.csv", re.IGNORECASE)
+_OCCURRENCE = re.compile(r"([FM]\d+)_(T\d+)\.csv", re.IGNORECASE)
+_OCCURRENCES = (0, 1)
+
+
+@dataclass(slots=True)
+class _Files:
+    """The label files of one video."""
+
+    intensities: dict[str, Path] = field(default_factory=dict)
+    occurrences: Path | None = None
+
+
+def open_bp4d(
+    root: Path,
+    where: Where | None = None,
+    weights: str | None = None,
+    reading: Reading = AS_IT_STANDS,
+) -> LabelFiles:
+    """Open the folder `AUCoding`, or one above or below it.
+
+    Args:
+        root: the folder.
+        where: `subject` (such as F001), `task` (such as T1) or `frame` → what it must be.
+        weights: must be None: there are no weights.
+        reading: what the user said of the values; missing codes beside 9 alone.
+
+    Raises:
+        LabelsError: if no file has such a name.
+    """
+    where = where or {}
+    check_columns(root, where, weights, ("subject", "task", "frame"), "bp4d")
+    missing = (NOT_CODED, *missing_codes(root, reading, "bp4d"))
+    videos, aside = _find_videos(root)
+    graded = {au for files in videos.values() for au in files.intensities}
+
+    def read(name: str) -> Iterator[WrittenRows]:
+        subject, task = name.split("_")
+        video = _read_video(videos[name], graded, missing)
+        yield written_rows(video, where, {"subject": subject, "task": task})
+
+    paths = [path for files in videos.values() for path in files.intensities.values()]
+    paths += [files.occurrences for files in videos.values() if files.occurrences]
+    return LabelFiles(
+        root=root,
+        files=tuple(sorted(paths)),
+        parts=tuple(videos),
+        aus=AUS,
+        occurrence_only=tuple(au for au in AUS if au not in graded),
+        read=read,
+        describe_misfits=describe_changed(root),
+        scale=5,
+        gaps_in_layout=True,
+        notes=aside,
+    )
+
+
+def _find_videos(root: Path) -> tuple[dict[str, _Files], tuple[str, ...]]:
+    """Return the files of each video, in order of name, and what was left out."""
+    videos: dict[str, _Files] = defaultdict(_Files)
+    paths, aside = files_below(root, ".csv")
+    for path in paths:
+        if found := _OCCURRENCE.fullmatch(path.name):
+            files = videos[f"{found[1]}_{found[2]}".upper()]
+            _refuse_second(files.occurrences, path)
+            files.occurrences = path
+        elif found := _INTENSITY.fullmatch(path.name):
+            files = videos[f"{found[1]}_{found[2]}".upper()]
+            au = f"AU{int(found[3])}"
+            _refuse_second(files.intensities.get(au), path)
+            if au in AUS:
+                files.intensities[au] = path
+    if not videos:
+        raise LabelsError(
+            f"there are no BP4D labels below {excerpt(root)}; format 'bp4d' wants files such as "
+            "AU06/F001_T1_AU06.csv or F001_T1.csv"
+        )
+    return dict(videos), say_aside(aside)
+
+
+def _refuse_second(first: Path | None, second: Path) -> None:
+    if first is not None:
+        raise LabelsError(
+            f"the same labels stand there twice: {excerpt(first)} and {excerpt(second)}"
+        )
+
+
+def _read_video(files: _Files, graded: set[str], missing: tuple[int, ...]) -> Video:
+    codes = {}
+    if files.occurrences is not None:
+        occurrences = _read_occurrences(files.occurrences, missing)
+        codes = {au: pair for au, pair in occurrences.items() if au not in graded}
+    for au, path in files.intensities.items():
+        lines = read_lines(path, 2, (*_INTENSITIES, *missing))
+        codes[au] = lines[:, 0], with_gaps(lines[:, 1], missing)
+    if not codes:
+        return Video(np.zeros(0, np.int64), np.zeros((0, AU_COUNT), np.float32))
+    return join(codes)
+
+
+def _read_occurrences(
+    path: Path, missing: tuple[int, ...]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return frames and occurrence (0, 1, NaN) of each of the 12 AUs that the file names."""
+    names = [f"AU{name.strip()}" for name in read_dialect(path, str.isdigit).header]
+    lines = read_lines(path, len(names), (*_OCCURRENCES, *missing), skip=1)
+    return {
+        name: (lines[:, 0], with_gaps(lines[:, place], missing))
+        for place, name in enumerate(names)
+        if place and name in AUS
+    }

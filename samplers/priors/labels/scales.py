@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 
 from samplers.priors.au_sets import SetCounts
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY
-from synthgen.config.priors.empirical import LabelScale
+from synthgen.config.priors.sections import LabelScale
 
 Scale = LabelScale
 """5, 1 and 100: intensities from 0 to that number. occurrence: 0 absent, 1 present."""

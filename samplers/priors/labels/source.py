@@ -1,18 +1,113 @@
-"""What a reader of label files gives: rows of AU vectors, piece by piece."""
+"""Labels as readers give them: rows of AU vectors, piece by piece, filtered as wished."""
 
 import hashlib
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 
+from samplers.priors.labels.dialect import read_cell
 from samplers.priors.labels.scales import Scale
 from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
+from synthgen.config.priors.sections import LabelScale, LabelSides
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
+
+Wanted = str | int | float | Sequence[int | float]
+"""One value, or the lowest and the highest number of a range."""
+
+Where = Mapping[str, Wanted]
+"""Column → what it must hold."""
+
+
+def is_numeric(wanted: Wanted) -> bool:
+    """Return whether a column is compared as a number; else it is compared as text."""
+    return not isinstance(wanted, str)
+
+
+def matches(values: np.ndarray, wanted: Wanted) -> Bool[np.ndarray, " rows"]:
+    """Return which values of a column are wanted.
+
+    Args:
+        values: text, or float64 in which NaN stands for no value.
+        wanted: one value, or a range [low, high] with both ends in it.
+    """
+    if isinstance(wanted, str):
+        return values == wanted
+    if isinstance(wanted, Sequence):
+        low, high = wanted
+        return (values >= low) & (values <= high)
+    return values == float(wanted)
+
+
+_SCALES: dict[str | None, LabelScale | None] = {
+    None: None,
+    "5": 5,
+    "1": 1,
+    "100": 100,
+    "occurrence": "occurrence",
+}
+_SIDES: dict[str, LabelSides] = {"mean": "mean", "max": "max", "refuse": "refuse"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The user's word on labels beside their format.
+
+    Attributes:
+        scale: scale of the values; None: found from them.
+        missing: numbers that stand for "not coded".
+        missing_texts: texts that do, in lower case.
+        sides: what becomes of columns of the left and the right.
+    """
+
+    scale: LabelScale | None = None
+    missing: tuple[float, ...] = ()
+    missing_texts: frozenset[str] = frozenset()
+    sides: LabelSides = "refuse"
+
+    @classmethod
+    def parse(cls, scale: str | None, missing: Sequence[str], sides: str) -> "Reading":
+        """Read what a command line says.
+
+        Raises:
+            LabelsError: if 0 is to be a missing code.
+        """
+        return cls.of(_SCALES[scale], missing, _SIDES[sides])
+
+    @classmethod
+    def of(
+        cls,
+        scale: LabelScale | None = None,
+        missing: Sequence[str | int | float] = (),
+        sides: LabelSides = "refuse",
+    ) -> "Reading":
+        """Tell the missing codes that are numbers from those that are texts.
+
+        Raises:
+            LabelsError: if 0 is one of them.
+        """
+        numbers = {code: read_cell(str(code)) for code in missing}
+        found = [number for number in numbers.values() if number is not None]
+        if 0 in found:
+            raise LabelsError("0 cannot be a missing code: it says that an AU is absent")
+        return cls(
+            scale,
+            tuple(number for number in found if math.isfinite(number)),
+            frozenset(
+                str(code).strip().lower() for code, number in numbers.items() if number is None
+            ),
+            sides,
+        )
+
+
+AS_IT_STANDS = Reading()
+"""A table on the scale that its values show, without missing codes or sides."""
+
 
 ACTIVE_FROM = 0.5
 """Intensity from which an AU counts as active: where level A begins."""

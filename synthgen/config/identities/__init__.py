@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from synthgen.config.identities.faceid import (
+from synthgen.config.identities.sections import (
     FaceIdIdentitiesConfig,
+    PromptIdentitiesConfig,
     SyntheticPeopleConfig,
 )
-from synthgen.config.identities.prompts import PromptIdentitiesConfig
 
 IdentitiesConfig = Annotated[
     PromptIdentitiesConfig | FaceIdIdentitiesConfig, Field(discriminator="source")

@@ -1,13 +1,23 @@
-"""What every identity source is told."""
+"""Base of the sections of identity sources, and the names of stores."""
 
 import string
 from abc import ABC
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.foreign import shown
+
+MINI_STORE = "mini"
+"""Name of the embedded store of drawn people, whatever lies in the working folder."""
+
+
+def absolute_store(store: str) -> str:
+    """Return a store's path that does not depend on the working folder; a name stays."""
+    return store if store == MINI_STORE else str(Path(store).absolute())
+
 
 LONGEST_TEXT = 10_000
 """Characters of a prompt; text encoders see a few hundred."""

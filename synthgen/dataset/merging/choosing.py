@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from synthgen.dataset.features import Feature
 from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.merging.conditions import Column, Condition, find_column, holds
 from synthgen.dataset.merging.sources import Source
+from synthgen.dataset.schema import Feature
 from synthgen.dataset.shards import verify_shard
 from synthgen.errors import ConfigError, DatasetError
 from synthgen.foreign import excerpt

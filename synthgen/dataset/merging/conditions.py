@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthgen.action_units import AU_COUNT, AUS
-from synthgen.dataset.features import Feature
+from synthgen.dataset.schema import Feature
 from synthgen.errors import ConfigError
 from synthgen.foreign import excerpt
 

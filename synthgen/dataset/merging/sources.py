@@ -12,17 +12,23 @@ import pyarrow.compute as pc
 
 from synthgen.config.run import run_id_of
 from synthgen.dataset import layout
-from synthgen.dataset.features import SOURCE, Feature, arrow_schema, data_features, reject_features
-from synthgen.dataset.marker_reader import read_markers
-from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.opening import reached
 from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
-from synthgen.dataset.patience import Patience
-from synthgen.dataset.reaching import reached
+from synthgen.dataset.retry import Patience
 from synthgen.dataset.run_record import RunRecord, read_record
+from synthgen.dataset.schema import (
+    FACE_COLUMNS,
+    SOURCE,
+    DatasetSchema,
+    Feature,
+    arrow_schema,
+    data_features,
+    reject_features,
+)
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
-from synthgen.foreign import without_secrets
-from synthgen.schema import FACE_COLUMNS, DatasetSchema
+from synthgen.redaction import without_secrets
 
 PATIENCE = 300.0
 """Time for which a call is tried again while a store fails [s], as for a run."""

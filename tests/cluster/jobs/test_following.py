@@ -3,8 +3,8 @@
 import pytest
 from ray.job_submission import JobDetails, JobStatus
 
-from cluster.jobs import following as following_module
-from cluster.jobs.following import follow
+from cluster.jobs import client as following_module
+from cluster.jobs.client import follow
 from synthgen.errors import ConfigError
 
 

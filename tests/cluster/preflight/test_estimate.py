@@ -3,14 +3,11 @@ from dataclasses import replace
 import pytest
 from found_nodes import GB, GOOD, MACHINE
 
-from cluster.preflight.checks import Report
-from cluster.preflight.earlier import Earlier, add_up, read_earlier
-from cluster.preflight.estimate import estimate
-from cluster.preflight.findings import problem, warning
-from cluster.preflight.measure_result import Measured
+from cluster.preflight.checks import Report, describe
+from cluster.preflight.estimate import Earlier, add_up, estimate, read_earlier
+from cluster.preflight.findings import in_bytes, in_digits, in_time, problem, warning
+from cluster.preflight.measure import Measured
 from cluster.preflight.nodes import Node
-from cluster.preflight.sizes import in_bytes, in_digits, in_time
-from cluster.preflight.text import describe
 from synthgen.config import FineFaceConfig
 from synthgen.dataset import FileStamp, ShardMarker
 

@@ -3,12 +3,17 @@ from dataclasses import replace
 import pytest
 from found_nodes import GB, GOOD, MACHINE, VERSIONS
 
-from cluster.preflight.findings import once, problem, raise_problems, warning
-from cluster.preflight.machine import Gpu
-from cluster.preflight.node_findings import find_in_nodes, find_no_room, find_room_for
+from cluster.preflight.findings import (
+    find_in_nodes,
+    find_no_room,
+    find_room_for,
+    once,
+    problem,
+    raise_problems,
+    warning,
+)
 from cluster.preflight.nodes import Node
-from cluster.preflight.output import Output
-from cluster.preflight.probe import Probe
+from cluster.preflight.probe import Gpu, Output, Probe
 from cluster.preflight.weights import Weights
 from synthgen.config import FineFaceConfig, ProceduralConfig
 from synthgen.errors import ConfigError, OutputError, WeightsError

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from cluster.preflight.machine import MIB, Gpu, parse_gpus, this_machine
+from cluster.preflight.probe import MIB, Gpu, parse_gpus, this_machine
 
 
 def test_gpus_are_read_from_the_driver_s_table():
@@ -23,7 +23,7 @@ def test_this_machine_says_what_torch_says_without_loading_it():
     assert machine.memory > 1 << 20
     script = (
         "import sys; from cluster.preflight import check_before_run; "
-        "from cluster.preflight.machine import this_machine; this_machine(); "
+        "from cluster.preflight.probe import this_machine; this_machine(); "
         "print({'torch', 'ray'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

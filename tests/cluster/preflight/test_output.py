@@ -2,7 +2,7 @@ from pathlib import Path
 
 from s3_server import s3_server
 
-from cluster.preflight.output import lit_beacon, probe_output
+from cluster.preflight.probe import lit_beacon, probe_output
 from synthgen.dataset import Storage
 
 

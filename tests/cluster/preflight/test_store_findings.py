@@ -1,6 +1,6 @@
 """What a preflight says about a store's people."""
 
-from cluster.preflight.store_findings import find_in_store
+from cluster.preflight.findings import find_in_store
 from samplers.identities import FaceStore, write_store
 from synthgen.config import FaceIdIdentitiesConfig
 from tests.support.tiny_faces import ABOUT, random_embeddings

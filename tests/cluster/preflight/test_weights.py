@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 from safetensors.numpy import load_file
 
-from cluster.preflight.memory import PROCESS, least_memory, worker_memory
-from cluster.preflight.weights import Weights, find_weights
+from cluster.preflight.weights import PROCESS, Weights, find_weights, least_memory, worker_memory
 from pipelines.fineface.weights import MINI_FOLDER
 from synthgen.config import FineFaceConfig, FineFaceWeights
 

@@ -15,10 +15,10 @@ from pipelines.evaluation.faceid_settings import FaceIdEvaluation
 from pipelines.evaluation.likeness import by_expression, likeness
 from pipelines.evaluation.people import EXPRESSIONS, drawn_pictures, numbers_of, people_requests
 from pipelines.evaluation.protocols import au_array
-from pipelines.faceid.drawn_people import FIRST_SEED
+from pipelines.faceid.drawn import FIRST_SEED
 from pipelines.training.face_embedder.people import FIRST_HELD_OUT
 from synthgen.action_units import AUS
-from synthgen.cli import app
+from synthgen.cli.commands import app
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
 
 EMBEDDINGS = np.eye(3, 512, dtype=np.float32)

@@ -11,7 +11,7 @@ from pipelines.evaluation.clip_images import find_encoder
 from pipelines.evaluation.fineface import evaluate_fineface
 from pipelines.evaluation.settings import FineFaceEvaluation
 from pipelines.evaluation.variants import find_adapters, table_2, table_3
-from synthgen.cli import app
+from synthgen.cli.commands import app
 from synthgen.errors import WeightsError
 
 

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from tiny_face_embedder import face_embedder, portrait
 
-from pipelines.faceid.measurement import NOBODY, IdentityMeasurement, judge_identity
-from pipelines.faceid.verifier import IdentityVerifier
+from pipelines.faceid.verifier import NOBODY, IdentityMeasurement, IdentityVerifier, judge_identity
 from pipelines.policy import Verdict
-from samplers.identities.face_identity import FaceIdentity
+from samplers.identities.embeddings import StoreAbout
+from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore
-from samplers.identities.store_about import StoreAbout
 from synthgen.config import PolicyConfig
 from synthgen.errors import StoreError
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from pipelines.faceid.importing import import_store
 from samplers.identities import FaceStore, read_store, write_store
-from synthgen.cli import app, main
+from synthgen.cli.commands import app, main
 from synthgen.config import SyntheticPeopleConfig
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
@@ -167,7 +167,7 @@ def test_the_command_asks_who_is_who_and_tells_of_near_faces(tmp_path, values, m
 def test_command_and_configuration_have_the_same_defaults():
     from inspect import signature
 
-    from synthgen.cli_faces import invent
+    from synthgen.cli.faces import invent
 
     asked = {name: given.default for name, given in signature(invent).parameters.items()}
     config = SyntheticPeopleConfig()

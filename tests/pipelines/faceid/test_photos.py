@@ -6,11 +6,9 @@ import pytest
 from PIL import Image
 from tiny_face_embedder import face_embedder, portrait
 
-from pipelines.faceid.photos import embed_photos, find_photos
-from pipelines.faceid.quality import Quality
+from pipelines.faceid.photographs import Quality, embed_photos, find_photos
 from samplers.identities.alike import NEAR_COPY, find_alike
-from samplers.identities.store import read_store
-from samplers.identities.store_writing import write_store
+from samplers.identities.store import read_store, write_store
 from synthgen.errors import StoreError
 
 EVERYTHING = Quality(0.0, 0.0, 0.0)

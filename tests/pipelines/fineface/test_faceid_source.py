@@ -11,12 +11,11 @@ from tiny_faceid import EMBEDDER, make_face_adapter, people
 from tiny_fineface import make_fineface
 from tiny_mini import make_mini
 
-from pipelines.fineface.faceid_source import FaceIdSource, shown_faces
-from pipelines.fineface.faceid_weights import locate_faceid
+from pipelines.fineface.source import FaceIdSource, shown_faces
+from pipelines.fineface.weights import locate_faceid
 from pipelines.interfaces import ImageSource
-from pipelines.loading import check_pipeline, check_spec, load_source
-from pipelines.weights import fetch_weights
-from samplers.identities.face_identity import FaceIdentity
+from pipelines.loading import check_pipeline, check_spec, fetch_weights, load_source
+from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
 from synthgen.config import FaceIdConfig, FaceIdWeights, RunConfig, load_config, parse_config

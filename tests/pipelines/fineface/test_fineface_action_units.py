@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.fineface.action_unit_batch import au_batch
+from pipelines.fineface.pipeline import au_batch
 from synthgen.action_units import AUS
 
 INTENSITY = st.floats(-10, 10, width=32)

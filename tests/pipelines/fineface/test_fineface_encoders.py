@@ -10,8 +10,8 @@ from torch.nn.functional import silu
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX
 from pipelines.fineface import AUAdapter
+from pipelines.fineface.adapter import ENCODERS, make_encoder, usual_hidden_size
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
-from pipelines.fineface.encoders import ENCODERS, make_encoder, usual_hidden_size
 from synthgen.errors import WeightsError
 
 X = torch.tensor([[0, 1, 2, 3, 4, 5, 0.5, 1.5, 0, 0, 5, 2.5], [0.0] * 12])

@@ -15,7 +15,7 @@ from pipelines.fineface.weights import locate
 from samplers.spec import Attempt
 from synthgen.config import FineFaceConfig, FineFaceWeights
 from synthgen.errors import WeightsError
-from synthgen.report.single import one_sample
+from synthgen.report.pictures import one_sample
 
 SMILE = Attempt(one_sample("a boy", (0.0,) * 6 + (5.0,) + (0.0,) * 5, 3), 0, 3)
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tiny_fineface import RANK
 
 from pipelines.fineface import FineFacePipeline
-from pipelines.fineface.lora_alpha import describe_alpha, read_lora
+from pipelines.fineface.checkpoint import describe_alpha, read_lora
 from pipelines.fineface.source import FineFaceSource
 from synthgen.config import FineFaceConfig
 from synthgen.errors import WeightsError

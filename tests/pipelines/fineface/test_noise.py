@@ -3,8 +3,7 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
-from pipelines.fineface.noise import first_noise, own_generator
-from pipelines.fineface.source import FineFaceSource
+from pipelines.fineface.source import FineFaceSource, first_noise, own_generator
 from samplers.spec import Attempt, SampleSpec
 from synthgen.config import FineFaceConfig
 

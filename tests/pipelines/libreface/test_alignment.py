@@ -4,12 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from pipelines.libreface.alignment import CenteredAligner
-from pipelines.libreface.cutting import cut_square
-from pipelines.libreface.facemesh import MediaPipeAligner
-from pipelines.libreface.geometry import FaceSquare, face_square
+from pipelines.libreface.alignment import (
+    CenteredAligner,
+    FaceSquare,
+    MediaPipeAligner,
+    cut_square,
+    face_square,
+)
 from pipelines.procedural import random_identity, render
-from pipelines.procedural.position import EYE_LEFT, EYE_RIGHT, MOUTH
+from pipelines.procedural.geometry import EYE_LEFT, EYE_RIGHT, MOUTH
 
 NEUTRAL = (0.0,) * 12
 

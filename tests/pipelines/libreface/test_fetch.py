@@ -5,9 +5,8 @@ import gdown
 import pytest
 import torch
 
-from pipelines.libreface.fetch import fetch_libreface
-from pipelines.libreface.files import cache_folder, libreface_file
-from pipelines.libreface.network import LibreFaceNetwork
+from pipelines.libreface.network import LibreFaceNetwork, fetch_libreface
+from pipelines.libreface.weights import cache_folder, libreface_file
 from synthgen.errors import WeightsError
 
 

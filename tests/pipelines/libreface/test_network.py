@@ -5,13 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.libreface.inference import for_inference
-from pipelines.libreface.network import (
-    LibreFaceNetwork,
-    find_weight_file,
-    load_network,
-    save_network,
-)
+from pipelines.libreface.network import LibreFaceNetwork, for_inference, load_network, save_network
+from pipelines.libreface.weights import find_weight_file
 from synthgen.errors import WeightsError
 
 

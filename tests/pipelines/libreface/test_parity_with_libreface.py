@@ -16,21 +16,20 @@ import torch
 from PIL import Image
 
 from pipelines.libreface import LibreFaceVerifier
-from pipelines.libreface.cutting import cut_square
-from pipelines.libreface.facemesh import (
-    EYE_LEFT,
-    EYE_RIGHT,
+from pipelines.libreface.alignment import (
     LIPS,
+    MESH_EYE_LEFT,
+    MESH_EYE_RIGHT,
     MediaPipeAligner,
+    cut_square,
     landmark_square,
 )
-from pipelines.libreface.network import LibreFaceNetwork, load_network
-from pipelines.libreface.preprocessing import face_pixels
+from pipelines.libreface.network import LibreFaceNetwork, face_pixels, load_network
 from pipelines.procedural import random_identity, render
 
 ORACLE = Path(sys.prefix) / "oracle"
 SCRIPT = Path(__file__).with_name("oracle.py")
-LANDMARKS = (*EYE_RIGHT, *EYE_LEFT, *LIPS)  # in the package's order
+LANDMARKS = (*MESH_EYE_RIGHT, *MESH_EYE_LEFT, *LIPS)  # in the package's order
 
 pytestmark = pytest.mark.skipif(
     not (ORACLE / "libreface").is_dir(),
@@ -90,8 +89,8 @@ def landmarks(size, centre, eyes, turn, seed):
     """478 points, of which those that matter lie as in a face."""
     rng = np.random.default_rng(seed)
     place = np.zeros((478, 2))
-    place[list(EYE_LEFT)] = (-0.5, 0)
-    place[list(EYE_RIGHT)] = (0.5, 0)
+    place[list(MESH_EYE_LEFT)] = (-0.5, 0)
+    place[list(MESH_EYE_RIGHT)] = (0.5, 0)
     place[list(LIPS)] = (0, 1.1)
     place += rng.normal(0, 0.08, place.shape)
     angle = np.deg2rad(turn)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.libreface.preprocessing import face_pixels, resized_side
+from pipelines.libreface.network import face_pixels, resized_side
 
 
 @pytest.mark.parametrize(("input_size", "side"), [(224, 256), (112, 128), (96, 110)])

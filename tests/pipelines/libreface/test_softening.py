@@ -3,7 +3,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.libreface.softening import blend_blurred
+from pipelines.libreface.alignment import blend_blurred
 
 
 def edges(length, first, last):

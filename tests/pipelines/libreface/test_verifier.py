@@ -7,11 +7,10 @@ from PIL import Image
 
 from pipelines.interfaces import Verifier
 from pipelines.libreface import LibreFaceVerifier
-from pipelines.libreface import files as files_module
 from pipelines.libreface import verifier as verifier_module
-from pipelines.libreface.fetch import fetch_libreface
-from pipelines.libreface.files import libreface_file
-from pipelines.libreface.network import LibreFaceNetwork, save_network
+from pipelines.libreface import weights as files_module
+from pipelines.libreface.network import LibreFaceNetwork, fetch_libreface, save_network
+from pipelines.libreface.weights import libreface_file
 from pipelines.procedural import random_identity, render
 from synthgen.errors import ConfigError, MissingDependencyError, WeightsError
 

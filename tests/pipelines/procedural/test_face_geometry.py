@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.procedural import Face, geometry, position, random_identity
+from pipelines.procedural import Face, geometry, random_identity
+from pipelines.procedural import geometry as position
 from pipelines.procedural.geometry import Eye
 from synthgen.action_units import AUS, au_vector
 from synthgen.errors import ActionUnitError

@@ -12,7 +12,7 @@ from tests.support.tiny_faces import make_store
 @pytest.fixture
 def people(tmp_path, monkeypatch):
     path = tmp_path / "embedded" / "people.parquet"
-    monkeypatch.setattr("samplers.identities.embedded_store.MINI_PEOPLE", path)
+    monkeypatch.setattr("samplers.identities.store.MINI_PEOPLE", path)
     return path
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from samplers.identities import PromptIdentities
-from samplers.identities.tuples import FeistelOrder
+from samplers.identities.prompts import FeistelOrder
 from synthgen.config import PromptIdentitiesConfig
 from synthgen.errors import ConfigError
 

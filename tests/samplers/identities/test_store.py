@@ -7,9 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from samplers.identities.store import FaceStore, read_store
-from samplers.identities.store_about import StoreAbout
-from samplers.identities.store_writing import check_store_path, write_store
+from samplers.identities.embeddings import StoreAbout
+from samplers.identities.store import FaceStore, check_store_path, read_store, write_store
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
 

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from samplers.identities.nearest import nearest
 from samplers.identities.store import FaceStore
-from samplers.identities.synthetic import new_people
+from samplers.identities.synthetic import nearest, new_people
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import ABOUT, make_store
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplers.identities.tuples import FeistelOrder, weighted_order
+from samplers.identities.prompts import FeistelOrder, weighted_order
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(2, 700))

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from samplers.priors.au_sets import SetCounts, set_members, set_numbers
+from samplers.priors.prior import MOST_NAMED, Part
 from samplers.priors.rules import Boxes, Cap, Count, Implies
-from samplers.priors.support import MOST_NAMED, Part
 
 members = st.integers(1, 30).flatmap(
     lambda aus: arrays(bool, st.tuples(st.integers(0, 40), st.just(aus)))

@@ -6,8 +6,7 @@ from prior_sections import BLENDS, COMMON
 from scipy.stats import kstest
 
 from samplers import load_prior
-from samplers.priors.blends import blend_scales, blended, category_prototype
-from samplers.priors.prototypes import prototype_table
+from samplers.priors.emotions import blend_scales, blended, category_prototype, prototype_table
 from synthgen.action_units import AUS
 from synthgen.errors import ConfigError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from samplers import load_prior
-from samplers.priors.builtin import BUILT_IN
+from samplers.priors.independent import BUILT_IN
 from synthgen.action_units import AUS
 from synthgen.errors import ConfigError
 

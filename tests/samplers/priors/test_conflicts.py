@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from prior_sections import INDEPENDENT
 
 from samplers import load_prior
-from samplers.priors.conflicts import MIN_ACCEPTANCE
+from samplers.priors.rules import MIN_ACCEPTANCE
 from synthgen.errors import ConfigError
 
 EMOTIONS = {"prior": "emotions", "categories": ["neutral", "happy", "surprised"]}

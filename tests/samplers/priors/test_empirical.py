@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from label_files import write_bp4d, write_disfa
 
 from samplers import load_prior
-from samplers.priors import unique_rows
+from samplers.priors import empirical
 from synthgen.action_units import AUS
 from synthgen.errors import ConfigError, LabelsError
 
@@ -117,7 +117,7 @@ def test_the_order_of_equal_labels_and_their_pieces_decide_nothing(table, tmp_pa
     header, *rows = TABLE.splitlines()
     path = tmp_path / "labels.csv"
     path.write_text("\n".join([header, *reversed(rows)]) + "\n")
-    monkeypatch.setattr(unique_rows, "_PENDING_ROWS", 1)
+    monkeypatch.setattr(empirical, "_PENDING_ROWS", 1)
     assert np.array_equal(_prior(path).sample(500, seed=0), _prior(table).sample(500, seed=0))
 
 
@@ -172,7 +172,7 @@ def test_no_rows_and_too_many_rows_are_refused(table, monkeypatch):
     with pytest.raises(LabelsError) as caught:
         _prior(table, where={"who": "eve"})
     assert str(caught.value) == f"no row of {table} is left to draw from"
-    monkeypatch.setattr(unique_rows, "MAX_ROWS", 3)
+    monkeypatch.setattr(empirical, "MAX_ROWS", 3)
     with pytest.raises(LabelsError) as caught:
         _prior(table)
     assert str(caught.value) == (

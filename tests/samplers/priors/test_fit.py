@@ -11,9 +11,8 @@ from label_files import (
 )
 
 from samplers import load_prior
-from samplers.priors import fit_file
-from samplers.priors.fit import FittedPrior, LabelCounts
-from samplers.priors.fit_file import write_fit
+from samplers.priors import fit as fit_file
+from samplers.priors.fit import FittedPrior, LabelCounts, write_fit
 from samplers.priors.labels import LabelBatch, open_labels
 from synthgen.action_units import AUS
 from synthgen.config.yaml_text import read_yaml

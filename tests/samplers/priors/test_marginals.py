@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betainc
 
-from samplers.priors.marginals import Intensities, pieces
+from samplers.priors.copula import Intensities, pieces
 from synthgen.config import Marginal
 
 LEVELS = {"rate": 0.1, "levels": {"A": 0.4, "C": 0.5, "E": 0.1}}

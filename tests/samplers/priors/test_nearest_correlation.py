@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samplers.priors.nearest_correlation import FLOOR, nearest_correlation
+from samplers.priors.correlation import FLOOR, nearest_correlation
 
 
 def table(size, pairs):

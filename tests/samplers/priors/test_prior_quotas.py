@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplers import load_prior
-from synthgen.config.quota_cells import intensity_levels
+from synthgen.config.quotas import intensity_levels
 from synthgen.errors import ConfigError
 
 EMOTIONS = {"prior": "emotions", "categories": ["neutral", "happy", "sad", "surprised"]}

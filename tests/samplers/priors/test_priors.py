@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplers import load_prior
-from samplers.priors.prototypes import prototype_table
+from samplers.priors.emotions import prototype_table
 from synthgen.action_units import AUS
 from synthgen.errors import ConfigError
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplers.priors.proportions import MAX_BLOCK, blocked_order, whole_proportions
+from samplers.shares import MAX_BLOCK, blocked_order, whole_proportions
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from samplers.priors.prototypes import choose_prototypes, prototype_table
+from samplers.priors.emotions import choose_prototypes, prototype_table
 from synthgen.action_units import AUS
 from synthgen.errors import ConfigError
 

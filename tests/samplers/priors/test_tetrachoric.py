@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtri
 
-from samplers.priors.tetrachoric import (
+from samplers.priors.correlation import (
     MAX_CORRELATION,
     joint_probability,
     latent_correlation,

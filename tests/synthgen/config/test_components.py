@@ -16,7 +16,7 @@ from synthgen.config.components import (
     modules_of_the_working_folder,
     origin_of,
 )
-from synthgen.config.messages import first_sentence
+from synthgen.config.loading import first_sentence
 
 
 class Shape(Section):

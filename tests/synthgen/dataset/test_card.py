@@ -29,7 +29,7 @@ from synthgen.dataset import (
     write_card,
 )
 from synthgen.dataset.markers import ShortStratum
-from synthgen.schema import DatasetSchema
+from synthgen.dataset.schema import DatasetSchema
 
 DIGITS = "[0-9]" * 5
 

@@ -27,7 +27,7 @@ from synthgen.dataset import (
     read_statistics,
 )
 from synthgen.dataset.card import write_card
-from synthgen.schema import FACE_COLUMNS
+from synthgen.dataset.schema import FACE_COLUMNS
 
 FACES = replace(SCHEMA, faces=FACE_COLUMNS)
 

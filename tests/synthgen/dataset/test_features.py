@@ -5,15 +5,15 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_dataset import SCHEMA, make_row
 
-from synthgen.dataset.features import (
+from synthgen.dataset.parquet import encode_rows
+from synthgen.dataset.schema import (
+    DatasetSchema,
     arrow_schema,
     card_features,
     data_features,
     leaf_columns,
     reject_features,
 )
-from synthgen.dataset.parquet import encode_rows
-from synthgen.schema import DatasetSchema
 
 BARE = DatasetSchema((), (), "jpeg")
 

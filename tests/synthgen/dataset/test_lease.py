@@ -8,7 +8,7 @@ from s3_server import s3_server
 from tiny_dataset import CONFIG, PLAN, make_dataset, make_record
 
 from synthgen.dataset import Lease, Storage, check_output, inspect_dataset, lease, open_run
-from synthgen.dataset.holder import Holder, parse_holder, place, start_time
+from synthgen.dataset.lease import Holder, parse_holder, place, start_time
 from synthgen.errors import OutputError, RunError
 
 FILE = ".synthgen/lease.json"

@@ -6,8 +6,9 @@ import pytest
 from s3_server import s3_server
 from tiny_markers import marker_of, write_marker
 
-from synthgen.dataset import MarkerIndex, Storage, layout, marker_index, read_markers
-from synthgen.dataset.marker_reader import MarkerReader
+from synthgen.dataset import MarkerIndex, Storage, layout, read_markers
+from synthgen.dataset import markers as marker_index
+from synthgen.dataset.markers import MarkerReader
 
 PRUDENT = 6
 """Markers that are worth an index in these tests."""

@@ -10,7 +10,7 @@ from synthgen.dataset import Storage, check_output, commit_shard, open_run, read
 from synthgen.dataset.layout import shard_of
 from synthgen.dataset.markers import parse_marker
 from synthgen.errors import DatasetError, OutputError
-from synthgen.report.stored import stored_config
+from synthgen.report.comparison import stored_config
 
 ALL = frozenset((shard.split, shard.number) for shard in PLAN)
 MARKER = ".synthgen/shards/train-00001.json"

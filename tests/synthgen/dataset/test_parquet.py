@@ -9,8 +9,8 @@ from tiny_dataset import SCHEMA, make_reject, make_row
 from synthgen.action_units import AU_COUNT
 from synthgen.dataset import Storage, parquet
 from synthgen.dataset.parquet import encode_rejects, encode_rows, read_columns
+from synthgen.dataset.schema import DatasetSchema
 from synthgen.errors import DatasetError
-from synthgen.schema import DatasetSchema
 
 INTENSITIES = st.lists(st.floats(-10, 10, width=32), min_size=AU_COUNT, max_size=AU_COUNT).map(
     tuple

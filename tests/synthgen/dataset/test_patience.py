@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, NoCredentialsError, Rea
 from gcsfs.retry import HttpError
 
 from synthgen.dataset import Patience, Storage
-from synthgen.dataset.patience import is_of_store, is_passing, pause
+from synthgen.dataset.retry import is_of_store, is_passing, pause
 from synthgen.errors import DatasetError, OutputError
 
 PASSING = [

@@ -7,7 +7,7 @@ import pytest
 import s3fs
 from s3_server import s3_server
 
-from synthgen.dataset import Patience, Storage, reached, reaching
+from synthgen.dataset import Patience, Storage, opening, reached
 from synthgen.errors import OutputError
 
 S3 = (
@@ -63,7 +63,7 @@ def test_a_bucket_that_is_there_is_reached_and_another_is_named():
 
 
 def test_a_wrong_endpoint_is_named_within_seconds(keys):
-    keys.setattr(reaching, "FIRST_ANSWER", 6.0)
+    keys.setattr(opening, "FIRST_ANSWER", 6.0)
     with listening(answers=False) as address:
         keys.setenv("AWS_ENDPOINT_URL", address)
         for patience, tried in [(None, ""), (Patience(300), " (tried again for 4.2 s)")]:
@@ -82,7 +82,7 @@ def test_a_wrong_endpoint_is_named_within_seconds(keys):
     ],
 )
 def test_a_silent_store_is_not_waited_for(url, variable, advice, keys):
-    keys.setattr(reaching, "FIRST_ANSWER", 0.5)
+    keys.setattr(opening, "FIRST_ANSWER", 0.5)
     with listening(answers=True) as address:
         keys.setenv(variable, address)
         assert sentence_on(url) == (

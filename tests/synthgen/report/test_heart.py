@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from synthgen.dataset import Storage, layout
-from synthgen.dataset.holder import Holder
-from synthgen.report.heart import Heart, HeartReader
+from synthgen.dataset.lease import Holder
+from synthgen.report.status import Heart, HeartReader
 
 ELSEWHERE = Holder("a" * 32, "node-1", 42, "other-boot/1", "7", "2026-11-21T09:00:00.5+00:00")
 DRIVER = "process 42 on node-1, since 2026-11-21 09:00:00 UTC"

@@ -5,7 +5,7 @@ from tiny_markers import CONFIG, marker_of
 from cluster.driver import summarise
 from synthgen.config import parse_config
 from synthgen.dataset.markers import ShortStratum
-from synthgen.dataset.shortfall import describe_short
+from synthgen.dataset.strata import describe_short
 from synthgen.report.run_summary import describe_run
 
 

@@ -6,13 +6,19 @@ import pytest
 from tiny_markers import marker_of, write_marker, write_run
 
 from synthgen.dataset import Storage, layout
-from synthgen.dataset.holder import Holder
+from synthgen.dataset.lease import Holder
 from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import measure_pace
 from synthgen.errors import DatasetError
-from synthgen.report.heart import Heart
-from synthgen.report.status import Status, StatusReader, read_status, watch_status
-from synthgen.report.status_text import describe_status, status_json
+from synthgen.report.status import (
+    Heart,
+    Status,
+    StatusReader,
+    describe_status,
+    read_status,
+    status_json,
+    watch_status,
+)
 
 SAD = ShortStratum(asked=2, accepted=0, images=5, rejected={"inactive": 4, "error": 1})
 

@@ -9,8 +9,8 @@ from tiny_fineface import make_sd
 from torch import Tensor
 
 from pipelines.fineface import FineFacePipeline
+from pipelines.fineface.adapter import ENCODERS
 from pipelines.fineface.branch import au_branch
-from pipelines.fineface.encoders import ENCODERS
 from pipelines.training.data.config import ProceduralData
 from pipelines.training.diffusion.config import AdapterCycle
 from pipelines.training.diffusion.frozen_base import FrozenBase, load_base

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from label_files import write_bp4d, write_csv, write_disfa, write_libreface, write_openface
 
 from samplers import load_prior
-from samplers.priors.fit_file import write_fit
+from samplers.priors.fit import write_fit
 from samplers.priors.labels import Reading, open_labels
 from synthgen.action_units import AUS
 from synthgen.errors import LabelsError, SynthgenError

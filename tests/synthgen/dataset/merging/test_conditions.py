@@ -4,10 +4,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from synthgen.dataset.features import arrow_schema, data_features
 from synthgen.dataset.merging.conditions import holds, parse_condition
+from synthgen.dataset.schema import DatasetSchema, arrow_schema, data_features
 from synthgen.errors import ConfigError
-from synthgen.schema import DatasetSchema
 
 FEATURES = data_features(DatasetSchema(("neutral", "happy"), ("age",), "png"))
 SMILE = [0.0] * 6 + [3.0] + [0.0] * 5

@@ -24,9 +24,9 @@ from synthgen.dataset import (
     write_card,
 )
 from synthgen.dataset.merging import Merging, merge
-from synthgen.dataset.merging import writing as merge_writing
+from synthgen.dataset.merging import joining as merge_writing
+from synthgen.dataset.schema import DatasetSchema
 from synthgen.errors import ConfigError, DatasetError, OutputError
-from synthgen.schema import DatasetSchema
 
 OTHER = DatasetSchema(("happy", "awed"), ("age", "skin"), "png")
 FACES = DatasetSchema((), (), "png", ("faceid_embedding", "identity_similarity"))

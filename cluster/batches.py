@@ -1,0 +1,355 @@
+"""Batches: painted, measured, judged, turned into rows; the time that each stage takes."""
+
+import contextlib
+import io
+import logging
+import threading
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import TypeVar
+
+import numpy as np
+from PIL.Image import Image
+
+from cluster.probing import naming_batch_size
+from cluster.rounds import Outcome
+from pipelines.faceid.verifier import NOBODY, IdentityMeasurement, IdentityVerifier, judge_identity
+from pipelines.interfaces import ImageSource, Measurement, Verifier
+from pipelines.policy import Verdict, blank_detail, judge
+from samplers.spec import Attempt
+from synthgen.config import RunConfig
+from synthgen.dataset.schema import Reject, Row
+from synthgen.errors import RunError
+
+_T = TypeVar("_T")
+_Calls = SimpleQueue[Callable[[], None] | None]
+
+
+class StageTimeout(RuntimeError):  # noqa: N818 - as `queue.Empty`: what happened, not a defect
+    """A stage of the work hangs: its process is of no more use and has to be replaced."""
+
+
+class StageBlocked(StageTimeout):
+    """A stage hangs in an earlier call, which is to blame."""
+
+
+class StageTimes:
+    """Seconds that the stages of one shard took; several threads may add to it, each its own.
+
+    Args:
+        report: called with a stage and its seconds each time that a stage was busy.
+
+    Attributes:
+        seconds: stage → seconds: `paint`, `measure` and `encode` are busy, `wait` is not.
+    """
+
+    def __init__(self, report: Callable[[str, float], None]) -> None:
+        self._report = report
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextlib.contextmanager
+    def busy(self, stage: str) -> Iterator[None]:
+        """Count the time until this is left for a stage."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - started
+            self.seconds[stage] += spent
+            self._report(stage, spent)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time until this is left as waiting: for a turn, or for verdicts."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds["wait"] += time.perf_counter() - started
+
+
+class BoundedStage:
+    """Runs one call at a time, in a thread of its own, for a bounded time.
+
+    The thread is a daemon: one that hangs cannot be ended, and must not keep its process alive.
+
+    Args:
+        limit: the longest that a call may take [s].
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._calls: _Calls = SimpleQueue()
+        self._turn = threading.Lock()
+        self._hung: str | None = None
+        # The thread knows the queue alone, so that this object can go; then the thread ends.
+        threading.Thread(target=_serve, args=(self._calls,), daemon=True).start()
+        weakref.finalize(self, self._calls.put, None)
+
+    def run(self, call: Callable[[], _T], hung: str) -> _T:
+        """Run a call when its turn has come, and return or raise what it does.
+
+        Args:
+            call: what to run.
+            hung: what to say if it takes too long.
+
+        Raises:
+            StageTimeout: if it takes longer than the limit.
+            StageBlocked: if one before it did.
+        """
+        result: Future[_T] = Future()
+        with self._turn:
+            if self._hung is not None:
+                raise StageBlocked(self._hung)
+            self._calls.put(lambda: _fulfil(result, call))
+            wait([result], self._limit)
+            if not result.done():
+                self._hung = hung
+                raise StageTimeout(hung)
+        return result.result()
+
+
+def _serve(calls: _Calls) -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # or what it refers to would live until the next one comes
+
+
+def _fulfil(result: Future[_T], call: Callable[[], _T]) -> None:
+    try:
+        result.set_result(call())
+    except BaseException as error:  # whoever waits for the result raises it again
+        result.set_exception(error)
+
+
+class Painter:
+    """Paints batches for several threads, one batch at a time.
+
+    Args:
+        source: what paints.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._turn = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Paint no further batch."""
+        self._stopped = True
+
+    def paint(self, attempts: Sequence[Attempt], size: int, times: StageTimes) -> list[Image]:
+        """Paint at most a batch of attempts, padded to its size: bits hold for one shape.
+
+        Args:
+            attempts: what to paint.
+            size: images of a whole batch.
+            times: told how long painting took, and waiting for the turn.
+
+        Raises:
+            RunError: if the device has not enough memory for a batch, or after `stop`.
+        """
+        padded = [*attempts, *[attempts[-1]] * (size - len(attempts))]
+        with times.waiting():
+            self._turn.acquire()
+        try:
+            if self._stopped:
+                raise RunError("the run was stopped")
+            with times.busy("paint"), naming_batch_size(size, "paint"):
+                return self._source.paint(padded)[: len(attempts)]
+        finally:
+            self._turn.release()
+
+
+_ENCODING = {
+    "png": {"format": "PNG"},
+    "jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95},
+}
+
+
+def encode_image(image: Image, image_format: str) -> bytes:
+    """Encode an image as `png`, `jpeg` or `webp`; equal pixels give equal bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, **_ENCODING[image_format])
+    return buffer.getvalue()
+
+
+def make_row(
+    attempt: Attempt,
+    image: bytes,
+    measured: tuple[float, ...] | None,
+    verdict: Verdict,
+    made_by: tuple[str, str],
+    person: IdentityMeasurement = NOBODY,
+) -> Row:
+    """Build the row of an image; `made_by` names its pipeline and its verifier."""
+    wanted = attempt.spec.faceid
+    return Row(
+        **_common(attempt, measured, verdict, made_by, person),
+        faceid_embedding=None if wanted is None else tuple(wanted.mean.tolist()),
+        faceid_measured=None if person.embedding is None else tuple(person.embedding.tolist()),
+        image=image,
+        accepted=verdict.accepted,
+        identity=attempt.spec.identity,
+    )
+
+
+def make_reject(
+    attempt: Attempt,
+    measured: tuple[float, ...] | None,
+    verdict: Verdict,
+    made_by: tuple[str, str],
+    person: IdentityMeasurement = NOBODY,
+) -> Reject:
+    """Build the reject of an attempt that missed the policy or failed."""
+    return Reject(
+        **_common(attempt, measured, verdict, made_by, person),
+        reason=str(verdict.reason),
+        detail=verdict.detail,
+    )
+
+
+def _common(
+    attempt: Attempt,
+    measured: tuple[float, ...] | None,
+    verdict: Verdict,
+    made_by: tuple[str, str],
+    person: IdentityMeasurement,
+) -> dict:
+    spec = attempt.spec
+    return {
+        "sample_id": spec.sample_id,
+        "aus": spec.aus,
+        "aus_measured": measured,
+        "active_error": verdict.active_error,
+        "inactive_max": verdict.inactive_max,
+        "attempt": attempt.number,
+        "replacement": spec.replacement,
+        "emotion": spec.emotion,
+        "identity_id": spec.identity_id,
+        "prompt": spec.prompt,
+        "negative_prompt": spec.negative_prompt,
+        "seed": attempt.noise_seed,
+        "pipeline": made_by[0],
+        "verifier": made_by[1],
+        "identity_similarity": person.similarity,
+        "forbidden_similarity": person.forbidden,
+    }
+
+
+_log = logging.getLogger(__name__)
+
+
+class Judge:
+    """Measures images, one batch at a time, and accepts or rejects each.
+
+    Args:
+        config: policy, encoding, and how long measuring may take.
+        source: name of what paints.
+        verifier: what measures AUs.
+        identities: what compares people; None where that is not asked for.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        source: str,
+        verifier: Verifier,
+        identities: IdentityVerifier | None,
+    ) -> None:
+        self._config = config
+        self._made_by = (source, verifier.name)
+        self._verifier = verifier
+        self._identities = identities
+        self._told_of_blanks = False
+        self._measuring = BoundedStage(config.cluster.verify_timeout)
+
+    def judge(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
+    ) -> list[Outcome]:
+        """Judge at most a batch; it is measured in the shape of a whole one.
+
+        Args:
+            attempts: what the images were to show.
+            images: the images.
+            size: images of a whole batch.
+            times: told how long measuring and encoding took.
+
+        Raises:
+            StageTimeout: if measuring hangs.
+            RunError: if the device has not enough memory for a batch.
+        """
+        hung = (
+            f"measuring {size} images took longer than {self._config.cluster.verify_timeout:g} s "
+            "(cluster.verify_timeout)"
+        )
+        found, people = self._measuring.run(
+            lambda: self._measure(attempts, images, size, times), hung
+        )
+        with times.busy("encode"):
+            return [
+                self._outcome(attempt, image, aus, int(faces), person)
+                for attempt, image, aus, faces, person in zip(
+                    attempts, images, found.aus, found.faces, people, strict=False
+                )
+            ]
+
+    def failed(self, attempt: Attempt, error: Exception) -> Outcome:
+        """Return the outcome of an attempt that raised."""
+        verdict = Verdict.error(f"{type(error).__name__}: {error}")
+        reject = make_reject(attempt, None, verdict, self._made_by)
+        return Outcome(attempt, None, None, reject, verdict.distance)
+
+    def _measure(
+        self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
+    ) -> tuple[Measurement, Sequence[IdentityMeasurement]]:
+        padded = [*images, *[images[-1]] * (size - len(images))]
+        with times.busy("measure"), naming_batch_size(size, "measure"):
+            return self._verifier.measure(padded), self._people(attempts, images)
+
+    def _people(
+        self, attempts: Sequence[Attempt], images: Sequence[Image]
+    ) -> Sequence[IdentityMeasurement]:
+        """Measure whom images show: each alone, so that nothing needs to be padded."""
+        if self._identities is None:
+            return [NOBODY] * len(images)
+        return self._identities.measure(images, [attempt.spec.faceid for attempt in attempts])
+
+    def _outcome(
+        self,
+        attempt: Attempt,
+        image: Image,
+        aus: np.ndarray,
+        faces: int,
+        person: IdentityMeasurement,
+    ) -> Outcome:
+        if (detail := blank_detail(image, getattr(self._config.pipeline, "dtype", ""))) is not None:
+            return self._blank(attempt, detail)
+        policy = self._config.verify.policy
+        measured = tuple(float(value) for value in aus) if faces else None
+        verdict = judge(attempt.spec.aus, aus, faces, policy)
+        if self._identities is not None:
+            verdict = judge_identity(verdict, person, policy)
+        row = None
+        if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
+            encoded = encode_image(image, self._config.output.image_format)
+            row = make_row(attempt, encoded, measured, verdict, self._made_by, person)
+        reject = None
+        if not verdict.accepted:
+            reject = make_reject(attempt, measured, verdict, self._made_by, person)
+        return Outcome(attempt, measured, row, reject, verdict.distance)
+
+    def _blank(self, attempt: Attempt, detail: str) -> Outcome:
+        """Return the outcome of an image that shows nothing: no policy keeps it, nor the best."""
+        if not self._told_of_blanks:
+            self._told_of_blanks = True
+            facts = {"event": "blank_image", "sample": attempt.spec.sample_id}
+            _log.warning(f"an image of {attempt.spec.sample_id} is blank: {detail}", extra=facts)
+        verdict = Verdict.unmeasured("blank", detail)
+        reject = make_reject(attempt, None, verdict, self._made_by)
+        return Outcome(attempt, None, None, reject, verdict.distance)

@@ -1,0 +1,128 @@
+"""A configuration made definite: absolute paths, output, batch size, an actor's resources."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from synthgen.config import FaceIdIdentitiesConfig, RunConfig
+from synthgen.config.priors.sections import with_absolute_labels
+from synthgen.dataset import Patience, Storage, layout, reached, read_record
+from synthgen.errors import ConfigError
+
+IN_JOB = "SYNTHGEN_IN_JOB"
+"""Variable that is set in a job: there each process works in its node's copy of the job's folder,
+which need not lie at the same place on all nodes."""
+
+
+def anchored(config: RunConfig) -> RunConfig:
+    """Make local paths absolute: an actor may have another working directory.
+
+    In a job they stay as they are.
+    """
+    if os.environ.get(IN_JOB):
+        return config
+    found = _with_absolute_stores(with_absolute_labels(config))
+    path = config.output.path
+    if "://" in path:
+        return found
+    # fsspec takes `~` for the home folder, pathlib does not.
+    absolute = str(Path(path).expanduser().absolute())
+    output = config.output.model_copy(update={"path": absolute})
+    return found.model_copy(update={"output": output})
+
+
+def _with_absolute_stores(config: RunConfig) -> RunConfig:
+    changed = {}
+    if isinstance(config.identities, FaceIdIdentitiesConfig):
+        changed["identities"] = config.identities.with_absolute_store()
+    if config.verify.identity is not None:
+        identity = config.verify.identity.with_absolute_stores()
+        changed["verify"] = config.verify.model_copy(update={"identity": identity})
+    return config.model_copy(update=changed)
+
+
+def output_storage(config: RunConfig) -> Storage:
+    """Open the output of a run; nothing is asked and nothing is written.
+
+    Raises:
+        OutputError: if `output.path` is on no store of datasets.
+        MissingDependencyError: if it needs a package that is not installed.
+    """
+    return Storage(config.output.path, _patience(config))
+
+
+def reached_output(config: RunConfig) -> Storage:
+    """Open the output of a run that is about to begin; its store must answer within seconds.
+
+    Raises:
+        OutputError: as `output_storage`, and if the store does not answer or refuses.
+        MissingDependencyError: as `output_storage`.
+    """
+    return reached(config.output.path, _patience(config))
+
+
+def _patience(config: RunConfig) -> Patience:
+    return Patience(config.cluster.storage_patience)
+
+
+def frozen(config: RunConfig, size: int) -> RunConfig:
+    """Return a configuration whose batches have a number of images."""
+    pipeline = config.pipeline.model_copy(update={"batch_size": size})
+    return config.model_copy(update={"pipeline": pipeline})
+
+
+def settled(config: RunConfig, storage: Storage) -> RunConfig:
+    """Return the configuration with the batch size that a begun run has taken.
+
+    Args:
+        config: the configuration.
+        storage: where its dataset lies, or will lie.
+
+    Returns:
+        The configuration as it is where its batch size is a number or nothing was begun.
+
+    Raises:
+        DatasetError: if the record of what was begun is corrupt.
+    """
+    if config.pipeline.batch_size != "auto" or not storage.exists(layout.RUN):
+        return config
+    stored = read_record(storage).configuration.get("pipeline", {}).get("batch_size")
+    return frozen(config, stored) if isinstance(stored, int) else config
+
+
+def gpus_per_actor(config: RunConfig, resources: Mapping[str, float]) -> float:
+    """Return how many GPUs an actor takes.
+
+    With `auto`, one where the cluster has any and the pipeline is a model; drawn portraits need
+    none. A fraction lets several actors share a GPU whose memory holds as many pipelines.
+
+    Args:
+        config: the run.
+        resources: name → amount over the whole cluster.
+
+    Raises:
+        ConfigError: if the configuration asks for more than one GPU and a part of another.
+    """
+    asked = config.cluster.gpus_per_actor
+    if asked == "auto":
+        needs_model = config.pipeline.name != "procedural"
+        return 1.0 if needs_model and resources.get("GPU", 0) else 0.0
+    if asked > 1 and not float(asked).is_integer():
+        raise ConfigError(
+            f"cluster.gpus_per_actor is {asked:g}: several actors can share a GPU (0.5), but an "
+            "actor of more than one takes whole GPUs (1, 2, …)"
+        )
+    return float(asked)
+
+
+def actors_on(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """Return how many actors a node has room for when nothing else runs there.
+
+    Args:
+        resources: name → amount of the node.
+        cpus: CPUs that an actor takes.
+        gpus: GPUs that an actor takes.
+    """
+    room = int(resources.get("CPU", 0) / cpus)
+    # A third of a GPU is taken three times, whatever its binary digits are.
+    return min(room, int(resources.get("GPU", 0) / gpus + 1e-6)) if gpus else room

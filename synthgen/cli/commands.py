@@ -1,0 +1,459 @@
+"""Commands on runs and datasets: each a few lines, with the imports that it needs inside."""
+
+import errno
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from synthgen import termination
+from synthgen.cli.cluster import cluster_app
+from synthgen.cli.evaluate import evaluate_app
+from synthgen.cli.faces import faces_app
+from synthgen.cli.train import train_app
+from synthgen.errors import ConfigError, RunError, SynthgenError
+from synthgen.foreign import excerpt, first_line, printable
+from synthgen.redaction import guard_terminal, secret_in, secret_sentence
+
+merge_app = typer.Typer()
+
+
+class OnConflict(StrEnum):
+    """Treatment of an identity that is in two splits."""
+
+    refuse = "refuse"
+    move = "move"
+    drop = "drop"
+
+
+class OnDuplicate(StrEnum):
+    """Treatment of rows with the same id or the same image."""
+
+    refuse = "refuse"
+    drop = "drop"
+
+
+@merge_app.command()
+def merge(
+    datasets: Annotated[
+        list[str], typer.Argument(help="Folders or URLs of datasets.", metavar="DATASET...")
+    ],
+    to: Annotated[str, typer.Option("--to", "-o", help="New or empty folder, or such a URL.")],
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep the rows that fulfil a condition: \"emotion == 'happy' and active_error < "
+            '0.5".',
+            metavar="CONDITION",
+        ),
+    ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep equally many rows of each value of a column in each split: emotion, "
+            "identity.age, source.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    on_conflict: Annotated[
+        OnConflict,
+        typer.Option(
+            help="An identity in two splits: refuse; move its rows to the split where the first "
+            "dataset has it; or drop its rows elsewhere."
+        ),
+    ] = OnConflict.refuse,
+    on_duplicate: Annotated[
+        OnDuplicate,
+        typer.Option(help="Rows of the same id or image: refuse, or drop all but the first."),
+    ] = OnDuplicate.refuse,
+    rename: Annotated[
+        bool,
+        typer.Option(
+            "--rename", help="Put the run into ids of earlier versions, which are numbers alone."
+        ),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the merged dataset; else that of its folder.")
+    ] = None,
+) -> None:
+    """Merge datasets into one: labels, splits, identities and licences reconciled."""
+    from synthgen.dataset.merging import Merging
+    from synthgen.dataset.merging import merge as join
+    from synthgen.report.run_summary import describe_merged
+
+    asked = Merging(
+        sources=datasets,
+        to=to,
+        name=name,
+        where=where,
+        balance=balance,
+        on_conflict=on_conflict.value,
+        on_duplicate=on_duplicate.value,
+        rename=rename,
+    )
+    try:
+        found = join(asked)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is left of the merge, the same command begins anew", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(describe_merged(asked, found))
+
+
+app = typer.Typer(
+    name="synthgen",
+    help="Synthetic facial-expression datasets from FACS Action Units.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
+prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
+app.add_typer(cluster_app)
+app.add_typer(merge_app)
+app.add_typer(weights_app, name="weights")
+app.add_typer(train_app, name="train")
+app.add_typer(prior_app, name="prior")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(faces_app, name="faces")
+
+Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Override a key: pipeline.batch_size=8", metavar="KEY=VALUE"),
+]
+Dataset = Annotated[str, typer.Argument(help="Folder or URL of a dataset.", metavar="DATASET")]
+
+
+class LabelScaleName(StrEnum):
+    """Scale of the values of labels."""
+
+    five = "5"
+    one = "1"
+    hundred = "100"
+    occurrence = "occurrence"
+
+
+class LabelSidesName(StrEnum):
+    """Treatment of AUs of the left and the right."""
+
+    mean = "mean"
+    max = "max"
+    refuse = "refuse"
+
+
+class Executor(StrEnum):
+    """Where shards are worked."""
+
+    ray = "ray"
+    inline = "inline"
+
+
+def main() -> None:
+    """Run a command; an error that the user can mend becomes one line and an exit code."""
+    guard_terminal()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
+    # Before anything imports transformers, in this process and in the actors that it starts:
+    # diffusers would have it warn about image processors that no pipeline here uses.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    termination.end_as_by_ctrl_c()
+    try:
+        _run_command()
+    except SystemExit as end:
+        # Ray's own handler, which is there while it starts, exits with the signal's number.
+        if termination.came() or end.code == signal.SIGTERM:
+            sys.exit(termination.EXIT_CODE)
+        raise
+    except Exception as error:
+        if not termination.came():
+            raise
+        # Slurm ends all processes of a job at once: what was worked with may be gone before us.
+        _fail(f"while it stopped: {first_line(error)}", termination.EXIT_CODE)
+
+
+def _run_command() -> None:
+    try:
+        _refuse_secrets(sys.argv[1:])
+        app()
+    except RunError as error:
+        _fail(f"error: {error}", 3)
+    except SynthgenError as error:
+        _fail(f"error: {error}", 2)
+    except OSError as error:
+        # Only what a user named can be too long, or a link that leads round.
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        _fail(f"error: {excerpt(error.filename)} cannot be opened: {error.strerror}", 2)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+
+
+@app.command()
+def generate(
+    config: Config,
+    overrides: Overrides = None,
+    executor: Annotated[
+        Executor, typer.Option(help="Ray actors, or this process alone.")
+    ] = Executor.ray,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete what an earlier run wrote, begin anew.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Compare all checksums first; make damaged shards again."),
+    ] = False,
+) -> None:
+    """Generate a dataset, or continue, extend or mend it."""
+    from cluster.driver import generate as run
+    from cluster.progress import log_to_terminal
+    from synthgen.config import load_config
+    from synthgen.report.run_summary import describe_run
+
+    loaded = load_config(config, overrides or ())
+    log_to_terminal(loaded.cluster.log_format)
+    try:
+        summary = run(loaded, executor.value, overwrite, verify=verify)
+    except KeyboardInterrupt:
+        _fail("stopped; whole shards stay, the same command continues", 130)
+    typer.echo(describe_run(loaded, summary))
+    if summary.missing:
+        raise typer.Exit(3)
+
+
+@app.command()
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    first: Annotated[
+        int, typer.Option("-n", "--first", min=0, max=100_000, help="Specs to print.")
+    ] = 5,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="PNG file for marginals, co-occurrence, strata (extra 'plots')."),
+    ] = None,
+) -> None:
+    """Print the first specs and the expected AU and category frequencies; makes no image."""
+    from samplers.plan import build_plan
+    from samplers.summary import render, summarise
+    from synthgen.config import load_config
+
+    loaded = load_config(config, overrides or ())
+    summary = summarise(build_plan(loaded), first)
+    typer.echo(render(summary, loaded.verify.most_images, loaded.verify.sooner))
+    if plot is not None:
+        from synthgen.report.plan_plot import write_plot
+
+        write_plot(summary, plot)
+        typer.echo(f"\n{plot}: marginals, co-occurrence, active AUs, strata")
+
+
+@app.command()
+def preview(
+    config: Config,
+    overrides: Overrides = None,
+    number: Annotated[int, typer.Option("-n", min=1, max=400, help="Images to make.")] = 16,
+    to: Annotated[Path, typer.Option("--to", "-o", help="PNG file to write.")] = Path(
+        "preview.png"
+    ),
+) -> None:
+    """Write a sheet of first attempts with requested and measured AUs."""
+    from synthgen.config import load_config
+    from synthgen.report.pictures import write_preview
+
+    made = write_preview(load_config(config, overrides or ()), number, to)
+    typer.echo(f"{to}: {made}")
+
+
+@app.command()
+def image(
+    prompt: Annotated[str, typer.Argument(help="What to show.", metavar="PROMPT")],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Image file to write.")],
+    aus: Annotated[
+        list[str] | None,
+        typer.Option("--au", help="Intensity of an AU: AU12=5", metavar="AU=INTENSITY"),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration whose pipeline paints; without one, the quickstart's."),
+    ] = None,
+    overrides: Overrides = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the noise and the identity.")
+    ] = 0,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="Make a strip of this AU from 0 to 5, measured.", metavar="AU"),
+    ] = None,
+) -> None:
+    """Make one picture, or a strip of one AU's intensities."""
+    from synthgen.report.pictures import write_image, write_sweep
+
+    if sweep is None:
+        write_image(prompt, aus or [], to, config, overrides or (), seed)
+    else:
+        write_sweep(prompt, sweep, aus or [], to, config, overrides or (), seed)
+    typer.echo(str(to))
+
+
+@app.command()
+def inspect(dataset: Dataset) -> None:
+    """Summarise a dataset and verify it: checksums, missing, duplicate and half shards."""
+    from synthgen.dataset import describe_inspection, inspect_dataset
+
+    found = inspect_dataset(dataset)
+    typer.echo(describe_inspection(found))
+    if found.problems:
+        raise typer.Exit(2)
+    if found.statistics.missing:
+        raise typer.Exit(3)
+
+
+@app.command()
+def report(dataset: Dataset) -> None:
+    """Compare what was asked, drawn and delivered: strata, identity slots, AUs, drift."""
+    from synthgen.report.comparison import compare, describe_comparison
+
+    typer.echo(describe_comparison(compare(dataset)))
+
+
+@app.command()
+def reproduce(
+    dataset: Dataset,
+    sample_id: Annotated[str, typer.Argument(help="As in column sample_id.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", "-o", help="PNG file for both images, side by side.")
+    ] = None,
+) -> None:
+    """Make one sample again from the stored configuration and compare it."""
+    from synthgen.report.reproduction import reproduce as make_again
+
+    found = make_again(dataset, sample_id, to)
+    typer.echo(found.text())
+    if not found.same:
+        raise typer.Exit(3)
+
+
+@app.command()
+def repair(
+    dataset: Dataset,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say it.")] = False,
+) -> None:
+    """Mend a dataset's lost or corrupt record, configuration and markers; set strays aside."""
+    from synthgen.report.repair import repair as mend
+
+    mend(dataset, yes, typer.echo)
+
+
+@app.command()
+def init(
+    name: Annotated[
+        str, typer.Argument(help="quickstart, drawn, sd21, faceid or faceid-mini.", metavar="NAME")
+    ],
+    to: Annotated[Path | None, typer.Option("--to", "-o", help="File to write.")] = None,
+) -> None:
+    """Write an example configuration."""
+    from synthgen.report.pictures import write_example
+
+    typer.echo(f"{write_example(name, to)} written; run: synthgen generate {to or name + '.yaml'}")
+
+
+@app.command("config-schema")
+def config_schema() -> None:
+    """Print the JSON schema of a configuration, with descriptions, units and ranges."""
+    import json
+
+    from synthgen.config import RunConfig
+
+    typer.echo(json.dumps(RunConfig.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+@weights_app.command()
+def fetch(config: Config, overrides: Overrides = None) -> None:
+    """Fetch the published weights that a configuration names, so that runs need no network.
+
+    Says the commits to pin them to: keys for the configuration, or for --set.
+    """
+    from pipelines.loading import fetch_weights, pins
+    from synthgen.config import load_config
+
+    loaded = load_config(config, overrides or ())
+    paths = fetch_weights(loaded)
+    for path in paths:
+        typer.echo(str(path))
+    for key, commit in pins(loaded).items():
+        typer.echo(f"pin what was fetched: {key}={commit}", err=True)
+    if not paths:
+        typer.echo("nothing to fetch: what this configuration needs is part of synthgen")
+
+
+@prior_app.command("fit")
+def fit_prior(
+    labels: Annotated[
+        Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
+    ],
+    layout: Annotated[
+        str, typer.Option("--format", help="csv, openface, libreface, disfa or bp4d.")
+    ],
+    to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
+    active_from: Annotated[
+        float,
+        typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
+    ] = 0.5,
+    scale: Annotated[
+        LabelScaleName | None,
+        typer.Option(
+            help="Scale of the values: intensities from 0 to 5, 1 or 100, or occurrences, 0 and 1. "
+            "Without it the values tell, and what they are taken for is printed."
+        ),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Code of an AU that was not coded, such as 9, 999 or -1; several by commas.",
+            metavar="CODE",
+        ),
+    ] = None,
+    sides: Annotated[
+        LabelSidesName,
+        typer.Option(help="AUs of a face's left and right (AU12L, AU12R): take their mean or max."),
+    ] = LabelSidesName.refuse,
+) -> None:
+    """Fit a copula prior to labels, so that it can be shared without them."""
+    from samplers.priors.fit import write_fit
+    from samplers.priors.labels import Reading
+    from synthgen.foreign import excerpt
+
+    codes = [code for codes in missing or () for code in codes.split(",")]
+    reading = Reading.parse(scale and scale.value, codes, sides.value)
+    fit = write_fit(labels, layout, to, active_from, reading)
+    for warning in fit.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(f"{excerpt(to)}: fitted to {fit.rows} rows; its keys go under expressions")
+
+
+def _refuse_secrets(arguments: Sequence[str]) -> None:
+    """Refuse what each user of this machine can read in the list of processes.
+
+    Raises:
+        ConfigError: if an argument holds credentials.
+    """
+    for argument in arguments:
+        # An option and its value may be one argument.
+        for text in (*argument.split("=", 1)[::-1], argument):
+            if shown := secret_in(text):
+                raise ConfigError(secret_sentence("the command line", shown))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    # One line, whatever it names; what would be longer than a screen is cut.
+    line = re.sub(r"\S{301,}", lambda word: excerpt(word[0]), message)
+    typer.echo(printable(line).replace("\n", "\\n"), err=True)
+    sys.exit(code)

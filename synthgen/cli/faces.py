@@ -1,0 +1,235 @@
+"""`synthgen faces …`: stores of face embeddings."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from samplers.identities import FaceStore
+
+
+MergeNear = Annotated[
+    float | None,
+    typer.Option(
+        min=0.3,
+        max=1,
+        help="Make one person of all who have faces of this cosine or more; 0.98: copies of one "
+        "picture.",
+        metavar="COSINE",
+    ),
+]
+
+faces_app = typer.Typer(help="Stores of face embeddings.", no_args_is_help=True)
+
+Store = Annotated[
+    Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
+]
+
+
+class EmbedderKind(StrEnum):
+    """What embeds faces."""
+
+    insightface = "insightface"
+    mini = "mini"
+
+
+@faces_app.command()
+def embed(
+    photos: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of photographs (a subfolder for each person, or one photograph a "
+            "person), or one photograph.",
+            metavar="PHOTOS",
+        ),
+    ],
+    to: Annotated[
+        Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
+    ],
+    embedder: Annotated[
+        EmbedderKind,
+        typer.Option(help="insightface for photographs (extra 'faceid'), mini for drawn faces."),
+    ] = EmbedderKind.insightface,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="insightface: folder of ONNX files, or name of a model pack, which is "
+            "downloaded (buffalo_l); mini: weight file (the embedded one)."
+        ),
+    ] = None,
+    model_licence: Annotated[
+        str | None, typer.Option(help="Licence of insightface's models, where it is not theirs.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the photographs, for the store and the card.")
+    ] = None,
+    min_side: Annotated[
+        float, typer.Option(min=0, help="Least width and height of a face [pixels].")
+    ] = 64,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="How sure the detector must be [0–1].")
+    ] = 0.6,
+    min_sharpness: Annotated[
+        float,
+        typer.Option(min=0, help="Least variance of the aligned face's Laplacian [grey values²]."),
+    ] = 30,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Nobody real is shown; kept in the store.")
+    ] = False,
+    one_face_each: Annotated[
+        bool,
+        typer.Option(
+            "--one-face-each", help="Each photograph in PHOTOS itself shows another person."
+        ),
+    ] = False,
+    merge_near: MergeNear = None,
+) -> None:
+    """Embed the largest face of each photograph; a line for each that is left out."""
+    from pipelines.faceid.photographs import Quality, embed_photos
+    from pipelines.faceid.verifier import load_embedder
+    from samplers.identities.store import check_store_path, write_store
+    from synthgen.config.verify import embedder_config
+
+    check_store_path(to)
+    config = embedder_config(embedder.value, model, model_licence)
+    quality = Quality(min_side, min_score, min_sharpness)
+    store, left = embed_photos(
+        photos, load_embedder(config), quality, licence, synthetic, merge_near, one_face_each
+    )
+    write_store(to, store)
+    _tell_alike(store)
+    for one in left:
+        typer.echo(f"{one.name}: {one.reason}", err=True)
+    faces = len(store.embeddings)
+    typer.echo(
+        f"{to}: {len(store)} people in {faces} of {faces + len(left)} photographs; licence: "
+        f"{store.about.licence}"
+    )
+
+
+@faces_app.command("import")
+def import_faces(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Embeddings: .pt, .npy, .npz, .safetensors, .parquet, or folder of a dataset.",
+            metavar="FILE",
+        ),
+    ],
+    to: Store,
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="Fingerprint of the recogniser, where the file does not carry it."),
+    ] = None,
+    embedder_name: Annotated[
+        str | None, typer.Option(help="Its name for people to read.", metavar="NAME")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column, tensor or array of the embeddings.")
+    ] = None,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of people, where it is not clear; of file names: the folder of each file; "
+            "or a list beside the file, of one person a row (names.txt).",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    one_face_each: Annotated[
+        bool, typer.Option("--one-face-each", help="Each row shows another person.")
+    ] = False,
+    licence: Annotated[str | None, typer.Option(help="Licence of the embeddings.")] = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Nobody real is described; kept in the store.")
+    ] = False,
+    merge_near: MergeNear = None,
+) -> None:
+    """Turn embeddings of another kind of file into a store; pickles are read as tensors alone."""
+    from pipelines.faceid.importing import import_store
+    from samplers.identities import Naming
+    from samplers.identities.store import check_store_path, write_store
+
+    if people is not None and one_face_each:
+        raise typer.BadParameter("give --people or --one-face-each, not both")
+    check_store_path(to)
+    store = import_store(
+        file,
+        column=column,
+        embedder=embedder,
+        embedder_name=embedder_name,
+        licence=licence,
+        synthetic=synthetic,
+        naming=Naming(people, one_face_each),
+        merge=merge_near,
+    )
+    write_store(to, store)
+    _tell_alike(store)
+    typer.echo(
+        f"{to}: {len(store)} people, {len(store.embeddings)} embeddings of "
+        f"{store.about.embedder_name}; licence: {store.about.licence}"
+    )
+
+
+@faces_app.command()
+def draw(
+    to: Store,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to draw.")],
+    first: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Number of the first of all drawn people.")
+    ] = 0,
+    embedder: Annotated[
+        str, typer.Option(help="mini, or a file that `synthgen train face-embedder` wrote.")
+    ] = "mini",
+) -> None:
+    """Draw people whom no training saw, and embed a portrait of each."""
+    from pipelines.faceid.drawn import DrawnFaceEmbedder, drawn_store
+    from samplers.identities.store import check_store_path, write_store
+
+    check_store_path(to)
+    made = drawn_store(people, DrawnFaceEmbedder.from_pretrained(embedder), first)
+    write_store(to, made)
+    typer.echo(
+        f"{to}: {len(made)} drawn people, described by {made.about.embedder_name}; licence: "
+        f"{made.about.licence}"
+    )
+
+
+@faces_app.command()
+def invent(
+    store: Annotated[
+        str, typer.Argument(help="Store of people; mini: the embedded ones.", metavar="STORE")
+    ],
+    to: Store,
+    people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draw.")] = 0,
+    min_distance: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
+    ] = 0.7,
+    shrinkage: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Share of a round covariance in the store's.")
+    ] = 0.1,
+) -> None:
+    """Draw people from the statistics of a store, each far from everyone in it and each other."""
+    from samplers.identities import new_people, read_store
+    from samplers.identities.store import check_store_path, write_store
+
+    check_store_path(to)
+    made = new_people(
+        read_store(store), people, seed, min_distance=min_distance, shrinkage=shrinkage
+    )
+    write_store(to, made)
+    typer.echo(f"{to}: {len(made)} new people, {min_distance:g} or more from everyone in {store}")
+
+
+def _tell_alike(store: "FaceStore") -> None:
+    """Tell who was merged, and whose faces are near each other under different names."""
+    from samplers.identities.alike import find_alike
+
+    names, faces = store.merged
+    if names or faces:
+        typer.echo(f"merged into others: {names}; equal faces dropped: {faces}", err=True)
+    found = find_alike(store).sentence(store.where)
+    if found is not None:
+        typer.echo(f"warning: {found}", err=True)

@@ -1,0 +1,282 @@
+"""Pictures before a run: one image, a strip of one AU, a sheet of first attempts."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from PIL.Image import Image
+
+import synthgen
+from cluster.resolve import settled
+from cluster.rounds import Outcome
+from cluster.worker import load_worker
+from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_device
+from pipelines.policy import blank_detail
+from samplers.plan import Plan, build_plan
+from samplers.spec import Attempt, SampleSpec
+from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, au_index, au_vector, describe
+from synthgen.config import PipelineConfig, RunConfig, load_config
+from synthgen.dataset import contact_sheet, encode_png, reached
+from synthgen.dataset.strata import describe_rejected
+from synthgen.errors import ActionUnitError, ConfigError, OutputError, WeightsError
+
+EXAMPLES = {
+    "quickstart": "quickstart.yaml",
+    "drawn": "drawn-faces.yaml",
+    "sd21": "fineface-sd21.yaml",
+    "faceid": "faceid-sd15.yaml",
+    "faceid-mini": "faceid-mini.yaml",
+}
+"""Name of `synthgen init` → file under `examples/`."""
+
+
+def write_example(name: str, to: Path | None) -> Path:
+    """Write an example configuration, by default `<name>.yaml` in this folder.
+
+    Raises:
+        ConfigError: if there is no example of that name.
+        OutputError: if the file is there already or cannot be written.
+    """
+    if name not in EXAMPLES:
+        raise ConfigError(f"no example {name!r}; those that exist: {', '.join(EXAMPLES)}")
+    path = to or Path(f"{name}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(example_file(name).read_text(encoding="utf-8"))
+    except FileExistsError as error:
+        raise OutputError(f"{path} is there already; choose another file with --to") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def example_file(name: str) -> Path:
+    """Find an example in the installed package, or in the checkout that is installed editable.
+
+    Args:
+        name: as for `synthgen init`.
+    """
+    package = Path(synthgen.__file__).parent
+    packed = package / "examples" / EXAMPLES[name]
+    return packed if packed.is_file() else package.parent / "examples" / EXAMPLES[name]
+
+
+def write_image(
+    prompt: str,
+    intensities: Sequence[str],
+    to: Path,
+    config: Path | None,
+    overrides: Sequence[str],
+    seed: int,
+) -> None:
+    """Paint one picture and write it; the ending of the file says its format.
+
+    Args:
+        prompt: what to show.
+        intensities: `AU12=5` and the like.
+        to: the file.
+        config: configuration whose pipeline paints; None: the example `quickstart`.
+        overrides: `key=value` for the configuration.
+        seed: seed of the noise and of what the prompt leaves open.
+
+    Raises:
+        ActionUnitError: if an AU or its intensity is not allowed.
+        OutputError: if the file cannot be written.
+        WeightsError: if the picture is blank.
+    """
+    attempt = Attempt(one_sample(prompt, parse_intensities(intensities), seed), 0, seed)
+    pipeline = config_or_quickstart(config, overrides).pipeline
+    fix_arithmetic(pipeline.threads)
+    (picture,) = load_source(pipeline, pick_device()).paint([attempt])
+    refuse_blank([picture], pipeline)
+    save_picture(picture, to)
+
+
+def refuse_blank(pictures: Sequence[Image], pipeline: PipelineConfig) -> None:
+    """Refuse pictures of one colour, which nobody asks a model for.
+
+    Raises:
+        WeightsError: if one is.
+    """
+    for picture in pictures:
+        if (detail := blank_detail(picture, getattr(pipeline, "dtype", ""))) is not None:
+            raise WeightsError(f"the picture is blank: {detail}")
+
+
+def config_or_quickstart(config: Path | None, overrides: Sequence[str]) -> RunConfig:
+    """Read a configuration; None: the example `quickstart`.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    return load_config(config or example_file("quickstart"), overrides)
+
+
+def save_picture(picture: Image, to: Path) -> None:
+    """Write a picture in the format that the ending of the file says.
+
+    Raises:
+        OutputError: if the file cannot be written, or its ending names no format.
+    """
+    try:
+        picture.save(to)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {to}: {error}") from error
+
+
+def parse_intensities(items: Sequence[str]) -> tuple[float, ...]:
+    """Turn `["AU6=2.5", "AU12=5"]` into an AU vector.
+
+    Raises:
+        ActionUnitError: if an item is not of that form, or its AU does not exist.
+    """
+    intensities: dict[str, float] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        au_index(name)
+        try:
+            intensities[name] = float(value)
+        except ValueError as error:
+            raise ActionUnitError(f"--au {item!r} must look like AU12=5") from error
+    return au_vector(intensities)
+
+
+def one_sample(prompt: str, aus: tuple[float, ...], seed: int) -> SampleSpec:
+    """Return the spec of a picture that belongs to no run.
+
+    Args:
+        prompt: what to show.
+        aus: AU vector.
+        seed: seed of what the prompt leaves open.
+    """
+    return SampleSpec(
+        index=0,
+        split="",
+        position=0,
+        replacement=0,
+        stratum="",
+        aus=aus,
+        emotion=None,
+        identity_id="",
+        identity={},
+        identity_seed=seed,
+        prompt=prompt,
+        negative_prompt="",
+    )
+
+
+LEVELS = tuple(range(int(MIN_INTENSITY), int(MAX_INTENSITY) + 1))
+"""Intensities that are shown, from left to right."""
+
+_SWEEP_SIDE = 160
+"""Side of a picture in the strip [pixels]."""
+
+
+def write_sweep(
+    prompt: str,
+    swept: str,
+    intensities: Sequence[str],
+    to: Path,
+    config: Path | None,
+    overrides: Sequence[str],
+    seed: int,
+) -> None:
+    """Paint a prompt with one AU at 0, 1, 2, 3, 4, 5, measure it, and write one strip.
+
+    All pictures come from the same noise, so that the AU alone makes the difference.
+
+    Args:
+        prompt: what to show.
+        swept: the AU, such as `AU12`.
+        intensities: further AUs, `AU6=2` and the like, the same in each picture.
+        to: the file; its ending says its format.
+        config: configuration whose pipeline paints and whose verifier measures; None: the example
+            `quickstart`.
+        overrides: `key=value` for the configuration.
+        seed: seed of the noise and of what the prompt leaves open.
+
+    Raises:
+        ActionUnitError: if an AU or its intensity is not allowed, or the AU is given twice.
+        OutputError: if the file cannot be written.
+    """
+    place, aus = au_index(swept), parse_intensities(intensities)
+    if aus[place]:
+        raise ActionUnitError(f"{swept} is swept from 0 to 5; leave out --au {swept}=…")
+    requests = [(*aus[:place], float(level), *aus[place + 1 :]) for level in LEVELS]
+    attempts = [Attempt(one_sample(prompt, request, seed), 0, seed) for request in requests]
+    loaded = config_or_quickstart(config, overrides)
+    fix_arithmetic(loaded.pipeline.threads)
+    device = pick_device()
+    pictures = load_source(loaded.pipeline, device).paint(attempts)
+    refuse_blank(pictures, loaded.pipeline)
+    found = load_verifier(loaded.verify, device).measure(pictures)
+    legends = [
+        f"{swept} asked {level}\n{f'found {row[place]:.1f}' if faces else 'no face found'}"
+        for level, row, faces in zip(LEVELS, found.aus, found.faces, strict=True)
+    ]
+    save_picture(contact_sheet(pictures, legends, columns=len(LEVELS), size=_SWEEP_SIDE), to)
+
+
+_PREVIEW_SIDE = 220
+"""Side of a picture on the sheet [pixels]: wide enough for the words below it."""
+
+
+def write_preview(config: RunConfig, number: int, to: Path) -> str:
+    """Paint and measure the first attempt of the first samples, and write them as one sheet.
+
+    The images are those that a run begins with, to the bit: a run of the same batch size, where
+    that is 'auto' and no run has taken one yet.
+
+    Returns:
+        How many were made, how many of them the policy accepts, and why it rejects the others.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    plan = build_plan(config)
+    number = min(number, config.samples)
+    config = settled(config, reached(config.output.path))
+    worker = load_worker(config, plan)
+    if config.pipeline.batch_size == "auto":
+        worker.probe()
+    cells: list[tuple[Image, str]] = []
+    rejected: Counter[str] = Counter()
+    for batch in _batches(plan, number, worker.batch_size):
+        images = worker.paint(batch)
+        outcomes = worker.judge(batch, images)
+        rejected.update(outcome.reject.reason for outcome in outcomes if outcome.reject)
+        cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]
+    pictures, legends = zip(*cells, strict=True)
+    columns = math.ceil(math.sqrt(number))
+    try:
+        to.write_bytes(
+            encode_png(contact_sheet(pictures, legends, columns=columns, size=_PREVIEW_SIDE))
+        )
+    except OSError as error:
+        raise OutputError(f"cannot write {to}: {error.strerror}") from error
+    reasons = f" ({describe_rejected(rejected)})" if rejected else ""
+    return f"{number} first attempts, {number - rejected.total()} of them accepted{reasons}"
+
+
+def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
+    attempts = (plan.attempt(plan.sample(index), 0) for index in range(number))
+    return list(iter(lambda: list(islice(attempts, size)), []))
+
+
+def _legend(outcome: Outcome) -> str:
+    spec = outcome.attempt.spec
+    measured = outcome.measured
+    lines = [
+        f"{spec.emotion or spec.stratum} · {spec.identity_id}",
+        f"asked {describe(spec.aus)}",
+        "found " + ("no face" if measured is None else describe(_visible(measured))),
+        "accepted" if outcome.reject is None else outcome.reject.detail,
+    ]
+    return "\n".join(lines)
+
+
+def _visible(measured: tuple[float, ...]) -> tuple[float, ...]:
+    """Leave out what a coder would not score: less than half an intensity."""
+    return tuple(value if value >= 0.5 else 0.0 for value in measured)
