@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
@@ -27,17 +28,14 @@ def unfused_lora(unet: nn.Module, adapter: AUAdapter) -> Iterator[None]:
         for path in adapter.config["lora_layers"] or {}:
             down, up = (adapter.get_submodule(f"unet.{path}.lora_{part}") for part in "AB")
             layer = unet.get_submodule(path)
-            stack.callback(layer.register_forward_hook(_adding_lora(down, up)).remove)
+            stack.callback(layer.register_forward_hook(partial(_add_lora, down, up)).remove)
         yield
 
 
-def _adding_lora(
-    down: nn.Module, up: nn.Module
-) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-    def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return output + up(down(args[0]))
-
-    return add
+def _add_lora(
+    down: nn.Module, up: nn.Module, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
+    return output + up(down(args[0]))
 
 
 # pyright: reportPrivateImportUsage=false

@@ -212,14 +212,11 @@ def _checked(name: str, value: str | bool) -> str:
 
 
 def _named_traits(draws: _Draws, pinned: dict[str, str]) -> dict[str, str]:
-    def even(values: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-        return tuple((value, 1.0) for value in values)
-
     traits = {
         "age": draws.choose((("young", 0.4), ("middle-aged", 0.33), ("old", 0.27))),
-        "person": draws.choose(even(vocabulary.PERSONS)),
-        "skin": draws.choose(even(vocabulary.SKINS)),
-        "face": draws.choose(even(vocabulary.FACE_SHAPES)),
+        "person": draws.choose(_even(vocabulary.PERSONS)),
+        "skin": draws.choose(_even(vocabulary.SKINS)),
+        "face": draws.choose(_even(vocabulary.FACE_SHAPES)),
         "glasses": draws.choose((("no", 0.78), ("yes", 0.22))),
     } | pinned
     hair_draw, style_draw, beard_draw, eyes_draw = (draws.uniform() for _ in range(4))
@@ -232,6 +229,10 @@ def _named_traits(draws: _Draws, pinned: dict[str, str]) -> dict[str, str]:
         "eyes": _pick(_eye_weights(traits["skin"]), eyes_draw),
     }  # fmt: skip
     return drawn | traits
+
+
+def _even(values: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    return tuple((value, 1.0) for value in values)
 
 
 def _eye_weights(skin: str) -> tuple[tuple[str, float], ...]:
@@ -311,9 +312,6 @@ def _scene(draws: _Draws) -> dict[str, Any]:
 
 def _hue(hue: float, saturation: float, value: float) -> Colour:
     """Turn hue, saturation and value [0–1] into a colour."""
-
-    def channel(n: float) -> float:
-        k = (n + hue * 6.0) % 6.0
-        return value * (1.0 - saturation * max(0.0, min(k, 4.0 - k, 1.0)))
-
-    return (channel(5.0), channel(3.0), channel(1.0))
+    places = ((n + hue * 6.0) % 6.0 for n in (5.0, 3.0, 1.0))
+    red, green, blue = (value * (1.0 - saturation * max(0.0, min(k, 4.0 - k, 1.0))) for k in places)
+    return red, green, blue

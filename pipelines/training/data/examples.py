@@ -61,15 +61,18 @@ def examples_of(data: ProceduralData | DatasetData, seed: int, held_out: bool = 
     return DatasetExamples(data, held_out)
 
 
-def warn_of_cut_captions(examples: Examples, tokenizer: Any) -> None:
+def warn_of_cut_captions(examples: Examples, tokenizer: Any, count: int | None = None) -> None:
     """Say how many captions are longer than the text encoder reads: what lies beyond is not seen.
 
     Args:
         examples: what is learned from; its first captions are looked at.
         tokenizer: the text encoder's.
+        count: how many of them are learned from; None: all.
     """
     there = examples.count
     looked_at = _LOOKED_AT // 10 if there is None else min(there, _LOOKED_AT)
+    if count is not None:
+        looked_at = min(looked_at, count)
     captions = [examples.caption(index) for index in range(looked_at)]
     room = tokenizer.model_max_length - ENDS
     long = [count for count in token_counts(tokenizer, captions) if count > room]

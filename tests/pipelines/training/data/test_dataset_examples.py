@@ -212,7 +212,10 @@ def test_a_column_of_something_else_is_no_image_and_no_caption(tmp_path):
 def test_captions_that_a_tokenizer_cuts_are_counted(tmp_path, caplog):
     tokenizer = load_tokenizer(MINI_FOLDER / "base" / "tokenizer")
     texts = ["a man", "an old man " * 21, "a man " * 32]
-    warn_of_cut_captions(opened(saved(tmp_path, rows(prompt=texts))), tokenizer)
+    examples = opened(saved(tmp_path, rows(prompt=texts)))
+    warn_of_cut_captions(examples, tokenizer, count=1)
+    assert caplog.messages == []
+    warn_of_cut_captions(examples, tokenizer)
     assert caplog.messages == [
         "2 of the first 3 captions have more than 62 tokens besides begin and end (the longest "
         "64); what lies beyond is not learned"
