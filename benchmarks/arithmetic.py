@@ -1,4 +1,4 @@
-"""How much arithmetic a call takes, and how much a GPU can do."""
+"""Arithmetic of a call, and of a GPU at its limit."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -58,7 +58,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What was measured of a way at a batch size.
+    """Measurement of a way at a batch size.
 
     Attributes:
         images: images a second.

@@ -1,4 +1,4 @@
-"""How long a spec takes, and how much memory the plan of a million samples.
+"""Time of a spec, and memory of the plan of a million samples.
 
 Run: python benchmarks/plan.py
 """

@@ -1,4 +1,4 @@
-"""How fast the copula prior draws and how well it meets what was asked.
+"""Speed of the copula prior's draws, and how well they meet the request.
 
 Times are those of the processor, so that other work on the machine counts less.
 

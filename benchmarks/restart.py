@@ -1,4 +1,4 @@
-"""How long a run with 10,000 finished shards takes to begin work again, and its memory.
+"""Time until a run with 10,000 finished shards begins work again, and its memory.
 
 The shards are finished by writing their markers and files of some bytes; then the real driver
 continues the run, with a worker that stops it at the first shard that it is given.

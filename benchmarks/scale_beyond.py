@@ -26,7 +26,7 @@ COMPARED = ("busy", "busy_while_full", "commits_per_second")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constants:
-    """What the model is told; names and units are those of `Run`."""
+    """Input of the model; names and units are those of `Run`."""
 
     batch_seconds: float
     judge_seconds: float

@@ -73,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a modelled run went.
+    """Result of a modelled run.
 
     Attributes:
         span: from the first batch to the last commit [s].

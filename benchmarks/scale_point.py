@@ -1,4 +1,4 @@
-"""What a run with virtual GPUs showed, in figures."""
+"""Figures of a run with virtual GPUs."""
 
 import itertools
 import statistics

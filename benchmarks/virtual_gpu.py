@@ -41,7 +41,7 @@ class Batch:
 
 
 PAINTED: list[list[Batch]] = []
-"""What each virtual GPU of this process has painted, in the order in which they were loaded."""
+"""Images of each virtual GPU of this process, in the order in which they were loaded."""
 
 
 @dataclass(frozen=True, slots=True)

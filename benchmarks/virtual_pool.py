@@ -42,7 +42,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What happened in one process.
+    """Events of one process.
 
     Attributes:
         painted: the batches of each of its virtual GPUs.
@@ -57,7 +57,7 @@ class Ledger:
 
 @dataclass(slots=True)
 class Observed:
-    """What was seen of a run.
+    """Observations of a run.
 
     Attributes:
         ledgers: one for each process.

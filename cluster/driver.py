@@ -39,7 +39,7 @@ ExecutorName = Literal["ray", "inline"]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run left behind.
+    """Outcome of a run.
 
     Attributes:
         rows: samples in the dataset.

@@ -1,4 +1,4 @@
-"""What the driver asks of an executor, and the executor without Ray."""
+"""Interface of executors to the driver, and the executor without Ray."""
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait

@@ -19,7 +19,7 @@ WINDOW = 60.0
 
 
 class Metrics:
-    """What one worker counts: images, failures, shards, seconds of its stages, images per second.
+    """Counts of one worker: images, failures, shards, seconds of its stages, images per second.
 
     It may be used by several threads.
     """

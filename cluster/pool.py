@@ -17,12 +17,12 @@ from synthgen.errors import RunError
 _log = logging.getLogger(__name__)
 
 _SUSPICION = 60.0
-"""How long a node whose actor stopped answering gets no new one; Ray needs about 30 s to notice
+"""Time without new actors for a node whose actor stopped answering; Ray needs about 30 s to notice
 that a node is gone, and would send it actors until then [s]."""
 
 
 class Nodes:
-    """What Ray knows of the nodes, with our own judgement of them."""
+    """Nodes as Ray knows them, with our own judgement of them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -83,7 +83,7 @@ class Nodes:
 
 
 COUNTED = ("judged", "accepted")
-"""What actors count."""
+"""Counts of actors."""
 
 
 @dataclass(slots=True, eq=False)

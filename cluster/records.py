@@ -20,7 +20,7 @@ from synthgen.dataset.schema import (
 from synthgen.revision import git_revision
 
 _PARTS = ("pipeline", "verifier", "identity")
-"""What works in a worker: each has weights, licences and versions of its own."""
+"""Parts of a worker: each has weights, licences and versions of its own."""
 
 _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
 """Packages on whose version every run's bytes depend; a pipeline's own are in its fingerprint."""

@@ -1,4 +1,4 @@
-"""Which samples of a shard still need an image: rounds, attempts, replacements.
+"""Rounds of a shard: the samples that still need an image, their attempts and replacements.
 
 Pure bookkeeping: nothing here depends on time or on where the work is done.
 """
@@ -24,7 +24,7 @@ noise alone, and what passes one time in ten has passed with four chances in fiv
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one attempt.
+    """One attempt and its verdict.
 
     Attributes:
         attempt: the attempt.

@@ -1,4 +1,4 @@
-"""Which shard is worked next, and what becomes of one that failed, was lost, or straggles.
+"""Schedule of shards: the next one to work, and those that failed, were lost, or straggle.
 
 Knows no Ray and no executor; time is injected.
 """

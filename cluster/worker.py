@@ -44,7 +44,7 @@ _AHEAD = 2
 """Batches painted but not yet judged, at most: a slow verifier must not fill the memory."""
 
 _PASSED_ON = (SynthgenError, StageTimeout)
-"""What no sample is to blame for: it is raised also where samples are made one by one."""
+"""Errors that no sample is to blame for: raised also where samples are made one by one."""
 
 
 class Worker:

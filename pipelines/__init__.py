@@ -1,4 +1,4 @@
-"""What turns specs into images, and what measures images.
+"""Pipelines that turn specs into images, and verifiers that measure images.
 
 The names below load their module, and with it torch, when they are first used.
 """

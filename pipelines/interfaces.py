@@ -1,4 +1,4 @@
-"""What the worker asks of an image source and of a verifier."""
+"""Interfaces of image sources and verifiers to the worker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a verifier found in a batch.
+    """Measurement of a batch by a verifier.
 
     Attributes:
         aus: intensities [0–5]; NaN where there is no face.

@@ -40,7 +40,7 @@ ASKED_FOR = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says about one image.
+    """Verdict of the policy on one image.
 
     Attributes:
         accepted: whether the image keeps every bound.

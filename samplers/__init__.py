@@ -1,4 +1,4 @@
-"""What is to be shown: priors over Action Units, identities, prompts, seeds, the plan of a run."""
+"""Samplers of specs: priors over Action Units, identities, prompts, seeds, the plan of a run."""
 
 from samplers.plan import Plan, build_plan
 from samplers.priors import Prior, load_prior

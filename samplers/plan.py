@@ -19,7 +19,7 @@ from synthgen.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """How the samples of a split are dealt to its identities.
+    """Order in which the samples of a split are dealt to its identities.
 
     Attributes:
         expressions: samples of an identity whose expression the prior draws.
@@ -96,7 +96,7 @@ _NEUTRAL_FACE = (None, (0.0,) * AU_COUNT)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a run makes; a function of its configuration.
+    """Plan of a run; a function of its configuration.
 
     A sample has an *index* in the run and a *position* in its split. Expressions are addressed by
     (split, position), so that each split is balanced; identities by index // expressions of each.

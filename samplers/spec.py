@@ -1,4 +1,4 @@
-"""What a sample is to show: the values that the plan hands to pipelines."""
+"""Specs of samples: the values that the plan hands to pipelines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from samplers.identities.identity import FaceIdentity, numbered
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSpec:
-    """What one sample is to show; a function of (configuration, index, replacement).
+    """Spec of one sample; a function of (configuration, index, replacement).
 
     Attributes:
         index: number of the sample in the run, from 0.

@@ -31,7 +31,7 @@ class CategoryShare:
 
 @dataclass(frozen=True, slots=True)
 class AUFrequency:
-    """How often one AU is active, and its mean intensity where it is.
+    """Rate of one AU, and its mean intensity where it is active.
 
     Attributes:
         name: the AU.
@@ -67,7 +67,7 @@ class StratumShare:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanSummary:
-    """What a plan will make.
+    """Summary of a plan.
 
     Attributes:
         samples: samples of the run.

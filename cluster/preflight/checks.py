@@ -72,7 +72,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a preflight found.
+    """Result of a preflight.
 
     Attributes:
         config: the run.

@@ -149,7 +149,7 @@ def known_bytes(config: RunConfig, side: tuple[int, int] | None) -> tuple[int, s
 
 
 _PARQUET = 1000
-"""What a row takes besides its image: vectors, prompt, pages [bytes]."""
+"""Size of a row besides its image: vectors, prompt, pages [bytes]."""
 
 _NO_EARLIER = "every image kept, which nobody knows yet"
 
@@ -171,7 +171,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is left to do, and what it takes.
+    """Work that is left, and the time and space that it takes.
 
     Attributes:
         samples: samples that are still to be made.

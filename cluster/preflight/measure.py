@@ -15,7 +15,7 @@ from synthgen.config import RunConfig
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a few batches of first attempts showed.
+    """Result of a few batches of first attempts.
 
     Attributes:
         rate: images a second of one worker.

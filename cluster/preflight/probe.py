@@ -48,7 +48,7 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a machine has.
+    """Equipment of a machine.
 
     Attributes:
         host: its name.
@@ -158,7 +158,7 @@ def _cuda_of_torch() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a machine finds at the output.
+    """State of the output as a machine finds it.
 
     Attributes:
         free: room that is left [bytes]; None where nobody says, as with object stores.
@@ -256,7 +256,7 @@ def _put_and_delete(url: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one machine has for a run.
+    """Equipment of one machine for a run.
 
     Attributes:
         machine: GPUs, memory, versions.

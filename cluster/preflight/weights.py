@@ -169,7 +169,7 @@ def _setting(model: Path, key: str) -> Any:
 
 
 PROCESS = 700 << 20
-"""What a process takes besides weights and pictures: CUDA's context, libraries [bytes]."""
+"""Memory of a process besides weights and pictures: CUDA's context, libraries [bytes]."""
 
 ALLOWANCE = 1.25
 """For an allocator's gaps and the work space of convolutions."""

@@ -1,4 +1,4 @@
-"""What is asked of a face embedder, and what it gives."""
+"""Interface of face embedders, and the faces that they find."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from samplers.identities.identity import FACEID_WIDTH
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceEmbeddings:
-    """What an embedder found in some images: the largest face of each.
+    """Faces that an embedder found in some images: the largest of each.
 
     Attributes:
         embeddings: L2-normalised; NaN rows where there is no face.

@@ -18,7 +18,7 @@ from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig, Identity
 from synthgen.errors import StoreError
 
 COSINE_WEIGHT = 10.0
-"""What a cosine missed counts against an AU intensity missed, when rejected images are ranked."""
+"""Weight of a cosine missed against an AU intensity missed, when rejected images are ranked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class IdentityMeasurement:
 
 
 NOBODY = IdentityMeasurement()
-"""Where no face was found, or nobody looked for one."""
+"""Value of images where no face was found, or nobody looked for one."""
 
 
 def judge_identity(verdict: Verdict, found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:

@@ -230,7 +230,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         lora_layers: path of each linear layer with LoRA → (inputs, outputs); empty: no LoRA.
         lora_rank: rank of the LoRA; 0 without one.
         lora_scale: scale at which the LoRA is fused into the UNet beside this adapter.
-        encoder: kind of the AU encoder, one of `encoders.ENCODERS`.
+        encoder: kind of the AU encoder, one of `ENCODERS`.
 
     Raises:
         WeightsError: if the AU token is wider than the text embeddings, or the encoder unknown.
@@ -273,7 +273,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
             hidden_size: outputs of the encoder's linear layers; None: those of Table 2.
             lora_rank: rank of the LoRA on every attention layer; 0: none.
             lora_scale: scale at which the LoRA is to be fused.
-            encoder: kind of the AU encoder, one of `encoders.ENCODERS`.
+            encoder: kind of the AU encoder, one of `ENCODERS`.
 
         Raises:
             WeightsError: if the UNet has no cross-attention layer, or the AU token is too wide.

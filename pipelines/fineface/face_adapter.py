@@ -39,7 +39,7 @@ EMBEDDER_KEY = "embedder"
 
 @dataclass(frozen=True, slots=True)
 class FaceAdapterFile:
-    """What such a file holds.
+    """Content of such a file.
 
     Attributes:
         tensors: `image_proj` and `ip_adapter` → name → tensor, as `load_ip_adapter` takes it.

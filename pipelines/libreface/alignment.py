@@ -274,7 +274,7 @@ class Aligner(Protocol):
 class CenteredAligner:
     """Cuts where drawn and mini faces stand, without looking: there is always one face.
 
-    The square is that of LibreFace's formula for the eyes and mouth of `position.py`. It stands
+    The square is that of LibreFace's formula for a drawn face's eyes and mouth. It stands
     upright and inside the image, so it is resampled once, straight to the side that the network is
     fed from, instead of through a crop of 512×512. Of an image that is not square the middle square
     is taken.

@@ -1,4 +1,4 @@
-"""What an AU vector makes a face do: how far each movement goes, how deep each wrinkle is."""
+"""Movements and wrinkles of a face under an AU vector: how far, how deep."""
 
 import math
 from collections.abc import Sequence

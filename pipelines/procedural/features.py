@@ -189,7 +189,7 @@ def _knot(t: float) -> tuple[int, float]:
 
 
 _HAIRS = [(_knot(t), _knot(min(t + 0.07, 1.0))) for t in np.linspace(0.02, 0.92, 17).tolist()]
-"""Where each hair of a brow begins on its lower and ends on its upper edge."""
+"""Begin of each hair of a brow on its lower edge, and end on its upper one."""
 
 
 def draw_nose(canvas: skia.Canvas, face: Face) -> None:

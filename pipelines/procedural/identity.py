@@ -1,4 +1,4 @@
-"""Who is drawn: every parameter of a portrait but the expression."""
+"""Identity of a portrait: every parameter but the expression."""
 
 import math
 from dataclasses import dataclass

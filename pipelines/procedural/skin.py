@@ -21,7 +21,7 @@ Bump = tuple[float, float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Skin:
-    """What `shade` lights.
+    """Surface that `shade` lights.
 
     Attributes:
         centre, radii: of the ellipsoid in the image.

@@ -127,7 +127,7 @@ _RUN = frozenset(
     | {word for words in _PLAIN["skin"].values() for word in words}
     | {word for words in _PLAIN["hair"].values() for word in words}
 )
-"""What may stand between an adjective and its noun."""
+"""Words that may stand between an adjective and its noun."""
 
 
 def traits_in(text: str) -> dict[str, str]:

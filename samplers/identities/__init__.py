@@ -1,4 +1,4 @@
-"""Identity sources: who is shown, one module for each."""
+"""Identity sources: the people of a run."""
 
 from samplers.identities.faceid import FaceIdIdentities
 from samplers.identities.identity import FaceIdentity, Identity

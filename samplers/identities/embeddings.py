@@ -89,7 +89,7 @@ _MOST_PAIRS = 100_000
 """Pairs of equal rows that are counted."""
 
 RowName = Callable[[int], str]
-"""How a row of the file is called in a sentence."""
+"""Name of a row of the file in a sentence."""
 
 
 def plain_row(row: int) -> str:

@@ -63,7 +63,7 @@ class FaceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is shown.
+    """Person whom a sample shows.
 
     Attributes:
         identity_id: name, unique in the dataset.

@@ -179,7 +179,7 @@ SPLIT_NAMES = ("split", "splits")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawStore:
-    """What a file holds, unchecked.
+    """Content of a file, unchecked.
 
     Attributes:
         values: [people, 512] or [people, faces, 512].

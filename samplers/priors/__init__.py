@@ -1,4 +1,4 @@
-"""Priors: distributions of AU vectors, one module for each."""
+"""Priors: distributions of AU vectors."""
 
 from samplers.priors.emotions import EmotionsPrior
 from samplers.priors.independent import IndependentPrior

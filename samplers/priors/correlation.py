@@ -171,7 +171,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What is asked of one pair: its latent correlation, or a joint probability and its name."""
+    """Request for one pair: its latent correlation, or a joint probability and its name."""
 
     pair: tuple[str, str]
     correlation: float
@@ -184,7 +184,7 @@ class _Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """What became of a wish: correlations, and probabilities where one was asked for."""
+    """Result of a request: correlations, and probabilities where one was asked for."""
 
     wish: _Wish
     correlation: float
@@ -212,7 +212,7 @@ class _Repair:
 
     @property
     def counts(self) -> bool:
-        """Whether what was asked for is seen to have changed."""
+        """True where the value asked for has visibly changed."""
         change = abs(self.after - self.before) if self.wish.probability else self.move
         return change > _WORTH_TELLING
 

@@ -25,7 +25,7 @@ WHERE = "expressions.categories"
 
 @dataclass(frozen=True, slots=True)
 class Prototype:
-    """What shows one emotion category, in FACS.
+    """Prototype of one emotion category, in FACS.
 
     Attributes:
         name: the category.

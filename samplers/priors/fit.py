@@ -32,7 +32,7 @@ _QUANTILES = 21
 
 @dataclass(slots=True)
 class LabelCounts:
-    """What is counted of labels, in memory that does not grow with their number.
+    """Counts of labels, in memory that does not grow with their number.
 
     Attributes:
         rows: rows that were counted.

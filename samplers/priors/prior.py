@@ -108,7 +108,7 @@ class Prior(ABC):
     """
 
     balanced: ClassVar[bool] = False
-    """Whether strata are dealt out in exact shares, which a further trial under rules keeps.
+    """True where strata are dealt out in exact shares, which a further trial under rules keeps.
 
     Where they are not, the stratum is a part of the random draw, and a further trial draws it anew.
     """
@@ -260,7 +260,7 @@ class Prior(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """What a sample of a prior holds.
+    """Frequencies in a sample of a prior.
 
     Attributes:
         joint: share of vectors in which AU i and AU j are active; the diagonal holds the rates.
@@ -355,7 +355,7 @@ class ActiveSetsPrior(Prior, ABC):
 
 @dataclass(frozen=True, slots=True)
 class WrappedPrior(Prior, ABC):
-    """What a prior around another one says as that one does.
+    """Base of a prior around another one, which answers for it.
 
     Attributes:
         inner: the other prior.

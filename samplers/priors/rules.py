@@ -57,7 +57,7 @@ class Boxes:
 
 @dataclass(frozen=True, slots=True)
 class Rule(ABC):
-    """What vectors keep.
+    """Rule that vectors keep.
 
     Attributes:
         text: the rule in words; names the stage of its penalty's draws.
@@ -82,7 +82,7 @@ class Rule(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Implies(Rule):
-    """Where one AU is active, another one is, at an intensity or more."""
+    """Rule that with one AU active another one is, at an intensity or more."""
 
     one: int
     other: int
@@ -269,7 +269,7 @@ _Draw = tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]
 
 
 class _Place(NamedTuple):
-    """Where positions begin that are drawn together."""
+    """First positions of those that are drawn together."""
 
     seed: int
     split: str

@@ -149,7 +149,7 @@ class LabelSidesName(StrEnum):
 
 
 class Executor(StrEnum):
-    """Where shards are worked."""
+    """Executor of shards."""
 
     ray = "ray"
     inline = "inline"

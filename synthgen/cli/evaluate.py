@@ -10,14 +10,14 @@ evaluate_app = typer.Typer(help="Judge models by the images that they make.", no
 
 
 class Asked(StrEnum):
-    """How much is asked of a model."""
+    """Size of an evaluation."""
 
     small = "small"
     paper = "paper"
 
 
 class Sampler(StrEnum):
-    """How images are denoised."""
+    """Sampler of images."""
 
     dpmpp = "dpmpp"
     ddim = "ddim"

@@ -29,7 +29,7 @@ Store = Annotated[
 
 
 class EmbedderKind(StrEnum):
-    """What embeds faces."""
+    """Embedder of faces."""
 
     insightface = "insightface"
     mini = "mini"

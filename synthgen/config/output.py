@@ -49,7 +49,7 @@ def place_fault(path: str) -> str | None:
 
 
 class OutputConfig(Section):
-    """Where the dataset goes, and how it is cut into shards and splits."""
+    """Place of the dataset, and its cut into shards and splits."""
 
     path: str = Field(
         min_length=1, description="Folder or fsspec URL of the dataset; not part of its identity."

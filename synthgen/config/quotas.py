@@ -24,10 +24,10 @@ NO_CATEGORY = "no category"
 """Stands for a category where a mixture draws from a prior without categories."""
 
 OTHER_CATEGORY = "other category"
-"""What a quota of categories leaves to those that it does not name, or to none."""
+"""Share that a quota of categories leaves to those that it does not name, or to none."""
 
 OTHER = "other"
-"""What is in none of the cells that are named."""
+"""Name of the cell of everything outside the named ones."""
 
 _ALL = (1 << LEVELS) - 1
 _RANGE = re.compile(r"([0-5A-E])(?:-([0-5A-E]))?")

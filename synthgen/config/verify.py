@@ -122,7 +122,7 @@ class PolicyConfig(Section):
 
 
 class IdentityCheckConfig(Section):
-    """Who measures whether an image shows the person asked for."""
+    """Check that an image shows the person asked for."""
 
     embedder: EmbedderConfig = Field(
         description="What embeds the faces of images; best not the one that conditions them."
@@ -146,7 +146,7 @@ class IdentityCheckConfig(Section):
 
 
 class VerifyConfig(Section):
-    """Who measures the AUs of an image, and what is done with what misses the policy."""
+    """Measuring of the AUs of images, and treatment of those that miss the policy."""
 
     verifier: Literal["libreface"] = Field(
         default="libreface", description="What measures the AUs."

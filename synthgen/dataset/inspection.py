@@ -63,7 +63,7 @@ _UNCOUNTED = (DatasetError, pa.ArrowException, ValueError, LookupError, TypeErro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What was found in a dataset.
+    """Findings in a dataset.
 
     Attributes:
         url: where it lies.

@@ -111,7 +111,7 @@ def _shard_file(folder: str, split: str, number: int) -> str:
 
 
 NOT_WHOLE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What reading a value out of a corrupt file raises."""
+"""Exceptions that reading a value out of a corrupt file raises."""
 
 _LONGEST_CAUSE = 120
 

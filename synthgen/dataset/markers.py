@@ -22,7 +22,7 @@ from synthgen.errors import DatasetError
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """What a file must be.
+    """Checksum and size of a file.
 
     Attributes:
         sha256: hexadecimal SHA-256 of the file.
@@ -76,7 +76,7 @@ class ShortStratum:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardMarker:
-    """What a finished shard holds and how it came about.
+    """Content of a finished shard and how it came about.
 
     Attributes:
         split: split of the shard.
@@ -165,7 +165,7 @@ def marker_from(name: str, data: Mapping[str, Any]) -> ShardMarker:
         data: the file's values.
 
     Raises:
-        Exception: one of `json_files.NOT_WHOLE` if they are not a whole marker of that shard.
+        Exception: one of `layout.NOT_WHOLE` if they are not a whole marker of that shard.
     """
     marker = ShardMarker(
         split=str(data["split"]),

@@ -1,4 +1,4 @@
-"""How fast a dataset was made and what held its workers back, from its markers alone.
+"""Pace of a dataset and the bottleneck of its workers, from its markers alone.
 
 A marker says when its shard was begun and made, by whom, and how long each stage was busy. Time in
 which no worker made a shard that was committed (models being loaded, a run that was stopped) is in
@@ -25,7 +25,7 @@ _HELD_BACK = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What came out in a second.
+    """Output in a second.
 
     Attributes:
         images: images made and judged [1/s].
@@ -38,7 +38,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast shards were made.
+    """Speed at which shards were made.
 
     Attributes:
         overall: over all time in which shards were made.

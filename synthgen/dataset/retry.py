@@ -24,7 +24,7 @@ _PASSING_NAMES = (
     *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETRESET", "ENETUNREACH"),
 )
 _PASSING = frozenset(getattr(errno, name) for name in _PASSING_NAMES if hasattr(errno, name))
-"""What a disk or a server of files says while it is away. A full disk is not among them."""
+"""Errors of a disk or a file server while it is away. A full disk is not among them."""
 
 _PASSING_CLASSES = frozenset(
     {
@@ -59,7 +59,7 @@ _STORE_PACKAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a call to a store is tried again; can be pickled.
+    """Time during which a call to a store is tried again; can be pickled.
 
     Attributes:
         seconds: from the first failure to the last attempt [s]; 0 tries once.

@@ -112,7 +112,7 @@ FACE_COLUMNS = (FACEID_EMBEDDING, FACEID_MEASURED, IDENTITY_SIMILARITY, FORBIDDE
 
 @dataclass(frozen=True, slots=True)
 class DatasetSchema:
-    """What the columns depend on.
+    """Settings that the columns depend on.
 
     Attributes:
         categories: emotion categories in ClassLabel order; empty where the prior has none, and

@@ -23,7 +23,7 @@ ERROR = "error"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardResult:
-    """What the work on a shard gave.
+    """Result of the work on a shard.
 
     Attributes:
         split: split of the shard.

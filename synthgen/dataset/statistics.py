@@ -189,7 +189,7 @@ def _floats(column: pa.Array) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class AUStatistics:
-    """How one AU was asked for and found.
+    """Statistics of one AU, asked for and found.
 
     Attributes:
         name: name of the AU.

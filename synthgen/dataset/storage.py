@@ -133,7 +133,7 @@ def _install(url: str) -> str:
 _T = TypeVar("_T")
 
 _TAGS = ("ETag", "etag", "generation", "mtime", "LastModified", "last_modified", "created")
-"""What filesystems call the tag or the time of a file in a listing, the best first."""
+"""Names of a file's tag or time in listings of filesystems, the best first."""
 
 
 class Storage:
@@ -167,7 +167,7 @@ class Storage:
 
     @property
     def is_local(self) -> bool:
-        """Whether the files lie in folders of this machine."""
+        """True where the files lie in folders of this machine."""
         return whole_files.is_local(self._filesystem)
 
     @property

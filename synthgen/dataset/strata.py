@@ -109,7 +109,7 @@ class Stratum:
 
 
 class Drift(NamedTuple):
-    """How the policy changed the rate of an AU inside a stratum.
+    """Change of an AU's rate inside a stratum by the policy.
 
     Attributes:
         stratum: name of the stratum.

@@ -18,7 +18,7 @@ from synthgen.report.comparison import stored_config
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """How a sample compares with the same one made again.
+    """Comparison of a sample with the same one made again.
 
     Attributes:
         sample_id: name of the sample.

@@ -29,7 +29,7 @@ from synthgen.report.run_summary import describe_reasons
 
 @dataclass(frozen=True, slots=True)
 class Heart:
-    """What is heard of a driver.
+    """Signs of life of a driver.
 
     Attributes:
         driver: its process, machine and beginning.
@@ -92,7 +92,7 @@ _LOOK = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How far a run is. Only whole shards count.
+    """Progress of a run. Only whole shards count.
 
     Attributes:
         url: where the dataset lies.
@@ -134,7 +134,7 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """True where nothing is left to do."""
         return self.whole_shards == self.shards
 
     @property
@@ -149,7 +149,7 @@ class Status:
 
     @property
     def running(self) -> bool:
-        """Whether the run is known to go on."""
+        """True where the run is known to go on."""
         return not self.finished and self.heart is not None and self.heart.beats is True
 
     @property
@@ -283,7 +283,7 @@ def planned_shards(config: RunConfig, samples: int) -> set[ShardKey]:
 
 
 class _Cut:
-    """How a run is cut into shards.
+    """Cut of a run into shards.
 
     The plan says it too, but building one needs label files and stores of faces, which may not be
     on this machine.

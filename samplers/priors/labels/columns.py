@@ -1,4 +1,4 @@
-"""Which columns of a label table hold what, by its first line."""
+"""Columns of a label table, recognised by its first line."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ from synthgen.foreign import excerpt
 
 @dataclass(frozen=True, slots=True)
 class TableFormat:
-    """How the columns of a format are called.
+    """Names of the columns of a format.
 
     Attributes:
         name: the format.
@@ -37,7 +37,7 @@ class TableFormat:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the values of a table stand; each name as the file writes it.
+    """Places of the values of a table; each name as the file writes it.
 
     Attributes:
         dialect: the way in which the table is written.

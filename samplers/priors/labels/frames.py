@@ -35,7 +35,7 @@ from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt, first_line, regular_file
 
 NOT_CODED = 9
-"""What BP4D writes where an AU could not be coded."""
+"""BP4D's code of an AU that could not be coded."""
 
 _LARGEST = 64 << 20
 """Bytes of a file of one video at most: it is read in one piece."""

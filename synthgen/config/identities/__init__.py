@@ -1,4 +1,4 @@
-"""Section `identities`: who is shown; a module for each source."""
+"""Section `identities`: the people of a run."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The sections of the priors, a module for each."""
+"""Sections of the priors."""
 
 from synthgen.config.priors.base import (
     AtLeastRule,

@@ -24,7 +24,7 @@ class _Rule(Section):
 
 
 class ImpliesRule(_Rule):
-    """Where one AU is active, another one is, too."""
+    """With one AU active, another one is, too."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 

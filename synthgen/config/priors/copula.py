@@ -57,7 +57,7 @@ class LevelWeights(Section):
 
 
 class Marginal(Section):
-    """How often one AU is active, and how strong it then is, in one of four ways."""
+    """Rate of one AU and its intensities where it is active, in one of four ways."""
 
     rate: float = Field(
         ge=0, le=1, description="Share of samples in which the AU is active [0, 1]."

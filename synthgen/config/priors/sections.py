@@ -279,7 +279,7 @@ def with_absolute_labels(section: AnySection) -> AnySection:
 
 
 COMBINED = (2, 3, 4)
-"""How many AUs a combination of a grid has."""
+"""Number of AUs in a combination of a grid."""
 
 FINEFACE_COMBINATIONS = 50
 
@@ -343,7 +343,7 @@ class GridConfig(PriorSection):
 
 
 class AURate(Section):
-    """How often one AU is active, and how strongly."""
+    """Rate and intensities of one AU."""
 
     rate: float = Field(
         ge=0, le=1, description="Share of samples in which the AU is active [0, 1]."

@@ -1,4 +1,4 @@
-"""Which rows of which sources go into which split of a merged dataset, decided before any writing.
+"""Choice of the rows of a merged dataset and of their splits, made before any writing.
 
 A row takes about 50 bytes here, whatever its image weighs: hashes of its id and of its image, and
 numbers of its split, its identity and the value that is balanced.
