@@ -1,6 +1,6 @@
 """Shares held exactly: cells spread evenly, categories in blocks, samples in splits.
 
-For quotas, which must hold in small splits too; `blocked_order` shuffles freely.
+`spread_order` serves quotas, which must hold in small splits too; `blocked_order` shuffles freely.
 
 Identities go to splits by a pattern of fixed period, whatever the number of samples: a finished run
 can grow, and no identity is in two splits.

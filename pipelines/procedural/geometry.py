@@ -1,7 +1,7 @@
 """Geometry of a face for one identity and one AU vector.
 
-Pose and face shape move the features by a few percent around these points. The `centered` aligner
-crops by them, so that drawn and mini faces need no face tracker.
+Pose and face shape move the features by a few percent around `EYE_LEFT`, `EYE_RIGHT` and `MOUTH`.
+The `centered` aligner crops by them, so that drawn and mini faces need no face tracker.
 
 Lengths are fractions of the image's side. In the *face frame* x runs from the middle line of the
 face to the right of the image and y from the top of the image down; `Face.place` turns it by the
