@@ -12,7 +12,6 @@ from samplers.priors import Prior, build_prior
 from samplers.randomness import derive_seed
 from samplers.shares import Partition
 from samplers.spec import Attempt, SampleSpec, Shard
-from synthgen.action_units import AU_COUNT
 from synthgen.config import ExpressionsConfig, IdentitiesConfig, RunConfig
 from synthgen.errors import ConfigError
 
@@ -90,8 +89,6 @@ OWN_SHARE = 0.1
 
 NEUTRAL = "neutral"
 """Stratum of the neutral images, and their category where the prior has it."""
-
-_NEUTRAL_FACE = (None, (0.0,) * AU_COUNT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,6 +227,11 @@ class Plan:
         first, last = (self.sample(index).sample_id for index in (0, self.samples - 1))
         raise ConfigError(f"there is no sample {sample_id!r}; the run has {first} to {last}")
 
+    @property
+    def _neutral_face(self) -> tuple[None, tuple[float, ...]]:
+        """No stratum, and no AU."""
+        return None, (0.0,) * len(self.prior.action_units)
+
     def _is_shown_before(self, spec: SampleSpec) -> bool:
         """Return whether an earlier spec of the identity asks for the same AU vector.
 
@@ -242,7 +244,7 @@ class Plan:
             stop = spec.position if last else start + self.partition.group
             drawn = self._drawn(spec.split, start, stop, replacement)
             shown = (
-                _NEUTRAL_FACE if self.series.is_neutral(position) else next(drawn)
+                self._neutral_face if self.series.is_neutral(position) else next(drawn)
                 for position in range(start, stop)
             )
             if any(aus == spec.aus for _, aus in shown):
@@ -259,7 +261,7 @@ class Plan:
             if identity is None or number != index // self.partition.group:
                 number = index // self.partition.group
                 identity = self.identities.identity(number)
-            shown = _NEUTRAL_FACE if self.series.is_neutral(position) else next(drawn)
+            shown = self._neutral_face if self.series.is_neutral(position) else next(drawn)
             specs.append(self._spec(split, position, index, replacement, shown, identity))
         return specs
 

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from samplers.plan import Plan, Series
 from samplers.priors.quotas import QuotaPrior
 from samplers.spec import SampleSpec
-from synthgen.action_units import AU_COUNT, AU_NAMES, AUS, describe
+from synthgen.action_units import AU_NAMES, describe
 from synthgen.config.quotas import LEVELS, intensity_levels
 from synthgen.errors import ConfigError
 
@@ -194,7 +194,7 @@ def _level_shares(vectors: np.ndarray) -> Float64[np.ndarray, "aus 5"]:
 
 
 def _number_shares(active: np.ndarray) -> tuple[float, ...]:
-    numbers = np.bincount(active.sum(axis=1), minlength=AU_COUNT + 1)
+    numbers = np.bincount(active.sum(axis=1), minlength=active.shape[1] + 1)
     return tuple((numbers / len(active)).tolist())
 
 
@@ -213,7 +213,7 @@ def _au_frequencies(plan: Plan, specs: list[SampleSpec]) -> tuple[AUFrequency, .
             expected_mean=float(means[au]) if rates[au] > 0 else None,
             counted_mean=float(totals[au] / active[au]) if active[au] else None,
         )
-        for au, name in enumerate(AUS)
+        for au, name in enumerate(prior.action_units.names)
     )
 
 
@@ -282,7 +282,9 @@ def _category_table(summary: PlanSummary) -> list[str]:
         f"{category.name:{width}}  {category.expected:8.1%}  {category.counted:8.1%}"
         for category in summary.categories
     ]
-    same = [f"the same on the 12 AUs: {', '.join(group)}" for group in summary.ambiguous]
+    same = [
+        f"the same on the {len(summary.aus)} AUs: {', '.join(group)}" for group in summary.ambiguous
+    ]
     return [f"{'category':{width}}  expected  {_source(summary)}", *rows, *same]
 
 

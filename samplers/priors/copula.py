@@ -13,7 +13,7 @@ from samplers.priors.correlation import joint_probability, latent_matrix
 from samplers.priors.latent_normals import SWEEPS, LatentNormals, bank_of
 from samplers.priors.prior import ActiveSetsPrior, Part
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config import BetaIntensity, CopulaConfig, Marginal
 
 LEVEL_BINS = {"A": (0.5, 1.5), "B": (1.5, 2.5), "C": (2.5, 3.5), "D": (3.5, 4.5), "E": (4.5, 5.0)}
@@ -86,10 +86,10 @@ class Intensities:
         )
 
     @classmethod
-    def from_config(cls, marginals: dict[str, Marginal]) -> "Intensities":
+    def from_config(cls, marginals: dict[str, Marginal], aus: ActionUnitSet) -> "Intensities":
         """Take the distributions of a configuration; an AU that it does not name has any."""
         nobody = Marginal(rate=0.0)
-        return cls.join([pieces(marginals.get(name, nobody)) for name in AUS])
+        return cls.join([pieces(marginals.get(name, nobody)) for name in aus.names])
 
     def quantiles(
         self, aus: Int64[np.ndarray, " values"], levels: Float64[np.ndarray, " values"]
@@ -147,7 +147,7 @@ _KEPT = 16_384
 class CopulaPrior(ActiveSetsPrior):
     """A Gaussian copula over the AUs' marginals. A stratum is the set of active AUs.
 
-    Standard normals z_1 … z_12 have the correlation matrix R. AU j of rate p_j is active where
+    Standard normals z_1 … z_n have the correlation matrix R. AU j of rate p_j is active where
     z_j > Φ⁻¹(1 − p_j), and is then as strong as its intensity's quantile at
     (Φ(z_j) − (1 − p_j)) / p_j, which is uniform where the AU is active: so rates, joint
     probabilities and intensities are those asked for, exactly, and AUs that go together also rise
@@ -163,6 +163,7 @@ class CopulaPrior(ActiveSetsPrior):
         intensities: quantile functions of the AUs' intensities where active.
         repairs: what the correlations that were asked for had to become, a sentence each.
         normals: factor and thresholds of z.
+        action_units: the AUs of a vector.
     """
 
     active_rates: Float64[np.ndarray, " aus"]
@@ -171,9 +172,9 @@ class CopulaPrior(ActiveSetsPrior):
     intensities: Intensities
     repairs: tuple[str, ...] = ()
     normals: LatentNormals = field(init=False)
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     stage: ClassVar[str] = "expressions/active"
-    set_width: ClassVar[int] = AU_COUNT
 
     def __post_init__(self) -> None:
         """Factor the correlation matrix."""
@@ -189,20 +190,29 @@ class CopulaPrior(ActiveSetsPrior):
                 pairs cannot go together all at once but by a move larger than `max_repair`.
         """
         marginals = config.marginals
-        rates = np.array([marginals[au].rate if au in marginals else 0.0 for au in AUS])
+        rates = np.array(
+            [marginals[au].rate if au in marginals else 0.0 for au in config.action_units]
+        )
         correlation, repairs = latent_matrix(config, rates)
         return cls(
             active_rates=rates,
             correlation=correlation,
             tied=config.intensity_correlation == "latent",
-            intensities=Intensities.from_config(marginals),
+            intensities=Intensities.from_config(marginals, config.au_set),
             repairs=repairs,
+            action_units=config.au_set,
         )
+
+    @property
+    def set_width(self) -> int:
+        """Uniforms that decide a set."""
+        return len(self.active_rates)
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes where it is drawn for a stratum."""
-        return 1 + AU_COUNT * (1 + SWEEPS) if self.tied else AU_COUNT
+        aus = len(self.active_rates)
+        return 1 + aus * (1 + SWEEPS) if self.tied else aus
 
     def active(self, numbers: Float64[np.ndarray, "rows aus"]) -> Bool[np.ndarray, "rows aus"]:
         """Compare each AU's normal with its threshold."""
@@ -247,13 +257,13 @@ class CopulaPrior(ActiveSetsPrior):
         """Give each active AU an intensity.
 
         Where these are tied, the Gibbs sampler begins at one of 65,536 stored draws, by column 0,
-        or at a sequential draw by the columns 1–12 where none has this set of active AUs; it goes
-        on by the columns 13–60.
+        or at a sequential draw by a column for each AU where none has this set of active AUs; it
+        goes on by the others.
         """
         active = self.members(strata).T
         if not self.tied:
             places = np.flatnonzero(active)
-            levels = numbers[:, :AU_COUNT].T.ravel()[places]
+            levels = numbers[:, : len(self.active_rates)].T.ravel()[places]
             return self._vectors(len(strata), places, levels)
         return self._shown(self._again(self._begin(strata, numbers), active, numbers), active)
 
@@ -283,7 +293,7 @@ class CopulaPrior(ActiveSetsPrior):
 
     def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return the exact share of samples in which each two AUs are active; rates as diagonal."""
-        one, other = np.triu_indices(AU_COUNT, 1)
+        one, other = np.triu_indices(len(self.active_rates), 1)
         rates = self.active_rates
         joint = np.diag(rates)
         joint[one, other] = joint_probability(
@@ -307,7 +317,9 @@ class CopulaPrior(ActiveSetsPrior):
         stored, found = bank_of(self.normals).pick(strata, numbers[:, 0])
         if found.all():
             return stored
-        made = self.normals.begin(self.members(strata).T, numbers[:, 1 : 1 + AU_COUNT].T)
+        made = self.normals.begin(
+            self.members(strata).T, numbers[:, 1 : 1 + len(self.active_rates)].T
+        )
         return np.where(found, stored, made)
 
     def _again(
@@ -316,7 +328,7 @@ class CopulaPrior(ActiveSetsPrior):
         active: Bool[np.ndarray, "aus rows"],
         numbers: Float64[np.ndarray, "rows width"],
     ) -> Float64[np.ndarray, "aus rows"]:
-        again = self.normals.draw_again(begun, active, numbers[:, 1 + AU_COUNT :].T)
+        again = self.normals.draw_again(begun, active, numbers[:, 1 + len(active) :].T)
         return self.normals.mix(again)
 
     def _shown(
@@ -335,9 +347,10 @@ class CopulaPrior(ActiveSetsPrior):
         levels: Float64[np.ndarray, " values"],
     ) -> Float32[np.ndarray, "{rows} aus"]:
         """Return vectors with the quantiles of `levels` at `places` of the [aus, rows] table."""
-        intensities = np.zeros(AU_COUNT * rows, dtype=np.float32)
+        aus = len(self.active_rates)
+        intensities = np.zeros(aus * rows, dtype=np.float32)
         intensities[places] = self.intensities.quantiles(places // rows, levels)
-        return np.ascontiguousarray(intensities.reshape(AU_COUNT, rows).T)
+        return np.ascontiguousarray(intensities.reshape(aus, rows).T)
 
 
 def _drawn(
@@ -353,6 +366,6 @@ def _draw_kept(
     normals: LatentNormals, seed: int, split: str, start: int, stop: int
 ) -> tuple[Float64[np.ndarray, "aus rows"], Float64[np.ndarray, "aus rows"]]:
     stage = f"{CopulaPrior.stage}/{split}"
-    independent, mixed = normals.drawn(uniforms(seed, stage, start, stop, AU_COUNT))
+    independent, mixed = normals.drawn(uniforms(seed, stage, start, stop, len(normals.thresholds)))
     independent.flags.writeable = mixed.flags.writeable = False
     return independent, mixed

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.special import ndtri, owens_t
 
-from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.action_units import ActionUnitSet
 from synthgen.config import CopulaConfig
 from synthgen.errors import ConfigError
 
@@ -174,12 +174,9 @@ class _Wish:
     """Request for one pair: its latent correlation, or a joint probability and its name."""
 
     pair: tuple[str, str]
+    indices: tuple[int, int]
     correlation: float
     probability: str = ""
-
-    @property
-    def indices(self) -> tuple[int, int]:
-        return au_index(self.pair[0]), au_index(self.pair[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +239,7 @@ def latent_matrix(
             stand together but by moving one by more than `max_repair`.
     """
     wishes = _wishes(config, rates)
-    asked, fixed = np.eye(AU_COUNT), np.eye(AU_COUNT, dtype=bool)
+    asked, fixed = np.eye(len(rates)), np.eye(len(rates), dtype=bool)
     for wish in wishes:
         i, j = wish.indices
         asked[i, j] = asked[j, i] = np.clip(wish.correlation, -MAX_CORRELATION, MAX_CORRELATION)
@@ -255,33 +252,47 @@ def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " aus"]) -> list[_W
     """Return what is asked of the pairs; one with an AU of rate 0 or 1 has nothing to decide."""
     kind, pairs = config.dependence(), config.pairs()
     if kind in ("joint", "conditional"):
-        wishes = _of_probabilities(kind, pairs, rates)
+        wishes = _of_probabilities(kind, pairs, rates, config.au_set)
     else:
-        wishes = [_Wish(pair, number) for pair, number in pairs.items()]
+        wishes = [
+            _Wish(pair, pair_indices(pair, config.au_set), number) for pair, number in pairs.items()
+        ]
     return [wish for wish in wishes if all(0 < rates[au] < 1 for au in wish.indices)]
 
 
+def pair_indices(pair: tuple[str, str], aus: ActionUnitSet) -> tuple[int, int]:
+    """Return the places of two AUs in a vector."""
+    return aus.index(pair[0]), aus.index(pair[1])
+
+
 def _of_probabilities(
-    kind: str, pairs: dict[tuple[str, str], float], rates: Float64[np.ndarray, " aus"]
+    kind: str,
+    pairs: dict[tuple[str, str], float],
+    rates: Float64[np.ndarray, " aus"],
+    aus: ActionUnitSet,
 ) -> list[_Wish]:
-    joint = [_joint(kind, pair, probability, rates) for pair, probability in pairs.items()]
+    indices = [pair_indices(pair, aus) for pair in pairs]
+    asked = zip(pairs.items(), indices, strict=True)
+    joint = [
+        _joint(kind, pair, probability, (float(rates[i]), float(rates[j])))
+        for (pair, probability), (i, j) in asked
+    ]
     rate, other = (
-        np.array([rates[au_index(pair[side])] for pair in pairs], dtype=np.float64)
-        for side in (0, 1)
+        np.array([rates[both[side]] for both in indices], dtype=np.float64) for side in (0, 1)
     )
     found = latent_correlation(rate, other, np.array(joint)).tolist()
     mark = "|" if kind == "conditional" else " and "
     return [
-        _Wish(pair, number, f"P({mark.join(pair)})")
-        for pair, number in zip(pairs, found, strict=True)
+        _Wish(pair, places, number, f"P({mark.join(pair)})")
+        for pair, places, number in zip(pairs, indices, found, strict=True)
     ]
 
 
 def _joint(
-    kind: str, pair: tuple[str, str], probability: float, rates: Float64[np.ndarray, " aus"]
+    kind: str, pair: tuple[str, str], probability: float, rates: tuple[float, float]
 ) -> float:
     """Return the joint probability that is asked for, if it is possible."""
-    rate, other = (float(rates[au_index(name)]) for name in pair)
+    rate, other = rates
     scale = other if kind == "conditional" else 1.0
     if scale == 0:
         raise ConfigError(
@@ -344,8 +355,9 @@ def _unnamed(
     if not count:
         return ()
     i, j = np.unravel_index(int(moves.argmax()), moves.shape)
+    names = config.action_units
     pairs = "1 pair that is" if count == 1 else f"{count} pairs that are"
     return (
         f"expressions.{config.dependence()}: {pairs} not named cannot stay independent; "
-        f"{AUS[i]}+{AUS[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
+        f"{names[i]}+{names[j]} moved most, to a latent correlation of {found[i, j]:.3f}",
     )

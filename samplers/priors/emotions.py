@@ -4,7 +4,7 @@ Du, Tao & Martinez, "Compound facial expressions of emotion", PNAS 2014; table i
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -14,7 +14,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from samplers.priors.prior import DealtPrior, Part
 from samplers.shares import blocked_order, blocked_ranks, whole_proportions
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 from synthgen.config.priors import BlendConfig, EmotionsConfig
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
@@ -43,26 +43,29 @@ class Prototype:
 
 
 @cache
-def prototype_table() -> dict[str, Prototype]:
-    """Return the categories of the table, in its order."""
+def prototype_table(aus: ActionUnitSet = DEFAULT_AUS) -> dict[str, Prototype]:
+    """Return the categories of the table, in its order, as some AUs show them."""
     categories = _read()["categories"]
-    return {name: _prototype(name, entry) for name, entry in categories.items()}
+    return {name: _prototype(name, entry, aus) for name, entry in categories.items()}
 
 
-def choose_prototypes(names: Iterable[str], allow_ambiguous: bool) -> tuple[Prototype, ...]:
+def choose_prototypes(
+    names: Iterable[str], allow_ambiguous: bool, aus: ActionUnitSet = DEFAULT_AUS
+) -> tuple[Prototype, ...]:
     """Look the categories of a configuration up.
 
     Args:
         names: categories.
         allow_ambiguous: allow categories whose prototypes are the same on the AUs.
+        aus: the AUs of the run.
 
     Raises:
         ConfigError: if a category is not in the table, cannot be shown by the AUs, or cannot be
             told from another one.
     """
-    chosen = tuple(_find(name) for name in names)
+    chosen = tuple(_find(name, aus) for name in names)
     if not allow_ambiguous:
-        refuse_ambiguous(chosen)
+        refuse_ambiguous(chosen, aus)
     return chosen
 
 
@@ -74,7 +77,7 @@ def ambiguous_groups(chosen: Iterable[Prototype]) -> tuple[tuple[Prototype, ...]
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-def refuse_ambiguous(chosen: Iterable[Prototype]) -> None:
+def refuse_ambiguous(chosen: Iterable[Prototype], aus: ActionUnitSet) -> None:
     """Refuse prototypes that are the same on the AUs.
 
     Raises:
@@ -82,30 +85,39 @@ def refuse_ambiguous(chosen: Iterable[Prototype]) -> None:
     """
     for one, other, *_ in ambiguous_groups(chosen):
         raise ConfigError(
-            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the 12 AUs "
-            f"({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
+            f"{WHERE}: {one.name!r} and {other.name!r} have the same prototype on the {len(aus)} "
+            f"AUs ({', '.join(one.shown)}); leave one out, or set allow_ambiguous: true"
         )
 
 
-def _find(name: str) -> Prototype:
-    table, impossible = prototype_table(), _read()["impossible"]
+def _find(name: str, aus: ActionUnitSet) -> Prototype:
+    table, impossible = prototype_table(aus), _read()["impossible"]
     if name in impossible:
         raise ConfigError(f"{WHERE}: {name!r} cannot be shown: {impossible[name]}")
     if name not in table:
         raise ConfigError(
             f"{WHERE}: unknown category {shown(name)}; those that exist: {', '.join(table)}"
         )
+    missing = [au for au in table[name].lost if au in DEFAULT_AUS]
+    if missing:
+        raise ConfigError(
+            f"{WHERE}: {name!r} cannot be shown: it needs {' and '.join(missing)}, which "
+            f"{'is' if len(missing) == 1 else 'are'} not among the AUs in use, "
+            f"{', '.join(aus.names)}"
+        )
     return table[name]
 
 
-def _prototype(name: str, entry: Mapping[str, Mapping]) -> Prototype:
+def _prototype(name: str, entry: Mapping[str, Mapping], aus: ActionUnitSet) -> Prototype:
     prototype, variants = entry["prototype"], entry["variants"]
+    all_shown = [*prototype["shown"], *prototype["lost"]]
+    shares = {**variants["shown"], **variants["lost"]}
     return Prototype(
         name=name,
-        shown=tuple(prototype["shown"]),
-        lost=tuple(prototype["lost"]),
-        variants={au: percent / 100 for au, percent in variants["shown"].items()},
-        lost_variants={au: percent / 100 for au, percent in variants["lost"].items()},
+        shown=tuple(au for au in all_shown if au in aus),
+        lost=tuple(au for au in all_shown if au not in aus),
+        variants={au: percent / 100 for au, percent in shares.items() if au in aus},
+        lost_variants={au: percent / 100 for au, percent in shares.items() if au not in aus},
     )
 
 
@@ -117,9 +129,9 @@ def _read() -> dict[str, dict]:
 _JOIN = "+"
 
 
-def category_prototype(name: str) -> Prototype:
+def category_prototype(name: str, aus: ActionUnitSet) -> Prototype:
     """Return the prototype of a category of the table, or of a blend such as `happy+surprised`."""
-    table = prototype_table()
+    table = prototype_table(aus)
     if name in table:
         return table[name]
     return blended(*(table[part] for part in name.split(_JOIN)))
@@ -134,14 +146,16 @@ def blended(one: Prototype, other: Prototype) -> Prototype:
     shown = {*one.shown, *other.shown}
     return Prototype(
         name=f"{one.name}{_JOIN}{other.name}",
-        shown=tuple(au for au in AUS if au in shown),
+        shown=tuple(au for au in FACS if au in shown),
         lost=tuple(dict.fromkeys((*one.lost, *other.lost))),
         variants=_either(one.variants, other.variants, shown),
         lost_variants=_either(one.lost_variants, other.lost_variants, {*one.lost, *other.lost}),
     )
 
 
-def blend_scales(one: Prototype, other: Prototype, share: float) -> tuple[float, ...]:
+def blend_scales(
+    one: Prototype, other: Prototype, share: float, aus: ActionUnitSet
+) -> tuple[float, ...]:
     """Return the factor of the intensity of each AU (0, 1].
 
     The AUs of the category with the larger share have the factor 1, also where both have them; the
@@ -151,12 +165,13 @@ def blend_scales(one: Prototype, other: Prototype, share: float) -> tuple[float,
         one: the first category.
         other: the second category.
         share: share of the first (0, 1).
+        aus: the AUs of a vector.
     """
     strong, weak = (one, other) if share >= 0.5 else (other, one)
     ratio = min(share, 1 - share) / max(share, 1 - share)
     full = {*strong.shown, *strong.variants}
     part = {*weak.shown, *weak.variants} - full
-    return tuple(ratio if au in part else 1.0 for au in AUS)
+    return tuple(ratio if au in part else 1.0 for au in aus.names)
 
 
 def _either(
@@ -183,6 +198,7 @@ class EmotionsPrior(DealtPrior):
         high: highest intensity of an active AU.
         spread: how far an AU is at most from the intensity that those of an expression have in
             common; None where they have none in common.
+        action_units: the AUs of a vector.
     """
 
     names: tuple[str, ...]
@@ -192,6 +208,7 @@ class EmotionsPrior(DealtPrior):
     low: float
     high: float
     spread: float | None
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     @classmethod
     def from_config(cls, config: EmotionsConfig) -> "EmotionsPrior":
@@ -203,36 +220,38 @@ class EmotionsPrior(DealtPrior):
         Raises:
             ConfigError: if a category is unknown, cannot be shown, or is ambiguous.
         """
-        chosen = choose_prototypes(config.weights(), allow_ambiguous=True)
+        aus = config.au_set
+        chosen = choose_prototypes(config.weights(), allow_ambiguous=True, aus=aus)
         if isinstance(config.categories, dict):
-            order = list(prototype_table())
+            order = list(prototype_table(aus))
             chosen = tuple(sorted(chosen, key=lambda prototype: order.index(prototype.name)))
-        pairs = [_pair(blend) for blend in config.blends]
+        pairs = [_pair(blend, aus) for blend in config.blends]
         chosen += tuple(blended(*pair) for pair in pairs)
         if not config.allow_ambiguous:
-            refuse_ambiguous(chosen)
+            refuse_ambiguous(chosen, aus)
         scales = [
-            blend_scales(*pair, blend.share)
+            blend_scales(*pair, blend.share, aus)
             for pair, blend in zip(pairs, config.blends, strict=True)
         ]
-        plain = [(1.0,) * AU_COUNT] * (len(chosen) - len(pairs))
+        plain = [(1.0,) * len(aus)] * (len(chosen) - len(pairs))
         counts = whole_proportions(
             {**config.weights(), **{blend.name: blend.weight for blend in config.blends}}
         )
         return cls(
             names=tuple(prototype.name for prototype in chosen),
             counts=tuple(counts[prototype.name] for prototype in chosen),
-            chances=tuple(_chances(prototype, config.variants) for prototype in chosen),
+            chances=tuple(_chances(prototype, config.variants, aus) for prototype in chosen),
             scales=(*plain, *scales),
             low=config.intensity.low,
             high=config.intensity.high,
             spread=config.spread if config.profile == "common" else None,
+            action_units=aus,
         )
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes: two for each AU, and one for what they have in common."""
-        return 2 * AU_COUNT + (self.spread is not None)
+        return 2 * len(self.action_units) + (self.spread is not None)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -250,14 +269,17 @@ class EmotionsPrior(DealtPrior):
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows aus"]:
-        """Choose variants by the columns 0–11, intensities by the columns 12–23 and 24."""
-        active = numbers[:, :AU_COUNT] < np.array(self.chances)[strata]
-        intensity = (self.low + self._above(numbers[:, AU_COUNT:])) * np.array(self.scales)[strata]
+        """Choose variants by the first column of each AU, intensities by the others."""
+        aus = len(self.action_units)
+        active = numbers[:, :aus] < np.array(self.chances)[strata]
+        intensity = (self.low + self._above(numbers[:, aus:])) * np.array(self.scales)[strata]
         return np.where(active, intensity, 0.0).astype(np.float32)
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of categories whose prototypes are the same on the AUs."""
-        groups = ambiguous_groups(map(category_prototype, self.names))
+        groups = ambiguous_groups(
+            [category_prototype(name, self.action_units) for name in self.names]
+        )
         return tuple(tuple(prototype.name for prototype in group) for group in groups)
 
     def stratum_name(self, stratum: int) -> str:
@@ -281,7 +303,7 @@ class EmotionsPrior(DealtPrior):
         """Return the mean of the categories' products of chances, by their shares."""
         chances = np.array(self.chances)
         products = chances[:, :, None] * chances[:, None, :]
-        products[:, range(AU_COUNT), range(AU_COUNT)] = chances
+        products[:, range(chances.shape[1]), range(chances.shape[1])] = chances
         return np.tensordot(np.array(self.counts) / sum(self.counts), products, axes=1)
 
     def parts(self) -> tuple[Part, ...]:
@@ -296,7 +318,7 @@ class EmotionsPrior(DealtPrior):
         shares = np.array(self.counts)[:, None] * np.array(self.chances)
         total = shares.sum(axis=0)
         scaled = (shares * np.array(self.scales)).sum(axis=0)
-        scale = np.divide(scaled, total, out=np.ones(AU_COUNT), where=total > 0)
+        scale = np.divide(scaled, total, out=np.ones_like(total), where=total > 0)
         return scale * (self.low + self.high) / 2
 
     def _above(
@@ -311,17 +333,17 @@ class EmotionsPrior(DealtPrior):
         if self.spread is None:
             return width * numbers
         spread = min(self.spread, width)
-        moved = width * numbers[:, AU_COUNT:] + spread * (2 * numbers[:, :AU_COUNT] - 1)
+        moved = width * numbers[:, -1:] + spread * (2 * numbers[:, :-1] - 1)
         return width - np.abs(width - np.abs(moved))
 
 
-def _chances(prototype: Prototype, variants: bool) -> tuple[float, ...]:
+def _chances(prototype: Prototype, variants: bool, aus: ActionUnitSet) -> tuple[float, ...]:
     extra = prototype.variants if variants else {}
-    return tuple(1.0 if au in prototype.shown else extra.get(au, 0.0) for au in AUS)
+    return tuple(1.0 if au in prototype.shown else extra.get(au, 0.0) for au in aus.names)
 
 
-def _pair(blend: BlendConfig) -> tuple[Prototype, Prototype]:
-    one, other = choose_prototypes(blend.of, allow_ambiguous=True)
+def _pair(blend: BlendConfig, aus: ActionUnitSet) -> tuple[Prototype, Prototype]:
+    one, other = choose_prototypes(blend.of, allow_ambiguous=True, aus=aus)
     return one, other
 
 

@@ -1,7 +1,7 @@
 """Prior `empirical`: the rows of a label file, with a kernel around their intensities."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from samplers.priors.au_sets import set_members, set_numbers
 from samplers.priors.labels import LabelBatch, Reading, open_labels
 from samplers.priors.prior import Prior
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config import EmpiricalConfig
 from synthgen.errors import LabelsError
 
@@ -27,13 +27,14 @@ _WEIGHT = "weight"
 
 
 def unique_rows(
-    batches: Iterator[LabelBatch], where: str
+    batches: Iterator[LabelBatch], where: str, names: Sequence[str]
 ) -> tuple[Float32[np.ndarray, "rows aus"], Float64[np.ndarray, " rows"]]:
     """Put equal rows together.
 
     Args:
         batches: the rows.
         where: name of the labels, for messages.
+        names: the AUs of a vector.
 
     Returns:
         The different rows of a weight above 0 in lexicographic order, and their weights.
@@ -41,10 +42,10 @@ def unique_rows(
     Raises:
         LabelsError: if no row is left, or more than `MAX_ROWS` different ones are.
     """
-    gathered = _table(np.zeros((0, AU_COUNT), np.float32), np.zeros(0))
+    gathered = _table(np.zeros((0, len(names)), np.float32), np.zeros(0), names)
     pending: list[pa.Table] = []
     for batch in batches:
-        pending.append(_table(batch.intensities, batch.weights))
+        pending.append(_table(batch.intensities, batch.weights, names))
         if sum(table.num_rows for table in pending) >= _PENDING_ROWS:
             gathered, pending = _together(gathered, pending, where), []
     return _sorted(_together(gathered, pending, where), where)
@@ -52,21 +53,24 @@ def unique_rows(
 
 def _together(gathered: pa.Table, pending: list[pa.Table], where: str) -> pa.Table:
     table = pa.concat_tables([gathered, *pending])
-    groups = table.group_by(list(AUS), use_threads=False).aggregate([(_WEIGHT, "sum")])
+    names = [name for name in table.column_names if name != _WEIGHT]
+    groups = table.group_by(names, use_threads=False).aggregate([(_WEIGHT, "sum")])
     if groups.num_rows > MAX_ROWS:
         raise LabelsError(
             f"{where} holds more than {MAX_ROWS} different rows; choose fewer with where, or fit "
             "a prior to them with: synthgen prior fit"
         )
-    return groups.rename_columns([*AUS, _WEIGHT])
+    return groups.rename_columns([*names, _WEIGHT])
 
 
 def _table(
-    rows: Float32[np.ndarray, "rows aus"], weights: Float64[np.ndarray, " rows"]
+    rows: Float32[np.ndarray, "rows aus"],
+    weights: Float64[np.ndarray, " rows"],
+    names: Sequence[str],
 ) -> pa.Table:
     # By their bits, so that they are put together exactly; + 0 makes one zero of both.
     bits = (rows[weights > 0] + np.float32(0)).view(np.int32)
-    columns = {name: np.ascontiguousarray(bits[:, place]) for place, name in enumerate(AUS)}
+    columns = {name: np.ascontiguousarray(bits[:, place]) for place, name in enumerate(names)}
     return pa.table({**columns, _WEIGHT: weights[weights > 0]})
 
 
@@ -75,7 +79,9 @@ def _sorted(
 ) -> tuple[Float32[np.ndarray, "rows aus"], Float64[np.ndarray, " rows"]]:
     if not table.num_rows:
         raise LabelsError(f"no row of {where} is left to draw from")
-    bits = np.column_stack([table.column(name).to_numpy() for name in AUS])
+    bits = np.column_stack(
+        [table.column(name).to_numpy() for name in table.column_names if name != _WEIGHT]
+    )
     order = np.lexsort(bits.T[::-1])
     return bits[order].view(np.float32), table.column(_WEIGHT).to_numpy()[order]
 
@@ -100,6 +106,7 @@ class EmpiricalPrior(Prior):
         low: lowest intensity of an active AU.
         reading: what was found in the labels that changes how they are read; empty where nothing.
         remarks: what a reader of the plan should know of the labels.
+        action_units: the AUs of a vector.
     """
 
     name: str
@@ -113,6 +120,7 @@ class EmpiricalPrior(Prior):
     low: float
     reading: str = ""
     remarks: tuple[str, ...] = ()
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     @classmethod
     def from_config(cls, config: EmpiricalConfig) -> "EmpiricalPrior":
@@ -121,9 +129,11 @@ class EmpiricalPrior(Prior):
         Raises:
             LabelsError: if they cannot be read, a line is malformed, or no row is left.
         """
-        reading = Reading.of(config.scale, config.missing, config.sides)
+        reading = Reading.of(config.scale, config.missing, config.sides, config.au_set)
         labels = open_labels(config.labels, config.format, config.where, config.weights, reading)
-        rows, weights = unique_rows(labels.batches(config.active_from), config.labels)
+        rows, weights = unique_rows(
+            labels.batches(config.active_from), config.labels, config.action_units
+        )
         masks = set_numbers(rows != 0)
         order = np.argsort(masks, kind="stable")
         sets, starts = np.unique(masks[order], return_index=True)
@@ -135,16 +145,17 @@ class EmpiricalPrior(Prior):
             ends=np.cumsum(weights[order]),
             sets=sets,
             starts=np.append(starts, len(rows)),
-            occurrence=tuple(au in labels.occurrence_only for au in AUS),
+            occurrence=tuple(au in labels.occurrence_only for au in config.action_units),
             smoothing=config.smoothing,
             low=config.active_from,
             remarks=labels.remarks(config.active_from),
+            action_units=config.au_set,
         )
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes."""
-        return 1 + AU_COUNT
+        return 1 + len(self.action_units)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -172,7 +183,7 @@ class EmpiricalPrior(Prior):
 
     def stratum_name(self, stratum: int) -> str:
         """Name the active AUs: `AU6+AU12`, or `neutral`."""
-        active = [name for bit, name in enumerate(AUS) if stratum >> bit & 1]
+        active = [name for bit, name in enumerate(self.action_units.names) if stratum >> bit & 1]
         return "+".join(active) or "neutral"
 
     def category_shares(self) -> dict[str, float]:
@@ -200,8 +211,8 @@ class EmpiricalPrior(Prior):
     def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
         """Return the mean of what the kernel gives, by weight; 0 for an AU that is never active."""
         weights = np.diff(self.ends, prepend=0.0)
-        means = np.zeros(AU_COUNT)
-        for au in range(AU_COUNT):
+        means = np.zeros(len(self.action_units))
+        for au in range(len(self.action_units)):
             active = self.rows[:, au] != 0
             if self.occurrence[au]:
                 means[au] = (self.low + MAX_INTENSITY) / 2
@@ -233,7 +244,7 @@ class EmpiricalPrior(Prior):
         return low * ndtr(a) + high * ndtr(-b) + inside
 
     def _active(self) -> Bool[np.ndarray, "strata aus"]:
-        return set_members(self.sets, AU_COUNT)
+        return set_members(self.sets, len(self.action_units))
 
     def _shares(self) -> Float64[np.ndarray, " strata"]:
         ends = self.ends[self.starts[1:] - 1]

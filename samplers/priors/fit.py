@@ -13,10 +13,10 @@ import yaml
 from jaxtyping import Float64, Int64
 
 from samplers.priors.au_sets import SetCounts
-from samplers.priors.correlation import latent_correlation, latent_matrix
+from samplers.priors.correlation import latent_correlation, latent_matrix, pair_indices
 from samplers.priors.labels import LabelBatch, Labels, open_labels
 from samplers.priors.labels.source import ACTIVE_FROM, AS_IT_STANDS, Reading
-from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY, au_index
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config import parse_expressions
 from synthgen.config.priors.copula import CopulaConfig
 from synthgen.errors import LabelsError, OutputError
@@ -35,23 +35,30 @@ class LabelCounts:
     """Counts of labels, in memory that does not grow with their number.
 
     Attributes:
+        vector: the AUs of a row.
         rows: rows that were counted.
         sets: rows of each set of active AUs.
         histogram: rows of each intensity of each AU where active, in steps of 0.001.
         whole: whether each intensity so far is a whole number.
     """
 
+    vector: ActionUnitSet = DEFAULT_AUS
     rows: int = 0
-    sets: SetCounts = field(default_factory=lambda: SetCounts(AU_COUNT))
-    histogram: Int64[np.ndarray, "aus bins"] = field(
-        default_factory=lambda: np.zeros((AU_COUNT, _BINS), dtype=np.int64)
-    )
+    sets: SetCounts = field(init=False)
+    histogram: Int64[np.ndarray, "aus bins"] = field(init=False)
     whole: bool = True
 
+    def __post_init__(self) -> None:
+        """Count from nothing."""
+        self.sets = SetCounts(len(self.vector))
+        self.histogram = np.zeros((len(self.vector), _BINS), dtype=np.int64)
+
     @classmethod
-    def of(cls, batches: Iterable[LabelBatch]) -> "LabelCounts":
+    def of(
+        cls, batches: Iterable[LabelBatch], vector: ActionUnitSet = DEFAULT_AUS
+    ) -> "LabelCounts":
         """Count the rows of labels."""
-        counts = cls()
+        counts = cls(vector)
         for batch in batches:
             counts.add(batch)
         return counts
@@ -64,8 +71,8 @@ class LabelCounts:
         _, au = active.nonzero()
         values = batch.intensities[active]
         steps = np.rint(values * _STEPS_PER_LEVEL).astype(np.int64)
-        places = np.bincount(au * _BINS + steps, minlength=AU_COUNT * _BINS)
-        self.histogram += places.reshape(AU_COUNT, _BINS)
+        places = np.bincount(au * _BINS + steps, minlength=self.histogram.size)
+        self.histogram += places.reshape(self.histogram.shape)
         self.whole = self.whole and bool((values == np.rint(values)).all())
 
     def together(self) -> Int64[np.ndarray, "aus aus"]:
@@ -109,7 +116,7 @@ class FittedPrior:
     def active(self) -> dict[str, int]:
         """AU → rows in which it is active."""
         diagonal = self.counts.together().diagonal().tolist()
-        return {au: diagonal[AUS.index(au)] for au in self.aus}
+        return {au: diagonal[self.counts.vector.index(au)] for au in self.aus}
 
     @property
     def rates(self) -> dict[str, float]:
@@ -121,7 +128,7 @@ class FittedPrior:
         marginal: dict[str, Any] = {"rate": self.rates[au]}
         if not self.active[au] or au in self.occurrence_only:
             return marginal
-        place = AUS.index(au)
+        place = self.counts.vector.index(au)
         if self.counts.whole:
             return marginal | {"levels": self.counts.levels(place)}
         return marginal | {"quantiles": self.counts.quantiles(place).tolist()}
@@ -134,13 +141,14 @@ class FittedPrior:
         left out, since nothing is to be said of it.
         """
         rows, together = self.counts.rows, self.counts.together()
+        place = self.counts.vector.index
         varying = [au for au in self.aus if 0 < self.active[au] < rows]
         joint = {}
         for number, one in enumerate(varying):
             for other in varying[number + 1 :]:
                 low = max(self.active[one] + self.active[other] - rows, 0)
                 high = min(self.active[one], self.active[other])
-                count = int(together[AUS.index(one), AUS.index(other)])
+                count = int(together[place(one), place(other)])
                 share = min(max(count, low + 0.5), high - 0.5) / rows
                 joint[f"{one}+{other}"] = self._rounded(share, one, other)
         return joint
@@ -194,7 +202,8 @@ def write_fit(
         layout: one of `samplers.priors.labels.FORMATS`.
         to: YAML file to write; it must not be there yet.
         active_from: intensity from which an AU counts as active.
-        reading: the scale of the values, missing codes, and what becomes of left and right.
+        reading: the scale of the values, missing codes, what becomes of left and right, and the
+            AUs of a vector.
 
     Raises:
         LabelsError: if the labels cannot be read, a line is malformed, or no row is left.
@@ -202,7 +211,7 @@ def write_fit(
     """
     _refuse_existing(to)
     opened = open_labels(labels, layout, reading=reading)
-    counts = LabelCounts.of(opened.batches(active_from))
+    counts = LabelCounts.of(opened.batches(active_from), reading.aus)
     if not counts.rows:
         raise LabelsError(
             f"no row of {excerpt(labels)} is left to fit a prior to{_reasons(opened)}"
@@ -227,8 +236,10 @@ def make_section(fitted: FittedPrior, source: str) -> dict[str, Any]:
     Where the co-occurrences of the labels are those of no Gaussian copula, `max_repair` is as large
     as the repair needs.
     """
+    vector = fitted.counts.vector
     section: dict[str, Any] = {
         "prior": "copula",
+        **({} if vector == DEFAULT_AUS else {"action_units": list(vector.names)}),
         "source": source,
         "marginals": {au: fitted.marginal(au) for au in fitted.aus},
     }
@@ -244,13 +255,16 @@ def render(fitted: FittedPrior, section: dict[str, Any]) -> str:
     """Write a fitted prior as YAML, its counts as comments."""
     together, rows = fitted.counts.together(), fitted.counts.rows
     lines = ["# Fitted by: synthgen prior fit", *(f"# {text}" for text in fitted.warnings())]
-    lines += [f"prior: {section['prior']}", f"source: {_quoted(section['source'])}", "marginals:"]
+    lines.append(f"prior: {section['prior']}")
+    if "action_units" in section:
+        lines.append(f"action_units: {_inline(section['action_units'])}")
+    lines += [f"source: {_quoted(section['source'])}", "marginals:"]
     for au, marginal in section["marginals"].items():
         lines.append(f"  {au}: {_inline(marginal)}  # active in {fitted.active[au]} of {rows} rows")
     if "joint" in section:
         lines.append("joint:")
         for pair, share in section["joint"].items():
-            one, other = (AUS.index(au) for au in pair.split("+"))
+            one, other = (fitted.counts.vector.index(au) for au in pair.split("+"))
             lines.append(f"  {pair}: {share:.6f}  # {together[one, other]} rows")
     if "max_repair" in section:
         moved = section["max_repair"]
@@ -263,10 +277,12 @@ def _largest_repair(section: dict[str, Any]) -> float:
     config = parse_expressions({**section, "max_repair": 2.0})
     if not isinstance(config, CopulaConfig):
         raise TypeError(f"{config.prior} is no copula")
-    rates = np.array([config.marginals[au].rate if au in config.marginals else 0.0 for au in AUS])
+    rates = np.array(
+        [config.marginals[au].rate if au in config.marginals else 0.0 for au in config.action_units]
+    )
     found, _ = latent_matrix(config, rates)
     pairs = config.pairs()
-    one, other = (np.array([au_index(pair[side]) for pair in pairs]) for side in (0, 1))
+    one, other = np.array([pair_indices(pair, config.au_set) for pair in pairs]).T
     asked = latent_correlation(rates[one], rates[other], np.array(list(pairs.values())))
     return float(np.abs(found[one, other] - asked).max())
 

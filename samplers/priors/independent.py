@@ -1,6 +1,6 @@
 """Prior `independent`: each AU at its own rate; and the priors built in as data files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import ActiveSetsPrior, Part
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config import BuiltinConfig, ExpressionsConfig, IndependentConfig, parse_expressions
 from synthgen.config.priors.base import PriorSection
 from synthgen.config.yaml_text import read_yaml
@@ -24,14 +24,15 @@ class IndependentPrior(ActiveSetsPrior):
         active_rates: probability of each AU, in [0, 1].
         low: lowest intensity of each AU where it is active.
         high: highest intensity of each AU where it is active.
+        action_units: the AUs of a vector.
     """
 
     active_rates: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     stage: ClassVar[str] = "expressions/active"
-    set_width: ClassVar[int] = AU_COUNT
 
     @classmethod
     def from_config(cls, config: IndependentConfig) -> "IndependentPrior":
@@ -41,12 +42,18 @@ class IndependentPrior(ActiveSetsPrior):
             active_rates=tuple(au.rate for au in rates),
             low=tuple(au.intensity.low for au in rates),
             high=tuple(au.intensity.high for au in rates),
+            action_units=config.au_set,
         )
+
+    @property
+    def set_width(self) -> int:
+        """Uniforms that decide a set."""
+        return len(self.active_rates)
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes."""
-        return AU_COUNT
+        return len(self.active_rates)
 
     def active(self, numbers: Float64[np.ndarray, "rows aus"]) -> Bool[np.ndarray, "rows aus"]:
         """Compare each AU's number with its rate."""
@@ -67,7 +74,7 @@ class IndependentPrior(ActiveSetsPrior):
         """Return the products of the rates."""
         rates = np.array(self.active_rates)
         products = rates[:, None] * rates
-        products[range(AU_COUNT), range(AU_COUNT)] = rates
+        np.fill_diagonal(products, rates)
         return products
 
     def parts(self) -> tuple[Part, ...]:
@@ -95,6 +102,11 @@ def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
             f"{', '.join(BUILT_IN)}"
         )
     text = files("samplers.priors").joinpath(f"{config.name}.yaml").read_text("utf-8")
-    section = parse_expressions(read_yaml(text), where=config.name)
+    data = read_yaml(text)
+    if not isinstance(data, dict):
+        raise TypeError(f"{config.name}.yaml holds no mapping")
+    section = parse_expressions(
+        {**data, "action_units": config.action_units}, where=f"built-in prior {config.name}"
+    )
     shared = {key: getattr(config, key) for key in PriorSection.model_fields if key != "source"}
     return section.model_copy(update=shared)

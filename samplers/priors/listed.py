@@ -1,6 +1,6 @@
 """Priors `combinations` and `grid`: vectors of AUs listed by hand or level by level."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -8,7 +8,7 @@ from jaxtyping import Float32, Float64, Int64
 from samplers.priors.prior import DealtPrior, Part
 from samplers.randomness import uniforms
 from samplers.shares import blocked_order, blocked_ranks, whole_proportions
-from synthgen.action_units import AU_COUNT, AUS, au_index, au_vector, describe
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config.priors import CombinationsConfig, GridConfig
 from synthgen.config.priors.sections import COMBINED
 
@@ -24,30 +24,33 @@ class CombinationsPrior(DealtPrior):
         counts: how often each stands in a block of positions.
         low: for each, the lowest intensity of each AU; 0 where the AU is not active.
         high: for each, the highest intensity of each AU.
+        action_units: the AUs of a vector.
     """
 
     names: tuple[str, ...]
     counts: tuple[int, ...]
     low: tuple[tuple[float, ...], ...]
     high: tuple[tuple[float, ...], ...]
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     @classmethod
     def from_config(cls, config: CombinationsConfig) -> "CombinationsPrior":
         """Build the prior of a configuration."""
         combinations = config.combinations
         counts = whole_proportions({one.title: one.weight for one in combinations})
-        ranges = [[one.range_of(au) for au in AUS] for one in combinations]
+        ranges = [[one.range_of(au) for au in config.action_units] for one in combinations]
         return cls(
             names=tuple(one.title for one in combinations),
             counts=tuple(counts[one.title] for one in combinations),
             low=tuple(tuple(low for low, _ in row) for row in ranges),
             high=tuple(tuple(high for _, high in row) for row in ranges),
+            action_units=config.au_set,
         )
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes."""
-        return AU_COUNT
+        return len(self.action_units)
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -94,7 +97,7 @@ class CombinationsPrior(DealtPrior):
         """Return the mean of the middles of the ranges."""
         middles = (np.array(self.low) + np.array(self.high)) / 2
         total, rates = self._shares() @ middles, self.rates()
-        return np.divide(total, rates, out=np.zeros(AU_COUNT), where=rates > 0)
+        return np.divide(total, rates, out=np.zeros_like(rates), where=rates > 0)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the combinations."""
@@ -123,16 +126,20 @@ class GridPrior(DealtPrior):
 
     Attributes:
         cells: AU vectors, one for each cell.
+        action_units: the AUs of a vector.
     """
 
     cells: tuple[tuple[float, ...], ...]
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     @classmethod
     def from_config(cls, config: GridConfig) -> "GridPrior":
         """Build the prior of a configuration."""
-        alone = [au_vector({au: level}) for au in config.aus for level in config.levels]
-        drawn = _combinations(config.aus, config.levels, config.drawn)
-        return cls((*alone, *(au_vector(combination) for combination in drawn)))
+        aus = config.au_set
+        alone = [aus.vector({au: level}) for au in config.aus for level in config.levels]
+        drawn = _combinations(aus, config.aus, config.levels, config.drawn)
+        cells = (*alone, *(aus.vector(combination) for combination in drawn))
+        return cls(cells, action_units=aus)
 
     @property
     def width(self) -> int:
@@ -160,7 +167,7 @@ class GridPrior(DealtPrior):
 
     def stratum_name(self, stratum: int) -> str:
         """Name the AUs and levels of the cell: `AU6=2.0 AU12=5.0`."""
-        return describe(self.cells[stratum])
+        return self.action_units.describe(self.cells[stratum])
 
     def listed(self) -> int:
         """Return the number of cells."""
@@ -187,7 +194,7 @@ class GridPrior(DealtPrior):
     def parts(self) -> tuple[Part, ...]:
         """Return the cells."""
         return tuple(
-            Part.of(f"cell {describe(cell)!r}", active, cell, cell)
+            Part.of(f"cell {self.action_units.describe(cell)!r}", active, cell, cell)
             for cell, active in zip(self.cells, self._active(), strict=True)
         )
 
@@ -195,19 +202,21 @@ class GridPrior(DealtPrior):
         return (np.array(self.cells) != 0).astype(np.float64)
 
 
-def _combinations(aus: list[str], levels: list[float], count: int) -> list[dict[str, float]]:
+def _combinations(
+    vector: ActionUnitSet, aus: list[str], levels: list[float], count: int
+) -> list[dict[str, float]]:
     """Draw different combinations of 2 to 4 AUs, each number of AUs in turn, at random levels.
 
     The order in which AUs and levels are given decides nothing.
     """
-    names, ordered = sorted(set(aus), key=au_index), sorted(levels)
+    names, ordered = sorted(set(aus), key=vector.index), sorted(levels)
     numbers = [number for number in COMBINED if number <= len(names)]
     found: dict[tuple[tuple[str, float], ...], None] = {}
     trial = 0
     while len(found) < count:
-        row = uniforms(_SEED, "expressions/grid", trial, trial + 1, 2 * AU_COUNT)[0]
+        row = uniforms(_SEED, "expressions/grid", trial, trial + 1, 2 * len(vector))[0]
         chosen = np.sort(np.argsort(row[: len(names)])[: numbers[trial % len(numbers)]])
-        picks = (row[AU_COUNT:][chosen] * len(ordered)).astype(int)
+        picks = (row[len(vector) :][chosen] * len(ordered)).astype(int)
         pairs = zip(chosen, picks, strict=True)
         found[tuple((names[au], ordered[level]) for au, level in pairs)] = None
         trial += 1

@@ -8,10 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from samplers.priors.emotions import ambiguous_groups, category_prototype, refuse_ambiguous
+from samplers.priors.emotions import (
+    Prototype,
+    ambiguous_groups,
+    category_prototype,
+    refuse_ambiguous,
+)
 from samplers.priors.prior import Part, Prior
 from samplers.shares import blocked_order, whole_proportions
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import ActionUnitSet
 from synthgen.config.priors import MixtureConfig
 
 
@@ -54,6 +59,11 @@ class MixturePrior(Prior):
         return prior
 
     @property
+    def action_units(self) -> ActionUnitSet:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The AUs of a vector, the same for all components."""
+        return self.components[0].action_units
+
+    @property
     def width(self) -> int:
         """Uniforms that a vector of the widest component takes."""
         return max(component.width for component in self.components)
@@ -86,7 +96,7 @@ class MixturePrior(Prior):
         replacement: int = 0,
     ) -> Float32[np.ndarray, "rows aus"]:
         """Return the vectors that the components draw."""
-        vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
+        vectors = np.empty((len(strata), len(self.action_units)), dtype=np.float32)
         for part in self._stretches(seed, split, start, strata, replacement):
             place = f"{split}/component-{part.component}"
             component = self.components[part.component]
@@ -105,7 +115,7 @@ class MixturePrior(Prior):
     ) -> tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]:
         """Return the components' further trials; each position keeps its component."""
         strata = strata.copy()
-        vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
+        vectors = np.empty((len(strata), len(self.action_units)), dtype=np.float32)
         for part in self._stretches(seed, split, start, strata, replacement):
             place = f"{split}/component-{part.component}"
             component = self.components[part.component]
@@ -118,7 +128,7 @@ class MixturePrior(Prior):
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into vectors of the components, each by as many as it takes."""
-        vectors = np.empty((len(strata), AU_COUNT), dtype=np.float32)
+        vectors = np.empty((len(strata), len(self.action_units)), dtype=np.float32)
         own, kind = np.divmod(strata, len(self.components))
         for number, component in enumerate(self.components):
             rows = np.flatnonzero(kind == number)
@@ -165,7 +175,7 @@ class MixturePrior(Prior):
 
     def ambiguous(self) -> tuple[tuple[str, ...], ...]:
         """Return the groups of categories, of whatever component, that look the same."""
-        groups = ambiguous_groups(map(category_prototype, self.categories))
+        groups = ambiguous_groups(_prototypes(self.categories, self.action_units))
         return tuple(tuple(prototype.name for prototype in group) for group in groups)
 
     def notes(self) -> tuple[str, ...]:
@@ -237,4 +247,8 @@ class MixturePrior(Prior):
         for one, other in combinations(self.components, 2):
             for pair in product(one.categories, other.categories):
                 if pair[0] != pair[1]:
-                    refuse_ambiguous(map(category_prototype, pair))
+                    refuse_ambiguous(_prototypes(pair, self.action_units), self.action_units)
+
+
+def _prototypes(categories: Sequence[str], aus: ActionUnitSet) -> list[Prototype]:
+    return [category_prototype(name, aus) for name in categories]

@@ -11,9 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.au_sets import set_members, set_numbers
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT, AUS
-
-_NUMBERS = frozenset(range(AU_COUNT + 1))
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 
 MOST_NAMED = 14
 """Most AUs that rules may tell apart where a part sometimes shows them: 2^14 sets are looked at."""
@@ -28,14 +26,14 @@ class Part:
         chances: of each AU: 0 never active, 1 always, else sometimes.
         low: lowest intensity of each AU where it is active.
         high: highest intensity of each AU where it is active.
-        numbers: how many AUs may be active.
+        numbers: how many AUs may be active; None for any number.
     """
 
     name: str
     chances: tuple[float, ...]
-    low: tuple[float, ...] = (-np.inf,) * AU_COUNT
-    high: tuple[float, ...] = (np.inf,) * AU_COUNT
-    numbers: frozenset[int] = _NUMBERS
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    numbers: frozenset[int] | None = None
 
     @classmethod
     def of(
@@ -44,15 +42,16 @@ class Part:
         chances: Iterable[float],
         low: Iterable[float] | None = None,
         high: Iterable[float] | None = None,
-        numbers: Iterable[int] = _NUMBERS,
+        numbers: Iterable[int] | None = None,
     ) -> "Part":
         """Describe a part; intensities without bounds may be anything."""
+        of_each = tuple(map(float, chances))
         return cls(
             name,
-            tuple(map(float, chances)),
-            (-np.inf,) * AU_COUNT if low is None else tuple(map(float, low)),
-            (np.inf,) * AU_COUNT if high is None else tuple(map(float, high)),
-            frozenset(numbers),
+            of_each,
+            (-np.inf,) * len(of_each) if low is None else tuple(map(float, low)),
+            (np.inf,) * len(of_each) if high is None else tuple(map(float, high)),
+            None if numbers is None else frozenset(numbers),
         )
 
     def patterns(self, named: Iterable[int]) -> Bool[np.ndarray, "patterns aus"]:
@@ -84,6 +83,8 @@ class Part:
         patterns[:, chances >= 1] = True
         patterns[:, free] = np.repeat(sets, len(sizes), axis=0)
         patterns[:, alike] = np.tile(sizes, (len(sets), 1))
+        if self.numbers is None:
+            return patterns
         return patterns[np.isin(patterns.sum(axis=1), list(self.numbers))]
 
 
@@ -106,6 +107,9 @@ class Prior(ABC):
     Strata are whole numbers that a prior gives its own meaning. A replacement of a sample keeps the
     stratum and draws the vector anew.
     """
+
+    action_units: ActionUnitSet = DEFAULT_AUS
+    """The AUs of a vector, in its order."""
 
     balanced: ClassVar[bool] = False
     """True where strata are dealt out in exact shares, which a further trial under rules keeps.
@@ -250,7 +254,7 @@ class Prior(ABC):
             n: number of vectors, from 0; a larger n keeps the earlier vectors.
             seed: seed of the draw [0, 2^63).
         """
-        vectors = np.empty((n, AU_COUNT), dtype=np.float32)
+        vectors = np.empty((n, len(self.action_units)), dtype=np.float32)
         for start in range(0, n, _CHUNK):
             stop = min(start + _CHUNK, n)
             strata = self.strata(seed, FIRST_SPLIT, start, stop)
@@ -274,7 +278,8 @@ class Estimate:
 @lru_cache(maxsize=16)
 def estimate(prior: Prior) -> Estimate:
     """Count the first `ESTIMATE_SIZE` vectors of a prior at seed 0, once for equal priors."""
-    both, totals = np.zeros((AU_COUNT, AU_COUNT)), np.zeros(AU_COUNT)
+    aus = len(prior.action_units)
+    both, totals = np.zeros((aus, aus)), np.zeros(aus)
     for start in range(0, ESTIMATE_SIZE, _ESTIMATE_CHUNK):
         strata = prior.strata(0, FIRST_SPLIT, start, start + _ESTIMATE_CHUNK)
         vectors = prior.vectors(0, FIRST_SPLIT, start, strata).astype(np.float64)
@@ -307,8 +312,10 @@ class ActiveSetsPrior(Prior, ABC):
     stage: ClassVar[str]
     """Stage of the numbers that decide the sets."""
 
-    set_width: ClassVar[int]
-    """Uniforms that decide a set."""
+    @property
+    @abstractmethod
+    def set_width(self) -> int:
+        """Uniforms that decide a set."""
 
     @abstractmethod
     def active(
@@ -341,11 +348,11 @@ class ActiveSetsPrior(Prior, ABC):
 
     def members(self, strata: Int64[np.ndarray, " rows"]) -> Bool[np.ndarray, "rows aus"]:
         """Return which AUs are active in each stratum."""
-        return set_members(strata, AU_COUNT)
+        return set_members(strata, len(self.action_units))
 
     def stratum_name(self, stratum: int) -> str:
         """Name the active AUs: `AU6+AU12`, or `neutral`."""
-        active = [name for bit, name in enumerate(AUS) if stratum >> bit & 1]
+        active = [name for bit, name in enumerate(self.action_units.names) if stratum >> bit & 1]
         return "+".join(active) or "neutral"
 
     def category_shares(self) -> dict[str, float]:
@@ -362,6 +369,11 @@ class WrappedPrior(Prior, ABC):
     """
 
     inner: Prior
+
+    @property
+    def action_units(self) -> ActionUnitSet:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The AUs of a vector."""
+        return self.inner.action_units
 
     @property
     def width(self) -> int:

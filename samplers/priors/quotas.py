@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import FIRST_SPLIT, Prior, WrappedPrior
 from samplers.shares import spread_counts, spread_order
-from synthgen.action_units import AU_COUNT
 from synthgen.config.quotas import QuotaCells, QuotasConfig
 from synthgen.errors import ConfigError
 
@@ -60,7 +59,7 @@ class QuotaPrior(WrappedPrior):
                 hardly ever fills a cell.
         """
         try:
-            cells = config.cells(inner.categories)
+            cells = config.cells(inner.categories, inner.action_units)
         except ValueError as error:
             raise ConfigError(f"{WHERE}: {error}") from error
         prior = cls(inner, cells, spread_counts(cells.shares))
@@ -147,7 +146,7 @@ class QuotaPrior(WrappedPrior):
             ConfigError: if no trial fills a cell.
         """
         strata = np.empty(len(cells), dtype=np.int64)
-        vectors = np.empty((len(cells), AU_COUNT), dtype=np.float32)
+        vectors = np.empty((len(cells), len(self.action_units)), dtype=np.float32)
         open_rows = np.arange(len(cells))
         while len(open_rows):
             place, times = next(rounds, ("", 0))

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import Part, Prior, WrappedPrior, estimate
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT, au_index
+from synthgen.action_units import ActionUnitSet
 from synthgen.config.priors import (
     AtLeastRule,
     AtMostRule,
@@ -150,22 +150,22 @@ class Cap(Rule):
         return frozenset({self.au})
 
 
-def build_rule(config: RuleConfig) -> Rule:
-    """Build the rule of a configuration."""
+def build_rule(config: RuleConfig, aus: ActionUnitSet) -> Rule:
+    """Build the rule of a configuration on vectors of some AUs."""
     head = config.text(), 1.0 if config.penalty is None else config.penalty
-    everywhere = tuple(range(AU_COUNT))
+    everywhere = tuple(range(len(aus)))
     match config:
         case ImpliesRule():
             least = -np.inf if config.at_least is None else config.at_least
-            return Implies(*head, au_index(config.if_), au_index(config.then), least)
+            return Implies(*head, aus.index(config.if_), aus.index(config.then), least)
         case ExcludesRule():
-            return Count(*head, tuple(map(au_index, config.exclude)), 0, 1)
+            return Count(*head, tuple(map(aus.index, config.exclude)), 0, 1)
         case AtMostRule():
             return Count(*head, everywhere, 0, config.at_most)
         case AtLeastRule():
-            return Count(*head, everywhere, config.at_least, AU_COUNT)
+            return Count(*head, everywhere, config.at_least, len(aus))
         case CapRule():
-            return Cap(*head, au_index(config.cap), config.at)
+            return Cap(*head, aus.index(config.cap), config.at)
 
 
 WHERE = "expressions.rules"
@@ -303,7 +303,7 @@ class RuledPrior(WrappedPrior):
         Raises:
             ConfigError: naming a smallest set of rules that leaves nothing, or too little.
         """
-        rules = tuple(build_rule(config) for config in configs)
+        rules = tuple(build_rule(config, inner.action_units) for config in configs)
         refuse_conflicts(inner, rules)
         return cls(inner, rules)
 

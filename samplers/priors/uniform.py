@@ -1,13 +1,13 @@
 """Prior `uniform`: k active AUs, any k of them alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from samplers.priors.prior import ActiveSetsPrior, Part
-from synthgen.action_units import AU_COUNT, au_index
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config.priors import UniformConfig
 
 
@@ -24,6 +24,7 @@ class UniformPrior(ActiveSetsPrior):
         low: lowest intensity, or lowest sum.
         high: highest intensity, or highest sum.
         split: whether low and high bound the sum.
+        action_units: the AUs of a vector.
     """
 
     weights: tuple[float, ...]
@@ -31,9 +32,9 @@ class UniformPrior(ActiveSetsPrior):
     low: float
     high: float
     split: bool
+    action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     stage: ClassVar[str] = "expressions/uniform"
-    set_width: ClassVar[int] = 1 + AU_COUNT
 
     @classmethod
     def from_config(cls, config: UniformConfig) -> "UniformPrior":
@@ -41,24 +42,30 @@ class UniformPrior(ActiveSetsPrior):
         bounds = config.total or config.each
         return cls(
             weights=config.weights(),
-            choice=tuple(sorted(au_index(name) for name in config.aus)),
+            choice=tuple(sorted(config.au_set.index(name) for name in config.aus)),
             low=bounds.low,
             high=bounds.high,
             split=config.total is not None,
+            action_units=config.au_set,
         )
+
+    @property
+    def set_width(self) -> int:
+        """Uniforms that decide a set: one for the number of AUs, and one for each AU."""
+        return 1 + len(self.action_units)
 
     @property
     def width(self) -> int:
         """Uniforms that a vector takes: one for each AU, and one for a sum."""
-        return AU_COUNT + self.split
+        return len(self.action_units) + self.split
 
     def active(
         self, numbers: Float64[np.ndarray, "rows set_width"]
     ) -> Bool[np.ndarray, "rows aus"]:
-        """Decide k by column 0, and the k smallest of the AUs' keys by the columns 1–12."""
+        """Decide k by column 0, and the k smallest of the AUs' keys by the others."""
         most = max(number for number, weight in enumerate(self.weights) if weight)
         count = np.searchsorted(np.cumsum(self.weights)[:most], numbers[:, 0], side="right")
-        keys = np.full((len(numbers), AU_COUNT), np.inf)
+        keys = np.full((len(numbers), len(self.action_units)), np.inf)
         keys[:, self.choice] = numbers[:, 1:][:, self.choice]
         ranks = np.argsort(np.argsort(keys, axis=1, kind="stable"), axis=1, kind="stable")
         return ranks < count[:, None]
@@ -66,25 +73,26 @@ class UniformPrior(ActiveSetsPrior):
     def draw(
         self, strata: Int64[np.ndarray, " rows"], numbers: Float64[np.ndarray, "rows width"]
     ) -> Float32[np.ndarray, "rows aus"]:
-        """Give each active AU an intensity; column i is AU i's, column 12 the sum's."""
+        """Give each active AU an intensity; column i is AU i's, the last one the sum's."""
         active = self.members(strata)
         if not self.split:
             intensity = self.low + (self.high - self.low) * numbers
             return np.where(active, intensity, 0.0).astype(np.float32)
-        total = self.low + (self.high - self.low) * numbers[:, AU_COUNT:]
-        return (total * _simplex(active, numbers[:, :AU_COUNT])).astype(np.float32)
+        total = self.low + (self.high - self.low) * numbers[:, -1:]
+        return (total * _simplex(active, numbers[:, :-1])).astype(np.float32)
 
     def rates(self) -> Float64[np.ndarray, " aus"]:
         """Return Σ P(k) · k / n for the n AUs to choose from."""
-        rates = np.zeros(AU_COUNT)
+        rates = np.zeros(len(self.action_units))
         rates[list(self.choice)] = self._mean_number() / len(self.choice)
         return rates
 
     def joint(self) -> Float64[np.ndarray, "aus aus"]:
         """Return Σ P(k) · k (k − 1) / (n (n − 1)) for each two of the n AUs."""
-        number, size = np.arange(AU_COUNT + 1), len(self.choice)
+        aus = len(self.action_units)
+        number, size = np.arange(aus + 1), len(self.choice)
         pairs = float(np.array(self.weights) @ (number * (number - 1)))
-        joint = np.zeros((AU_COUNT, AU_COUNT))
+        joint = np.zeros((aus, aus))
         joint[np.ix_(self.choice, self.choice)] = pairs / max(size * (size - 1), 1)
         np.fill_diagonal(joint, self.rates())
         return joint
@@ -94,17 +102,18 @@ class UniformPrior(ActiveSetsPrior):
         middle = (self.low + self.high) / 2
         if self.split and (number := self._mean_number()):
             middle *= (1 - self.weights[0]) / number
-        return np.full(AU_COUNT, middle)
+        return np.full(len(self.action_units), middle)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the whole: no share is fixed."""
-        chances = [0.5 * (au in self.choice) for au in range(AU_COUNT)]
-        low, high = [0.0 if self.split else self.low] * AU_COUNT, [self.high] * AU_COUNT
+        aus = len(self.action_units)
+        chances = [0.5 * (au in self.choice) for au in range(aus)]
+        low, high = [0.0 if self.split else self.low] * aus, [self.high] * aus
         numbers = [number for number, weight in enumerate(self.weights) if weight]
         return (Part.of("this prior", chances, low, high, numbers),)
 
     def _mean_number(self) -> float:
-        return float(np.array(self.weights) @ np.arange(AU_COUNT + 1))
+        return float(np.array(self.weights) @ np.arange(len(self.weights)))
 
 
 def _simplex(
@@ -113,6 +122,6 @@ def _simplex(
     """Return shares of the active AUs, uniform among those that add up to 1."""
     exponentials = np.where(active, -np.log(numbers), 0.0)
     total = np.zeros(len(active))
-    for au in range(AU_COUNT):  # in fixed order: a row has the same bits alone and in bulk
+    for au in range(active.shape[1]):  # in fixed order: a row has the same bits alone and in bulk
         total += exponentials[:, au]
     return exponentials / np.where(total > 0, total, 1.0)[:, None]

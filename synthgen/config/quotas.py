@@ -11,7 +11,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
+from synthgen.config.aus_in_use import check_au
 from synthgen.config.base import Section
 
 LEVELS = 6
@@ -39,20 +40,21 @@ class QuotaCell:
 
     Attributes:
         share: share of the samples that the cell is to hold.
-        levels: index of an AU → its levels; an AU that is not named may have any.
+        levels: AU → its levels; an AU that is not named may have any.
         categories: the categories, `NO_CATEGORY` among them where samples without one belong to
             the cell; None for any.
     """
 
     share: float
-    levels: Mapping[int, frozenset[int]]
+    levels: Mapping[str, frozenset[int]]
     categories: frozenset[str] | None = None
 
     @property
     def name(self) -> str:
         """The conditions for people to read: `happy, AU12 3-5`."""
         parts = [] if self.categories is None else [self._categories_name()]
-        parts += [f"{AUS[au]} {describe_levels(self.levels[au])}" for au in sorted(self.levels)]
+        named = [au for au in FACS if au in self.levels]
+        parts += [f"{au} {describe_levels(self.levels[au])}" for au in named]
         return ", ".join(parts)
 
     def _categories_name(self) -> str:
@@ -87,7 +89,11 @@ class QuotaCells:
 
     @classmethod
     def build(
-        cls, cells: Sequence[QuotaCell], categories: Sequence[str], rest: float
+        cls,
+        cells: Sequence[QuotaCell],
+        categories: Sequence[str],
+        rest: float,
+        aus: ActionUnitSet,
     ) -> "QuotaCells":
         """Build the cells.
 
@@ -95,13 +101,13 @@ class QuotaCells:
             cells: those that are named; none shares a sample with another one.
             categories: all categories, in the order of the ClassLabel.
             rest: share of the samples in none of them; 0 for no such cell.
-
+            aus: the AUs of a vector.
         """
-        levels = np.full((len(cells), AU_COUNT), _ALL, dtype=np.uint8)
+        levels = np.full((len(cells), len(aus)), _ALL, dtype=np.uint8)
         labels = np.full(len(cells), -1, dtype=np.int64)
         for number, cell in enumerate(cells):
             for au, allowed in cell.levels.items():
-                levels[number, au] = sum(1 << level for level in allowed)
+                levels[number, aus.index(au)] = sum(1 << level for level in allowed)
             if cell.categories is not None:
                 known = [*categories, NO_CATEGORY]
                 labels[number] = sum(1 << known.index(name) for name in cell.categories)
@@ -237,13 +243,13 @@ class JointQuota(Section):
         if self.category is None and not self.aus:
             raise ValueError("the cell names neither a category nor aus")
         for name, levels in self.aus.items():
-            au_index(name)
+            check_au(name)
             parse_levels(levels)
         return self
 
     def cell(self) -> QuotaCell:
         """Return the cell."""
-        levels = {au_index(name): parse_levels(text) for name, text in self.aus.items()}
+        levels = {name: parse_levels(text) for name, text in self.aus.items()}
         categories = None if self.category is None else frozenset({self.category})
         return QuotaCell(self.share, levels, categories)
 
@@ -289,11 +295,12 @@ class QuotasConfig(Section):
         _rest("joint", [cell.share for cell in self.joint])
         return self
 
-    def cells(self, categories: tuple[str, ...]) -> QuotaCells:
+    def cells(self, categories: tuple[str, ...], aus: ActionUnitSet = DEFAULT_AUS) -> QuotaCells:
         """Return the cells.
 
         Args:
             categories: those of the prior, in the order of the ClassLabel.
+            aus: the AUs of a vector.
 
         Raises:
             ValueError: if a category is not among them, or two cells of `joint` overlap.
@@ -307,7 +314,7 @@ class QuotasConfig(Section):
         if self.joint:
             rest = _rest("joint", [cell.share for cell in self.joint])
             named = [cell.cell() for cell in self.joint]
-            found = QuotaCells.build(named, categories, rest)
+            found = QuotaCells.build(named, categories, rest, aus)
             refuse_overlap(named, found)
             return found
         margins = self._level_margins()
@@ -315,7 +322,7 @@ class QuotasConfig(Section):
             margins.insert(0, self._category_margin(categories))
         refuse_many([len(margin) for margin in margins])
         cells = [reduce(QuotaCell.and_, bins) for bins in product(*margins)]
-        return QuotaCells.build(cells, categories, rest=0.0)
+        return QuotaCells.build(cells, categories, 0.0, aus)
 
     def _category_margin(self, categories: tuple[str, ...]) -> list[QuotaCell]:
         others = frozenset([*categories, NO_CATEGORY]) - set(self.category)
@@ -325,9 +332,9 @@ class QuotasConfig(Section):
         return [QuotaCell(share, {}, names) for names, share in shares.items()]
 
     def _level_margins(self) -> list[list[QuotaCell]]:
-        named = [name for name in AUS if name in self.aus]
         for name in self.aus:
-            au_index(name)
+            check_au(name)
+        named = [name for name in FACS if name in self.aus]
         return [_level_margin(name, self.aus[name]) for name in named]
 
 
@@ -355,7 +362,7 @@ def _level_margin(name: str, margin: float | dict[str, float]) -> list[QuotaCell
         shares[levels], left = share, left - levels
     if rest := rest_of(f"aus.{name}", bins.values(), possible=bool(left)):
         shares[left] = rest
-    return [QuotaCell(share, {au_index(name): levels}) for levels, share in shares.items()]
+    return [QuotaCell(share, {name: levels}) for levels, share in shares.items()]
 
 
 def _rest(where: str, shares: Iterable[float]) -> float:

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.config.base import Section
 from synthgen.config.identities import IdentitiesConfig
 from synthgen.config.output import ClusterConfig, OutputConfig
 from synthgen.config.pipeline import PROVENANCE, PipelineConfig
 from synthgen.config.priors import MixtureConfig, SimplePriorConfig
 from synthgen.config.verify import VerifyConfig
+from synthgen.errors import ActionUnitError
 
 ExpressionsConfig = Annotated[
     SimplePriorConfig | MixtureConfig,
@@ -59,6 +61,24 @@ class RunConfig(Section):
                 f"verify.{key} compares images with the people of a store; identities.source is "
                 f"{self.identities.source!r}, it must be 'faceid'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _aus_can_be_shown(self) -> Self:
+        if self.expressions.au_set != DEFAULT_AUS:
+            raise ValueError(
+                f"pipeline {self.pipeline.name!r} and verify.verifier {self.verify.verifier!r} are "
+                f"about {', '.join(DEFAULT_AUS.names)}; leave expressions.action_units out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _tolerances_are_of_its_aus(self) -> Self:
+        for name in self.verify.policy.per_au_tolerance:
+            try:
+                self.expressions.au_set.index(name)
+            except ActionUnitError as error:
+                raise ValueError(f"verify.policy.per_au_tolerance: {error}") from error
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.action_units import au_index
+from synthgen.action_units import check_facs
 from synthgen.config.base import Section
 from synthgen.config.identities.base import absolute_store
 from synthgen.errors import ConfigError
@@ -117,7 +117,7 @@ class PolicyConfig(Section):
     @classmethod
     def _aus_exist(cls, value: dict[str, float | None]) -> dict[str, float | None]:
         for name in value:
-            au_index(name)
+            check_facs(name)
         return value
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplers.priors.labels.dialect import Dialect, read_dialect
-from samplers.priors.labels.source import Where
-from synthgen.action_units import AUS
-from synthgen.config.priors.sections import LabelSides
+from samplers.priors.labels.source import Reading, Where
+from synthgen.action_units import ActionUnitSet
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 
@@ -94,7 +93,7 @@ and 0–1 as the network gives it."""
 
 
 def find_columns(
-    path: Path, table: TableFormat, where: Where, weights: str | None, sides: LabelSides
+    path: Path, table: TableFormat, where: Where, weights: str | None, reading: Reading
 ) -> Columns:
     """Find the columns of a table by its first line.
 
@@ -114,18 +113,18 @@ def find_columns(
                 f"{excerpt(path)}, line 1: column {excerpt(name)!r} stands there twice"
             )
         names[name] = raw
-        if au in AUS:
+        if au is not None and au in reading.aus:
             aus[au] = (raw,)
-    halves, notes = _find_sides(path, table, dialect, aus, sides)
+    halves, notes = _find_sides(path, table, dialect, aus, reading)
     aus |= halves
     if not aus:
-        raise LabelsError(_no_aus(path, table, dialect))
+        raise LabelsError(_no_aus(path, table, dialect, reading.aus))
     for name in (*where, *([weights] if weights else [])):
         if name not in names:
             raise LabelsError(f"{excerpt(path)}, line 1: there is no column {name!r}")
     return Columns(
         dialect=dialect,
-        aus={au: aus[au] for au in AUS if au in aus},
+        aus={au: aus[au] for au in reading.aus.names if au in aus},
         success=names.get(table.success) if table.success else None,
         weight=names[weights] if weights else None,
         where={names[name]: wanted for name, wanted in where.items()},
@@ -143,14 +142,18 @@ def _find_sides(
     table: TableFormat,
     dialect: Dialect,
     plain: dict[str, tuple[str, ...]],
-    sides: LabelSides,
+    reading: Reading,
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return the AUs that have a left and a right alone, and what is to be said of sides."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for raw in dialect.header if table.side else ():
         match = table.side.fullmatch(raw.strip()) if table.side else None
         side = (match["before"] or match["after"]) if match else None
-        if match is None or side is None or (au := f"AU{int(match['number'])}") not in AUS:
+        if (
+            match is None
+            or side is None
+            or ((au := f"AU{int(match['number'])}") not in reading.aus)
+        ):
             continue
         if side[0].upper() in found[au]:
             raise LabelsError(f"{excerpt(path)}, line 1: two columns are {au}'s {side} side")
@@ -158,7 +161,7 @@ def _find_sides(
     both = {au: (one["L"], one["R"]) for au, one in found.items() if {"L", "R"} <= one.keys()}
     pairs = {au: pair for au, pair in both.items() if au not in plain}
     notes = []
-    if pairs and sides == "refuse":
+    if pairs and reading.sides == "refuse":
         au, (left, right) = next(iter(pairs.items()))
         raise LabelsError(
             f"{excerpt(path)}, line 1: columns {left.strip()} and {right.strip()} are the left and "
@@ -166,7 +169,7 @@ def _find_sides(
             "or max (--sides mean)"
         )
     if pairs:
-        kind = "mean" if sides == "mean" else "maximum"
+        kind = "mean" if reading.sides == "mean" else "maximum"
         notes.append(f"{', '.join(pairs)}: the {kind} of left and right")
     lone = [raw.strip() for au, one in found.items() if au not in both for raw in one.values()]
     if lone and (plain or pairs):
@@ -174,7 +177,7 @@ def _find_sides(
     return pairs, tuple(notes)
 
 
-def _no_aus(path: Path, table: TableFormat, dialect: Dialect) -> str:
+def _no_aus(path: Path, table: TableFormat, dialect: Dialect, aus: ActionUnitSet) -> str:
     names = [name.strip() for name in dialect.header]
     if {"pixels", "emotion"} <= {name.lower() for name in names}:
         return (
@@ -183,12 +186,12 @@ def _no_aus(path: Path, table: TableFormat, dialect: Dialect) -> str:
             "emotions with the prior 'emotions'"
         )
     said = (
-        f"{excerpt(path)}, line 1: no column is one of the 12 AUs; format {table.name!r} wants "
-        f"columns such as {table.example}"
+        f"{excerpt(path)}, line 1: no column is one of the {len(aus)} AUs; format {table.name!r} "
+        f"wants columns such as {table.example}"
     )
     for other in TABLES.values():
         if other is not table and any(
-            (found := other.column.fullmatch(name)) and f"AU{int(found[1])}" in AUS
+            (found := other.column.fullmatch(name)) and f"AU{int(found[1])}" in aus
             for name in names
         ):
             return f"{said}; its columns are those of format {other.name!r}"

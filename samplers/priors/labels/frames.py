@@ -30,7 +30,7 @@ from samplers.priors.labels.source import (
     WrittenRows,
     matches,
 )
-from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.action_units import ActionUnitSet
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt, first_line, regular_file
 
@@ -93,16 +93,17 @@ def read_lines(
     return values
 
 
-def join(codes: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Video:
+def join(codes: Mapping[str, tuple[np.ndarray, np.ndarray]], aus: ActionUnitSet) -> Video:
     """Put what is coded of each AU side by side, frame by frame.
 
     Args:
         codes: AU → its frames and the intensity in each, NaN where it is not coded.
+        aus: the AUs of a vector.
     """
     frames = np.unique(np.concatenate([numbers for numbers, _ in codes.values()]))
-    values = np.full((len(frames), AU_COUNT), np.nan, dtype=np.float32)
+    values = np.full((len(frames), len(aus)), np.nan, dtype=np.float32)
     for au, (numbers, intensities) in codes.items():
-        values[np.searchsorted(frames, numbers), au_index(au)] = intensities
+        values[np.searchsorted(frames, numbers), aus.index(au)] = intensities
     return Video(frames, values)
 
 
@@ -228,8 +229,8 @@ def open_disfa(
     where = where or {}
     check_columns(root, where, weights, ("subject", "frame"), "disfa")
     missing = missing_codes(root, reading, "disfa")
-    subjects, aside = _find_subjects(root)
-    aus = tuple(au for au in AUS if any(au in files for files in subjects.values()))
+    subjects, aside = _find_subjects(root, reading.aus)
+    aus = tuple(au for au in reading.aus.names if any(au in files for files in subjects.values()))
     for subject, files in subjects.items():
         for au in aus:
             if au not in files:
@@ -242,7 +243,7 @@ def open_disfa(
         files = subjects[subject]
         lines = {au: read_lines(files[au], 2, (*_INTENSITIES, *missing)) for au in aus}
         codes = {au: (pair[:, 0], with_gaps(pair[:, 1], missing)) for au, pair in lines.items()}
-        yield written_rows(join(codes), where, {"subject": subject})
+        yield written_rows(join(codes, reading.aus), where, {"subject": subject})
 
     paths = tuple(files[au] for files in subjects.values() for au in aus)
     return LabelFiles(
@@ -250,7 +251,9 @@ def open_disfa(
     )
 
 
-def _find_subjects(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
+def _find_subjects(
+    root: Path, aus: ActionUnitSet
+) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
     """Return the files of each subject and AU, in order of name, and what was left out."""
     subjects: dict[str, dict[str, Path]] = {}
     paths, aside = files_below(root, ".txt")
@@ -262,7 +265,7 @@ def _find_subjects(root: Path) -> tuple[dict[str, dict[str, Path]], tuple[str, .
             raise LabelsError(
                 f"{au} of {subject} stands there twice: {excerpt(other)} and {excerpt(path)}"
             )
-        if au in AUS:
+        if au in aus:
             subjects[subject][au] = path
     if not subjects:
         raise LabelsError(
@@ -305,12 +308,12 @@ def open_bp4d(
     where = where or {}
     check_columns(root, where, weights, ("subject", "task", "frame"), "bp4d")
     missing = (NOT_CODED, *missing_codes(root, reading, "bp4d"))
-    videos, aside = _find_videos(root)
+    videos, aside = _find_videos(root, reading.aus)
     graded = {au for files in videos.values() for au in files.intensities}
 
     def read(name: str) -> Iterator[WrittenRows]:
         subject, task = name.split("_")
-        video = _read_video(videos[name], graded, missing)
+        video = _read_video(videos[name], graded, missing, reading.aus)
         yield written_rows(video, where, {"subject": subject, "task": task})
 
     paths = [path for files in videos.values() for path in files.intensities.values()]
@@ -319,8 +322,8 @@ def open_bp4d(
         root=root,
         files=tuple(sorted(paths)),
         parts=tuple(videos),
-        aus=AUS,
-        occurrence_only=tuple(au for au in AUS if au not in graded),
+        aus=reading.aus.names,
+        occurrence_only=reading.aus.without(graded),
         read=read,
         describe_misfits=describe_changed(root),
         scale=5,
@@ -329,7 +332,7 @@ def open_bp4d(
     )
 
 
-def _find_videos(root: Path) -> tuple[dict[str, _Files], tuple[str, ...]]:
+def _find_videos(root: Path, aus: ActionUnitSet) -> tuple[dict[str, _Files], tuple[str, ...]]:
     """Return the files of each video, in order of name, and what was left out."""
     videos: dict[str, _Files] = defaultdict(_Files)
     paths, aside = files_below(root, ".csv")
@@ -342,7 +345,7 @@ def _find_videos(root: Path) -> tuple[dict[str, _Files], tuple[str, ...]]:
             files = videos[f"{found[1]}_{found[2]}".upper()]
             au = f"AU{int(found[3])}"
             _refuse_second(files.intensities.get(au), path)
-            if au in AUS:
+            if au in aus:
                 files.intensities[au] = path
     if not videos:
         raise LabelsError(
@@ -359,27 +362,29 @@ def _refuse_second(first: Path | None, second: Path) -> None:
         )
 
 
-def _read_video(files: _Files, graded: set[str], missing: tuple[int, ...]) -> Video:
+def _read_video(
+    files: _Files, graded: set[str], missing: tuple[int, ...], aus: ActionUnitSet
+) -> Video:
     codes = {}
     if files.occurrences is not None:
-        occurrences = _read_occurrences(files.occurrences, missing)
+        occurrences = _read_occurrences(files.occurrences, missing, aus)
         codes = {au: pair for au, pair in occurrences.items() if au not in graded}
     for au, path in files.intensities.items():
         lines = read_lines(path, 2, (*_INTENSITIES, *missing))
         codes[au] = lines[:, 0], with_gaps(lines[:, 1], missing)
     if not codes:
-        return Video(np.zeros(0, np.int64), np.zeros((0, AU_COUNT), np.float32))
-    return join(codes)
+        return Video(np.zeros(0, np.int64), np.zeros((0, len(aus)), np.float32))
+    return join(codes, aus)
 
 
 def _read_occurrences(
-    path: Path, missing: tuple[int, ...]
+    path: Path, missing: tuple[int, ...], aus: ActionUnitSet
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return frames and occurrence (0, 1, NaN) of each of the 12 AUs that the file names."""
+    """Return frames and occurrence (0, 1, NaN) of each of some AUs that the file names."""
     names = [f"AU{name.strip()}" for name in read_dialect(path, str.isdigit).header]
     lines = read_lines(path, len(names), (*_OCCURRENCES, *missing), skip=1)
     return {
         name: (lines[:, 0], with_gaps(lines[:, place], missing))
         for place, name in enumerate(names)
-        if place and name in AUS
+        if place and name in aus
     }

@@ -29,7 +29,6 @@ from samplers.priors.labels.source import (
     WrittenRows,
 )
 from samplers.priors.labels.tables import open_table
-from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 
@@ -52,14 +51,15 @@ def read_labels(files: LabelFiles, reading: Reading) -> Labels:
 
     Raises:
         LabelsError: if a line is malformed, values do not belong to the scale, the files of a
-            folder have different scales, or half of the rows code none of the 12 AUs.
+            folder have different scales, or half of the rows code none of the AUs.
     """
     surveys: dict[str, Survey] = {}
     left_out: Counter[str] = Counter()
     kept: list[WrittenRows] | None = []
-    total = Survey()
+    names = reading.aus.names
+    total = Survey(len(names))
     for part in files.parts:
-        surveys[part] = Survey()
+        surveys[part] = Survey(len(names))
         for rows in files.read(part):
             surveys[part].add(rows.values, rows.letters)
             left_out.update(rows.left_out)
@@ -70,20 +70,22 @@ def read_labels(files: LabelFiles, reading: Reading) -> Labels:
             kept = None
     scale, notes = _settle_scale(files, reading, surveys)
     _refuse_misfits(files, surveys, scale)
-    coded, named = total.coded(), np.array([au in files.aus for au in AUS])
+    coded, named = total.coded(), np.array([au in files.aus for au in names])
     known = named & (coded >= CODED_FROM * total.rows)
     if not known.any():
-        raise LabelsError(f"{excerpt(files.root)}: half of the rows code none of the 12 AUs")
+        raise LabelsError(
+            f"{excerpt(files.root)}: half of the rows code none of the {len(names)} AUs"
+        )
     half = named & ~known & (coded > 0)
     if incomplete := total.incomplete(known):
         left_out["some AU not coded"] += incomplete
-    aus = tuple(au for au, one in zip(AUS, known, strict=True) if one)
+    aus = tuple(au for au, one in zip(names, known, strict=True) if one)
     if total.clamped(scale):
         notes.append(say_clamped(total, scale))
     if total.letters:
         notes.append("letters A to E were read as intensities 1 to 5")
     notes += [
-        f"{AUS[au]}: coded in {coded[au]} of {total.rows} rows, fewer than half; left out"
+        f"{names[au]}: coded in {coded[au]} of {total.rows} rows, fewer than half; left out"
         for au in half.nonzero()[0]
     ]
     notes += [
@@ -101,11 +103,12 @@ def read_labels(files: LabelFiles, reading: Reading) -> Labels:
         files=files.files,
         aus=aus,
         occurrence_only=aus if scale == "occurrence" else _among(files.occurrence_only, aus),
-        half_coded=tuple(AUS[au] for au in half.nonzero()[0]),
+        half_coded=tuple(names[au] for au in half.nonzero()[0]),
         left_out=dict(left_out),
         notes=tuple(f"{excerpt(files.root.name)}: {note}" for note in (*files.notes, *notes)),
-        reading=_unlike_before(files, scale, half),
+        reading=_unlike_before(files, scale, [names[au] for au in half.nonzero()[0]]),
         read=read,
+        vector=reading.aus,
     )
 
 
@@ -183,14 +186,14 @@ def _say_low(high: float, scale: Scale) -> str:
     )
 
 
-def _unlike_before(files: LabelFiles, scale: Scale, half: Bool[np.ndarray, " aus"]) -> str:
+def _unlike_before(files: LabelFiles, scale: Scale, half: list[str]) -> str:
     """Return what tells this reading from that of earlier versions; empty where it is the same.
 
     They took every table for one on 0–5, and left out the rows without half-coded AUs.
     """
     said = [] if scale == 5 else [f"scale {scale}"]
-    if half.any() and not files.gaps_in_layout:
-        said.append(f"without {', '.join(AUS[au] for au in half.nonzero()[0])}")
+    if half and not files.gaps_in_layout:
+        said.append(f"without {', '.join(half)}")
     return "; ".join(said)
 
 
@@ -212,7 +215,7 @@ def _read_again(files: LabelFiles, scale: Scale) -> Iterator[WrittenRows]:
 
 def _batch(rows: WrittenRows, known: Bool[np.ndarray, " aus"], scale: Scale) -> LabelBatch:
     whole = ~np.isnan(rows.values[:, known]).any(axis=1)
-    vectors = np.zeros((int(whole.sum()), AU_COUNT), dtype=np.float32)
+    vectors = np.zeros((int(whole.sum()), rows.values.shape[1]), dtype=np.float32)
     vectors[:, known] = to_intensities(rows.values[whole][:, known], scale)
     return LabelBatch(vectors, rows.weights[whole])
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from samplers.priors.au_sets import SetCounts
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY
+from synthgen.action_units import MAX_INTENSITY
 from synthgen.config.priors.sections import LabelScale
 
 Scale = LabelScale
@@ -41,6 +41,7 @@ class Survey:
     """A survey of the values of a table, in memory that does not grow with their number.
 
     Attributes:
+        aus: number of AUs of a row.
         rows: rows that were looked at.
         gaps: rows of each set of AUs without a value.
         low: lowest value, usual missing codes aside; inf while there is none.
@@ -53,8 +54,9 @@ class Survey:
         codes: usual missing code → values that are it.
     """
 
+    aus: int
     rows: int = 0
-    gaps: SetCounts = field(default_factory=lambda: SetCounts(AU_COUNT))
+    gaps: SetCounts = field(init=False)
     low: float = np.inf
     high: float = -np.inf
     whole: bool = True
@@ -63,6 +65,10 @@ class Survey:
     negative: int = 0
     above: Counter[float] = field(default_factory=Counter)
     codes: Counter[float] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Count from nothing."""
+        self.gaps = SetCounts(self.aus)
 
     def add(self, values: Float[np.ndarray, "rows aus"], letters: bool = False) -> None:
         """Look at some more rows; NaN stands for no value."""

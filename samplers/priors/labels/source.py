@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, Float64
 
 from samplers.priors.labels.dialect import read_cell
 from samplers.priors.labels.scales import Scale
-from synthgen.action_units import AU_COUNT, AUS, MAX_INTENSITY
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config.priors.sections import LabelScale, LabelSides
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
@@ -63,21 +63,29 @@ class Reading:
         missing: numbers that stand for "not coded".
         missing_texts: texts that do, in lower case.
         sides: what becomes of columns of the left and the right.
+        aus: the AUs of a vector; what labels code of others is not read.
     """
 
     scale: LabelScale | None = None
     missing: tuple[float, ...] = ()
     missing_texts: frozenset[str] = frozenset()
     sides: LabelSides = "refuse"
+    aus: ActionUnitSet = DEFAULT_AUS
 
     @classmethod
-    def parse(cls, scale: str | None, missing: Sequence[str], sides: str) -> "Reading":
+    def parse(
+        cls,
+        scale: str | None,
+        missing: Sequence[str],
+        sides: str,
+        aus: ActionUnitSet = DEFAULT_AUS,
+    ) -> "Reading":
         """Read what a command line says.
 
         Raises:
             LabelsError: if 0 is to be a missing code.
         """
-        return cls.of(_SCALES[scale], missing, _SIDES[sides])
+        return cls.of(_SCALES[scale], missing, _SIDES[sides], aus)
 
     @classmethod
     def of(
@@ -85,6 +93,7 @@ class Reading:
         scale: LabelScale | None = None,
         missing: Sequence[str | int | float] = (),
         sides: LabelSides = "refuse",
+        aus: ActionUnitSet = DEFAULT_AUS,
     ) -> "Reading":
         """Tell the missing codes that are numbers from those that are texts.
 
@@ -102,6 +111,7 @@ class Reading:
                 str(code).strip().lower() for code, number in numbers.items() if number is None
             ),
             sides,
+            aus,
         )
 
 
@@ -190,6 +200,7 @@ class Labels:
         reading: what was found in the values and changes how they are read; empty where nothing
             does. It belongs to the identity of what is drawn from the labels.
         read: begins to read from the first row.
+        vector: the AUs of a vector.
     """
 
     root: Path
@@ -201,11 +212,12 @@ class Labels:
     notes: tuple[str, ...]
     reading: str
     read: Callable[[], Iterator[LabelBatch]]
+    vector: ActionUnitSet
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """The AUs, of the 12, that the files do not code at all."""
-        return tuple(name for name in AUS if name not in (*self.aus, *self.half_coded))
+        """The AUs of a vector that the files do not code at all."""
+        return self.vector.without((*self.aus, *self.half_coded))
 
     def batches(self, active_from: float = ACTIVE_FROM) -> Iterator[LabelBatch]:
         """Yield the rows, piece by piece, from the first on.
@@ -216,8 +228,8 @@ class Labels:
         Raises:
             LabelsError: if a file changed since it was opened.
         """
-        floor = np.full(AU_COUNT, active_from, dtype=np.float32)
-        floor[[name in self.occurrence_only for name in AUS]] = 1.0
+        floor = np.full(len(self.vector), active_from, dtype=np.float32)
+        floor[[name in self.occurrence_only for name in self.vector.names]] = 1.0
         for batch in self.read():
             seen = batch.intensities
             yield replace(batch, intensities=np.where(seen < floor, np.float32(0), seen))

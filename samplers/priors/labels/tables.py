@@ -35,7 +35,6 @@ from samplers.priors.labels.source import (
     is_numeric,
     matches,
 )
-from synthgen.action_units import AU_COUNT, au_index
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt, first_line
 
@@ -195,9 +194,7 @@ def open_table(
     if not files:
         raise LabelsError(f"there is no .csv file below {excerpt(root)}")
     tables = {
-        str(path): _Table(
-            path, find_columns(path, table, where or {}, weights, reading.sides), reading
-        )
+        str(path): _Table(path, find_columns(path, table, where or {}, weights, reading), reading)
         for path in files
     }
     first = tables[str(files[0])].columns
@@ -307,9 +304,9 @@ class _Table:
         if columns.success is not None:
             failed = self._column(record, columns.success, read_cell) != 1
         kept = wanted & ~failed
-        vectors = np.full((int(kept.sum()), AU_COUNT), np.nan)
+        vectors = np.full((int(kept.sum()), len(self.reading.aus)), np.nan)
         for au, names in columns.aus.items():
-            vectors[:, au_index(au)] = self._intensities(record, names, kept)
+            vectors[:, self.reading.aus.index(au)] = self._intensities(record, names, kept)
         weights = np.ones(len(vectors))
         if columns.weight is not None:
             weights = self._column(record, columns.weight, read_cell)[kept]

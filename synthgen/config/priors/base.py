@@ -1,11 +1,29 @@
 """Base of the sections of priors, and the rules that each may have."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    ModelWrapValidatorHandler,
+    Tag,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY, au_index
+from synthgen.action_units import (
+    AUS,
+    DEFAULT_AUS,
+    FACS,
+    MAX_INTENSITY,
+    MIN_INTENSITY,
+    ActionUnitSet,
+)
+from synthgen.config.aus_in_use import aus_in_use, check_au, default_names, using
 from synthgen.config.base import Section
 from synthgen.config.quotas import QuotasConfig
 
@@ -23,6 +41,18 @@ class _Rule(Section):
     )
 
 
+def _are_so_many(number: int) -> int:
+    """Refuse a number of AUs that the prior which is being read has not."""
+    aus = aus_in_use()
+    most = len(FACS if aus is None else aus)
+    if number > most:
+        raise PydanticKnownError("less_than_equal", {"le": most})
+    return number
+
+
+_Number = Annotated[int, Field(ge=0), AfterValidator(_are_so_many)]
+
+
 class ImpliesRule(_Rule):
     """With one AU active, another one is, too."""
 
@@ -36,7 +66,9 @@ class ImpliesRule(_Rule):
 
     @model_validator(mode="after")
     def _aus_exist(self) -> "ImpliesRule":
-        if au_index(self.if_) == au_index(self.then):
+        check_au(self.if_)
+        check_au(self.then)
+        if self.if_ == self.then:
             raise ValueError(f"{self.if_} cannot ask for itself; name another AU under then")
         return self
 
@@ -53,7 +85,9 @@ class ExcludesRule(_Rule):
 
     @model_validator(mode="after")
     def _aus_exist(self) -> "ExcludesRule":
-        if len({au_index(name) for name in self.exclude}) < len(self.exclude):
+        for name in self.exclude:
+            check_au(name)
+        if len(set(self.exclude)) < len(self.exclude):
             raise ValueError(f"exclude names an AU twice: {', '.join(self.exclude)}")
         return self
 
@@ -65,7 +99,7 @@ class ExcludesRule(_Rule):
 class AtMostRule(_Rule):
     """At most n AUs are active."""
 
-    at_most: int = Field(ge=0, le=AU_COUNT, description="Most active AUs [0, 12].")
+    at_most: _Number = Field(description="Most active AUs, at most those of the run.")
 
     def text(self) -> str:
         """Return the rule in words."""
@@ -75,7 +109,7 @@ class AtMostRule(_Rule):
 class AtLeastRule(_Rule):
     """At least n AUs are active."""
 
-    at_least: int = Field(ge=0, le=AU_COUNT, description="Fewest active AUs [0, 12].")
+    at_least: _Number = Field(description="Fewest active AUs, at most those of the run.")
 
     def text(self) -> str:
         """Return the rule in words."""
@@ -90,7 +124,7 @@ class CapRule(_Rule):
 
     @model_validator(mode="after")
     def _au_exists(self) -> "CapRule":
-        au_index(self.cap)
+        check_au(self.cap)
         return self
 
     def text(self) -> str:
@@ -151,6 +185,13 @@ class IntensityRange(Section):
 class PriorSection(Section):
     """The keys that every prior has."""
 
+    action_units: list[str] = Field(
+        default_factory=default_names,
+        exclude_if=lambda names: tuple(names) == AUS,
+        description="The AUs of the run, those of FACS from AU1 to AU46; an AU vector holds them "
+        "in the order of their numbers. The 12 of DISFA where nothing is said. Pipeline and checks "
+        "must be able to show and measure them.",
+    )
     allow_out_of_range: bool = Field(
         default=False,
         description="Allow intensities outside [0, 5], to which FineFace answers too.",
@@ -172,6 +213,34 @@ class PriorSection(Section):
         default=None,
         description="Shares of categories, AUs and levels that hold in the delivered data.",
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _for_its_aus(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Read the section, and all in it, for its AUs; a part of a mixture has the mixture's."""
+        outer = aus_in_use()
+        if isinstance(value, PriorSection):
+            given = value.action_units
+        else:
+            given = value.get("action_units") if isinstance(value, Mapping) else None
+        if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+            with using(outer or DEFAULT_AUS):
+                return handler(value)
+        aus = ActionUnitSet.of(given)
+        if outer is not None and aus != outer:
+            raise ValueError(
+                f"action_units are {', '.join(aus.names)}; the whole prior has "
+                f"{', '.join(outer.names)}, so leave them out here"
+            )
+        with using(aus):
+            if isinstance(value, Mapping):
+                value = {**value, "action_units": list(aus.names)}
+            return handler(value)
+
+    @property
+    def au_set(self) -> ActionUnitSet:
+        """The AUs of the run."""
+        return ActionUnitSet(tuple(self.action_units))
 
     @field_validator("rules")
     @classmethod

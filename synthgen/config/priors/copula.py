@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.action_units import au_index
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 
@@ -193,7 +192,7 @@ class CopulaConfig(PriorSection):
     @model_validator(mode="after")
     def _allowed(self) -> "CopulaConfig":
         for name, marginal in self.marginals.items():
-            au_index(name)
+            self.au_set.index(name)
             low, high = marginal.ends()
             self._check_intensities(f"intensity of {name}", low, high)
             if marginal.rests_at_zero():
@@ -238,7 +237,7 @@ class CopulaConfig(PriorSection):
 
     def _check_named(self, where: str, names: Iterable[str]) -> None:
         for name in names:
-            au_index(name)
+            self.au_set.index(name)
             if name not in self.marginals:
                 raise ValueError(f"{where}: {name} has no entry in marginals; give it a rate there")
 

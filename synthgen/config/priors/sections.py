@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from synthgen.action_units import AU_COUNT, AUS, au_index
+from synthgen.action_units import AUS, FACS
+from synthgen.config.aus_in_use import check_au, default_names
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 from synthgen.config.priors.copula import CopulaConfig
@@ -50,7 +51,7 @@ class CombinationConfig(Section):
     @model_validator(mode="after")
     def _ranges_in_order(self) -> "CombinationConfig":
         for name, value in self.aus.items():
-            au_index(name)
+            check_au(name)
             if isinstance(value, list) and (len(value) != 2 or value[0] > value[1]):
                 raise ValueError(f"{name} is {value}; it must be [lowest, highest]")
             if 0 in self.range_of(name):
@@ -60,7 +61,7 @@ class CombinationConfig(Section):
     @property
     def title(self) -> str:
         """Name of the stratum."""
-        return self.name or "+".join(name for name in AUS if name in self.aus) or "neutral"
+        return self.name or "+".join(name for name in FACS if name in self.aus) or "neutral"
 
     def range_of(self, name: str) -> tuple[float, float]:
         """Return the lowest and the highest intensity of an AU; 0 where it is not active."""
@@ -293,7 +294,11 @@ class GridConfig(PriorSection):
         description="fineface: the evaluation of the FineFace paper for a prompt, 12 AUs at 5 "
         "intensities and 50 combinations; then no other key of the grid may be given.",
     )
-    aus: list[str] = Field(default=list(AUS), min_length=1, description="The AUs.")
+    aus: list[str] = Field(
+        default_factory=default_names,
+        min_length=1,
+        description="The AUs; those of the run where nothing is said.",
+    )
     levels: list[float] = Field(
         default=[1.0, 2.0, 3.0, 4.0, 5.0],
         min_length=1,
@@ -312,8 +317,15 @@ class GridConfig(PriorSection):
     def _is_possible(self) -> "GridConfig":
         if self.quotas is not None:
             raise ValueError("a grid shows its cells in a fixed order; leave quotas out")
-        for key in ("aus", "levels", "combinations"):
-            if self.protocol and getattr(self, key) != type(self).model_fields[key].default:
+        if self.protocol and self.au_set.names != AUS:
+            raise ValueError(
+                f"protocol {self.protocol} is about {', '.join(AUS)}; leave action_units out"
+            )
+        fixed = {"aus": self.action_units} | {
+            key: type(self).model_fields[key].default for key in ("levels", "combinations")
+        }
+        for key, value in fixed.items():
+            if self.protocol and getattr(self, key) != value:
                 raise ValueError(f"protocol {self.protocol} fixes {key}; leave one of them out")
         self._check_values()
         if self.combinations > (possible := self._possible()):
@@ -333,7 +345,7 @@ class GridConfig(PriorSection):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} holds a value twice: {', '.join(map(str, values))}")
         for name in self.aus:
-            au_index(name)
+            self.au_set.index(name)
         if 0 in self.levels:
             raise ValueError("levels holds 0; an AU at 0 is not active")
         self._check_intensities("level", *self.levels)
@@ -364,14 +376,14 @@ class IndependentConfig(PriorSection):
     @model_validator(mode="after")
     def _aus_allowed(self) -> "IndependentConfig":
         for name, au in self.aus.items():
-            au_index(name)
+            self.au_set.index(name)
             where = f"intensity of {name}"
             self._check_intensities(where, au.intensity.low, au.intensity.high)
         return self
 
     def rates(self) -> list[AURate]:
         """Return the rates in the order of an AU vector."""
-        return [self.aus.get(name, AURate(rate=0.0)) for name in AUS]
+        return [self.aus.get(name, AURate(rate=0.0)) for name in self.action_units]
 
 
 _NUMBER = re.compile(r"0|[1-9][0-9]?")
@@ -384,7 +396,11 @@ class UniformConfig(PriorSection):
     active: dict[int, float] = Field(
         min_length=1, description="Number of active AUs → weight above 0."
     )
-    aus: list[str] = Field(default=list(AUS), min_length=1, description="The AUs to choose from.")
+    aus: list[str] = Field(
+        default_factory=default_names,
+        min_length=1,
+        description="The AUs to choose from; those of the run where nothing is said.",
+    )
     intensity: IntensityRange | None = Field(
         default=None,
         description="Range of the intensity of each active AU; 0.5 to 5 if total is not given.",
@@ -408,7 +424,7 @@ class UniformConfig(PriorSection):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "UniformConfig":
-        if len({au_index(name) for name in self.aus}) < len(self.aus):
+        if len({self.au_set.index(name) for name in self.aus}) < len(self.aus):
             raise ValueError(f"aus names an AU twice: {', '.join(self.aus)}")
         for number, weight in self.active.items():
             if not 0 <= number <= len(self.aus):
@@ -435,7 +451,9 @@ class UniformConfig(PriorSection):
     def weights(self) -> tuple[float, ...]:
         """Return the probability of each number of active AUs, from 0 to all."""
         total = sum(self.active.values())
-        return tuple(self.active.get(number, 0.0) / total for number in range(AU_COUNT + 1))
+        return tuple(
+            self.active.get(number, 0.0) / total for number in range(len(self.action_units) + 1)
+        )
 
 
 SimplePriorConfig = Annotated[

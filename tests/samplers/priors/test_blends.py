@@ -7,7 +7,7 @@ from scipy.stats import kstest
 
 from samplers import load_prior
 from samplers.priors.emotions import blend_scales, blended, category_prototype, prototype_table
-from synthgen.action_units import AUS
+from synthgen.action_units import AUS, DEFAULT_AUS
 from synthgen.errors import ConfigError
 
 CATEGORIES = sorted(prototype_table())
@@ -60,14 +60,14 @@ def test_a_blend_shows_what_either_shows(one, other, share):
     assert {*union.shown, *union.variants} == {
         au for part in parts for au in (*part.shown, *part.variants)
     }
-    scales = blend_scales(*parts, share)
+    scales = blend_scales(*parts, share, DEFAULT_AUS)
     assert all(0 < scale <= 1 for scale in scales)
-    assert category_prototype(union.name) == union or one == other
+    assert category_prototype(union.name, DEFAULT_AUS) == union or one == other
 
 
 def test_a_blend_of_equal_shares_shows_both_in_full():
     happy, surprised = prototype_table()["happy"], prototype_table()["surprised"]
-    assert blend_scales(happy, surprised, 0.5) == (1.0,) * 12
+    assert blend_scales(happy, surprised, 0.5, DEFAULT_AUS) == (1.0,) * 12
 
 
 @pytest.mark.parametrize(

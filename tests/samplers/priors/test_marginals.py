@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 
 from samplers.priors.copula import Intensities, pieces
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.config import Marginal
 
 LEVELS = {"rate": 0.1, "levels": {"A": 0.4, "C": 0.5, "E": 0.1}}
@@ -12,7 +13,7 @@ QUANTILES = {"rate": 0.1, "quantiles": [0.5, 1.2, 1.2, 3.1, 5.0]}
 
 
 def quantiles(entry, levels):
-    table = Intensities.from_config({"AU1": Marginal.model_validate(entry)})
+    table = Intensities.from_config({"AU1": Marginal.model_validate(entry)}, DEFAULT_AUS)
     return table.quantiles(np.zeros(len(levels), dtype=np.int64), np.array(levels))
 
 
@@ -68,7 +69,7 @@ def test_means_are_exact(entry, mean):
 
 
 def test_each_au_has_its_own_quantiles():
-    table = Intensities.from_config({"AU2": Marginal(rate=1.0, quantiles=[1.0, 2.0])})
+    table = Intensities.from_config({"AU2": Marginal(rate=1.0, quantiles=[1.0, 2.0])}, DEFAULT_AUS)
     found = table.quantiles(np.array([0, 1, 2]), np.array([1.0, 1.0, 0.0]))
     assert found == pytest.approx([5.0, 2.0, 0.5])
     assert table.lowest[1] == 1.0

@@ -6,7 +6,7 @@ from prior_sections import INDEPENDENT, RULED, RULES
 
 from samplers import load_prior
 from samplers.priors.rules import build_rule
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import AU_COUNT, AUS, DEFAULT_AUS
 from synthgen.config import parse_expressions
 
 EMOTIONS = {"prior": "emotions", "categories": ["happy", "sad", "surprised"]}
@@ -131,7 +131,7 @@ def test_a_larger_penalty_changes_only_vectors_against_the_rule():
 
 def test_the_words_of_a_rule():
     config = parse_expressions(RULED)
-    assert [build_rule(rule).text for rule in config.rules] == [
+    assert [build_rule(rule, DEFAULT_AUS).text for rule in config.rules] == [
         "AU26 implies AU25 at 1 or more",
         "AU12 and AU15 exclude each other",
         "at most 3 active",
