@@ -1,20 +1,219 @@
-"""`docs/mini-identities.md`: whether images show the person asked for, and the expression."""
+"""The report of a FaceID evaluation: likeness by two embedders, AUs, and its tables.
+
+Shapes: n images, P people.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
+from PIL.Image import Image
 
-from pipelines.evaluation.documents import files_section
-from pipelines.evaluation.findings import Findings
-from pipelines.evaluation.likeness import BOUNDS, Cosines, Likeness, by_expression, likeness
-from pipelines.evaluation.people import EXPRESSIONS
-from pipelines.evaluation.protocols import au_array
+from pipelines.evaluation.gallery import Candidate, files_section
+from pipelines.evaluation.protocols import (
+    COMBINED_CATEGORIES,
+    AskedPrompt,
+    Request,
+    au_array,
+    emotions_of,
+)
 from pipelines.evaluation.statistics import Errors, au_correlations, au_errors
-from synthgen.action_units import AU_NAMES
+from pipelines.evaluation.study import Findings
+from pipelines.faceid.drawn import FIRST_EVALUATED, drawn_person, person_name
+from pipelines.procedural import render
+from pipelines.procedural.source import ProceduralSource
+from pipelines.procedural.vocabulary import TRAITS
+from pipelines.training.data.drawing import OF_THE_PICTURE, in_another_picture
+from samplers.identities import FaceIdentity
+from samplers.identities.identity import filled
+from samplers.randomness import derive_seed
+from synthgen.action_units import AU_COUNT, AU_NAMES
+from synthgen.config import ProceduralConfig
 from synthgen.dataset.markdown import number, percent, table
+from synthgen.dataset.statistics import compare_faces
+from synthgen.errors import ConfigError
+
+BOUNDS = (0.7, 0.4)
+"""Cosines of which the share above is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cosines:
+    """Some cosines; NaN where there are none.
+
+    Attributes:
+        mean: their mean.
+        above: share at or above each of `BOUNDS`.
+    """
+
+    mean: float
+    above: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Whom images show.
+
+    Attributes:
+        faceless: images without a face, which are left out.
+        wanted: of each image with the person asked for.
+        others: of each image with each other person.
+        found: share of images whose nearest person, among all, is the one asked for.
+        rank1: share of images whose nearest other image shows the same person.
+        consistency: mean cosine of two images of one person.
+    """
+
+    faceless: int
+    wanted: Cosines
+    others: Cosines
+    found: float
+    rank1: float
+    consistency: float
+
+
+def likeness(
+    faces: Float[np.ndarray, "n 512"],
+    people: Int[np.ndarray, " n"],
+    wanted: Float[np.ndarray, "P 512"],
+) -> Likeness:
+    """Compare images with the people that they should show, and with one another.
+
+    Args:
+        faces: unit vectors of the images; NaN rows where there is no face.
+        people: the person of each image, a row of `wanted`.
+        wanted: unit vectors of the people.
+    """
+    seen = np.isfinite(faces).all(1)
+    faces, people = faces[seen], people[seen]
+    cosines = faces.astype(np.float64) @ wanted.astype(np.float64).T  # [n, P]
+    own = people[:, None] == np.arange(len(wanted))
+    between = compare_faces(faces, [str(person) for person in people])
+    nearest = cosines.argmax(1)
+    return Likeness(
+        faceless=int((~seen).sum()),
+        wanted=cosines_of(cosines[own]),
+        others=cosines_of(cosines[~own]),
+        found=float((nearest == people).mean()) if len(people) else float("nan"),
+        rank1=between.rank1,
+        consistency=between.consistency,
+    )
+
+
+def cosines_of(values: Float[np.ndarray, " n"]) -> Cosines:
+    """Sum up cosines."""
+    if not values.size:
+        return Cosines(float("nan"), (float("nan"),) * len(BOUNDS))
+    return Cosines(float(values.mean()), tuple(float((values >= one).mean()) for one in BOUNDS))
+
+
+def by_expression(
+    faces: Float[np.ndarray, "n 512"],
+    people: Int[np.ndarray, " n"],
+    wanted: Float[np.ndarray, "P 512"],
+    expressions: Sequence[str],
+) -> dict[str, float]:
+    """Return expression → mean cosine with the person asked for.
+
+    Args:
+        faces: unit vectors of the images, whose expressions follow one another in turn.
+        people: the person of each image.
+        wanted: unit vectors of the people.
+        expressions: names of the expressions.
+    """
+    cosines = (faces.astype(np.float64) * wanted[people]).sum(1)
+    turns = cosines.reshape(-1, len(expressions))
+    return {
+        name: cosines_of(column[np.isfinite(column)]).mean
+        for name, column in zip(expressions, turns.T, strict=True)
+    }
+
+
+EXPRESSIONS = ("neutral", *COMBINED_CATEGORIES)
+"""What each person is asked to show, once each."""
+
+
+def numbers_of(people: int) -> range:
+    """Return the numbers of the drawn people of an evaluation."""
+    return range(FIRST_EVALUATED, FIRST_EVALUATED + people)
+
+
+def people_requests(
+    embeddings: Float32[np.ndarray, "people 512"],
+    embedder: str,
+    template: str,
+    noise: str,
+    seed: int,
+) -> list[Request]:
+    """Ask for each person with each expression: the people in order, in each the expressions.
+
+    Args:
+        embeddings: one L2-normalised embedding for each person.
+        embedder: fingerprint of the recogniser that made them.
+        template: the prompt; its slots are traits of the person.
+        noise: `sample`: each image starts from noise of its own; `identity`: those of a person
+            from one.
+        seed: seed of the evaluation [0, 2^63).
+
+    Raises:
+        ConfigError: if the template names what is no trait.
+    """
+    aus = _expressions(len(embeddings), seed)
+    return [
+        Request(prompt, tuple(map(float, shown)), prompt.text, person)
+        for number, row in enumerate(embeddings)
+        for person in [FaceIdentity(_name(number), row[None], embedder)]
+        for place, shown in enumerate(aus[number])
+        for prompt in [_prompt(number, place, template, noise, seed)]
+    ]
+
+
+def drawn_pictures() -> Candidate:
+    """Return the renderer, which shows the person and the expression exactly.
+
+    Each noise is a picture of its own: other light, pose, clothes and background than those of the
+    portrait that was embedded.
+    """
+    drawn = ProceduralSource(ProceduralConfig(name="procedural"))
+
+    def paint(requests: Sequence[Request]) -> list[Image]:
+        return [_drawn(request) for request in requests]
+
+    settings = {"size": drawn.config.size, "of the picture": OF_THE_PICTURE}
+    return Candidate("drawn pictures", {"settings": settings, **drawn.fingerprint()}, paint)
+
+
+def _drawn(request: Request) -> Image:
+    person = drawn_person(FIRST_EVALUATED + request.prompt.number)
+    return render(in_another_picture(person, request.prompt.noise), request.aus)
+
+
+def _name(number: int) -> str:
+    return person_name(FIRST_EVALUATED + number)
+
+
+def _prompt(number: int, place: int, template: str, noise: str, seed: int) -> AskedPrompt:
+    traits = drawn_person(FIRST_EVALUATED + number).traits
+    try:
+        text = filled(template, traits)
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            f"--prompt-template {template!r} cannot be filled; its slots in braces must be among "
+            f"{', '.join(TRAITS)}"
+        ) from error
+    own = number if noise == "identity" else number * len(EXPRESSIONS) + place
+    start = derive_seed(seed, f"evaluation/people/{noise}", own)
+    return AskedPrompt(number, text, traits, start)
+
+
+def _expressions(people: int, seed: int) -> Float[np.ndarray, "people 7 aus"]:
+    drawn = [np.zeros((people, AU_COUNT), np.float32)]
+    for place, category in enumerate(COMBINED_CATEGORIES):
+        own = derive_seed(seed, "evaluation/expressions", place)
+        drawn.append(emotions_of([category]).sample(people, seed=own))
+    return np.stack(drawn, axis=1)
+
 
 CONDITIONING, INDEPENDENT = "conditioning embedder", "independent embedder"
 
@@ -99,7 +298,7 @@ def document(results: PeopleResults) -> str:
     parts = [
         _head(results),
         *(_identity(results, recogniser) for recogniser in results.recognisers),
-        _expressions(results),
+        _expression_section(results),
         _control(results),
         files_section(results.files),
     ]
@@ -163,7 +362,7 @@ def _row(name: str, cosines: Cosines, shares: list[float], consistency: float) -
     return [name, number(cosines.mean), *said, number(consistency)]
 
 
-def _expressions(results: PeopleResults) -> str:
+def _expression_section(results: PeopleResults) -> str:
     columns = {
         (painted.name, recogniser): by_expression(
             painted.found.faces[recogniser],

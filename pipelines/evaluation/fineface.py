@@ -1,37 +1,218 @@
-"""`synthgen evaluate fineface`: judge a FineFace model and write the tables.
+"""FineFace evaluation: its settings, the variants that are compared, and the study of each.
 
 Images are kept in a folder as they are painted: an evaluation that was killed goes on when the
 command is given again, and ends in the same document.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pipelines.evaluation.clip_images import find_encoder
-from pipelines.evaluation.documents import write_document
-from pipelines.evaluation.findings import Instruments, examine
-from pipelines.evaluation.gallery import Gallery
-from pipelines.evaluation.judges import SecondJudge, VerifierJudge
-from pipelines.evaluation.painting import Candidate, candidate_of, settings_of
-from pipelines.evaluation.prompts import AskedPrompt, unseen_prompts
-from pipelines.evaluation.protocols import Protocol, neutral_requests
-from pipelines.evaluation.report import Results, Variant, document
-from pipelines.evaluation.settings import FineFaceEvaluation
-from pipelines.evaluation.study import Study, study
-from pipelines.evaluation.variants import (
-    TrainedAdapter,
-    budget_of,
-    find_adapters,
-    table_2,
-    table_3,
+from pydantic import Field
+
+from pipelines.evaluation.fineface_report import Results, Variant, document
+from pipelines.evaluation.gallery import (
+    Candidate,
+    Gallery,
+    PaintingSettings,
+    candidate_of,
+    settings_of,
+    write_document,
 )
+from pipelines.evaluation.judges import SecondJudge, VerifierJudge, find_encoder
+from pipelines.evaluation.protocols import (
+    PAPER,
+    AskedPrompt,
+    Protocol,
+    neutral_requests,
+    unseen_prompts,
+)
+from pipelines.evaluation.study import Instruments, Study, examine, study
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import MINI, locate
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
 from pipelines.procedural.source import ProceduralSource
-from synthgen.config import FineFaceConfig, ProceduralConfig
+from synthgen.config import FineFaceConfig, FineFaceWeights, ProceduralConfig
+from synthgen.errors import WeightsError
+
+
+class FineFaceEvaluation(PaintingSettings):
+    """An evaluation; its document is a function of this and of the files that it names."""
+
+    weights: str = Field(description="FineFace files: 'mini', a folder, or a Hub id.")
+    base: str = Field(default="mini", description="Stable Diffusion base: likewise.")
+    verifier: str = Field(
+        default="mini", description="AU network that judges: 'mini', 'libreface', or a file."
+    )
+    judge: Path | None = Field(
+        default=None, description="Second judge, a file of `synthgen train judge`; it reads traits."
+    )
+    protocol: Literal["small", "paper"] = Field(
+        default="small",
+        description="paper: 15 prompts with 12 AUs at 5 intensities and the 50 combinations of the "
+        "prior grid; small: as prompts and combinations say, from the prior emotions.",
+    )
+    prompts: int = Field(default=40, ge=2, le=150, description="Prompts of the model itself.")
+    combinations: int = Field(default=10, ge=1, le=1000, description="Combinations a prompt.")
+    row_prompts: int = Field(
+        default=8,
+        ge=0,
+        le=150,
+        description="Prompts of the text baseline and of each trained encoder; 0: leave them out.",
+    )
+    encoders: Path | None = Field(
+        default=None,
+        description="Folder of adapters that `synthgen train fineface` made, a folder each.",
+    )
+
+    def asked(self) -> Protocol:
+        """Return what is asked of the model itself."""
+        if self.protocol == "paper":
+            return PAPER
+        return Protocol(prompts=self.prompts, combinations=self.combinations)
+
+    def asked_of_rows(self) -> Protocol:
+        """Return what is asked of the text baseline and of each trained encoder."""
+        return Protocol(
+            prompts=min(self.row_prompts, self.asked().prompts), combinations=self.combinations
+        )
+
+    def pipeline(self, fineface: str | None = None, adapted: bool = True) -> FineFaceConfig:
+        """Return the configuration of the model.
+
+        Args:
+            fineface: other FineFace files than `weights`.
+            adapted: False: the base alone, without LoRA and AU branch.
+        """
+        return FineFaceConfig(
+            name="fineface",
+            weights=FineFaceWeights(
+                base=self.base,
+                fineface=self.weights if fineface is None else fineface,
+                lora_scale=1.0 if adapted else 0.0,
+            ),
+            au_scale=self.au_scale if adapted else 0.0,
+            **self.sampling(self.base),
+        )
+
+    def command(self) -> str:
+        """Return the command that makes the document again, without where things are written."""
+        return self.written("synthgen evaluate fineface")
+
+
+ENCODERS = {
+    "res_mlp64": "Res + MLP, 64 wide (ours)",
+    "none": "none",
+    "mlp": "MLP",
+    "res_mlp": "Res + MLP",
+    "res_3mlp": "Res + 3 MLP",
+    "individual_mlp": "an MLP for each AU",
+}
+"""AU encoder → its row in Table 2, in the order of the rows."""
+
+_CARD = "card.json"
+_PUBLISHED = "fineface"
+_DEFAULT = "res_mlp64"
+_NOT_A_CARD = (ValueError, KeyError, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedAdapter:
+    """An adapter that was trained for a table.
+
+    Attributes:
+        name: name of its folder.
+        folder: holds its files as published.
+        encoder: its AU encoder.
+        smoothed: whether its labels were perturbed.
+        budget: what it was trained with, in words.
+    """
+
+    name: str
+    folder: Path
+    encoder: str
+    smoothed: bool
+    budget: str
+
+
+def find_adapters(folder: Path) -> list[TrainedAdapter]:
+    """Return the adapters in the folders of a folder; folders without FineFace files are passed by.
+
+    Raises:
+        WeightsError: if there is no such folder, none holds an adapter, or a card does not say what
+            the tables need.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"folder of encoders {folder} does not exist")
+    found = [_adapter(path) for path in sorted(folder.iterdir()) if _published(path) is not None]
+    if not found:
+        raise WeightsError(
+            f"{folder} holds no adapter; each of its folders must be one that `synthgen train "
+            "fineface` wrote"
+        )
+    return found
+
+
+def table_2(adapters: list[TrainedAdapter]) -> list[tuple[str, TrainedAdapter]]:
+    """Return the rows of Table 2: AU encoders, each trained with perturbed labels."""
+    return [
+        (label, adapter)
+        for encoder, label in ENCODERS.items()
+        for adapter in adapters
+        if adapter.smoothed and adapter.encoder == encoder
+    ]
+
+
+def table_3(adapters: list[TrainedAdapter]) -> list[tuple[str, TrainedAdapter]]:
+    """Return the rows of Table 3: with and without perturbed labels; none where one is missing."""
+    own = [adapter for adapter in adapters if adapter.encoder == _DEFAULT]
+    rows = [("labels perturbed" if one.smoothed else "labels as they are", one) for one in own]
+    rows.sort(key=lambda row: not row[1].smoothed)
+    return rows if len({adapter.smoothed for adapter in own}) == 2 else []
+
+
+def budget_of(folder: Path) -> str | None:
+    """Return what an adapter was trained with, in words; None where its card does not say."""
+    try:
+        return _budget(json.loads((folder / _CARD).read_text(encoding="utf-8")))
+    except (OSError, *_NOT_A_CARD):
+        return None
+
+
+def _published(path: Path) -> Path | None:
+    for folder in (path / _PUBLISHED, path):
+        if any((folder / f"au_encoder{suffix}").is_file() for suffix in (".safetensors", ".ckpt")):
+            return folder
+    return None
+
+
+def _adapter(path: Path) -> TrainedAdapter:
+    folder = _published(path) or path
+    card = folder / _CARD
+    try:
+        content: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+        made = content["configuration"]
+        smoothing = made["smoothing"]
+        return TrainedAdapter(
+            name=path.name,
+            folder=folder,
+            encoder=made["encoder"],
+            smoothed=bool(smoothing["variance"] or smoothing["rounding"]),
+            budget=_budget(content),
+        )
+    except (OSError, *_NOT_A_CARD) as error:
+        raise WeightsError(
+            f"{card} does not say which encoder was trained, on which labels, and how long; "
+            "`synthgen train fineface` writes it"
+        ) from error
+
+
+def _budget(card: dict[str, Any]) -> str:
+    return f"{card['steps']:,} steps of {card['configuration']['batch_size']} examples"
+
 
 _ADAPTER_FILES = "fineface/"
 

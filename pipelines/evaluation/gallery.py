@@ -1,25 +1,169 @@
-"""Images of an evaluation, batch by batch, kept so that a killed evaluation goes on.
+"""Generated pictures of an evaluation: made, kept in a folder, and found there again.
 
 A batch is one PNG file, its images side by side, named by a hash of all that it is a function of:
 the model, its texts, AUs, seeds, people, and its size. Batches are cut the same way each time, so
 that an evaluation that went on has the images of one that was never stopped.
 """
 
+import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 from PIL.Image import Image
+from pydantic import Field
 
-from pipelines.evaluation.painting import Candidate
-from pipelines.evaluation.protocols import Request
+from pipelines.evaluation.protocols import Request, au_array
+from pipelines.interfaces import ImageSource
 from pipelines.policy import blank_detail
+from samplers.spec import Attempt, SampleSpec
+from synthgen.config import FaceIdConfig, FineFaceConfig
+from synthgen.config.base import Section
+from synthgen.config.pipeline import GUIDANCE_SCALE, MINI_GUIDANCE_SCALE
+from synthgen.dataset.markdown import table
 from synthgen.errors import OutputError, WeightsError
+
+
+def write_document(path: Path, text: str) -> None:
+    """Write a Markdown file; its folder is made if missing.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def files_section(files: Mapping[str, str]) -> str:
+    """Write the section that tells the checksums of all files in use, by name → sha256."""
+    rows = [[name, f"`{sha256}`"] for name, sha256 in files.items()]
+    return f"## Weights\n\n{table(['file', 'sha256'], rows)}"
+
+
+class PaintingSettings(Section):
+    """Sampler, scales, number format and seed of an evaluation."""
+
+    scheduler: Literal["dpmpp", "ddim", "base"] = Field(default="dpmpp", description="Sampler.")
+    steps: int = Field(default=20, ge=1, le=1000, description="Denoising steps.")
+    guidance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Guidance scale; null: 1.2 for the embedded base, 7.5 for others.",
+    )
+    au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Images painted at once.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Number format of the models."
+    )
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of prompts and noise.")
+
+    def sampling(self, base: str) -> dict[str, Any]:
+        """Return the keys of a pipeline's configuration that say how it samples.
+
+        Args:
+            base: the Stable Diffusion base, which decides the guidance where none is given.
+        """
+        usual = MINI_GUIDANCE_SCALE if base == "mini" else GUIDANCE_SCALE
+        return {
+            "scheduler": self.scheduler,
+            "num_inference_steps": self.steps,
+            "guidance_scale": usual if self.guidance is None else self.guidance,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "dtype": self.dtype,
+        }
+
+    def written(self, command: str) -> str:
+        """Return the command with all that is set, without where things are written.
+
+        Args:
+            command: the command's name; what is its own comes before how it paints.
+        """
+        shared = PaintingSettings.model_fields
+        own = {name: field for name, field in type(self).model_fields.items() if name not in shared}
+        words = [command]
+        for name, field in (own | shared).items():
+            value = getattr(self, name)
+            if value != field.default:
+                words.append(f"--{name.replace('_', '-')} {_word(value)}")
+        return " ".join(words)
+
+
+def _word(value: object) -> str:
+    text = value.name if isinstance(value, Path) else str(value)
+    return f'"{text}"' if " " in text else text
+
+
+Painter = Callable[[Sequence[Request]], list[Image]]
+"""Requests → one image each."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that is judged.
+
+    Attributes:
+        name: what the tables call it.
+        identity: what its images are a function of besides requests and batch size: JSON values.
+        paint: paints one batch.
+    """
+
+    name: str
+    identity: dict[str, Any]
+    paint: Painter
+
+
+def candidate_of(name: str, source: ImageSource, settings: dict[str, Any]) -> Candidate:
+    """Make a candidate of an image source, as runs use them.
+
+    Args:
+        name: what the tables call it.
+        source: the image source.
+        settings: its configuration, which its images are a function of too.
+    """
+
+    def paint(requests: Sequence[Request]) -> list[Image]:
+        return source.paint([_attempt(request) for request in requests])
+
+    return Candidate(name, {"settings": settings, **source.fingerprint()}, paint)
+
+
+def settings_of(config: FineFaceConfig | FaceIdConfig) -> dict[str, Any]:
+    """Return what images are a function of besides the files, wherever these lie."""
+    kept = config.model_dump(mode="json", exclude={"weights"})
+    weights = config.weights
+    return {**kept, "lora_scale": 1.0 if weights == "mini" else weights.lora_scale}
+
+
+def _attempt(request: Request) -> Attempt:
+    seed = request.prompt.noise
+    spec = SampleSpec(
+        index=0,
+        split="evaluation",
+        position=0,
+        replacement=0,
+        stratum="",
+        aus=tuple(map(float, au_array([request])[0])),
+        emotion=None,
+        identity_id="",
+        identity={},
+        identity_seed=seed,
+        prompt=request.text,
+        negative_prompt="",
+        faceid=request.person,
+    )
+    return Attempt(spec, number=0, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,7 @@ def fineface(
     images: ImagesOption = Path("out/evaluate/images"),
 ) -> None:
     """Judge a FineFace model: the tables of the paper, with judges of one's own."""
-    from pipelines.evaluation.fineface import evaluate_fineface
-    from pipelines.evaluation.settings import FineFaceEvaluation
+    from pipelines.evaluation.fineface import FineFaceEvaluation, evaluate_fineface
 
     settings = FineFaceEvaluation(
         weights=weights,
@@ -171,8 +170,7 @@ def faceid(
     images: ImagesOption = Path("out/evaluate/images"),
 ) -> None:
     """Judge whether a model shows the person asked for, and keeps its control of the AUs."""
-    from pipelines.evaluation.faceid import evaluate_faceid
-    from pipelines.evaluation.faceid_settings import FaceIdEvaluation
+    from pipelines.evaluation.faceid import FaceIdEvaluation, evaluate_faceid
 
     settings = FaceIdEvaluation(
         weights=weights,

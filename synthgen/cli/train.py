@@ -27,7 +27,7 @@ StopAt = Annotated[
 @train_app.command()
 def vae(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the VAE that latents are made with."""
-    from pipelines.training.vae.train import train_vae
+    from pipelines.training.vae import train_vae
 
     _train(train_vae, config, to, overrides, stop_at)
 
@@ -35,7 +35,7 @@ def vae(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt
 @train_app.command()
 def clip(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the text encoder that conditions, and the image encoder beside it."""
-    from pipelines.training.clip.train import train_clip
+    from pipelines.training.clip import train_clip
 
     _train(train_clip, config, to, overrides, stop_at)
 
@@ -43,7 +43,7 @@ def clip(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopA
 @train_app.command()
 def unet(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the text-to-image base that FineFace steers."""
-    from pipelines.training.unet.train import train_unet
+    from pipelines.training.unet import train_unet
 
     _train(train_unet, config, to, overrides, stop_at)
 
@@ -53,7 +53,7 @@ def fineface(
     config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
 ) -> None:
     """Train FineFace's AU adapter by the paper's recipe."""
-    from pipelines.training.fineface.train import train_fineface
+    from pipelines.training.fineface import train_fineface
 
     _train(train_fineface, config, to, overrides, stop_at)
 
@@ -77,7 +77,7 @@ def au_net(config: Config, to: Folder, overrides: Overrides = None, stop_at: Sto
 @train_app.command()
 def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the second judge, which evaluations use beside the verifier."""
-    from pipelines.training.judge.train import train_judge
+    from pipelines.training.judge import train_judge
 
     _train(train_judge, config, to, overrides, stop_at)
 
@@ -87,7 +87,7 @@ def face_embedder(
     config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
 ) -> None:
     """Train the recogniser of drawn faces, which embeds people and checks who is shown."""
-    from pipelines.training.face_embedder.train import train_face_embedder
+    from pipelines.training.face_embedder import train_face_embedder
 
     _train(train_face_embedder, config, to, overrides, stop_at)
 

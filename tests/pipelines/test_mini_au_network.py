@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.evaluation.agreement import agreement
+from pipelines.evaluation.statistics import agreement
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.policy import judge
 from pipelines.procedural import random_identity, render
-from pipelines.training.data.expression_config import ExpressionShare
-from pipelines.training.data.expressions import draw_aus
-from pipelines.training.data.procedural_examples import HELD_OUT
+from pipelines.training.data.config import ExpressionShare
+from pipelines.training.data.drawing import draw_aus
+from pipelines.training.data.examples import HELD_OUT
 from samplers.priors import EmotionsPrior
 from synthgen.action_units import AU_COUNT
 from synthgen.config import IntensityRange, load_config

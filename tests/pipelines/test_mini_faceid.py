@@ -8,8 +8,7 @@ import torch
 
 from cluster.driver import generate
 from pipelines import FineFaceIPAdapterPipeline
-from pipelines.evaluation.likeness import likeness
-from pipelines.evaluation.people import drawn_pictures, numbers_of, people_requests
+from pipelines.evaluation.faceid_report import drawn_pictures, likeness, numbers_of, people_requests
 from pipelines.faceid.drawn import MINI_FILE, DrawnFaceEmbedder, embed_drawn
 from pipelines.fineface.face_adapter import embedder_of
 from pipelines.fineface.weights import embedded_face_adapter

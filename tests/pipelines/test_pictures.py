@@ -19,7 +19,7 @@ from pipelines.libreface.network import LibreFaceNetwork, save_network
 from pipelines.pictures import LARGEST_PIXELS, open_picture, to_rgb
 from pipelines.procedural import random_identity, render
 from pipelines.training.data.config import DatasetData
-from pipelines.training.data.dataset_examples import DatasetExamples
+from pipelines.training.data.examples import DatasetExamples
 from synthgen.errors import PictureError
 
 AUS = (0.0,) * 12

@@ -51,7 +51,7 @@ def test_ctrl_c_says_that_the_same_command_continues(run, tmp_path, monkeypatch)
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.training.vae.train.train_vae", interrupted)
+    monkeypatch.setattr("pipelines.training.vae.train_vae", interrupted)
     code, output, error = run("vae", tmp_path / "vae.yaml", "--to", tmp_path)
     assert (code, output) == (130, "")
     assert error == f"stopped; the same command continues from {tmp_path / 'checkpoint.pt'}\n"

@@ -1,4 +1,4 @@
-"""`synthgen train au-net`: train the AU network of the mini world on procedural faces.
+"""Training of the AU network in LibreFace's format.
 
 It goes on where it was stopped, and then ends in the same weights as without the stop, to the bit
 (same machine, same number of threads). A finished training goes on when a cycle is added.
@@ -6,25 +6,187 @@ It goes on where it was stopped, and then ends in the same weights as without th
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from pipelines.evaluation.statistics import AUAgreement, agreement
+from pipelines.libreface.network import LibreFaceNetwork, load_network, save_network
 from pipelines.procedural import RENDERER_VERSION
-from pipelines.training.au_network.config import AUNetworkConfig
-from pipelines.training.au_network.evaluation import evaluate_network
-from pipelines.training.au_network.export import WEIGHTS, export_network
-from pipelines.training.au_network.faces import Face, HeldOutFaces, TrainingFaces
-from pipelines.training.au_network.trainer import AUTrainer
+from pipelines.training.au_network.learner import (
+    AUNetworkConfig,
+    Face,
+    HeldOutFaces,
+    TrainingFaces,
+    au_loss,
+)
 from pipelines.training.data.loader import batch_places, load_batches
-from pipelines.training.loop.checkpoint import load_checkpoint, save_checkpoint
-from pipelines.training.loop.sameness import check_same, what_counts
-from pipelines.training.loop.session import CHECKPOINT, training_folder
-from pipelines.training.loop.whole_files import writing
+from pipelines.training.files import writing
+from pipelines.training.learner import MovingAverage, learning_rate, parameter_groups
+from pipelines.training.provenance import check_same, what_counts, write_card
+from pipelines.training.session import CHECKPOINT, load_checkpoint, save_checkpoint, training_folder
+from pipelines.weight_files import file_sha256
 from synthgen.config.loading import load_section
+
+_AT_ONCE = 50
+
+
+def evaluate_network(
+    measure: Callable[[Tensor], Tensor], faces: HeldOutFaces, workers: int = 0
+) -> dict[str, AUAgreement]:
+    """Measure held-out faces and compare with what was drawn.
+
+    Args:
+        measure: a network in evaluation mode: normalised crops to intensities.
+        faces: the faces.
+        workers: processes that draw them; 0: this one.
+    """
+    drawn, measured = [], []
+    with torch.inference_mode():
+        for batch in DataLoader(faces, _AT_ONCE, num_workers=workers):
+            measured.append(measure(batch.pixels))
+            drawn.append(batch.aus)
+    return agreement(torch.cat(drawn).numpy(), torch.cat(measured).numpy())
+
+
+WEIGHTS = "au_network.safetensors"
+CARD = "au_network.json"
+
+_LICENCE = "Apache-2.0"
+
+
+def export_network(
+    network: LibreFaceNetwork, config: AUNetworkConfig, folder: Path, name: str
+) -> None:
+    """Write the network in LibreFace's format, and a card with what held-out faces show.
+
+    Args:
+        network: the moving average, in evaluation mode.
+        config: the training run.
+        folder: folder of the training.
+        name: name of the configuration's file.
+    """
+    weights = folder / WEIGHTS
+    save_network(network, weights, {"licence": _LICENCE})
+    faces = HeldOutFaces(config, config.evaluation.faces)
+    found = evaluate_network(load_network(weights), faces, workers=config.workers)
+    command = f"synthgen train au-net {name} --to {folder.name}"
+    write_card(folder / CARD, {"command": command, **_card(config, weights, found)})
+
+
+def _card(
+    config: AUNetworkConfig, weights: Path, found: dict[str, AUAgreement]
+) -> dict[str, object]:
+    return {
+        "file": weights.name,
+        "sha256": file_sha256(weights),
+        "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
+        "licence": _LICENCE,
+        "data": "procedural faces, each of an identity of its own, drawn for the training",
+        "renderer": RENDERER_VERSION,
+        "faces_seen": config.steps * config.batch_size,
+        "steps": config.steps,
+        "configuration": config.model_dump(mode="json"),
+        "held_out": {name: dataclasses.asdict(value) for name, value in found.items()},
+    }
+
+
+class AUTrainer:
+    """Learns the AU network; all that a step changes is in `state()`.
+
+    Args:
+        config: the training run; the first weights are a function of its seed.
+
+    Attributes:
+        step: steps that are done.
+        average: moving average of the network; this is what is measured and exported.
+    """
+
+    def __init__(self, config: AUNetworkConfig) -> None:
+        self._config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self._network = LibreFaceNetwork(config.input_size)
+        set_dropout(self._network, config.dropout)
+        self._network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+        self._average = MovingAverage(self._network, config.ema_decay)
+        self._optimizer = torch.optim.AdamW(
+            parameter_groups(self._network.parameters(), config.optimizer.weight_decay),
+            fused=True,
+        )
+        self.step = 0
+
+    @property
+    def average(self) -> LibreFaceNetwork:
+        """Moving average of the network, in evaluation mode."""
+        return self._average.network
+
+    def learn(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B aus"]) -> float:
+        """Do one step on a batch and return its loss."""
+        config = self._config
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, config.cycles)
+        torch.manual_seed(config.seed + self.step)  # dropout: a function of the step alone
+        loss = self._loss(pixels, aus)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._network.parameters(), config.optimizer.clip)
+        self._optimizer.step()
+        self._average.update(self._network, self.step)
+        self.step += 1
+        return float(loss.detach())
+
+    def measure(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B aus"]:
+        """Measure with the average, at the input size that is learned at now."""
+        return self.average(self._coarsened(pixels))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on besides the configuration."""
+        return {
+            "step": self.step,
+            "network": self._network.state_dict(),
+            "average": self._average.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self._network.load_state_dict(state["network"])
+        self._average.network.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def _loss(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B aus"]) -> Tensor:
+        network = self._network
+        pixels = self._coarsened(pixels).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._config.dtype == "bfloat16"):
+            features = network.encoder(pixels).flatten(1)  # [B, 512]
+        features = features.float()
+        intensity, detection = network.classifier(features), network.classifier_2(features)
+        weights = torch.tensor(self._config.cycle(self.step).weights())
+        return au_loss(intensity, detection, aus, weights, self._config.detection_weight)
+
+    def _coarsened(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 k l"]:
+        coarse = self._config.coarse
+        if self.step >= coarse.steps:
+            return pixels
+        size = (coarse.input_size, coarse.input_size)
+        return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+
+
+def set_dropout(network: nn.Module, chance: float) -> None:
+    """Set the chance of every dropout layer."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = chance
+
 
 HISTORY = "history.jsonl"
 

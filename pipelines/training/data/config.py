@@ -1,12 +1,69 @@
-"""Section `data` of a training: where images, captions and AUs come from."""
+"""Sections of the data that a training learns from."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pipelines.training.data.expression_config import ExpressiveFaces
 from synthgen.config.base import Section
+from synthgen.config.priors import IntensityRange
 from synthgen.config.priors.sections import LabelScale
+
+
+class BatchAugmentation(Section):
+    """What is done to a portrait before it is learned; strengths are drawn from 0 to the bounds."""
+
+    chance: float = Field(default=0.35, ge=0, le=1, description="Chance of each change [0, 1].")
+    shift: float = Field(
+        default=0.04, ge=0, le=0.2, description="Shift [share of the image's side]."
+    )
+    scale: float = Field(default=0.04, ge=0, le=0.5, description="Relative change of size.")
+    rotation: float = Field(
+        default=0.05, ge=0, le=1, description="Rotation in the image plane [radians]."
+    )
+    soften: float = Field(
+        default=0.7, ge=0, le=1, description="Share of the image that a 5×5 mean may replace."
+    )
+    gamma: float = Field(default=0.25, ge=0, lt=1, description="Change of gamma, as a logarithm.")
+    tint: float = Field(default=0.06, ge=0, lt=1, description="Relative change of each colour.")
+    noise: float = Field(
+        default=0.03,
+        ge=0,
+        le=1,
+        description="Gaussian noise, standard deviation [share of full scale].",
+    )
+    erase: float = Field(
+        default=0.2, ge=0, le=0.5, description="Side of an erased square [share of the side]."
+    )
+
+
+class ExpressionShare(Section):
+    """A share of the faces, and which of the 12 AUs are active in them."""
+
+    share: float = Field(gt=0, le=1, description="Share of the faces [0, 1].")
+    rate: Annotated[float, Field(ge=0, le=1)] | Literal["emotions"] = Field(
+        description="Chance of each AU to be active [0, 1], whatever the others do; 'emotions': "
+        "the prototype and the variants of an emotion category, all categories alike."
+    )
+
+
+class ExpressiveFaces(Section):
+    """Drawn faces, and which expressions they show."""
+
+    expressions: tuple[ExpressionShare, ...] = Field(
+        min_length=1, description="Kinds of expressions; their shares must add up to 1."
+    )
+    intensity: IntensityRange = Field(
+        default=IntensityRange(low=0.25, high=5.0),
+        description="Range of the intensity of an active AU, within [0, 5].",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ExpressiveFaces":
+        if abs((total := sum(kind.share for kind in self.expressions)) - 1) > 1e-6:
+            raise ValueError(f"the shares of expressions add up to {total:g}; they must to 1")
+        if outside := self.intensity.outside():
+            raise ValueError(f"intensity {outside[0]:g} is outside [0, 5]")
+        return self
 
 
 class ProceduralData(ExpressiveFaces):

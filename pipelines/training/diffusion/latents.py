@@ -1,5 +1,11 @@
-"""Latents of a training's images, with captions and AUs, in batches without end."""
+"""Latents of a training's pictures: encoded once, kept in files.
 
+A VAE that does not change gives the same latents each time, so they are made before the first
+step, in three files: latents, AUs, and what they were made of. What was begun goes on.
+"""
+
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,14 +15,103 @@ import torch
 from diffusers import AutoencoderKL  # pyright: ignore[reportPrivateImportUsage]
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm import tqdm
 from transformers import CLIPTokenizer
 
+from pipelines.training.data.augmentation import to_pixels
+from pipelines.training.data.config import WORDS
 from pipelines.training.data.examples import Examples, warn_of_cut_captions
-from pipelines.training.data.loader import batch_places
-from pipelines.training.data.order import Order
-from pipelines.training.diffusion.latent_files import AUS, LATENTS, make_latents
+from pipelines.training.data.loader import Order, batch_places
+from pipelines.training.diffusion.config import DiffusionSettings
+from pipelines.training.files import write_text_whole, writing
 from samplers.randomness import uniforms
-from synthgen.errors import ConfigError
+from synthgen.action_units import AU_COUNT
+from synthgen.errors import ConfigError, OutputError, WeightsError
+
+LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
+
+_AT_ONCE = 16
+_NOTED_AFTER = 64 * _AT_ONCE
+
+
+def make_latents(
+    folder: Path, examples: Examples, count: int, vae: AutoencoderKL, made_of: dict[str, Any]
+) -> None:
+    """Make the latents and AUs of the first examples, or what is missing of them.
+
+    Args:
+        folder: folder of the files; made if missing.
+        examples: images and AUs.
+        count: number of examples.
+        vae: the VAE, in evaluation mode.
+        made_of: what the files are a function of; files of anything else are refused.
+
+    Raises:
+        OutputError: if the files cannot be written, or were made of something else.
+        DatasetError: if an example cannot be read.
+        WeightsError: if the VAE gives latents that are not finite.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    done = _done(folder, made_of)
+    if done == count:
+        return
+    first = _encode(vae, examples, range(1))
+    latents = _open(folder / LATENTS, np.float16, (count, *first.shape[1:]), done > 0)
+    aus = _open(folder / AUS, np.float32, (count, AU_COUNT), done > 0)
+    for start in tqdm(range(done, count, _AT_ONCE), desc="latents", unit="batch"):
+        rows = range(start, min(start + _AT_ONCE, count))
+        latents[rows.start : rows.stop] = _encode(vae, examples, rows)
+        aus[rows.start : rows.stop] = np.stack([examples.aus(row) for row in rows])
+        if rows.stop % _NOTED_AFTER == 0 or rows.stop == count:
+            latents.flush()
+            aus.flush()
+            text = json.dumps({"made_of": made_of, "done": rows.stop})
+            write_text_whole(folder / MADE_OF, text)
+
+
+def _done(folder: Path, made_of: dict[str, Any]) -> int:
+    path = folder / MADE_OF
+    if not path.exists():
+        return 0
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["made_of"] != made_of:
+        raise OutputError(
+            f"{path} was made of {found['made_of']}, now it is {made_of}; train into another folder"
+        )
+    return int(found["done"])
+
+
+def _open(path: Path, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.memmap:
+    if begun:
+        return np.lib.format.open_memmap(path, "r+")
+    with writing(path):
+        try:
+            made = np.lib.format.open_memmap(path, "w+", dtype, shape)
+            _reserve(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    return made
+
+
+def _reserve(path: Path) -> None:
+    """Take the space on the disk: a mapped file that finds none later would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+@torch.inference_mode()
+def _encode(vae: AutoencoderKL, examples: Examples, rows: range) -> Float[np.ndarray, "B c h w"]:
+    pixels = torch.stack([to_pixels(examples.image(row)) for row in rows])
+    device = vae.device
+    with torch.autocast(device.type, torch.bfloat16):
+        posterior = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore
+    found = posterior.mode().float().cpu().numpy()
+    if not np.isfinite(found).all():
+        raise WeightsError(f"the VAE gives latents that are not finite for examples {rows}")
+    return found.astype(np.float16)
 
 
 class LatentBatch(NamedTuple):
@@ -158,3 +253,48 @@ def _checked_count(count: int | None, examples: Examples) -> int:
     if count is not None and count > there:
         raise ConfigError(f"examples is {count}; the dataset has {there} rows: null takes them all")
     return there if count is None else count
+
+
+def open_latents(
+    config: DiffusionSettings,
+    folder: Path,
+    examples: Examples,
+    vae: AutoencoderKL,
+    tokenizer: CLIPTokenizer,
+    encoder_sha256: str,
+) -> LatentStore:
+    """Open the latents of a training; trainings on the same images may share a folder.
+
+    Args:
+        config: the training run.
+        folder: its folder, which holds the latents unless `config.latents` names another.
+        examples: images, captions and AUs.
+        vae: the VAE, in evaluation mode.
+        tokenizer: tokenizer of the captions.
+        encoder_sha256: checksum of the VAE's encoder.
+
+    Raises:
+        ConfigError: if there are not as many examples.
+        OutputError: if the files cannot be written, or were made of something else.
+        DatasetError: if an example cannot be read.
+    """
+    return LatentStore(
+        Path(config.latents) if config.latents else folder / "latents",
+        examples,
+        config.examples,
+        vae,
+        tokenizer,
+        {"vae_encoder": encoder_sha256, **images_made_of(config, examples)},
+        batch_size=config.batch_size,
+        seed=config.seed,
+        drop_caption=config.drop_caption,
+    )
+
+
+def images_made_of(config: DiffusionSettings, examples: Examples) -> dict[str, Any]:
+    """Return what a training's images are a function of, whatever their captions say."""
+    return {
+        "data": config.data.model_dump(mode="json", exclude=WORDS),
+        "seed": config.seed,
+        **examples.fingerprint,
+    }

@@ -1,24 +1,144 @@
-"""One step after another for the face adapter beside a frozen base."""
+"""The learner of the FaceID projection, with what it reads in latents."""
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
+from torch.nn import functional
 
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, unfused_lora
-from pipelines.training.diffusion.frozen_base import FrozenBase
-from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised
-from pipelines.training.diffusion.reader import LatentReader
-from pipelines.training.diffusion.rollout import painted_guess
-from pipelines.training.faceid.config import FaceIdTrainingConfig, FaceReadingConfig
-from pipelines.training.faceid.network import FaceAdapter
-from pipelines.training.faceid.people import PeopleBatch
-from pipelines.training.faceid.reading import ReadError, read_error
-from pipelines.training.loop.learner import Learner
-from pipelines.training.loop.settings import cycle_at
+from pipelines.training.diffusion.base import FrozenBase
+from pipelines.training.diffusion.config import ReaderConfig
+from pipelines.training.diffusion.latents import LatentStore
+from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised, painted_guess
+from pipelines.training.diffusion.reader import (
+    LatentReader,
+    ReaderLearner,
+    au_error,
+    read_guess,
+    trained_reader,
+)
+from pipelines.training.faceid.people import (
+    FaceAdapter,
+    FaceIdTrainingConfig,
+    FaceReadingConfig,
+    LabelledPeople,
+    PeopleBatch,
+    labelled_people,
+)
+from pipelines.training.learner import Learner
+from pipelines.training.provenance import what_counts
+from pipelines.training.settings import cycle_at
+from samplers.identities.identity import FACEID_WIDTH
+from synthgen.action_units import AU_COUNT
+
+
+class ReadError(NamedTuple):
+    """How far what is read from guessed latents is from what was asked for.
+
+    Attributes:
+        total: what is learned: the faces' error and the AUs', by their weight.
+        faces: mean of 1 − cosine of the embeddings [0–2].
+        aus: mean squared error of the AUs [intensity²]; None where they have no weight.
+    """
+
+    total: Tensor
+    faces: Tensor
+    aus: Tensor | None
+
+    def parts(self, name: str) -> dict[str, Tensor]:
+        """Return the errors by name, as curves show them."""
+        found = {f"{name} faces": self.faces}
+        return found if self.aus is None else {**found, f"{name} AUs": self.aus}
+
+
+def read_error(
+    reader: LatentReader,
+    guess: Guess,
+    faces: Float[Tensor, "B 512"],
+    aus: Float[Tensor, "B aus"],
+    aus_weight: float,
+) -> ReadError:
+    """Return the errors of what is read from a guess, weighted by the signal that was seen.
+
+    Args:
+        reader: the trained reader of embeddings and AUs.
+        guess: clean latents as the model guesses them.
+        faces: embeddings that were shown; a row of zeros has no error.
+        aus: AUs that were asked for.
+        aus_weight: what their error counts beside that of the faces; at 0 they may be NaN.
+    """
+    read = read_guess(reader, guess)
+    found = (face_errors(read[:, :FACEID_WIDTH], faces) * guess.signal).mean()
+    if not aus_weight:
+        return ReadError(found, found, None)
+    of_aus = au_error(read[:, FACEID_WIDTH:], aus, guess.signal)
+    return ReadError(found + aus_weight * of_aus, found, of_aus)
+
+
+def face_errors(read: Float[Tensor, "B 512"], faces: Float[Tensor, "B 512"]) -> Float[Tensor, " B"]:
+    """Return 1 − cosine of each row [0–2]; 0 where there is no embedding but zeros."""
+    return (1 - functional.cosine_similarity(read, faces)) * faces.any(1)
+
+
+class PeopleReaderLearner(ReaderLearner):
+    """Learns to read embeddings, and AUs where the data have them.
+
+    Args:
+        config: how.
+        shape: channels, height and width of a latent.
+        device: torch device.
+    """
+
+    def __init__(
+        self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
+    ) -> None:
+        super().__init__(config, shape, FACEID_WIDTH + AU_COUNT, device)
+
+    def errors(self, read: Float[Tensor, "B outputs"], batch: LabelledPeople) -> dict[str, Tensor]:
+        """Return 1 − cosine of the embeddings, Huber's loss of the AUs, and their sum."""
+        faces = face_errors(read[:, :FACEID_WIDTH], batch.faces).mean()
+        own = read[:, FACEID_WIDTH:]
+        known = torch.where(batch.aus.isnan(), own.detach(), batch.aus)
+        aus = functional.smooth_l1_loss(own, known)
+        return {"loss": faces + aus, "faces": faces, "aus": aus}
+
+
+def people_reader(
+    config: ReaderConfig,
+    folder: Path,
+    store: LatentStore,
+    embeddings: Float32[np.ndarray, "examples 512"],
+    embedder: str,
+    device: torch.device,
+) -> LatentReader:
+    """Return a reader of embeddings, then AUs, in latents; goes on by itself, and is kept.
+
+    Args:
+        config: how it is learned.
+        folder: folder of the training, which holds the embeddings too.
+        store: the latents and their AUs.
+        embeddings: who the examples show; zeros where no face was found.
+        embedder: fingerprint of what described them.
+        device: torch device.
+
+    Raises:
+        OutputError: if the folder holds a reader of another configuration.
+        TrainingError: if the loss is not finite.
+    """
+    counts = what_counts(config, latents=store.made_of, embedder=embedder)
+    return trained_reader(
+        PeopleReaderLearner(config, store.shape, device),
+        folder,
+        counts,
+        lambda first, last: labelled_people(store, embeddings, config, first, last),
+    )
 
 
 class FaceIdLearner(Learner):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.evaluation.agreement import agreement
+from pipelines.evaluation.statistics import agreement
 from synthgen.action_units import AUS
 
 DRAWN = np.random.default_rng(0).uniform(0.5, 5, (200, 12)).astype(np.float32)

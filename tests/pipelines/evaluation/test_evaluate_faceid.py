@@ -10,13 +10,18 @@ from tiny_faceid import make_face_adapter
 from tiny_fineface import make_fineface, make_sd
 from typer.testing import CliRunner
 
-from pipelines.evaluation.faceid import evaluate_faceid
-from pipelines.evaluation.faceid_settings import FaceIdEvaluation
-from pipelines.evaluation.likeness import by_expression, likeness
-from pipelines.evaluation.people import EXPRESSIONS, drawn_pictures, numbers_of, people_requests
+from pipelines.evaluation.faceid import FaceIdEvaluation, evaluate_faceid
+from pipelines.evaluation.faceid_report import (
+    EXPRESSIONS,
+    by_expression,
+    drawn_pictures,
+    likeness,
+    numbers_of,
+    people_requests,
+)
 from pipelines.evaluation.protocols import au_array
 from pipelines.faceid.drawn import FIRST_SEED
-from pipelines.training.face_embedder.people import FIRST_HELD_OUT
+from pipelines.training.face_embedder import FIRST_HELD_OUT
 from synthgen.action_units import AUS
 from synthgen.cli.commands import app
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError

@@ -7,10 +7,14 @@ from tiny_evaluation import make_adapter, make_base, make_judge_file
 from tiny_fineface import make_fineface
 from typer.testing import CliRunner
 
-from pipelines.evaluation.clip_images import find_encoder
-from pipelines.evaluation.fineface import evaluate_fineface
-from pipelines.evaluation.settings import FineFaceEvaluation
-from pipelines.evaluation.variants import find_adapters, table_2, table_3
+from pipelines.evaluation.fineface import (
+    FineFaceEvaluation,
+    evaluate_fineface,
+    find_adapters,
+    table_2,
+    table_3,
+)
+from pipelines.evaluation.judges import find_encoder
 from synthgen.cli.commands import app
 from synthgen.errors import WeightsError
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.evaluation.gallery import Gallery
-from pipelines.evaluation.painting import Candidate, candidate_of
-from pipelines.evaluation.prompts import unseen_prompts
-from pipelines.evaluation.protocols import single_requests
+from pipelines.evaluation.gallery import Candidate, Gallery, candidate_of
+from pipelines.evaluation.protocols import single_requests, unseen_prompts
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import ProceduralConfig
 from synthgen.errors import OutputError

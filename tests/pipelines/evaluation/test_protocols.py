@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.evaluation.prompts import ASKED_TRAITS, unseen_prompts
 from pipelines.evaluation.protocols import (
+    ASKED_TRAITS,
     PAPER,
     Protocol,
     au_array,
@@ -12,6 +12,7 @@ from pipelines.evaluation.protocols import (
     in_words,
     neutral_requests,
     single_requests,
+    unseen_prompts,
 )
 from pipelines.procedural import random_identity, traits_in
 from pipelines.training.data.captions import describe

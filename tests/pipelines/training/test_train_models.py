@@ -14,9 +14,9 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipelines.training.clip.train import train_clip
-from pipelines.training.unet.train import train_unet
-from pipelines.training.vae.train import train_vae
+from pipelines.training.clip import train_clip
+from pipelines.training.unet import train_unet
+from pipelines.training.vae import train_vae
 
 
 class Trained(NamedTuple):

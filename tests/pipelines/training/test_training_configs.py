@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 
-from pipelines.training.clip.config import CLIPConfig
-from pipelines.training.unet.config import UNetConfig, UNetModel
-from pipelines.training.vae.config import VAEConfig
+from pipelines.training.clip import CLIPConfig
+from pipelines.training.unet import UNetConfig, UNetModel
+from pipelines.training.vae import VAEConfig
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError
 

@@ -10,9 +10,9 @@ import tiny_training as tiny
 import torch
 from datasets import Dataset, Features, Image, Value
 
-from pipelines.training.clip.train import train_clip
-from pipelines.training.unet.train import train_unet
-from pipelines.training.vae.train import train_vae
+from pipelines.training.clip import train_clip
+from pipelines.training.unet import train_unet
+from pipelines.training.vae import train_vae
 from synthgen.errors import (
     ConfigError,
     DatasetError,
@@ -149,7 +149,7 @@ def test_a_row_that_cannot_be_read_ends_a_training_from_a_reader_process(tmp_pat
     ).save_to_disk(tmp_path / "data")
     data = {"source": "dataset", "path": str(tmp_path / "data"), "size": 64, "aus": None}
     path = vae(tmp_path, data=data, workers=1, batch_size=9)
-    monkeypatch.setattr("pipelines.training.vae.train._ON_A_SHEET", 8)
+    monkeypatch.setattr("pipelines.training.vae._ON_A_SHEET", 8)
     said = refusal(DatasetError, train_vae, path, tmp_path / "out")
     assert said == (
         f"{tmp_path / 'data'} (train), row 8: the image cannot be used: "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.training.vae.config import VAEConfig
+from pipelines.training.vae import VAEConfig
 from synthgen.config import dump_config, load_config, load_expressions, parse_config
 from synthgen.config.loading import load_section
 from synthgen.config.yaml_text import read_yaml

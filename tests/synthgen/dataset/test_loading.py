@@ -6,7 +6,7 @@ import datasets
 import pytest
 from tiny_dataset import make_dataset
 
-from pipelines.training.data.open_dataset import open_rows
+from pipelines.training.data.examples import open_rows
 from samplers.identities.store_tables import read_dataset
 from synthgen.dataset import Storage, check_output
 from synthgen.dataset.loading import load_call

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.training.au_network.config import AUNetworkConfig
+from pipelines.training.au_network.learner import AUNetworkConfig
 from synthgen.action_units import AUS
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError

@@ -1,8 +1,7 @@
 import torch
 from torch.utils.data import DataLoader
 
-from pipelines.training.au_network.config import AUNetworkConfig
-from pipelines.training.au_network.faces import HeldOutFaces, TrainingFaces
+from pipelines.training.au_network.learner import AUNetworkConfig, HeldOutFaces, TrainingFaces
 
 CONFIG = AUNetworkConfig.model_validate(
     {

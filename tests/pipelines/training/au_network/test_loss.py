@@ -1,7 +1,7 @@
 import torch
 
 from pipelines.libreface.network import DETECTED_AUS
-from pipelines.training.au_network.loss import au_loss, presence
+from pipelines.training.au_network.learner import au_loss, presence
 from synthgen.action_units import AUS, au_vector
 
 SMILE = torch.tensor([au_vector({"AU6": 0.5, "AU12": 3.0})])

@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from pipelines.training.au_network.config import AUNetworkConfig
-from pipelines.training.au_network.trainer import AUTrainer
+from pipelines.training.au_network.learner import AUNetworkConfig
+from pipelines.training.au_network.train import AUTrainer
 
 CONFIG = AUNetworkConfig.model_validate(
     {

@@ -1,9 +1,8 @@
 import torch
 
 from pipelines.procedural import random_identity, render
-from pipelines.training.data.augmentation import augment, middle
-from pipelines.training.data.augmentation_config import BatchAugmentation
-from pipelines.training.data.pixels import to_pixels
+from pipelines.training.data.augmentation import augment, middle, to_pixels
+from pipelines.training.data.config import BatchAugmentation
 
 SIDE = 112
 

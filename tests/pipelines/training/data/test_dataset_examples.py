@@ -15,8 +15,12 @@ from PIL import Image as PILImage
 from pipelines.fineface.prompts import load_tokenizer
 from pipelines.fineface.weights import MINI_FOLDER
 from pipelines.training.data.config import DatasetData, ProceduralData
-from pipelines.training.data.dataset_examples import DatasetExamples
-from pipelines.training.data.examples import Examples, examples_of, warn_of_cut_captions
+from pipelines.training.data.examples import (
+    DatasetExamples,
+    Examples,
+    examples_of,
+    warn_of_cut_captions,
+)
 from synthgen.action_units import AUS
 from synthgen.errors import DatasetError
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from pipelines.training.data.expression_config import ExpressionShare
-from pipelines.training.data.expressions import draw_aus
+from pipelines.training.data.config import ExpressionShare
+from pipelines.training.data.drawing import draw_aus
 from synthgen.action_units import AUS
 from synthgen.config.priors import IntensityRange
 

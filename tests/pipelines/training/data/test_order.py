@@ -1,4 +1,4 @@
-from pipelines.training.data.order import Order
+from pipelines.training.data.loader import Order
 
 
 def test_what_has_no_end_comes_in_its_own_order():

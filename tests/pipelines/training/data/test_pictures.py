@@ -1,5 +1,5 @@
 from pipelines.procedural import random_identity
-from pipelines.training.data.pictures import OF_THE_PICTURE, in_another_picture
+from pipelines.training.data.drawing import OF_THE_PICTURE, in_another_picture
 
 
 def test_a_person_stays_while_the_picture_changes():

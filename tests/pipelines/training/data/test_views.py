@@ -1,4 +1,4 @@
-from pipelines.training.data.views import face_number
+from pipelines.training.data.drawing import face_number
 
 
 def test_views_of_a_face_come_a_round_later():

@@ -7,14 +7,12 @@ import tiny_training as tiny
 import torch
 from diffusers import AutoencoderKL
 
-from pipelines.training.clip.tokenizer import train_tokenizer
+from pipelines.training.clip import train_tokenizer
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import ProceduralData
-from pipelines.training.data.procedural_examples import ProceduralExamples
-from pipelines.training.diffusion.latent_files import AUS, LATENTS, MADE_OF
-from pipelines.training.diffusion.latents import LatentStore
-from pipelines.training.vae.config import VAEModel
-from pipelines.training.vae.learner import make_vae
+from pipelines.training.data.examples import ProceduralExamples
+from pipelines.training.diffusion.latents import AUS, LATENTS, MADE_OF, LatentStore
+from pipelines.training.vae import VAEModel, make_vae
 from synthgen.errors import ConfigError, OutputError
 
 DATA = ProceduralData.model_validate(tiny.DRAWN)
@@ -78,7 +76,7 @@ def test_latents_are_scaled_and_belong_to_their_rows(tmp_path, vae):
 
 
 def test_a_killed_store_goes_on(tmp_path, vae, monkeypatch):
-    monkeypatch.setattr("pipelines.training.diffusion.latent_files._NOTED_AFTER", 16)
+    monkeypatch.setattr("pipelines.training.diffusion.latents._NOTED_AFTER", 16)
     with pytest.raises(KeyboardInterrupt):
         store(tmp_path / "killed", vae, count=40, examples=Limited(last=35))
     rest = Limited(last=99)

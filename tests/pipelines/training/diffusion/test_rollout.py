@@ -4,8 +4,7 @@ import torch
 from diffusers import DDPMScheduler  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
-from pipelines.training.diffusion.loss import guess_of
-from pipelines.training.diffusion.rollout import paint_partly
+from pipelines.training.diffusion.loss import guess_of, paint_partly
 
 SHAPE = (3, 4, 8, 8)
 STEPS = 8

@@ -10,17 +10,19 @@ from tiny_face_embedder import face_embedder
 from torch.nn import functional
 
 from pipelines.faceid.network import load_face_network
-from pipelines.training.face_embedder.config import FaceEmbedderConfig, MarginConfig
-from pipelines.training.face_embedder.evaluation import evaluate_embedder
-from pipelines.training.face_embedder.learner import FaceEmbedderLearner, margin_loss
-from pipelines.training.face_embedder.people import (
+from pipelines.training.face_embedder import (
     FIRST_HELD_OUT,
+    FaceEmbedderConfig,
+    FaceEmbedderLearner,
+    MarginConfig,
     Pictures,
     TrainingPictures,
     draw_picture,
+    evaluate_embedder,
+    margin_loss,
+    train_face_embedder,
 )
-from pipelines.training.face_embedder.train import train_face_embedder
-from pipelines.training.judge.faces import FIRST_HELD_OUT as LAST_OF_OTHERS
+from pipelines.training.judge import FIRST_HELD_OUT as LAST_OF_OTHERS
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError
 

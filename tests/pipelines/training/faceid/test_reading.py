@@ -4,13 +4,12 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, normalize
 
+from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.loss import Guess
 from pipelines.training.diffusion.reader import LatentReader
-from pipelines.training.diffusion.reader_config import ReaderConfig
+from pipelines.training.faceid.learner import PeopleReaderLearner, read_error
 from pipelines.training.faceid.people import LabelledPeople
-from pipelines.training.faceid.reader_learner import PeopleReaderLearner
-from pipelines.training.faceid.reading import read_error
-from pipelines.training.loop.settings import Cycle
+from pipelines.training.settings import Cycle
 
 CPU = torch.device("cpu")
 SHAPE = (4, 8, 8)

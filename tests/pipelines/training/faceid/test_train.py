@@ -18,12 +18,11 @@ from pipelines.fineface import FineFaceIPAdapterPipeline
 from pipelines.fineface.branch import au_branch
 from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import load_face_adapter, read_face_adapter, write_face_adapter
+from pipelines.training.diffusion.base import FrozenBase, load_base
 from pipelines.training.diffusion.config import AdapterCycle
-from pipelines.training.diffusion.frozen_base import FrozenBase, load_base
 from pipelines.training.diffusion.reader import LatentReader
-from pipelines.training.faceid.config import FaceIdTrainingConfig
 from pipelines.training.faceid.learner import FaceIdLearner
-from pipelines.training.faceid.people import PeopleBatch
+from pipelines.training.faceid.people import FaceIdTrainingConfig, PeopleBatch
 from pipelines.training.faceid.train import train_faceid
 from synthgen.errors import ConfigError, OutputError
 

@@ -12,12 +12,16 @@ from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.adapter import ENCODERS
 from pipelines.fineface.branch import au_branch
 from pipelines.training.data.config import ProceduralData
+from pipelines.training.diffusion.base import FrozenBase, load_base
 from pipelines.training.diffusion.config import AdapterCycle
-from pipelines.training.diffusion.frozen_base import FrozenBase, load_base
 from pipelines.training.diffusion.latents import LatentBatch
-from pipelines.training.fineface.config import FineFaceTrainingConfig, Smoothing
-from pipelines.training.fineface.export import export_adapter
-from pipelines.training.fineface.learner import FineFaceLearner, untrained_adapter
+from pipelines.training.fineface import (
+    FineFaceLearner,
+    FineFaceTrainingConfig,
+    Smoothing,
+    export_adapter,
+    untrained_adapter,
+)
 from synthgen.errors import TrainingError, WeightsError
 
 CPU = torch.device("cpu")

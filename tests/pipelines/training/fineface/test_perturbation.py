@@ -1,7 +1,6 @@
 import torch
 
-from pipelines.training.fineface.config import Smoothing
-from pipelines.training.fineface.perturbation import perturb
+from pipelines.training.fineface import Smoothing, perturb
 
 
 def test_noise_has_the_asked_variance_and_no_mean() -> None:

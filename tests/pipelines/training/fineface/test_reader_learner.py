@@ -2,10 +2,10 @@
 
 import torch
 
+from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.latents import LabelledLatents
-from pipelines.training.diffusion.reader_config import ReaderConfig
-from pipelines.training.fineface.reader_learner import AUReaderLearner
-from pipelines.training.loop.settings import Cycle
+from pipelines.training.fineface import AUReaderLearner
+from pipelines.training.settings import Cycle
 
 CPU = torch.device("cpu")
 SHAPE = (4, 8, 8)

@@ -9,18 +9,18 @@ import yaml
 from pipelines.evaluation.judge_network import JUDGED_TRAITS, load_judge
 from pipelines.procedural import random_identity
 from pipelines.procedural.vocabulary import TRAITS
-from pipelines.training.data.procedural_examples import HELD_OUT
-from pipelines.training.judge.config import JudgeConfig
-from pipelines.training.judge.faces import (
+from pipelines.training.data.examples import HELD_OUT
+from pipelines.training.judge import (
     FIRST_HELD_OUT,
     FIRST_IDENTITY,
     NOT_SHOWN,
     HeldOutPortraits,
+    JudgeConfig,
+    JudgeLearner,
     JudgePortraits,
+    train_judge,
     trait_classes,
 )
-from pipelines.training.judge.learner import JudgeLearner
-from pipelines.training.judge.train import train_judge
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError
 

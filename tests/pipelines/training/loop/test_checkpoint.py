@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipelines.training.loop.checkpoint import load_checkpoint, save_checkpoint
+from pipelines.training.session import load_checkpoint, save_checkpoint
 from synthgen.errors import WeightsError
 
 

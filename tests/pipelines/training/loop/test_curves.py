@@ -4,8 +4,7 @@ import sys
 import pytest
 from PIL import Image
 
-from pipelines.training.loop.curve_sheet import draw_curves
-from pipelines.training.loop.curves import Curves
+from pipelines.training.curves import Curves, draw_curves
 
 
 def test_points_and_sheets_are_written(tmp_path):

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from pipelines.training.loop.ema import MovingAverage
+from pipelines.training.learner import MovingAverage
 
 
 def network(value):

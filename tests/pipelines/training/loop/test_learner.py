@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.training.loop.device import pick_training_device
-from pipelines.training.loop.learner import Learner
-from pipelines.training.loop.optimization import learning_rate
-from pipelines.training.loop.settings import Cycle, TrainingSettings
+from pipelines.training.learner import Learner, learning_rate
+from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from synthgen.errors import TrainingError
 
 CPU = torch.device("cpu")

@@ -1,8 +1,8 @@
 import pytest
 from torch import nn
 
-from pipelines.training.loop.optimization import learning_rate, parameter_groups
-from pipelines.training.loop.settings import Cycle
+from pipelines.training.learner import learning_rate, parameter_groups
+from pipelines.training.settings import Cycle
 
 
 def test_the_learning_rate_rises_and_falls_in_each_cycle():

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 
-from pipelines.training.fineface.config import FineFaceTrainingConfig
-from pipelines.training.loop.sameness import check_same, what_counts
-from pipelines.training.vae.config import VAEConfig
+from pipelines.training.fineface import FineFaceTrainingConfig
+from pipelines.training.provenance import check_same, what_counts
+from pipelines.training.vae import VAEConfig
 from synthgen.errors import OutputError
 
 PATH = Path("out/checkpoint.pt")

@@ -12,10 +12,8 @@ import pytest
 import tiny_training as tiny
 import torch
 
-from pipelines.training.loop.checkpoint import load_checkpoint
-from pipelines.training.loop.session import Session
-from pipelines.training.vae.config import VAEConfig
-from pipelines.training.vae.learner import VAELearner
+from pipelines.training.session import Session, load_checkpoint
+from pipelines.training.vae import VAEConfig, VAELearner
 
 CONFIG = VAEConfig.model_validate(tiny.vae(checkpoint_every=100))
 

@@ -1,1 +1,0 @@
-"""The text encoder that conditions, and the image encoder beside it."""

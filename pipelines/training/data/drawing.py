@@ -1,0 +1,78 @@
+"""Procedural faces as training pictures: expressions drawn, views, pixels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float
+
+from pipelines.procedural import Identity, random_identity
+from pipelines.training.data.config import ExpressionShare
+from samplers.priors.emotions import EmotionsPrior, prototype_table
+from samplers.randomness import uniforms
+from synthgen.action_units import AU_COUNT
+from synthgen.config.priors import EmotionsConfig, IntensityRange
+
+ROUND = 1024
+"""Faces that come in turn before their next view: as many are worth keeping."""
+
+
+def face_number(index: int, views: int) -> int:
+    """Return the face that a sample shows: 1,024 faces in turn, `views` times, then the next."""
+    rounds, place = divmod(index, ROUND * views)
+    return rounds * ROUND + place % ROUND
+
+
+OF_THE_PICTURE = (
+    "yaw", "pitch", "roll", "light", "warmth", "clothes", "clothes_colour", "background",
+    "background_edge",
+)  # fmt: skip
+"""What is of the picture and not of the person."""
+
+
+def in_another_picture(person: Identity, picture: int) -> Identity:
+    """Return the same person as another picture shows them, drawn from a seed."""
+    other = random_identity(picture)
+    return replace(person, **{name: getattr(other, name) for name in OF_THE_PICTURE})
+
+
+_DRAWS = 2 + 2 * AU_COUNT
+
+
+def draw_aus(
+    seed: int,
+    stage: str,
+    index: int,
+    kinds: Sequence[ExpressionShare],
+    intensity: IntensityRange,
+) -> Float[np.ndarray, " aus"]:
+    """Draw the AU vector of one face.
+
+    Args:
+        seed: seed of the run.
+        stage: name of the purpose.
+        index: number of the face.
+        kinds: kinds of expressions; one is chosen by its share.
+        intensity: range of the intensity of an active AU.
+    """
+    draws = uniforms(seed, stage, index, index + 1, _DRAWS)[0]
+    kind, category, active, position = np.split(draws, [1, 2, 2 + AU_COUNT])
+    ends = np.cumsum([kind.share for kind in kinds])
+    rate = kinds[int(np.searchsorted(ends[:-1], kind[0], side="right"))].rate
+    chance = _emotion_chance(category[0]) if rate == "emotions" else rate
+    values = intensity.low + (intensity.high - intensity.low) * position
+    return np.where(active < chance, values, 0.0).astype(np.float32)
+
+
+def _emotion_chance(draw: float) -> Float[np.ndarray, " aus"]:
+    chances = _emotion_chances()
+    return chances[int(draw * len(chances))]
+
+
+@cache
+def _emotion_chances() -> Float[np.ndarray, "categories aus"]:
+    config = EmotionsConfig(
+        prior="emotions", categories=list(prototype_table()), allow_ambiguous=True
+    )
+    return np.array(EmotionsPrior.from_config(config).chances)

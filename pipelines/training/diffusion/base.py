@@ -1,0 +1,214 @@
+"""The frozen base of a diffusion training, and its parts."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from pipelines.checkpoints import read_safetensors
+from pipelines.fineface.models import check_text_parts, load_model, no_progress_bars
+from pipelines.fineface.prompts import load_tokenizer
+from pipelines.fineface.weights import MINI, MINI_FOLDER
+from pipelines.hub import resolve
+from pipelines.training.diffusion.config import ENCODER_WEIGHTS, MODEL_WEIGHTS, TEXT, TOKENIZER
+from pipelines.weight_files import file_sha256, read_model_config
+from synthgen.errors import WeightsError
+from synthgen.foreign import first_line
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+_ENCODER = ("encoder.", "quant_conv.")
+
+
+def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
+    """Load a VAE, float32, that does not learn.
+
+    Args:
+        folder: its folder, as `synthgen train vae` and diffusers write it.
+        device: torch device.
+
+    Raises:
+        WeightsError: if files are missing or do not fit.
+    """
+    _check_files(folder, ("config.json", MODEL_WEIGHTS), "vae", "the VAE")
+    return _frozen(_loaded(AutoencoderKL, folder), device)
+
+
+def load_text(folder: Path, device: torch.device) -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """Load a text encoder, float32, that does not learn, and its tokenizer.
+
+    Args:
+        folder: folder with `text_encoder` and `tokenizer`, as `synthgen train clip` writes it.
+        device: torch device.
+
+    Raises:
+        WeightsError: if files are missing, or the two do not fit each other.
+    """
+    files = (
+        f"{TEXT}/config.json",
+        f"{TEXT}/{ENCODER_WEIGHTS}",
+        f"{TOKENIZER}/tokenizer_config.json",
+    )
+    _check_files(folder, files, "clip", "the text encoder")
+    text = _frozen(_loaded(CLIPTextModel, folder / TEXT), device)
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    check_text_parts(tokenizer, text, f"clip: {folder}")
+    return text, tokenizer
+
+
+def checksums(vae: Path, clip: Path) -> dict[str, str]:
+    """Return the SHA-256 of what a UNet's weights are a function of."""
+    return {
+        "vae_encoder_sha256": encoder_sha256(vae),
+        "text_sha256": file_sha256(clip / TEXT / ENCODER_WEIGHTS),
+    }
+
+
+def encoder_sha256(vae: Path) -> str:
+    """Return the SHA-256 of what latents are a function of: a VAE's encoder and latent scale.
+
+    The decoder does not count: it may be trained on while a UNet learns.
+
+    Args:
+        vae: folder of the VAE.
+    """
+    tensors, _ = read_safetensors(vae / MODEL_WEIGHTS)
+    config = read_model_config(vae / "config.json")
+    digest = hashlib.sha256(str(config.get("scaling_factor")).encode())
+    for name in sorted(tensors):
+        if name.startswith(_ENCODER):
+            digest.update(name.encode())
+            digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_files(folder: Path, names: tuple[str, ...], key: str, what: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{key}: {folder} is no folder of {what}; it lacks {', '.join(missing)}; "
+            f"synthgen train {key} makes one"
+        )
+
+
+def _loaded(kind: Any, folder: Path) -> Any:
+    with no_progress_bars():
+        return load_model(kind, folder, torch.float32)
+
+
+def _frozen(model: Any, device: torch.device) -> Any:
+    return model.to(device).eval().requires_grad_(False)
+
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+_SCHEDULER_FILE = "scheduler/scheduler_config.json"
+_WEIGHT_FILES = (
+    "text_encoder/model.safetensors",
+    "unet/diffusion_pytorch_model.safetensors",
+)
+_FILES = (
+    "model_index.json",
+    _SCHEDULER_FILE,
+    "text_encoder/config.json",
+    "unet/config.json",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    *_WEIGHT_FILES,
+)
+
+_PREDICTIONS = ("epsilon", "v_prediction")
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenBase:
+    """A base whose weights stay what they are.
+
+    Attributes:
+        folder: its folder.
+        unet: predicts what the scheduler asks for.
+        text_encoder: turns tokens into conditions.
+        tokenizer: turns captions into tokens.
+        scheduler: the noise schedule that the UNet was trained with.
+    """
+
+    folder: Path
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDPMScheduler
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of the files that a training depends on, besides the VAE's."""
+        tokenizer = sorted(p for p in (self.folder / "tokenizer").iterdir() if p.is_file())
+        files = [*(self.folder / name for name in (*_WEIGHT_FILES, _SCHEDULER_FILE)), *tokenizer]
+        return {path.relative_to(self.folder).as_posix(): file_sha256(path) for path in files}
+
+
+def find_base(base: str, revision: str | None) -> Path:
+    """Return the folder of a base, fetched from the Hub if it is no folder here.
+
+    Args:
+        base: folder, Hub id, or `mini`.
+        revision: revision on the Hub.
+
+    Raises:
+        WeightsError: if files are missing and cannot be fetched.
+    """
+    named = MINI_FOLDER / "base" if base == MINI else base
+    return resolve(named, revision=revision, files=_FILES, patterns=["tokenizer/*"], setting="base")
+
+
+def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention: str) -> FrozenBase:
+    """Load what a training needs at each step.
+
+    Args:
+        folder: folder of the base.
+        device: torch device.
+        dtype: number format of the UNet and the text encoder.
+        attention: `sdpa` or `explicit`.
+
+    Raises:
+        WeightsError: if weights do not fit their configuration, or the UNet predicts something that
+            no loss is known for.
+    """
+    with no_progress_bars():
+        unet = load_model(UNet2DConditionModel, folder / "unet", dtype)
+        text_encoder = load_model(CLIPTextModel, folder / "text_encoder", dtype)
+        tokenizer = load_tokenizer(folder / "tokenizer")
+    check_text_parts(tokenizer, text_encoder, str(folder))
+    if attention == "explicit":
+        unet.set_attn_processor(AttnProcessor())
+    if device.type == "cuda":
+        unet.to(memory_format=torch.channels_last)
+    return FrozenBase(
+        folder=folder,
+        unet=_frozen(unet, device),
+        text_encoder=_frozen(text_encoder, device),
+        tokenizer=tokenizer,
+        scheduler=_scheduler(folder / _SCHEDULER_FILE),
+    )
+
+
+def _scheduler(path: Path) -> DDPMScheduler:
+    config = read_model_config(path)
+    kind = config.get("prediction_type", "epsilon")
+    if kind not in _PREDICTIONS:
+        raise WeightsError(
+            f"{path}: prediction_type is {kind!r}; training knows {', '.join(_PREDICTIONS)}"
+        )
+    try:
+        known = DDPMScheduler.from_config(config)
+    except Exception as error:  # of whatever a class does with the values of a strange config
+        raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error
+    assert isinstance(known, DDPMScheduler)  # noqa: S101 - narrows the type
+    return known

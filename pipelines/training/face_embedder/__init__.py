@@ -1,1 +1,0 @@
-"""The recogniser of drawn faces, which embeds people and checks who is shown."""

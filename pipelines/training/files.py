@@ -1,0 +1,68 @@
+"""Files of a training, which appear only when whole."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from synthgen.errors import OutputError
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary file to write, which becomes `path` when the block ends.
+
+    If the block raises, the temporary file is deleted and `path` stays as it was.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        _flush_to_disk(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except RuntimeError as error:  # torch.save's, when a write has failed below it
+        if isinstance(error.__context__, OSError):
+            raise unwritable(path, error.__context__) from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    with write_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write `path` into one sentence.
+
+    Raises:
+        OutputError: if the block raises an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error of a file that cannot be written."""
+    return OutputError(
+        f"cannot write {path}: {error.strerror or error}; the last checkpoint stays, and the same "
+        "command continues from it"
+    )
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,1 +1,0 @@
-"""FineFace's AU adapter, learned beside a frozen base."""

@@ -1,0 +1,333 @@
+"""Training of the second AU judge.
+
+Identity seeds begin where neither the AU network nor a generator of faces, nor their held-out
+faces, ever come.
+
+Its weights are not shipped: whoever evaluates trains a judge that nothing else was chosen by.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.evaluation.judge_network import (
+    INPUT_SIDE,
+    JUDGED_TRAITS,
+    JudgeNetwork,
+    load_judge,
+    save_judge,
+)
+from pipelines.evaluation.statistics import agreement
+from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
+from pipelines.procedural.vocabulary import TRAITS
+from pipelines.training.data.augmentation import augment, middle
+from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
+from pipelines.training.data.drawing import ROUND, draw_aus, face_number
+from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.learner import Learner
+from pipelines.training.provenance import what_counts, write_card
+from pipelines.training.session import Session, training_folder
+from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
+from pipelines.weight_files import file_sha256
+from synthgen.config.base import Section
+from synthgen.config.loading import load_section
+from synthgen.config.priors import IntensityRange
+
+_Channels = Annotated[int, Field(ge=1, le=4096)]
+
+
+class JudgeFacesConfig(ExpressiveFaces):
+    """Portraits of 128 pixels, each of an identity that no other training sees."""
+
+    views: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="How often a face is learned, each time with other changes; drawing takes "
+        "about as long as learning.",
+    )
+
+
+class JudgeModel(Section):
+    """Size of the network."""
+
+    channels: tuple[_Channels, _Channels, _Channels, _Channels] = Field(
+        default=(24, 48, 96, 160),
+        description="Channels at a half, a quarter, an eighth and a sixteenth of the side.",
+    )
+    narrow: _Channels = Field(
+        default=32, description="Channels of each place before all places are joined."
+    )
+    hidden: _Channels = Field(default=256, description="Width of what all heads read.")
+
+
+class JudgeEvaluation(Section):
+    """Held-out portraits, unchanged, of identities that are never learned."""
+
+    faces: int = Field(default=1000, ge=8, le=1_000_000, description="Number of faces.")
+    rate: float = Field(
+        default=0.3, gt=0, lt=1, description="Chance of each AU to be active (0, 1)."
+    )
+    intensity: IntensityRange = Field(
+        default=IntensityRange(low=0.5, high=5.0), description="Range of an active AU."
+    )
+
+
+class JudgeConfig(TrainingSettings):
+    """A training run of the second judge; the weights are a function of it."""
+
+    cycles: tuple[Cycle, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
+    faces: JudgeFacesConfig = Field(description="Portraits to learn from.")
+    augmentation: BatchAugmentation = Field(
+        default=BatchAugmentation(), description="What is done to a portrait."
+    )
+    model: JudgeModel = Field(default=JudgeModel(), description="Size of the network.")
+    trait_weight: float = Field(
+        default=0.2, ge=0, description="Weight of the traits' cross-entropies in the loss."
+    )
+    evaluation: JudgeEvaluation = Field(
+        default=JudgeEvaluation(), description="What the result is measured on."
+    )
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> "JudgeConfig":
+        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of accumulate "
+                f"{self.accumulate}, with at least 2 portraits in a part"
+            )
+        return self
+
+
+FIRST_IDENTITY = 2**44
+FIRST_HELD_OUT = 2**45
+"""Identity seeds of the first portrait that is learned and of the first that is held out."""
+
+NOT_SHOWN = -100
+"""Class of a trait that cannot be seen, such as the colour of no hair."""
+
+SIZE = 128
+
+
+class Portraits(NamedTuple):
+    """Portraits to learn from; without the batch axis, one of them.
+
+    Attributes:
+        pixels: RGB [0–255].
+        aus: AU intensities [0–5].
+        traits: class of each trait of `JUDGED_TRAITS`; `NOT_SHOWN` where it cannot be seen.
+    """
+
+    pixels: UInt8[Tensor, "*B 3 128 128"]
+    aus: Float[Tensor, "*B aus"]
+    traits: Int[Tensor, "*B traits"]
+
+
+class JudgePortraits(Dataset[Portraits]):
+    """The portraits of a training, from index 0 on; each face is shown `views` times."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self._config = config
+        self._drawn: dict[int, Portraits] = {}
+
+    def __len__(self) -> int:
+        return self._config.batch_size * sum(cycle.steps for cycle in self._config.cycles)
+
+    def __getitem__(self, index: int) -> Portraits:
+        faces, number = self._config.faces, face_number(index, self._config.faces.views)
+        if number not in self._drawn:
+            if len(self._drawn) == ROUND:
+                self._drawn.clear()
+            aus = draw_aus(
+                self._config.seed, "judge/train", number, faces.expressions, faces.intensity
+            )
+            self._drawn[number] = draw_portrait(FIRST_IDENTITY + number, aus)
+        return self._drawn[number]
+
+
+class HeldOutPortraits(Dataset[Portraits]):
+    """Portraits of identities that are never learned."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self._config = config
+
+    def __len__(self) -> int:
+        return self._config.evaluation.faces
+
+    def __getitem__(self, index: int) -> Portraits:
+        asked = self._config.evaluation
+        kinds = (ExpressionShare(share=1.0, rate=asked.rate),)
+        aus = draw_aus(self._config.seed, "judge/held-out", index, kinds, asked.intensity)
+        return draw_portrait(FIRST_HELD_OUT + index, aus)
+
+
+def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " aus"]) -> Portraits:
+    """Draw one portrait."""
+    identity = random_identity(seed=identity_seed)
+    pixels = np.asarray(render(identity, aus.tolist(), size=SIZE))
+    return Portraits(
+        torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous(),
+        torch.from_numpy(aus),
+        torch.tensor(trait_classes(identity)),
+    )
+
+
+def trait_classes(identity: Identity) -> Sequence[int]:
+    """Return the class of each judged trait."""
+    return [_class(identity, trait) for trait in JUDGED_TRAITS]
+
+
+def _class(identity: Identity, trait: str) -> int:
+    if trait == "hair" and identity.hair_style == "bald":
+        return NOT_SHOWN
+    return TRAITS[trait].index(identity.traits[trait])
+
+
+_SMOOTHING = 0.02
+_QUADRATIC_BELOW = 1.0
+
+
+class JudgeLearner(Learner):
+    """Learns a `JudgeNetwork`; batches are `Portraits`."""
+
+    def __init__(self, config: JudgeConfig, device: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = make_judge(config.model)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        super().__init__(config, config.cycles, network, device)
+        self._config = config
+
+    def losses(self, batch: Portraits) -> dict[str, Tensor]:
+        """Return the losses of a batch: Huber's for AUs, cross-entropies for traits."""
+        pixels = augment(batch.pixels.float() / 255, self._config.augmentation, INPUT_SIDE)
+        with self.autocast():
+            found = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        errors = {"aus": functional.smooth_l1_loss(found.aus, batch.aus, beta=_QUADRATIC_BELOW)}
+        for place, trait in enumerate(JUDGED_TRAITS):
+            errors[trait] = _cross_entropy(found.traits[trait], batch.traits[:, place])
+        traits = torch.stack([errors[trait] for trait in JUDGED_TRAITS]).sum()
+        return {"loss": errors["aus"] + self._config.trait_weight * traits, **errors}
+
+
+def make_judge(model: JudgeModel) -> JudgeNetwork:
+    """Make an untrained judge."""
+    return JudgeNetwork(model.channels, model.narrow, model.hidden)
+
+
+def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the mean cross-entropy over portraits that show the trait; 0 where none does."""
+    total = functional.cross_entropy(
+        logits, classes, ignore_index=NOT_SHOWN, label_smoothing=_SMOOTHING, reduction="sum"
+    )
+    return total / (classes != NOT_SHOWN).sum().clamp(min=1)
+
+
+_AT_ONCE = 50
+
+
+def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[str, object]:
+    """Compare what a judge reads with what was drawn.
+
+    Returns:
+        `aus`: AU → its agreement; `traits`: trait → share of portraits read rightly.
+    """
+    drawn, read, right = [], [], []
+    with torch.inference_mode():
+        for batch in DataLoader(portraits, _AT_ONCE):
+            found = network(middle(batch.pixels.float() / 255, INPUT_SIDE))
+            drawn.append(batch.aus)
+            read.append(found.aus)
+            right.append(_right(found.traits, batch))
+    aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy())
+    shares = torch.cat(right).nanmean(0).tolist()
+    return {
+        "aus": {name: dataclasses.asdict(value) for name, value in aus.items()},
+        "traits": dict(zip(JUDGED_TRAITS, shares, strict=True)),
+    }
+
+
+def _right(logits: dict[str, torch.Tensor], batch: Portraits) -> torch.Tensor:
+    """Return 1 where a trait was read rightly, 0 where not, NaN where it is not shown."""
+    columns = [
+        (logits[trait].argmax(1) == batch.traits[:, place]).float()
+        for place, trait in enumerate(JUDGED_TRAITS)
+    ]
+    return torch.stack(columns, 1).masked_fill(batch.traits == NOT_SHOWN, float("nan"))
+
+
+WEIGHTS = "judge.safetensors"
+CARD = "card.json"
+
+_LICENCE = "Apache-2.0"
+
+
+def train_judge(
+    config_path: str | Path,
+    out: str | Path,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train a judge, measure it on held-out portraits, and export it; goes on by itself.
+
+    Args:
+        config_path: YAML file, as `JudgeConfig` describes it.
+        out: folder for the weights, the card, the checkpoint and the curves; made if missing.
+        stop_at: end after this step with a checkpoint and without an export; None: to the end.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        The weight file (which exists only when the training reached its end).
+
+    Raises:
+        ConfigError: if the configuration is not allowed.
+        OutputError: if the folder cannot be made, or holds a checkpoint of another configuration.
+        WeightsError: if the checkpoint cannot be read.
+        TrainingError: if the loss is not finite.
+    """
+    config = load_section(config_path, JudgeConfig, overrides)
+    folder = training_folder(out)
+    torch.set_num_threads(config.threads)
+    learner = JudgeLearner(config, pick_training_device(config.device))
+    counts = what_counts(config, renderer=RENDERER_VERSION)
+    del counts["evaluation"]  # decides nothing about the weights
+    session = Session("judge", learner, folder, counts, lambda a, b: _batches(config, a, b))
+    session.resume()
+    if session.train(stop_at):
+        _export(learner.average, config, folder, Path(config_path).name)
+    return folder / WEIGHTS
+
+
+def _batches(config: JudgeConfig, first: int, last: int) -> Iterable[Portraits]:
+    places = batch_places(config.batch_size, first, last)
+    return load_batches(JudgePortraits(config), places, config.workers)
+
+
+def _export(average: JudgeNetwork, config: JudgeConfig, folder: Path, name: str) -> None:
+    weights = folder / WEIGHTS
+    save_judge(average, weights)
+    card = {
+        "command": f"synthgen train judge {name} --to {folder.name}",
+        "file": weights.name,
+        "sha256": file_sha256(weights),
+        "what": "a plain convolutional network; reads 12 AUs and traits of drawn and mini faces",
+        "licence": _LICENCE,
+        "data": "procedural faces of identities that no other training sees",
+        "renderer": RENDERER_VERSION,
+        "steps": sum(cycle.steps for cycle in config.cycles),
+        "configuration": config.model_dump(mode="json"),
+        "held_out": evaluate_judge(load_judge(weights), HeldOutPortraits(config)),
+    }
+    write_card(folder / CARD, card)

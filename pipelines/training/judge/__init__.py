@@ -1,1 +1,0 @@
-"""The second judge, which evaluations use beside the verifier."""

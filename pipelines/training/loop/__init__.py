@@ -1,1 +1,0 @@
-"""What every training does: learn step by step, keep checkpoints, show curves, write cards."""

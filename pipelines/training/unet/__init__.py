@@ -1,1 +1,0 @@
-"""The text-to-image base that FineFace steers."""

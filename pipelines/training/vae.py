@@ -1,0 +1,488 @@
+"""Training of the small VAE."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from jaxtyping import Float
+from PIL.Image import Image
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from pipelines.libreface.network import IMAGENET_MEAN, IMAGENET_STD, load_network, resized_side
+from pipelines.libreface.weights import MINI_FILE
+from pipelines.training.data.augmentation import sheet_of, to_image, to_pixels
+from pipelines.training.data.config import DataConfig
+from pipelines.training.data.examples import Examples, examples_of
+from pipelines.training.data.loader import Order, load_batches
+from pipelines.training.diffusion.config import MODEL_WEIGHTS
+from pipelines.training.learner import Learner
+from pipelines.training.provenance import about_training, what_counts, write_card
+from pipelines.training.session import Session, training_folder
+from pipelines.training.settings import Cycle, TrainingSettings, cycle_at, pick_training_device
+from pipelines.weight_files import file_sha256
+from samplers.randomness import uniforms
+from synthgen.config.base import Section
+from synthgen.config.loading import load_section
+
+
+class VAELoss(Section):
+    """Weights of the parts of the loss."""
+
+    absolute: float = Field(default=1.0, ge=0, description="Mean absolute error [of -1 to 1].")
+    squared: float = Field(
+        default=2.0, ge=0, description="Mean squared error: it sees wrong colours of large areas."
+    )
+    edges: float = Field(
+        default=1.0,
+        ge=0,
+        description="Mean absolute error of the differences of neighbouring pixels, at full and "
+        "at half size: it sees thin lines.",
+    )
+    features: float = Field(
+        default=0.0,
+        ge=0,
+        description="Mean absolute error of the features of the embedded AU network; whole images "
+        "of 128 pixels alone.",
+    )
+    divergence: float = Field(
+        default=1e-4, ge=0, description="Kullback–Leibler divergence, mean over latents."
+    )
+
+
+class VAECycle(Cycle):
+    """Steps of a VAE."""
+
+    crop: int | None = Field(
+        default=None,
+        ge=16,
+        multiple_of=8,
+        description="Side of the square that is cut from each image, most often near its middle; "
+        "null: whole images.",
+    )
+    crops: int = Field(default=1, ge=1, le=64, description="Squares cut from one image.")
+    freeze_encoder: bool = Field(
+        default=False, description="Learn the decoder alone; latents stay what they are."
+    )
+    latent_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Noise on the latents that are decoded, up to this many of their standard "
+        "deviations: what a UNet paints is not exact either.",
+    )
+    loss: VAELoss = Field(default=VAELoss(), description="What is learned.")
+
+
+class VAEModel(Section):
+    """Size of an `AutoencoderKL`."""
+
+    block_out_channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(16, 32, 64, 128),
+        min_length=1,
+        description="Channels from the finest level to the coarsest; each further level halves.",
+    )
+    layers_per_block: int = Field(default=1, ge=1, le=8, description="Residual layers a level.")
+    latent_channels: int = Field(default=4, ge=1, le=64, description="Channels of the latents.")
+    norm_num_groups: int = Field(
+        default=4,
+        ge=1,
+        description="Groups of the group norms; with one channel a group, colours fade.",
+    )
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "VAEModel":
+        for channels in self.block_out_channels:
+            if channels % self.norm_num_groups:
+                raise ValueError(
+                    f"{channels} channels are no multiple of norm_num_groups {self.norm_num_groups}"
+                )
+        return self
+
+
+class VAEConfig(TrainingSettings):
+    """A training run of the VAE; the weights are a function of it."""
+
+    cycles: tuple[VAECycle, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
+    data: DataConfig = Field(description="What is learned from.")
+    model: VAEModel = Field(default=VAEModel(), description="Size of the network.")
+    held_out: int = Field(
+        default=200, ge=8, description="Held-out images that the result is measured on."
+    )
+
+    @model_validator(mode="after")
+    def _fitting(self) -> "VAEConfig":
+        factor = 2 ** (len(self.model.block_out_channels) - 1)
+        if self.data.size % factor:
+            raise ValueError(f"data.size {self.data.size} must be a multiple of {factor}")
+        for cycle in self.cycles:
+            _check_crop(cycle, self.data.size, self.batch_size, factor)
+        return self
+
+
+def _check_crop(cycle: VAECycle, size: int, batch_size: int, factor: int) -> None:
+    if cycle.crop is None:
+        return
+    if cycle.crop > size or cycle.crop % factor:
+        raise ValueError(
+            f"crop {cycle.crop} must be a multiple of {factor} and at most data.size {size}"
+        )
+    if batch_size % cycle.crops:
+        raise ValueError(f"batch_size {batch_size} must be a multiple of crops {cycle.crops}")
+
+
+class Place(NamedTuple):
+    """An image of a training.
+
+    Attributes:
+        step: step that learns from it.
+        number: images that were learned from before.
+    """
+
+    step: int
+    number: int
+
+
+class VAEImages(Dataset[Tensor]):
+    """Images by their places, or the squares that the cycle cuts out of one."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        self._config = config
+        self._examples = examples_of(config.data, config.seed)
+        self._order = Order(self._examples.count, config.seed, "vae/order")
+
+    def __getitem__(self, place: Place) -> Float[Tensor, "n 3 side side"]:
+        row, _ = self._order(place.number)
+        pixels = to_pixels(self._examples.image(row))
+        cycle = cycle_at(self._config.cycles, place.step)
+        if cycle.crop is None:
+            return pixels[None]
+        draws = uniforms(
+            self._config.seed, "vae/crops", place.number, place.number + 1, 4 * cycle.crops
+        )[0]
+        return torch.stack([_cut(pixels, cycle.crop, four) for four in draws.reshape(-1, 4)])
+
+
+def places(config: VAEConfig, first: int, last: int) -> Iterator[list[Place]]:
+    """Yield the places of each batch of steps `first` to `last`."""
+    number = 0
+    for step in range(last):
+        cycle = cycle_at(config.cycles, step)
+        images = config.batch_size // (cycle.crops if cycle.crop else 1)
+        if step >= first:
+            yield [Place(step, number + i) for i in range(images)]
+        number += images
+
+
+def _cut(
+    pixels: Float[Tensor, "3 h w"], side: int, draws: Float[np.ndarray, " 4"]
+) -> Float[Tensor, "3 side side"]:
+    """Cut a square; the mean of two draws for each axis prefers the middle."""
+    room = pixels.shape[-1] - side
+    x, y = (int((room + 1) * 0.5 * (a + b)) for a, b in (draws[:2], draws[2:]))
+    return pixels[:, y : y + side, x : x + side]
+
+
+_LAYERS = 7
+"""Children of the encoder up to the 14×14 maps (stem, first to third stage)."""
+
+
+class AUFeatures:
+    """Features of the AU network, as a distance.
+
+    Args:
+        device: torch device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        network = load_network(MINI_FILE).to(device).requires_grad_(False)
+        self._side = network.input_size
+        self._layers = list(network.encoder.children())[:_LAYERS]
+        self._mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
+        self._std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
+
+    def error(self, made: Float[Tensor, "B 3 h w"], wanted: Float[Tensor, "B 3 h w"]) -> Tensor:
+        """Return the mean absolute error of the maps of each stage, relative to their size."""
+        total = made.new_zeros(())
+        a, b = self._normalised(made), self._normalised(wanted)
+        for i, layer in enumerate(self._layers):
+            a = layer(a)
+            with torch.no_grad():
+                b = layer(b)
+            if i >= 3:
+                total = total + (a - b).abs().float().mean() / b.abs().float().mean()
+        return total / (_LAYERS - 3)
+
+    def _normalised(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 3 s s"]:
+        side = resized_side(self._side)
+        if pixels.shape[-1] != side:
+            pixels = functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+        edge = (side - self._side) // 2
+        inner = pixels[..., edge : edge + self._side, edge : edge + self._side]
+        return (0.5 * inner + 0.5 - self._mean) / self._std
+
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+Pixels = Float[Tensor, "B 3 h w"]
+
+
+class VAELearner(Learner):
+    """Learns an `AutoencoderKL`; batches are pixels [-1, 1], cut as the cycle says."""
+
+    def __init__(self, config: VAEConfig, device: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            vae = make_vae(config.model, config.data.size)
+        self._vae: Any = vae
+        super().__init__(config, config.cycles, vae, device)
+        self._config = config
+        sees_wrinkles = any(cycle.loss.features for cycle in config.cycles)
+        self._features = AUFeatures(device) if sees_wrinkles else None
+
+    def learn(self, batch: Pixels) -> dict[str, float]:
+        """Do one step; before the first with a frozen encoder, the encoder becomes its average.
+
+        So what is exported encodes as what the decoder learns beside.
+        """
+        if self.step and _frozen(self._config, self.step) > _frozen(self._config, self.step - 1):
+            self._settle_encoder()
+        return super().learn(batch)
+
+    def losses(self, batch: Pixels) -> dict[str, Tensor]:
+        """Return the losses of a batch of pixels."""
+        vae, cycle = self._vae, cycle_at(self._config.cycles, self.step)
+        with self.autocast():
+            with torch.set_grad_enabled(not cycle.freeze_encoder):
+                posterior = vae.encode(batch).latent_dist
+            decoded = vae.decode(_disturbed(posterior.sample(), cycle.latent_noise)).sample
+        decoded = decoded.float()
+        found = {
+            "absolute": (decoded - batch).abs().mean(),
+            "squared": (decoded - batch).square().mean(),
+            "edges": edge_error(decoded, batch),
+            "divergence": posterior.kl().float().mean() / posterior.mean[0].numel(),
+        }
+        if self._features is not None and cycle.loss.features:
+            with self.autocast():
+                found["features"] = self._features.error(decoded, batch)
+        total = sum(getattr(cycle.loss, name) * value for name, value in found.items())
+        return {"loss": torch.as_tensor(total), **found}
+
+    def compiled(self) -> Sequence[nn.Module]:
+        """Return the two halves: the VAE's own call is not used."""
+        return [self._vae.encoder, self._vae.decoder]
+
+    def _settle_encoder(self) -> None:
+        self._vae.encoder.load_state_dict(self.average.encoder.state_dict())
+        self._vae.quant_conv.load_state_dict(self.average.quant_conv.state_dict())
+
+    def parts(self, batch: Pixels) -> Sequence[Any]:
+        """Cut a batch into parts, on the device."""
+        return batch.to(self.device).chunk(self.settings.accumulate)
+
+
+def make_vae(model: VAEModel, size: int) -> AutoencoderKL:
+    """Make an untrained VAE."""
+    levels = len(model.block_out_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        block_out_channels=model.block_out_channels,  # pyright: ignore[reportArgumentType]
+        layers_per_block=model.layers_per_block,
+        latent_channels=model.latent_channels,
+        norm_num_groups=model.norm_num_groups,
+        sample_size=size,
+    )
+
+
+def _frozen(config: VAEConfig, step: int) -> bool:
+    return cycle_at(config.cycles, step).freeze_encoder
+
+
+def _disturbed(latents: Float[Tensor, "B c h w"], noise: float) -> Float[Tensor, "B c h w"]:
+    """Add gaussian noise of up to `noise` standard deviations of the batch's latents."""
+    if not noise:
+        return latents
+    strength = noise * torch.rand(len(latents), 1, 1, 1).to(latents) * latents.std().detach()
+    return latents + strength * torch.randn(latents.shape).to(latents)
+
+
+def edge_error(decoded: Pixels, wanted: Pixels) -> Tensor:
+    """Return the mean absolute error of the differences of neighbours, at two sizes."""
+    error = decoded - wanted
+    small = functional.avg_pool2d(error, 2)
+    return _differences(error) + _differences(small)
+
+
+def _differences(error: Pixels) -> Tensor:
+    across = (error[..., :, 1:] - error[..., :, :-1]).abs().mean()
+    down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    return 0.5 * (across + down)
+
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+
+VAE = "vae"
+_AT_ONCE = 16
+
+
+def export_vae(
+    vae: AutoencoderKL, folder: Path, held_out: Examples, faces: int, about: dict[str, Any]
+) -> Path:
+    """Write the VAE in half precision, with its scaling factor and a card.
+
+    Args:
+        vae: the trained VAE, in evaluation mode.
+        folder: folder of the training; the VAE goes to `vae` in it.
+        held_out: examples that it is measured on.
+        faces: number of them.
+        about: what the card says besides the measurements.
+
+    Returns:
+        The folder of the VAE.
+    """
+    images = [held_out.image(i) for i in range(faces)]
+    latents, decoded = _through(vae, images)
+    vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
+    path = folder / VAE
+    _half(vae).save_pretrained(path)
+    wanted = torch.stack([to_pixels(image) for image in images])
+    error = (decoded - wanted).float()
+    card = {
+        **about,
+        "file": MODEL_WEIGHTS,
+        "sha256": file_sha256(path / MODEL_WEIGHTS),
+        "scaling_factor": vae.config["scaling_factor"],
+        "held_out": {
+            "faces": faces,
+            "absolute_error": float(error.abs().mean()),
+            "psnr": float(10 * torch.log10(4 / error.square().mean())),
+            "aus": aus_that_survive(images, decoded, held_out, faces),
+        },
+    }
+    write_card(path / "card.json", card)
+    return path
+
+
+def aus_that_survive(
+    images: list[Image], decoded: Float[Tensor, "n 3 h w"], held_out: Examples, faces: int
+) -> dict[str, dict[str, float]]:
+    """Compare the AUs that the embedded verifier reads from images and from what the VAE made."""
+    from pipelines import LibreFaceVerifier
+    from synthgen.action_units import AUS
+
+    verifier = LibreFaceVerifier.from_pretrained("mini")
+    before = verifier.measure(images).aus
+    after = verifier.measure([to_image(pixels) for pixels in decoded]).aus
+    drawn = np.stack([held_out.aus(i) for i in range(faces)])
+    return {
+        name: {
+            "r_drawn": float(np.corrcoef(drawn[:, i], after[:, i])[0, 1]),
+            "r_image": float(np.corrcoef(before[:, i], after[:, i])[0, 1]),
+        }
+        for i, name in enumerate(AUS)
+    }
+
+
+@torch.inference_mode()
+def _through(
+    vae: Any, images: list[Image]
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n 3 H W"]]:
+    latents, decoded = [], []
+    for start in range(0, len(images), _AT_ONCE):
+        part = images[start : start + _AT_ONCE]
+        pixels = torch.stack([to_pixels(image) for image in part]).to(vae.device)
+        found = vae.encode(pixels).latent_dist.mode()
+        latents.append(found.cpu())
+        decoded.append(vae.decode(found).sample.cpu())
+    return torch.cat(latents), torch.cat(decoded)
+
+
+def _half(vae: AutoencoderKL) -> Any:
+    copy: Any = AutoencoderKL.from_config(vae.config)
+    copy.load_state_dict(vae.state_dict())
+    return copy.to(torch.float16)
+
+
+_WHAT = "AutoencoderKL: images to latents of an eighth of their side, and back"
+_ON_A_SHEET, _IN_A_ROW = 16, 8
+
+
+def train_vae(
+    config_path: str | Path,
+    out: str | Path,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train a VAE, measure it on held-out images, and export it; goes on by itself.
+
+    Args:
+        config_path: YAML file, as `VAEConfig` describes it.
+        out: folder for the checkpoint, the curves, the sheets and the VAE; made if missing.
+        stop_at: end after this step with a checkpoint and without an export; None: to the end.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        The folder of the VAE (which exists only when the training reached its end).
+
+    Raises:
+        SynthgenError: if the configuration, the data or the folder do not serve, or the loss is
+            not finite.
+    """
+    config = load_section(config_path, VAEConfig, overrides)
+    folder = training_folder(out)
+    torch.set_num_threads(config.threads)
+    images = VAEImages(config)
+    held_out = examples_of(config.data, config.seed, held_out=True)
+    learner = VAELearner(config, pick_training_device(config.device))
+    facts = examples_of(config.data, config.seed).fingerprint
+    session = Session(
+        "vae",
+        learner,
+        folder,
+        what_counts(config, **facts),
+        lambda first, last: load_batches(
+            images, places(config, first, last), config.workers, torch.cat
+        ),
+        _sheet(learner, held_out),
+    )
+    session.resume()
+    if session.train(stop_at):
+        about = about_training(
+            "vae", _WHAT, config, config.data, folder, config_path, learner.step, facts
+        )
+        export_vae(learner.average, folder, held_out, _there(held_out, config.held_out), about)
+    return folder / VAE
+
+
+def _sheet(learner: VAELearner, held_out: Examples) -> Callable[[], Image]:
+    """Show held-out images, and below each what the VAE makes of it."""
+    shown = range(_there(held_out, _ON_A_SHEET))
+    pixels = torch.stack([to_pixels(held_out.image(i)) for i in shown])
+
+    @torch.inference_mode()
+    def draw() -> Image:
+        vae = learner.average
+        latents = vae.encode(pixels.to(learner.device)).latent_dist.mode()
+        made = vae.decode(latents).sample.cpu()
+        pairs = zip(pixels.split(_IN_A_ROW), made.split(_IN_A_ROW), strict=True)
+        return sheet_of([list(row) for pair in pairs for row in pair])
+
+    return draw
+
+
+def _there(examples: Examples, count: int) -> int:
+    return count if examples.count is None else min(count, examples.count)

@@ -1,1 +1,0 @@
-"""The VAE that latents are made with."""
