@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pipelines.weight_files import check_zip, read_safetensors_header
 from synthgen.errors import WeightsError
-from synthgen.foreign import excerpt, first_line
+from synthgen.foreign import excerpt, first_few, first_line
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -200,5 +200,4 @@ def _tensors(found: object) -> Iterator[Tensor]:
 
 
 def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(excerpt(name, 100) for name in names[:_SHOWN_NAMES]) + more
+    return first_few([excerpt(name, 100) for name in names], _SHOWN_NAMES)

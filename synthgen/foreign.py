@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
 from pathlib import Path
@@ -92,6 +92,19 @@ def first_line(error: BaseException, limit: int = LONGEST_EXCERPT) -> str:
     """
     lines = str(error)[:_READ_AT_MOST].strip().splitlines()
     return excerpt(lines[0].rstrip("."), limit) if lines else type(error).__name__
+
+
+def first_few(texts: Sequence[str], most: int, separator: str = ", ", end: str = " and ") -> str:
+    """Join the first texts, and say how many more there are.
+
+    Args:
+        texts: all of them.
+        most: how many are shown.
+        separator: between two of them.
+        end: before the number of the others.
+    """
+    more = len(texts) - most
+    return separator.join(texts[:most]) + (f"{end}{more} more" if more > 0 else "")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cluster.preflight.findings import in_bytes
 from synthgen.config import RunConfig, dump_config
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError, OutputError
-from synthgen.foreign import excerpt, regular_file
+from synthgen.foreign import excerpt, first_few, regular_file
 from synthgen.revision import REVISION_FILE, git_revision
 
 CONFIG_FILE = "config.yaml"
@@ -231,8 +231,5 @@ def _note(path: str) -> str:
 def _note_of_left(path: str, files: list[str]) -> str | None:
     if not files:
         return None
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return (
-        f"{excerpt(Path(path, files[0]))}{more} does not go along: by its name it holds a secret, "
-        "and no run reads it"
-    )
+    named = first_few([excerpt(Path(path, file)) for file in files], 1)
+    return f"{named} does not go along: by its name it holds a secret, and no run reads it"

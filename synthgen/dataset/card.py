@@ -21,6 +21,7 @@ from synthgen.dataset.sheet import contact_sheet, encode_png
 from synthgen.dataset.statistics import FaceStatistics, Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import DRIFT, Drift, Stratum, describe_short, drifts
+from synthgen.foreign import first_few
 
 
 def faces_section(faces: FaceStatistics | None) -> list[str]:
@@ -302,8 +303,7 @@ def _verification(statistics: Statistics) -> str:
 
 def _missing(samples: Sequence[str]) -> str:
     are = "is" if len(samples) == 1 else "are"
-    more = len(samples) - _MISSING_SHOWN
-    shown = ", ".join(samples[:_MISSING_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    shown = first_few(samples, _MISSING_SHOWN)
     return f"{len(samples)} of the samples {are} missing, since no attempt was kept: {shown}."
 
 

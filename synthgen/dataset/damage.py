@@ -18,7 +18,7 @@ from synthgen.dataset.markers import FileStamp, ShardMarker
 from synthgen.dataset.parquet import UNREADABLE
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, MissingFileError
-from synthgen.foreign import first_line
+from synthgen.foreign import first_few, first_line
 
 _log = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ def report_damage(problems: Sequence[str], shards: int) -> None:
 
 def shortened(problems: Sequence[str]) -> str:
     """Join the first problems, and say how many there are beside them."""
-    more = len(problems) - _SHOWN
-    return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return first_few(problems, _SHOWN, "; ", "; and ")
 
 
 def _shard_problems(

@@ -26,7 +26,7 @@ from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import describe_short
 from synthgen.errors import ConfigError, DatasetError, MissingFileError
-from synthgen.foreign import first_line
+from synthgen.foreign import first_few, first_line
 
 
 def find_sample(storage: Storage, sample_id: str) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _row(storage: Storage, name: str, place: int) -> dict[str, Any]:
     raise DatasetError(f"{name} has fewer rows than ids")
 
 
-_NAMES_SHOWN = 5
+_SHOWN = 5
 
 _IMAGES = 500
 """Images that are held in memory at a time."""
@@ -197,7 +197,7 @@ def _duplicates(ids: pa.ChunkedArray) -> list[str]:
     counted = pc.value_counts(ids)  # pyright: ignore[reportAttributeAccessIssue]
     more_than_once = pc.greater(counted.field("counts"), 1)  # pyright: ignore
     twice = counted.field("values").filter(more_than_once).to_pylist()
-    return [f"sample ids that stand more than once: {_list(twice)}"] if twice else []
+    return [f"sample ids that stand more than once: {first_few(twice, _SHOWN)}"] if twice else []
 
 
 def _equal_images(
@@ -209,8 +209,8 @@ def _equal_images(
     starts = np.flatnonzero(np.diff(digests[order], prepend=~digests[order[:1]]))
     groups = sorted(tuple(group) for group in np.split(order, starts)[1:] if len(group) > 1)
     samples = [list(dict.fromkeys(ids.take(group).to_pylist())) for group in groups]
-    equal = [" = ".join(names[:_NAMES_SHOWN]) for names in samples if len(names) > 1]
-    return [f"images that are equal, byte by byte: {_list(equal)}"] if equal else []
+    equal = [" = ".join(names[:_SHOWN]) for names in samples if len(names) > 1]
+    return [f"images that are equal, byte by byte: {first_few(equal, _SHOWN)}"] if equal else []
 
 
 def _image_digests(storage: Storage, markers: Sequence[ShardMarker]) -> Iterator[int]:
@@ -275,7 +275,8 @@ def _shared_identities(storage: Storage, markers: Sequence[ShardMarker]) -> list
     for split, shards in groupby(markers, key=lambda marker: marker.split):
         identities = _column(storage, list(shards), "identity_id").unique().to_pylist()
         shared.update(name for name in identities if home.setdefault(name, split) != split)
-    return [f"identities in more than one split: {_list(sorted(shared))}"] if shared else []
+    named = first_few(sorted(shared), _SHOWN)
+    return [f"identities in more than one split: {named}"] if shared else []
 
 
 def _column(storage: Storage, markers: Sequence[ShardMarker], name: str) -> pa.ChunkedArray:
@@ -285,11 +286,6 @@ def _column(storage: Storage, markers: Sequence[ShardMarker], name: str) -> pa.C
         for batch in read_columns(storage, layout.data_file(*marker.key), [name])
     ]
     return pa.chunked_array(chunks, pa.string())
-
-
-def _list(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def describe_inspection(inspection: Inspection) -> str:

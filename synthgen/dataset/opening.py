@@ -30,7 +30,7 @@ from synthgen.dataset.run_record import (
 )
 from synthgen.dataset.storage import Storage, has_buckets, where_to_look, whom
 from synthgen.errors import OutputError
-from synthgen.foreign import excerpt, first_line
+from synthgen.foreign import excerpt, first_few, first_line
 
 _LEAST_FREE = 1_000_000
 """Bytes that must be left on a disk for a run to begin at all; what it takes is foreseen later."""
@@ -68,10 +68,9 @@ def check_place(storage: Storage) -> None:
             "choose another output.path"
         )
     if found := obstacles(storage):
-        shown = ", ".join(f"{name} is {kind}" for name, kind in list(found.items())[:5])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        shown = first_few([f"{name} is {kind}" for name, kind in found.items()], 5)
         raise OutputError(
-            f"{storage.url} has no room for files of the dataset: {shown}{more}; move it away, or "
+            f"{storage.url} has no room for files of the dataset: {shown}; move it away, or "
             f"let `{layout.repair_command(storage.url)}` set it aside"
         )
 

@@ -10,7 +10,7 @@ from synthgen.dataset import layout
 from synthgen.dataset.schema import DatasetSchema
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
-from synthgen.foreign import excerpt
+from synthgen.foreign import excerpt, first_few
 
 CONFIGURATION = "configuration"
 """Key of the configuration's part of an identity."""
@@ -144,9 +144,7 @@ def lost_record(storage: Storage) -> str | None:
 
 def source_names(record: RunRecord) -> str:
     """Name the datasets that a dataset was merged from, the first ones, and where they lie."""
-    shown = [f"{source['name']} ({excerpt(source['url'], 80)})" for source in record.sources[:3]]
-    more = len(record.sources) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return first_few([f"{s['name']} ({excerpt(s['url'], 80)})" for s in record.sources], 3)
 
 
 def joined_hardware(

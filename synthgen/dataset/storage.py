@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedIOBase
 from typing import Any, BinaryIO, TypeVar, cast
 
 from fsspec import AbstractFileSystem
@@ -345,10 +346,7 @@ class Storage:
             DatasetError: if it is missing or cannot be read.
         """
         with self.open(name) as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+            return hashlib.file_digest(cast(BufferedIOBase, file), "sha256").hexdigest()
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root or "/"

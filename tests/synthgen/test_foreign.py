@@ -4,7 +4,7 @@ import pickle
 import pytest
 
 from synthgen.errors import ActionUnitError, ConfigError, MissingDependencyError, StoreError
-from synthgen.foreign import excerpt, first_line, reading, regular_file
+from synthgen.foreign import excerpt, first_few, first_line, reading, regular_file
 from synthgen.redaction import without_secrets
 
 
@@ -67,6 +67,12 @@ def test_the_first_line_of_an_error_says_something() -> None:
     assert first_line(ValueError("first.\nsecond")) == "first"
     assert first_line(ValueError("\n")) == "ValueError"
     assert first_line(OSError("ftp://u:canary@h")) == "ftp://***@h"
+
+
+def test_the_first_few_of_many_texts_are_named_and_the_others_counted() -> None:
+    assert first_few(["a", "b"], 2) == "a, b"
+    assert first_few(["a", "b", "c", "d"], 2) == "a, b and 2 more"
+    assert first_few(["a", "b"], 1, "; ", "; and ") == "a; and 1 more"
 
 
 def test_only_a_regular_file_is_opened(tmp_path) -> None:

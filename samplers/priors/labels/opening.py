@@ -30,7 +30,7 @@ from samplers.priors.labels.source import (
 )
 from samplers.priors.labels.tables import open_table
 from synthgen.errors import LabelsError
-from synthgen.foreign import excerpt
+from synthgen.foreign import excerpt, first_few
 
 _KEPT_ROWS = 1 << 20
 """Rows that are kept, so that small labels are read once [56 bytes each]."""
@@ -171,10 +171,9 @@ def _of_many_scales(
 
 
 def _say_weak(files: LabelFiles, weak: list[str], of: int) -> str:
-    names = ", ".join(excerpt(part.rsplit("/", 1)[-1], 60) for part in weak[:_NAMED])
-    more = f" and {len(weak) - _NAMED} more" if len(weak) > _NAMED else ""
+    names = first_few([excerpt(part.rsplit("/", 1)[-1], 60) for part in weak], _NAMED)
     return (
-        f"{len(weak)} of {of} files: nothing above 1 ({names}{more}), read on the same "
+        f"{len(weak)} of {of} files: nothing above 1 ({names}), read on the same "
         "scale as the others; if theirs is another, read them apart"
     )
 

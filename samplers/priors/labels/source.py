@@ -122,8 +122,6 @@ AS_IT_STANDS = Reading()
 ACTIVE_FROM = 0.5
 """Intensity from which an AU counts as active: where level A begins."""
 
-_HASHED = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class WrittenRows:
@@ -264,11 +262,8 @@ class Labels:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while piece := file.read(_HASHED):
-                digest.update(piece)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise LabelsError(f"cannot read the labels {excerpt(path)}: {error.strerror}") from error
-    return digest.hexdigest()
