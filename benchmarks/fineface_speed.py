@@ -25,9 +25,9 @@ from torch import Tensor
 
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from samplers.spec import Attempt, SampleSpec
-from synthgen.config import FineFaceConfig
 
 TOLERANCE = 1e-3
 GUIDANCE = 5.0

@@ -250,7 +250,6 @@ class Judge:
 
     Args:
         config: policy, encoding, and how long measuring may take.
-        source: name of what paints.
         verifier: what measures AUs.
         identities: what compares people; None where that is not asked for.
     """
@@ -258,12 +257,11 @@ class Judge:
     def __init__(
         self,
         config: RunConfig,
-        source: str,
         verifier: Verifier,
         identities: IdentityVerifier | None,
     ) -> None:
         self._config = config
-        self._made_by = (source, verifier.name)
+        self._made_by = (config.pipeline.name, verifier.name)
         self._verifier = verifier
         self._identities = identities
         self._told_of_blanks = False
@@ -328,7 +326,7 @@ class Judge:
         faces: int,
         person: IdentityMeasurement,
     ) -> Outcome:
-        if (detail := blank_detail(image, getattr(self._config.pipeline, "dtype", ""))) is not None:
+        if (detail := blank_detail(image, self._config.pipeline.number_format)) is not None:
             return self._blank(attempt, detail)
         policy = self._config.verify.policy
         measured = tuple(float(value) for value in aus) if faces else None

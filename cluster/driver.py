@@ -14,7 +14,7 @@ from cluster.records import make_record
 from cluster.resolve import anchored, frozen, reached_output, settled
 from cluster.schedule import Schedule
 from cluster.worker import WorkerLoader, load_worker
-from pipelines.loading import check_pipeline
+from pipelines.loading import check_components
 from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
@@ -108,7 +108,7 @@ def _generate(
     storage = reached_output(config)
     config = config if overwrite else settled(config, storage)
     plan = build_plan(config)
-    check_pipeline(config)
+    check_components(config)
     check_room(config, executor)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
     lease = Lease(storage, overwrite=overwrite)

@@ -93,8 +93,8 @@ def settled(config: RunConfig, storage: Storage) -> RunConfig:
 def gpus_per_actor(config: RunConfig, resources: Mapping[str, float]) -> float:
     """Return how many GPUs an actor takes.
 
-    With `auto`, one where the cluster has any and the pipeline is a model; drawn portraits need
-    none. A fraction lets several actors share a GPU whose memory holds as many pipelines.
+    With `auto`, one where the cluster has any and the pipeline uses it; drawn portraits do not. A
+    fraction lets several actors share a GPU whose memory holds as many pipelines.
 
     Args:
         config: the run.
@@ -105,8 +105,7 @@ def gpus_per_actor(config: RunConfig, resources: Mapping[str, float]) -> float:
     """
     asked = config.cluster.gpus_per_actor
     if asked == "auto":
-        needs_model = config.pipeline.name != "procedural"
-        return 1.0 if needs_model and resources.get("GPU", 0) else 0.0
+        return 1.0 if config.pipeline.uses_gpu and resources.get("GPU", 0) else 0.0
     if asked > 1 and not float(asked).is_integer():
         raise ConfigError(
             f"cluster.gpus_per_actor is {asked:g}: several actors can share a GPU (0.5), but an "

@@ -21,18 +21,16 @@ from cluster.rounds import Outcome, ShardRounds
 from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.loading import (
-    check_pipeline,
-    check_spec,
+    check_components,
     fix_arithmetic,
     hardware_kind,
     load_source,
     load_verifier,
     pick_device,
-    prepare_source,
 )
 from samplers.plan import Plan
 from samplers.spec import Attempt, Shard
-from synthgen.config import FaceIdConfig, FineFaceConfig, PipelineConfig, RunConfig
+from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.dataset.markers import now
 from synthgen.dataset.schema import Reject
@@ -83,7 +81,7 @@ class Worker:
         self._hardware = hardware
         self._schema = dataset_schema(config, plan)
         self._metrics = Metrics(config.name)
-        self._judge = Judge(config, source.name, verifier, identities)
+        self._judge = Judge(config, verifier, identities)
         self._painter = Painter(source)
         self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -313,12 +311,12 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     Raises:
         SynthgenError: if the configuration, weights or an optional package do not serve.
     """
-    check_pipeline(config)
+    check_components(config)
     fix_arithmetic(config.pipeline.threads)
     device = pick_device()
     source = load_source(config.pipeline, device)
-    prepare_source(source, config)
-    check_spec(source, plan.sample(0))
+    source.prepare(config)
+    source.check(plan.sample(0))
     worker = Worker(
         config,
         plan,
@@ -328,13 +326,9 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
         _load_identities(config, plan, device),
         hardware=hardware_kind(device),
     )
-    if _compiles(config.pipeline) and config.pipeline.batch_size != "auto":
+    if config.pipeline.warms_up and config.pipeline.batch_size != "auto":
         worker.warm_up()
     return worker
-
-
-def _compiles(config: PipelineConfig) -> bool:
-    return isinstance(config, FineFaceConfig | FaceIdConfig) and config.compile
 
 
 def _load_identities(config: RunConfig, plan: Plan, device: str) -> IdentityVerifier | None:

@@ -1,5 +1,6 @@
 """Interfaces of image sources and verifiers to the worker."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -8,30 +9,45 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL.Image import Image
 
-from samplers.spec import Attempt
+from samplers.spec import Attempt, SampleSpec
+from synthgen.config import RunConfig
 
 
-@runtime_checkable
-class ImageSource(Protocol):
-    """Paints attempts: one RGB image for each, in order.
+class ImageSource(ABC):
+    """What generates images for attempts; a pipeline's section loads it.
 
     An image is a function of its attempt and of the number of attempts in the call alone: never of
     what stands beside it in the batch or of what was painted before.
     """
 
-    name: str
-
+    @abstractmethod
     def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
-        """Paint a batch."""
-        ...
+        """Return one RGB image for each attempt, in order."""
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the images are a function of besides the attempt: JSON values.
 
         Keys: `weights` (file → sha256), `licences` (name → licence), `versions` (package →
-        version).
+        version). The distribution that the section comes from is added to them in any case.
         """
-        ...
+        return {"weights": {}, "licences": {}, "versions": {}}
+
+    def prepare(self, run: RunConfig) -> None:  # noqa: B027 - most have nothing to do
+        """Fit itself to a run, once it is loaded and before it paints.
+
+        Raises:
+            SynthgenError: if it cannot do what the run asks for.
+        """
+
+    def check(self, spec: SampleSpec) -> None:  # noqa: B027 - most show any
+        """Refuse, before work begins, a spec that it cannot show.
+
+        Args:
+            spec: any spec of the run; those of a run are of one kind.
+
+        Raises:
+            SynthgenError: if it cannot show it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

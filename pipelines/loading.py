@@ -1,24 +1,24 @@
 """From the configuration to a loaded image source and verifier, and their weights."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.interfaces import ImageSource, Verifier
-from samplers.spec import SampleSpec
+from pipelines.weight_files import count_numbers, read_safetensors_header
 from synthgen.config import (
-    FaceIdConfig,
     FaceIdIdentitiesConfig,
-    FineFaceConfig,
-    PipelineConfig,
-    ProceduralConfig,
+    PipelineSection,
+    PromptIdentitiesConfig,
     RunConfig,
     VerifyConfig,
 )
-from synthgen.config.verify import IdentityCheckConfig
-from synthgen.errors import ConfigError, WeightsError
-
-if TYPE_CHECKING:
-    from pipelines.fineface.weights import FineFaceFolders
+from synthgen.config.base import Component, Weights
+from synthgen.config.components import either
+from synthgen.config.pipeline import PIPELINES
+from synthgen.config.verify import InsightFaceConfig
+from synthgen.errors import ConfigError, MissingDependencyError, WeightsError
 
 
 def pick_device() -> str:
@@ -51,23 +51,20 @@ def fix_arithmetic(threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def load_source(config: PipelineConfig, device: str) -> ImageSource:
+def load_source(section: PipelineSection, device: str) -> ImageSource:
     """Load what turns specs into images.
 
     Raises:
+        ConfigError: if what the section makes is no image source.
         WeightsError: if weights are missing or of the wrong format.
     """
-    if isinstance(config, ProceduralConfig):
-        from pipelines.procedural.source import ProceduralSource
-
-        return ProceduralSource(config)
-    if isinstance(config, FaceIdConfig):
-        from pipelines.fineface.source import FaceIdSource
-
-        return FaceIdSource(config, device)
-    from pipelines.fineface.source import FineFaceSource
-
-    return FineFaceSource(config, device)
+    source = section.load(device)
+    if not isinstance(source, ImageSource):
+        raise ConfigError(
+            f"pipeline.name is {section.name!r}, whose load() returns a {type(source).__name__}; "
+            "it must return a pipelines.interfaces.ImageSource"
+        )
+    return source
 
 
 def load_verifier(config: VerifyConfig, device: str) -> Verifier:
@@ -82,208 +79,137 @@ def load_verifier(config: VerifyConfig, device: str) -> Verifier:
     return LibreFaceVerifier.from_pretrained(config.weights, aligner=config.aligner, device=device)
 
 
-def check_pipeline(config: RunConfig) -> None:
-    """Refuse what the pipeline cannot show, before anything is loaded.
+def check_components(run: RunConfig) -> None:
+    """Refuse what the components cannot do in a run, before anything is loaded.
 
     Raises:
-        PromptError: as `check_prompts`.
-        ConfigError: if an identity slot has a value that the pipeline does not know, or people are
-            given to a pipeline that shows none, or none to one that shows people.
+        SynthgenError: as their `check`; `ConfigError` if a condition is needed that nobody gives,
+            or given and not used.
     """
-    _check_people(config)
-    check_prompts(config)
-    if isinstance(config.pipeline, ProceduralConfig):
-        from pipelines.procedural.source import ProceduralSource
-
-        ProceduralSource(config.pipeline).check_values(config.identities.weighted_slots())
+    check_conditions(run)
+    for component in run.components():
+        component.check(run)
 
 
-def doubts(config: RunConfig) -> list[str]:
+def doubts(run: RunConfig) -> list[str]:
     """Return a sentence for each setting with which rows name what images do not show."""
-    pipeline, found = config.pipeline, []
-    negative = config.identities.negative_prompt
-    if isinstance(pipeline, ProceduralConfig):
-        if negative:
-            found.append("identities.negative_prompt has no effect on drawn portraits")
-    else:
-        found += _diffusion_doubts(pipeline, negative)
-    if getattr(config.expressions, "allow_out_of_range", False):
-        found.append(
-            "expressions.allow_out_of_range: what is asked for outside [0, 5] is clipped before "
-            "the policy compares it; rows name what was asked for"
-        )
-    return found
+    found = [text for component in run.components() for text in component.doubts(run)]
+    return list(dict.fromkeys(found))
 
 
-def check_prompts(config: RunConfig) -> None:
-    """Refuse a run some prompt of which would be cut, where the tokenizer is on this machine.
-
-    Where it is not, the worker that fetches it checks the prompts: see `prepare_source`.
+def check_conditions(run: RunConfig) -> None:
+    """Compare what the pipeline needs with what expressions and identities give.
 
     Raises:
-        PromptError: if a text encoder would not see the end of a prompt.
-        WeightsError: if the tokenizer cannot be read.
+        ConfigError: if it needs a condition that neither gives, or one of them gives a condition
+            that it does not use: rows would name what images do not show.
     """
-    pipeline = config.pipeline
-    if not isinstance(pipeline, FineFaceConfig | FaceIdConfig):
-        return
-    from pipelines.fineface.weights import locate
-
-    try:
-        folders = locate(pipeline.weights, fetch=False)
-    except WeightsError:
-        return
-    from pipelines.fineface.prompts import check_run_prompts, load_tokenizer
-
-    tokenizer = load_tokenizer(folders.base / "tokenizer")
-    check_run_prompts(tokenizer, config.identities, pipeline.long_prompts)
-
-
-def prepare_source(source: ImageSource, config: RunConfig) -> None:
-    """Let a loaded source check the prompts of its run and fit itself to them.
-
-    Raises:
-        PromptError: if a text encoder would not see the end of a prompt.
-    """
-    if isinstance(config.pipeline, FineFaceConfig | FaceIdConfig):
-        from pipelines.fineface.source import DiffusionSource
-
-        if isinstance(source, DiffusionSource):
-            source.check_prompts(config.identities)
-
-
-def check_spec(source: ImageSource, spec: SampleSpec) -> None:
-    """Refuse, before work begins, people whom a loaded source cannot show.
-
-    Args:
-        source: what turns specs into images.
-        spec: any spec of the run; all are of one store.
-
-    Raises:
-        FaceEmbeddingError: if its embeddings are of another recogniser than the source expects.
-    """
-    if source.name == "fineface-faceid":
-        from pipelines.fineface.source import FaceIdSource
-
-        if isinstance(source, FaceIdSource):
-            source.check(spec)
-
-
-def _diffusion_doubts(pipeline: FineFaceConfig | FaceIdConfig, negative: str) -> list[str]:
-    found = []
-    if pipeline.au_scale <= 0:
-        found.append(
-            f"pipeline.au_scale is {pipeline.au_scale:g}: images do not follow the AUs that their "
-            "rows name"
-        )
-    if isinstance(pipeline, FaceIdConfig) and pipeline.ip_scale <= 0:
-        found.append(
-            f"pipeline.ip_scale is {pipeline.ip_scale:g}: images do not show the people that their "
-            "rows name"
-        )
-    if pipeline.guidance_scale <= 1 and negative:
-        found.append(
-            f"pipeline.guidance_scale is {pipeline.guidance_scale:g}, which means no guidance: "
-            "identities.negative_prompt has no effect"
-        )
-    return found
-
-
-def _check_people(config: RunConfig) -> None:
-    name, given = config.pipeline.name, isinstance(config.identities, FaceIdIdentitiesConfig)
-    if given and not isinstance(config.pipeline, FaceIdConfig):
+    pipeline, expressions, identities = run.pipeline, run.expressions, run.identities
+    givers = {
+        ("identities.source", identities.source): identities.gives,
+        ("expressions.prior", expressions.prior): expressions.gives,
+    }
+    for (key, name), gives in givers.items():
+        for condition in sorted(gives - pipeline.needs):
+            ways = [
+                _way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, True)),
+                _way(key, _names(_SECTIONS[key], "gives", condition, False)),
+            ]
+            raise ConfigError(
+                f"{key} is {name!r}, which gives {condition}, but the pipeline {pipeline.name!r} "
+                f"does not use it; set {', or '.join(filter(None, ways))}"
+            )
+    for condition in sorted(pipeline.needs - identities.gives - expressions.gives):
+        ways = [_way(key, _names(_SECTIONS[key], "gives", condition, True)) for key, _ in givers]
+        ways.append(_way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, False)))
         raise ConfigError(
-            f"identities.source is 'faceid', but the pipeline {name!r} cannot show people by their "
-            "embeddings; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'"
-        )
-    if not given and isinstance(config.pipeline, FaceIdConfig):
-        raise ConfigError(
-            f"the pipeline {name!r} shows people by their embeddings, but identities.source is "
-            f"{config.identities.source!r}; set it to 'faceid', or pipeline.name to 'fineface'"
+            f"the pipeline {pipeline.name!r} needs {condition}, which neither identities.source "
+            f"{identities.source!r} nor expressions.prior {expressions.prior!r} gives; set "
+            f"{', or '.join(filter(None, ways))}"
         )
 
 
-def fetch_weights(config: RunConfig) -> list[Path]:
-    """Fetch the published weights of a configuration; what is here already is only checked.
+_SECTIONS: Mapping[str, Mapping[str, type[Component]]] = {
+    "identities.source": {"prompts": PromptIdentitiesConfig, "faceid": FaceIdIdentitiesConfig},
+    "expressions.prior": {},
+}
+"""Key → name → section, of what may give conditions."""
 
-    Returns:
-        The folders and files that hold them; none for weights that are embedded in the package,
-        which are only looked for.
+
+def _names(
+    sections: Mapping[str, type[Component]], what: str, condition: str, wanted: bool
+) -> list[str]:
+    """Return the names of sections that need, or give, a condition; or of those that do not."""
+    return [
+        repr(name)
+        for name, section in sections.items()
+        if (condition in getattr(section, what)) is wanted
+    ]
+
+
+def _way(key: str, names: list[str]) -> str:
+    return f"{key} to {either(names)}" if names else ""
+
+
+def weight_finders(run: RunConfig) -> list[Callable[[bool], Weights]]:
+    """Return what looks for the weights of each component; see `Component.find_weights`."""
+    return [
+        *(component.find_weights for component in run.components()),
+        partial(_verifier, run.verify),
+        partial(_embedder, run.verify),
+    ]
+
+
+def fetch_weights(run: RunConfig) -> Weights:
+    """Fetch the published weights of a run; what is here already is only checked.
 
     Raises:
         WeightsError: if something is missing and cannot be fetched, or does not fit.
         MissingDependencyError: if an optional package that fetches is not installed.
     """
-    return [
-        *_pipeline_weights(config),
-        *_verifier_weights(config.verify.weights),
-        *_embedder_weights(config.verify.identity),
-    ]
+    return Weights.joined(find(True) for find in weight_finders(run))
 
 
-def pins(config: RunConfig) -> dict[str, str]:
-    """Return key → commit of the weights that lie in the Hub's cache and are not pinned to it."""
-    from pipelines.fineface.weights import locate, locate_faceid
-    from pipelines.hub import commit_of
-
-    if isinstance(config.pipeline, FaceIdConfig):
-        files = locate_faceid(config.pipeline.weights, fetch=False)
-        folders, adapter = files.folders, files.face_adapter
-    elif isinstance(config.pipeline, FineFaceConfig):
-        folders, adapter = locate(config.pipeline.weights, fetch=False), None
-    else:
-        return {}
-    found = {
-        "revision": folders.base,
-        "vae_revision": folders.vae,
-        "fineface_revision": folders.fineface,
-        "ip_adapter_revision": adapter,
-    }
-    commits = {key: commit_of(path) for key, path in found.items() if path is not None}
-    return {
-        f"pipeline.weights.{key}": commit
-        for key, commit in commits.items()
-        if commit is not None and getattr(config.pipeline.weights, key, None) != commit
-    }
-
-
-def _pipeline_weights(config: RunConfig) -> list[Path]:
-    pipeline = config.pipeline
-    if isinstance(pipeline, FaceIdConfig):
-        from pipelines.fineface.weights import locate_faceid
-
-        files = locate_faceid(pipeline.weights)
-        return [*_not_embedded(files.folders), *_unless_embedded(files.face_adapter)]
-    if isinstance(pipeline, FineFaceConfig):
-        from pipelines.fineface.weights import locate
-
-        return _not_embedded(locate(pipeline.weights))
-    return []
-
-
-def _not_embedded(folders: "FineFaceFolders") -> list[Path]:
-    found = (folders.base, folders.fineface, folders.vae)
-    return [part for path in found if path is not None for part in _unless_embedded(path)]
-
-
-def _unless_embedded(path: Path) -> list[Path]:
-    from pipelines.fineface.weights import MINI_FOLDER
-
-    return [] if MINI_FOLDER in path.parents else [path]
-
-
-def _verifier_weights(weights: str) -> list[Path]:
+def _verifier(verify: VerifyConfig, fetch: bool) -> Weights:
     from pipelines.libreface.network import fetch_libreface
-    from pipelines.libreface.weights import find_weight_file
+    from pipelines.libreface.weights import find_weight_file, find_weights
 
-    if weights == "mini":
-        return []
-    return [fetch_libreface() if weights == "libreface" else find_weight_file(weights)]
+    if fetch:
+        if verify.weights == "mini":
+            return Weights()
+        published = verify.weights == "libreface"
+        return Weights(
+            files=(fetch_libreface() if published else find_weight_file(verify.weights),)
+        )
+    if verify.aligner == "mediapipe" and find_spec("mediapipe") is None:
+        raise MissingDependencyError(
+            "verify.aligner: mediapipe is not installed; pip install 'synthgen[alignment]'"
+        )
+    file, name, licence = find_weights(verify.weights)
+    return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
 
 
-def _embedder_weights(check: IdentityCheckConfig | None) -> list[Path]:
-    if check is None:
-        return []
-    from pipelines.faceid.verifier import load_embedder
+def _embedder(verify: VerifyConfig, fetch: bool) -> Weights:
+    if verify.identity is None:
+        return Weights()
+    embedder = verify.identity.embedder
+    if fetch:
+        from pipelines.faceid.verifier import load_embedder
+        from pipelines.fineface.weights import is_embedded
 
-    return [path for file in load_embedder(check.embedder).files for path in _unless_embedded(file)]
+        files = load_embedder(embedder).files
+        return Weights(files=tuple(path for path in files if not is_embedded(path)))
+    if isinstance(embedder, InsightFaceConfig):
+        if find_spec("insightface") is None:
+            raise MissingDependencyError(
+                "verify.identity.embedder: insightface is not installed; pip install "
+                "'synthgen[faceid]'"
+            )
+        return Weights()
+    if embedder.weights != "mini":
+        if not Path(embedder.weights).exists():
+            raise WeightsError(
+                f"face embedder {embedder.weights} does not exist; it must be a file"
+            )
+        read_safetensors_header(Path(embedder.weights))
+    return Weights()

@@ -130,6 +130,17 @@ def read_safetensors_header(path: Path) -> tuple[dict[str, TensorEntry], dict[st
     return entries, texts
 
 
+def count_numbers(path: Path) -> int:
+    """Count the numbers in a weight file; a pickle's size is taken as that of 32-bit numbers.
+
+    Raises:
+        WeightsError: if it is no weight file.
+    """
+    if path.suffix != ".safetensors":
+        return check_weight_file(path) // 4
+    return sum(math.prod(entry.shape) for entry in read_safetensors_header(path)[0].values())
+
+
 def check_number_formats(entries: Mapping[str, TensorEntry], where: str) -> None:
     """Refuse weights that are whole numbers, truth values or complex: they load without a word.
 

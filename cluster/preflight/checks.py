@@ -32,7 +32,7 @@ from cluster.preflight.nodes import Node, cluster_nodes, this_node
 from cluster.preflight.probe import Probe, usable_gpus
 from cluster.preflight.weights import worker_memory
 from cluster.resolve import anchored, settled
-from pipelines.loading import check_pipeline, doubts
+from pipelines.loading import check_components, doubts
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage, check_output, reached
@@ -169,7 +169,7 @@ def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
     storage = Storage(config.output.path)
     checks: list[Callable[[], object]] = [
         lambda: build_plan(config),
-        lambda: check_pipeline(config),
+        lambda: check_components(config),
         lambda: check_output(storage, identity, config.samples),
     ]
     found: list[Finding] = []

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from cluster.preflight.measure import Measured
 from cluster.preflight.nodes import Node, total_workers
-from cluster.preflight.probe import Gpu
-from cluster.preflight.weights import image_side
 from cluster.resolve import gpus_per_actor
-from synthgen.config import ProceduralConfig, RunConfig
+from synthgen.config import RunConfig
+from synthgen.config.base import Figure, Weights
 from synthgen.dataset import ShardMarker, Storage, layout
 from synthgen.dataset.markers import readable_markers
 from synthgen.dataset.pace import measure_pace
@@ -66,107 +65,10 @@ def _earlier_rate(markers: Sequence[ShardMarker]) -> float | None:
     return sum(marker.attempts for marker in timed) / pace.worker_seconds
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRate:
-    """A figure that somebody measured, of painting alone.
-
-    Attributes:
-        images_per_second: on that hardware, with guidance.
-        steps: denoising steps.
-        threads: CPU threads; 0 on a GPU.
-        gpu: what the GPU's name holds; empty on a CPU.
-        side: width and height [pixels].
-        mini: whether the embedded weights painted.
-        dtypes: number formats that the figure holds for.
-        source: where it stands.
-    """
-
-    images_per_second: float
-    steps: int
-    threads: int
-    gpu: str
-    side: int
-    mini: bool
-    dtypes: tuple[str, ...]
-    source: str
-
-
-_RATES = (
-    KnownRate(
-        1 / 0.284, 20, 2, "", 128, True, ("float32",),
-        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC, batches of 16",
-    ),
-    KnownRate(
-        1 / 0.228, 20, 2, "", 128, True, ("bfloat16",),
-        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC with bfloat16, batches of 16",
-    ),
-    KnownRate(
-        1.18, 50, 0, "A100", 512, False, ("float16",),
-        "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
-    ),
-)  # fmt: skip
-
-
-def known_rate(
-    config: RunConfig, gpus: Sequence[Gpu], side: tuple[int, int] | None
-) -> tuple[float, str] | None:
-    """Return a worker's images a second by a known figure and its source, or None.
-
-    Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
-    nearly: 95 % of it is spent in the denoising network.
-
-    Args:
-        config: the run.
-        gpus: GPUs of a node.
-        side: height and width of the images [pixels].
-    """
-    pipeline = config.pipeline
-    if isinstance(pipeline, ProceduralConfig) or pipeline.guidance_scale <= 1:
-        return None
-    for rate in _RATES:
-        on_it = any(rate.gpu in gpu.name for gpu in gpus) if rate.gpu else not gpus
-        same = rate.mini == (pipeline.weights == "mini") and side == (rate.side, rate.side)
-        if on_it and same and pipeline.dtype in rate.dtypes:
-            threads = pipeline.threads / rate.threads if rate.threads else 1.0
-            scale = rate.steps / pipeline.num_inference_steps * threads
-            return rate.images_per_second * scale, rate.source
-    return None
-
-
-_DRAWN_128_PNG = 17_200
-"""Data of a sample of drawn faces, 128×128, PNG: 240 of examples/drawn-faces.yaml [bytes]."""
-
-
-def known_bytes(config: RunConfig, side: tuple[int, int] | None) -> tuple[int, str, bool] | None:
-    """Return what a sample takes [bytes], why, and whether it is a bound only; None: unknown."""
-    pipeline = config.pipeline
-    png = config.output.image_format == "png"
-    if isinstance(pipeline, ProceduralConfig) and pipeline.size == 128 and png:
-        return _DRAWN_128_PNG, "as the drawn faces of the examples", False
-    if side is None:
-        return None
-    return side[0] * side[1] * 3 + 1000, "bound: an image as large as its pixels", True
-
-
 _PARQUET = 1000
 """Size of a row besides its image: vectors, prompt, pages [bytes]."""
 
 _NO_EARLIER = "every image kept, which nobody knows yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number and where it comes from.
-
-    Attributes:
-        value: the number.
-        source: in words.
-        bound: whether it is a bound only.
-    """
-
-    value: float
-    source: str
-    bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +170,7 @@ def _rate(
     for node in nodes:
         if node.probe and node.workers:
             gpus = node.probe.machine.gpus if node.probe.machine.cuda else ()
-            side = image_side(config, node.probe.weights.sample_size)
-            found = known_rate(config, gpus, side)
-            return Figure(*found, bound=True) if found else None
+            return config.pipeline.known_rate(node.probe.weights, [gpu.name for gpu in gpus])
     return None
 
 
@@ -281,9 +181,9 @@ def _row(
         return Figure(earlier.bytes / earlier.rows, "mean of earlier shards")
     if measured:
         return Figure(measured.bytes + _PARQUET, f"mean of {measured.images} measured images")
-    sizes = [node.probe.weights.sample_size for node in nodes if node.probe]
-    found = known_bytes(config, image_side(config, max(sizes, default=0)))
-    return Figure(*found) if found else None
+    there = [node.probe.weights for node in nodes if node.probe and node.probe.weights.facts]
+    weights = there[0] if there else Weights()
+    return config.pipeline.known_bytes(weights, config.output.image_format)
 
 
 def _gpus(node: Node) -> int:

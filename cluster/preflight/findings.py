@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cluster.preflight.nodes import Node
-from cluster.preflight.probe import Gpu, Machine, Probe, is_local
-from cluster.preflight.weights import image_side, least_memory, worker_memory
+from cluster.preflight.probe import Machine, Probe, is_local
+from cluster.preflight.weights import least_memory, worker_memory
 from cluster.resolve import gpus_per_actor
 from samplers.identities.alike import find_alike
 from samplers.identities.faceid import configured_store
@@ -200,7 +200,7 @@ def _lack(config: RunConfig, node: Node) -> str | None:
         there, of = machine.total, "of memory"
     if least is None or there is None or least <= there:
         return None
-    side = image_side(config, node.probe.weights.sample_size)
+    side = config.pipeline.image_size(node.probe.weights)
     size = "" if side is None else f" of {side[1]}×{side[0]} pixels"
     return (
         f"a batch of {config.pipeline.batch_size} images{size} takes at least {in_bytes(least)} "
@@ -233,7 +233,7 @@ def _find(config: RunConfig, node: Node) -> Iterable[Finding]:
 
 def _devices(config: RunConfig, node: Node, probe: Probe, where: str) -> Iterable[Finding]:
     machine = probe.machine
-    if config.pipeline.name != "procedural" and machine.gpus and machine.cuda is None:
+    if config.pipeline.uses_gpu and machine.gpus and machine.cuda is None:
         yield warning(
             f"{where}there is a GPU ({machine.gpus[0].name}) and torch "
             f"{machine.versions['torch']} is built for CPUs alone; install a torch for CUDA"
@@ -245,7 +245,7 @@ def _devices(config: RunConfig, node: Node, probe: Probe, where: str) -> Iterabl
     if on_gpu:
         gpus = gpus_per_actor(config, {"GPU": float(len(machine.gpus))})
         if gpus:
-            yield from _gpu_memory(need, probe, machine.gpus, gpus, where)
+            yield from _gpu_memory(config, need, probe, gpus, where)
     elif machine.memory is not None and need > machine.memory:
         yield warning(
             f"{where}a worker needs about {in_bytes(need)} of memory and "
@@ -254,21 +254,24 @@ def _devices(config: RunConfig, node: Node, probe: Probe, where: str) -> Iterabl
 
 
 def _gpu_memory(
-    need: int, probe: Probe, gpus: Sequence[Gpu], share: float, where: str
+    config: RunConfig, need: int, probe: Probe, share: float, where: str
 ) -> Iterable[Finding]:
     """Compare a worker's need with its share of the smallest GPU."""
+    gpus, formats = probe.machine.gpus, config.pipeline.number_format
     smallest = min(gpus, key=lambda gpu: gpu.total)
     there = int(smallest.total * min(share, 1.0))
     of = f"{in_bytes(there)} of the {smallest.name}"
     if probe.weights.bytes > there:
+        less = "pipeline.dtype to float16 or bfloat16, or " if formats else ""
         yield problem(
             f"{where}the weights take {in_bytes(probe.weights.bytes)} and a worker has {of}; set "
-            "pipeline.dtype to float16 or bfloat16, or cluster.gpus_per_actor higher"
+            f"{less}cluster.gpus_per_actor higher"
         )
     elif need > there:
+        less = ", or pipeline.dtype to float16 or bfloat16" if formats else ""
         yield warning(
             f"{where}a worker needs about {in_bytes(need)} and has {of}; set pipeline.batch_size "
-            "lower, or pipeline.dtype to float16 or bfloat16"
+            f"lower{less}"
         )
     elif (free := min(gpu.free for gpu in gpus)) < min(need, there):
         yield warning(

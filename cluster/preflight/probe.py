@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from cluster.preflight.weights import Weights, find_weights
+from cluster.preflight.weights import find_weights
 from synthgen import __version__
 from synthgen.config import RunConfig
+from synthgen.config.base import Weights
 from synthgen.dataset import layout, reached
 from synthgen.errors import SynthgenError
 

@@ -36,11 +36,11 @@ from pipelines.evaluation.protocols import Request
 from pipelines.evaluation.study import Instruments, examine
 from pipelines.faceid.drawn import DrawnFaceEmbedder, embed_drawn
 from pipelines.faceid.embedder import FaceEmbedder
+from pipelines.fineface.section import FaceIdConfig, FaceIdWeights, FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FaceIdSource, FineFaceSource
 from pipelines.fineface.weights import FACE_ADAPTER_FILE
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
-from synthgen.config import FaceIdConfig, FaceIdWeights, FineFaceConfig, FineFaceWeights
 from synthgen.errors import WeightsError
 
 

@@ -23,6 +23,7 @@ from pipelines.evaluation.statistics import Errors, au_correlations, au_errors
 from pipelines.evaluation.study import Findings
 from pipelines.faceid.drawn import FIRST_EVALUATED, drawn_person, person_name
 from pipelines.procedural import render
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.drawing import OF_THE_PICTURE, in_another_picture
@@ -30,7 +31,6 @@ from samplers.identities import FaceIdentity
 from samplers.identities.identity import filled
 from samplers.randomness import derive_seed
 from synthgen.action_units import AU_COUNT, AU_NAMES
-from synthgen.config import ProceduralConfig
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.statistics import compare_faces
 from synthgen.errors import ConfigError

@@ -30,12 +30,13 @@ from pipelines.evaluation.protocols import (
     unseen_prompts,
 )
 from pipelines.evaluation.study import Instruments, Study, examine, study
+from pipelines.fineface.section import FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import MINI, locate
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
-from synthgen.config import FineFaceConfig, FineFaceWeights, ProceduralConfig
 from synthgen.errors import WeightsError
 
 

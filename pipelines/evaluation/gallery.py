@@ -19,12 +19,16 @@ from PIL.Image import Image
 from pydantic import Field
 
 from pipelines.evaluation.protocols import Request, au_array
+from pipelines.fineface.section import (
+    GUIDANCE_SCALE,
+    MINI_GUIDANCE_SCALE,
+    FaceIdConfig,
+    FineFaceConfig,
+)
 from pipelines.interfaces import ImageSource
 from pipelines.policy import blank_detail
 from samplers.spec import Attempt, SampleSpec
-from synthgen.config import FaceIdConfig, FineFaceConfig
 from synthgen.config.base import Section
-from synthgen.config.pipeline import GUIDANCE_SCALE, MINI_GUIDANCE_SCALE
 from synthgen.dataset.markdown import table
 from synthgen.errors import OutputError, WeightsError
 

@@ -1,6 +1,6 @@
 """Image sources of Stable Diffusion: loading, noise, sizes; FineFace with and without people."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from math import sqrt
@@ -34,6 +34,7 @@ from pipelines.fineface.prompts import (
     piece_count,
     refuse_long,
 )
+from pipelines.fineface.section import DiffusionSection, FaceIdConfig, FineFaceConfig
 from pipelines.fineface.weights import (
     FineFaceFolders,
     agreed_embedder,
@@ -42,11 +43,11 @@ from pipelines.fineface.weights import (
     locate,
     locate_faceid,
 )
+from pipelines.interfaces import ImageSource
 from pipelines.weight_files import read_json, read_model_config
 from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
-from synthgen.config import FaceIdConfig, FineFaceConfig
-from synthgen.config.identities.base import IdentitySection
+from synthgen.config import RunConfig
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
 
@@ -147,7 +148,7 @@ def first_noise(
 _PACKAGES = ("torch", "diffusers", "transformers", "peft")
 
 
-class DiffusionSource(ABC):
+class DiffusionSource(ImageSource):
     """An `ImageSource` of images of a `FineFacePipeline`.
 
     Stable Diffusion's safety checker is not loaded: it blackens some faces, and each image is
@@ -163,7 +164,7 @@ class DiffusionSource(ABC):
 
     name: str
 
-    def __init__(self, config: FineFaceConfig | FaceIdConfig, pipeline: FineFacePipeline) -> None:
+    def __init__(self, config: DiffusionSection, pipeline: FineFacePipeline) -> None:
         self._config = config
         self._pipeline = pipeline
         self._pieces = 1
@@ -194,14 +195,14 @@ class DiffusionSource(ABC):
         pixels[~np.isfinite(pixels).all(axis=(1, 2, 3))] = 0
         return self._pipeline.image_processor.numpy_to_pil(pixels)
 
-    def check_prompts(self, identities: IdentitySection) -> None:
+    def prepare(self, run: RunConfig) -> None:
         """Check that no prompt of a run is cut, and learn the length of its embeddings.
 
         Raises:
             PromptError: if the text encoder would not see the end of one.
         """
         self._pieces = check_run_prompts(
-            self._pipeline.tokenizer, identities, self._config.long_prompts
+            self._pipeline.tokenizer, run.identities, self._config.long_prompts
         )
 
     def fingerprint(self) -> dict[str, Any]:
@@ -271,7 +272,7 @@ class DiffusionSource(ABC):
         return torch.stack(noise).to(pipeline.unet.dtype)
 
 
-def _check_size(config: FineFaceConfig | FaceIdConfig, cell: int) -> None:
+def _check_size(config: DiffusionSection, cell: int) -> None:
     """Refuse a size that would be rounded down to whole cells of the latents."""
     for name in ("height", "width"):
         length = getattr(config, name)
@@ -284,7 +285,7 @@ def _check_size(config: FineFaceConfig | FaceIdConfig, cell: int) -> None:
 def load_pipeline(
     kind: type[FineFacePipeline],
     folders: FineFaceFolders,
-    config: FineFaceConfig | FaceIdConfig,
+    config: DiffusionSection,
     device: str,
 ) -> Any:
     """Load a base with its AU adapter and sampler.

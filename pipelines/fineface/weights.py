@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines.fineface.section import FaceIdWeights, FineFaceWeights
 from pipelines.hub import missing_files, resolve
 from pipelines.weight_files import file_sha256
-from synthgen.config import FaceIdWeights, FineFaceWeights
 from synthgen.errors import WeightsError
 
 ATTENTION_FILE = "attn_processors.ckpt"
@@ -198,6 +198,11 @@ def embedded(part: str, files: Sequence[str]) -> Path:
             "install synthgen again"
         )
     return folder
+
+
+def is_embedded(path: Path) -> bool:
+    """Return whether a file or folder is part of the package."""
+    return MINI_FOLDER in path.parents
 
 
 def _licences(weights: FineFaceWeights | FaceIdWeights) -> dict[str, str]:

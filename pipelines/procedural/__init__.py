@@ -1,21 +1,37 @@
 """Parametric portraits: drawn faces with the 12 AUs at any intensity.
 
-`render(random_identity(seed), aus)` gives a picture, `caption(identity)` its description.
+`render(random_identity(seed), aus)` gives a picture, `caption(identity)` its description. The names
+below load their module, and with it skia, when they are first used.
 """
 
-from pipelines.procedural.geometry import Face, geometry
-from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
-from pipelines.procedural.renderer import RENDERER_VERSION, render
-from pipelines.procedural.vocabulary import traits_in
+from typing import TYPE_CHECKING
+
+from pipelines.lazy import lazily
+
+if TYPE_CHECKING:
+    from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
+    from pipelines.procedural.renderer import RENDERER_VERSION, render
+    from pipelines.procedural.vocabulary import traits_in
 
 __all__ = [
     "RENDERER_VERSION",
-    "Face",
     "Identity",
     "caption",
-    "geometry",
     "identity_from_text",
     "random_identity",
     "render",
     "traits_in",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "RENDERER_VERSION": "pipelines.procedural.renderer",
+        "Identity": "pipelines.procedural.identity",
+        "caption": "pipelines.procedural.identity",
+        "identity_from_text": "pipelines.procedural.identity",
+        "random_identity": "pipelines.procedural.identity",
+        "render": "pipelines.procedural.renderer",
+        "traits_in": "pipelines.procedural.vocabulary",
+    },
+)

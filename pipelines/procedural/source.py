@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Float
 from PIL.Image import Image
 
+from pipelines.interfaces import ImageSource
 from pipelines.procedural.identity import Identity, identity_from_text
 from pipelines.procedural.renderer import RENDERER_VERSION, render
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.vocabulary import names_trait, some_words
 from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
-from synthgen.config import ProceduralConfig
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
 
@@ -25,7 +26,7 @@ _INACTIVE_NOISE = 0.35
 """Noise of AUs that were not asked for, relative to that of those that were; half-normal."""
 
 
-class ProceduralSource:
+class ProceduralSource(ImageSource):
     """Paints attempts without a model; an `ImageSource`.
 
     The prompt names traits of the person, the identity seed decides the rest. What is shown is what

@@ -133,12 +133,12 @@ def status(
 def _check_here(config: "RunConfig") -> None:
     """Refuse, before anything is sent, what no cluster could run."""
     from cluster.jobs import check_output_of_job
-    from pipelines.loading import check_pipeline
+    from pipelines.loading import check_components
     from samplers.plan import build_plan
 
     check_output_of_job(config.output.path)
     build_plan(config)
-    check_pipeline(config)
+    check_components(config)
 
 
 def _run_as_job(

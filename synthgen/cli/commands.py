@@ -381,16 +381,15 @@ def fetch(config: Config, overrides: Overrides = None) -> None:
 
     Says the commits to pin them to: keys for the configuration, or for --set.
     """
-    from pipelines.loading import fetch_weights, pins
+    from pipelines.loading import fetch_weights
     from synthgen.config import load_config
 
-    loaded = load_config(config, overrides or ())
-    paths = fetch_weights(loaded)
-    for path in paths:
+    found = fetch_weights(load_config(config, overrides or ()))
+    for path in found.files:
         typer.echo(str(path))
-    for key, commit in pins(loaded).items():
+    for key, commit in found.pins.items():
         typer.echo(f"pin what was fetched: {key}={commit}", err=True)
-    if not paths:
+    if not found.files:
         typer.echo("nothing to fetch: what this configuration needs is part of synthgen")
 
 

@@ -14,14 +14,7 @@ from synthgen.config.loading import (
     parse_expressions,
 )
 from synthgen.config.output import OutputConfig
-from synthgen.config.pipeline import (
-    FaceIdConfig,
-    FaceIdWeights,
-    FineFaceConfig,
-    FineFaceWeights,
-    PipelineConfig,
-    ProceduralConfig,
-)
+from synthgen.config.pipeline import PipelineSection
 from synthgen.config.priors import (
     AURate,
     BetaIntensity,
@@ -46,19 +39,14 @@ __all__ = [
     "EmotionsConfig",
     "EmpiricalConfig",
     "ExpressionsConfig",
-    "FaceIdConfig",
     "FaceIdIdentitiesConfig",
-    "FaceIdWeights",
-    "FineFaceConfig",
-    "FineFaceWeights",
     "IdentitiesConfig",
     "IndependentConfig",
     "IntensityRange",
     "Marginal",
     "OutputConfig",
-    "PipelineConfig",
+    "PipelineSection",
     "PolicyConfig",
-    "ProceduralConfig",
     "PromptIdentitiesConfig",
     "RunConfig",
     "SyntheticPeopleConfig",

@@ -8,13 +8,14 @@ an installed distribution, or `package.module:Class`.
 
 import difflib
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import EntryPoint, distribution, entry_points, packages_distributions
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from synthgen.config.base import Section
+from synthgen.config.base import Component, Section
 from synthgen.foreign import excerpt, first_line, shown
 
 UNKNOWN_NAME = "component_name"
@@ -55,7 +56,15 @@ class ComponentKind:
         """Return the names that exist, the built-in ones first."""
         return [*self.built_in, *sorted(_installed(self.group).keys() - self.built_in.keys())]
 
-    def section(self, name: str) -> type[Section]:
+    def sections(self) -> dict[str, type[Component]]:
+        """Return the sections of all names; of what is installed, those that can be imported."""
+        found: dict[str, type[Component]] = {}
+        for name in self.names():
+            with suppress(ValueError):
+                found[name] = self.section(name)
+        return found
+
+    def section(self, name: str) -> type[Component]:
         """Return the section that a name stands for.
 
         Raises:
@@ -70,11 +79,16 @@ class ComponentKind:
             found = _loaded(name, name)
         else:
             raise ValueError(self._unknown(name))
-        base = cast(type[Section], _attribute(self.base))
+        base = cast(type[Component], _attribute(self.base))
         if not (isinstance(found, type) and issubclass(found, base)):
             raise ValueError(
                 f"is {shown(name)}, which is no section of a {self.what}: it must be a subclass of "
                 f"{self.base.replace(':', '.')}"
+            )
+        if isabstract(found):
+            raise ValueError(
+                f"is {shown(name)}, which has no {', '.join(sorted(found.__abstractmethods__))}: a "
+                f"section of a {self.what} must define it"
             )
         return found
 
@@ -84,7 +98,7 @@ class ComponentKind:
         others = f", installed: {', '.join(map(repr, installed))}" if installed else ""
         return (
             f"is {shown(name)}; {f'did you mean {near[0]!r}? ' if near else ''}"
-            f"{'It' if near else 'it'} must be {_either([repr(n) for n in self.built_in])}"
+            f"{'It' if near else 'it'} must be {either([repr(n) for n in self.built_in])}"
             f"{others}, or package.module:Class"
         )
 
@@ -228,6 +242,7 @@ def _invalid(
     return ValidationError.from_exception_data(kind.what, [details])
 
 
-def _either(names: list[str]) -> str:
+def either(names: Sequence[str]) -> str:
+    """Write names as `a, b or c`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last

@@ -1,17 +1,18 @@
 """The whole configuration of a run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from synthgen.action_units import DEFAULT_AUS
-from synthgen.config.base import Section
+from synthgen.config.base import Component, Section
+from synthgen.config.components import ComponentField
 from synthgen.config.identities import IdentitiesConfig
 from synthgen.config.output import ClusterConfig, OutputConfig
-from synthgen.config.pipeline import PROVENANCE, PipelineConfig
+from synthgen.config.pipeline import PIPELINES, PipelineSection
 from synthgen.config.priors import MixtureConfig, SimplePriorConfig
 from synthgen.config.verify import VerifyConfig
 from synthgen.errors import ActionUnitError
@@ -45,7 +46,9 @@ class RunConfig(Section):
     output: OutputConfig = Field(description="Where the dataset goes, and how it is cut.")
     expressions: ExpressionsConfig = Field(description="The prior over AU vectors.")
     identities: IdentitiesConfig = Field(description="Who is shown.")
-    pipeline: PipelineConfig = Field(description="What turns a spec into an image.")
+    pipeline: Annotated[PipelineSection, ComponentField(PIPELINES)] = Field(
+        description="What turns a spec into an image."
+    )
     verify: VerifyConfig = Field(default=VerifyConfig(), description="What is measured and kept.")
     cluster: ClusterConfig = Field(
         default=ClusterConfig(), description="On what the run runs; the data does not depend on it."
@@ -97,15 +100,18 @@ class RunConfig(Section):
         """Return the part of the configuration that the data is a function of.
 
         That is every key but `output.path`, `cluster`, `samples` (a run can be extended),
-        `verify.fuse` (it ends a run and changes no image), and which weight files are meant: their
-        checksums are known.
+        `verify.fuse` (it ends a run and changes no image), and what a component leaves out of its
+        own `identity`.
         """
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
         del keys["output"]["path"], keys["verify"]["fuse"]
-        weights = keys["pipeline"].get("weights")
-        if isinstance(weights, dict):
-            keys["pipeline"]["weights"] = {k: v for k, v in weights.items() if k not in PROVENANCE}
+        keys["pipeline"] = self.pipeline.identity()
         return keys
+
+    def components(self) -> list[Component]:
+        """Return the sections of all components of the run, and of their parts."""
+        top = (self.pipeline, self.identities, self.expressions, self.verify)
+        return [component for section in top for component in _components(section)]
 
     def run_id(self) -> str:
         """Return the short name of the run that its ids carry; empty with `output.ids: plain`.
@@ -123,3 +129,13 @@ def run_id_of(identity: Mapping[str, Any]) -> str:
     pipeline = {k: v for k, v in identity.get("pipeline", {}).items() if k != "batch_size"}
     text = json.dumps({**identity, "pipeline": pipeline}, sort_keys=True)
     return sha256(text.encode()).hexdigest()[:_RUN_ID_DIGITS]
+
+
+def _components(section: Section) -> Iterator[Component]:
+    if isinstance(section, Component):
+        yield section
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, Section):
+                yield from _components(part)

@@ -17,7 +17,7 @@ from pipelines.policy import blank_detail
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, au_index, au_vector, describe
-from synthgen.config import PipelineConfig, RunConfig, load_config
+from synthgen.config import PipelineSection, RunConfig, load_config
 from synthgen.dataset import contact_sheet, encode_png, reached
 from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import ActionUnitError, ConfigError, OutputError, WeightsError
@@ -94,14 +94,14 @@ def write_image(
     save_picture(picture, to)
 
 
-def refuse_blank(pictures: Sequence[Image], pipeline: PipelineConfig) -> None:
+def refuse_blank(pictures: Sequence[Image], pipeline: PipelineSection) -> None:
     """Refuse pictures of one colour, which nobody asks a model for.
 
     Raises:
         WeightsError: if one is.
     """
     for picture in pictures:
-        if (detail := blank_detail(picture, getattr(pipeline, "dtype", ""))) is not None:
+        if (detail := blank_detail(picture, pipeline.number_format)) is not None:
             raise WeightsError(f"the picture is blank: {detail}")
 
 

@@ -10,8 +10,9 @@ from tiny_mini import make_mini
 
 from cluster.driver import generate
 from pipelines.faceid.drawn import DrawnFaceEmbedder, drawn_store
+from pipelines.fineface.section import FaceIdConfig
 from samplers.identities import read_store, write_store
-from synthgen.config import FaceIdConfig, load_config
+from synthgen.config import load_config
 from synthgen.dataset import inspect_dataset
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.report.pictures import example_file, write_example

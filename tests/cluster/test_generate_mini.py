@@ -12,7 +12,8 @@ from tiny_mini import make_mini
 
 import pipelines
 from cluster.driver import generate
-from synthgen.config import FineFaceConfig, RunConfig, VerifyConfig, dump_config
+from pipelines.fineface.section import FineFaceConfig
+from synthgen.config import RunConfig, VerifyConfig, dump_config
 
 PACKAGE = Path(pipelines.__file__).parent
 

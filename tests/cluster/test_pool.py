@@ -6,7 +6,7 @@ import ray
 
 from cluster.pool import Pool
 from cluster.resolve import actors_on, gpus_per_actor
-from synthgen.config import FineFaceConfig
+from pipelines.fineface.section import FineFaceConfig
 from synthgen.errors import ConfigError, RunError, WeightsError
 
 H200 = {"weights": "a", "hardware": "H200"}

@@ -8,7 +8,7 @@ from tiny_mini import make_mini
 
 from pipelines.fineface.weights import checksums, locate
 from pipelines.libreface.network import LibreFaceNetwork
-from pipelines.loading import fetch_weights, pins
+from pipelines.loading import fetch_weights
 from synthgen.config import VerifyConfig, dump_config, load_config, parse_config
 from synthgen.errors import WeightsError
 
@@ -31,7 +31,7 @@ def config(weights, pipeline=None):
 
 
 def test_embedded_weights_need_no_fetching():
-    assert fetch_weights(config("mini")) == []
+    assert fetch_weights(config("mini")).files == ()
 
 
 def test_a_face_embedder_of_ones_own_is_named(tmp_path):
@@ -39,12 +39,12 @@ def test_a_face_embedder_of_ones_own_is_named(tmp_path):
     face_embedder(tmp_path)
     check = {"embedder": {"kind": "mini", "weights": str(file)}}
     verify = VerifyConfig.model_validate({"weights": "mini", "identity": check})
-    assert fetch_weights(config("mini").model_copy(update={"verify": verify})) == [file]
+    assert fetch_weights(config("mini").model_copy(update={"verify": verify})).files == (file,)
 
 
 def test_embedded_fineface_needs_no_fetching(monkeypatch, tmp_path):
     monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", make_mini(tmp_path / "mini"))
-    assert fetch_weights(config("mini", {"name": "fineface", "weights": "mini"})) == []
+    assert fetch_weights(config("mini", {"name": "fineface", "weights": "mini"})).files == ()
 
 
 def test_an_adapter_of_ones_own_on_the_embedded_base_is_returned(monkeypatch, tmp_path):
@@ -52,7 +52,7 @@ def test_an_adapter_of_ones_own_on_the_embedded_base_is_returned(monkeypatch, tm
     monkeypatch.setattr("pipelines.fineface.weights.MINI_FOLDER", mini)
     own = (mini / "fineface").rename(tmp_path / "own")
     weights = {"base": "mini", "fineface": str(own)}
-    assert fetch_weights(config("mini", {"name": "fineface", "weights": weights})) == [own]
+    assert fetch_weights(config("mini", {"name": "fineface", "weights": weights})).files == (own,)
 
 
 def test_embedded_fineface_that_lacks_a_file_is_an_error(monkeypatch, tmp_path):
@@ -72,12 +72,12 @@ def test_libreface_weights_in_the_cache_are_returned(monkeypatch, tmp_path):
     file = tmp_path / "libreface" / "combined_resnet.pt"
     file.parent.mkdir()
     torch.save({"model": LibreFaceNetwork().state_dict()}, file)
-    assert fetch_weights(config("libreface")) == [file]
+    assert fetch_weights(config("libreface")).files == (file,)
 
 
 def test_weights_of_the_users_own_are_found(tmp_path):
     (tmp_path / "own.safetensors").touch()
-    assert fetch_weights(config(str(tmp_path))) == [tmp_path / "own.safetensors"]
+    assert fetch_weights(config(str(tmp_path))).files == (tmp_path / "own.safetensors",)
     with pytest.raises(WeightsError, match="does not exist"):
         fetch_weights(config(str(tmp_path / "gone")))
 
@@ -110,11 +110,11 @@ def of_hub(**weights):
 
 def test_what_was_fetched_is_told_as_the_commit_to_pin(monkeypatch, tmp_path):
     folder = cached(monkeypatch, tmp_path)
-    assert pins(of_hub()) == {"pipeline.weights.fineface_revision": COMMIT}
+    assert fetch_weights(of_hub()).pins == {"pipeline.weights.fineface_revision": COMMIT}
     pinned = of_hub(fineface_revision=COMMIT)
-    assert pins(pinned) == {}
+    assert fetch_weights(pinned).pins == {}
     assert locate(pinned.pipeline.weights, fetch=False).fineface == folder
-    assert pins(config("mini")) == {}
+    assert fetch_weights(config("mini")).pins == {}
     with pytest.raises(WeightsError) as caught:
         locate(of_hub(fineface_revision="f" * 40).pipeline.weights, fetch=False)
     assert str(caught.value) == (

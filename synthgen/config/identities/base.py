@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.config.base import MOST_WEIGHT, Section
+from synthgen.config.base import MOST_WEIGHT, Component
 from synthgen.foreign import shown
 
 MINI_STORE = "mini"
@@ -25,7 +25,7 @@ LONGEST_TEXT = 10_000
 _Value = Annotated[str, Field(max_length=1000)]
 
 
-class IdentitySection(Section, ABC):
+class IdentitySection(Component, ABC):
     """The prompt, and the samples of one identity.
 
     Keys that earlier configurations did not know are stored only where they say something.

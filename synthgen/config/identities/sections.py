@@ -1,6 +1,6 @@
 """Sections of the identity sources `prompts` and `faceid`."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -66,6 +66,8 @@ class SyntheticPeopleConfig(Section):
 
 class FaceIdIdentitiesConfig(IdentitySection):
     """Identities from a store of face embeddings; the prompt gives scene and clothes."""
+
+    gives: ClassVar[frozenset[str]] = frozenset({"faceid"})
 
     source: Literal["faceid"]  # pyright: ignore[reportIncompatibleVariableOverride]
     store: str = Field(

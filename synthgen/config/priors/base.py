@@ -1,7 +1,7 @@
 """Base of the sections of priors, and the rules that each may have."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -24,8 +24,12 @@ from synthgen.action_units import (
     ActionUnitSet,
 )
 from synthgen.config.aus_in_use import aus_in_use, check_au, default_names, using
-from synthgen.config.base import Section
+from synthgen.config.base import Component, Section
 from synthgen.config.quotas import QuotasConfig
+
+if TYPE_CHECKING:
+    from synthgen.config.run import RunConfig
+
 
 MAX_RULES = 12
 """Most rules of a prior: a smallest conflicting subset is sought among all subsets."""
@@ -182,8 +186,10 @@ class IntensityRange(Section):
         return [v for v in (self.low, self.high) if not MIN_INTENSITY <= v <= MAX_INTENSITY]
 
 
-class PriorSection(Section):
+class PriorSection(Component):
     """The keys that every prior has."""
+
+    gives: ClassVar[frozenset[str]] = frozenset({"aus"})
 
     action_units: list[str] = Field(
         default_factory=default_names,
@@ -250,6 +256,15 @@ class PriorSection(Section):
             if texts.count(text) > 1:
                 raise ValueError(f"the rule {text!r} stands there twice")
         return value
+
+    def doubts(self, run: "RunConfig") -> list[str]:
+        """Tell of intensities that no verifier measures."""
+        if not self.allow_out_of_range:
+            return []
+        return [
+            "expressions.allow_out_of_range: what is asked for outside [0, 5] is clipped before "
+            "the policy compares it; rows name what was asked for"
+        ]
 
     def _check_intensities(self, where: str, *values: float) -> None:
         """Refuse intensities outside [0, 5] that the section does not allow."""

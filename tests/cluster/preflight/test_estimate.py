@@ -8,7 +8,7 @@ from cluster.preflight.estimate import Earlier, add_up, estimate, read_earlier
 from cluster.preflight.findings import in_bytes, in_digits, in_time, problem, warning
 from cluster.preflight.measure import Measured
 from cluster.preflight.nodes import Node
-from synthgen.config import FineFaceConfig
+from pipelines.fineface.section import FineFaceConfig
 from synthgen.dataset import FileStamp, ShardMarker
 
 NODES = [Node("a", 4, GOOD), Node("b", 4, GOOD), Node("head", 0, GOOD)]
@@ -113,9 +113,7 @@ def test_the_report_says_what_it_knows_and_from_where(config):
 
 
 def test_the_report_says_what_nobody_knows(config):
-    bare = [
-        replace(CPU[0], probe=replace(CPU[0].probe, weights=replace(GOOD.weights, sample_size=0)))
-    ]
+    bare = [replace(CPU[0], probe=replace(CPU[0].probe, weights=replace(GOOD.weights, facts={})))]
     lines = describe(Report(config, bare, estimate(config, bare), [])).splitlines()
     assert lines[-7:] == [
         "images    at least 7200 for 7200 samples (every image kept, which nobody knows yet)",

@@ -14,8 +14,9 @@ from cluster.preflight.findings import (
 )
 from cluster.preflight.nodes import Node
 from cluster.preflight.probe import Gpu, Output, Probe
-from cluster.preflight.weights import Weights
-from synthgen.config import FineFaceConfig, ProceduralConfig
+from pipelines.fineface.section import FineFaceConfig
+from pipelines.procedural.section import ProceduralConfig
+from synthgen.config.base import Weights
 from synthgen.errors import ConfigError, OutputError, WeightsError
 
 

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from safetensors.numpy import load_file
 
-from cluster.preflight.weights import PROCESS, Weights, find_weights, least_memory, worker_memory
+from cluster.preflight.weights import PROCESS, find_weights, least_memory, worker_memory
+from pipelines.fineface.section import FineFaceConfig, FineFaceWeights
 from pipelines.fineface.weights import MINI_FOLDER
-from synthgen.config import FineFaceConfig, FineFaceWeights
+from synthgen.config.base import Weights
 
 
 @pytest.fixture
@@ -23,30 +24,30 @@ def test_drawn_faces_need_the_verifier_alone(make_config):
     assert 40_000_000 < found.bytes < 50_000_000
 
 
-def test_embedded_weights_are_counted_as_their_files_hold_them(mini):
+def test_embedded_weights_are_counted_as_their_files_hold_them(mini, make_config):
     files = [
         *MINI_FOLDER.glob("base/unet/*.safetensors"),
         *MINI_FOLDER.glob("base/vae/*.safetensors"),
         *MINI_FOLDER.glob("base/text_encoder/*.safetensors"),
     ]
     numbers = sum(value.size for file in files for value in load_file(file).values())
-    verifier = find_weights(mini.model_copy(update={"pipeline": None})).bytes
+    verifier = find_weights(make_config()).bytes
     found = find_weights(mini)
     assert found.bytes - verifier == 4 * numbers
-    assert (found.decoder_channels, found.sample_size) == (32, 16)
+    assert found.facts == {"decoder_channels": 32, "sample_size": 16}
 
 
-def test_half_precision_halves_the_models(mini):
+def test_half_precision_halves_the_models(mini, make_config):
     half = mini.model_copy(
         update={"pipeline": mini.pipeline.model_copy(update={"dtype": "float16"})}
     )
-    verifier = find_weights(mini.model_copy(update={"pipeline": None})).bytes
+    verifier = find_weights(make_config()).bytes
     full, less = find_weights(mini).bytes - verifier, find_weights(half).bytes - verifier
     assert less * 2 == full
 
 
 def test_memory_grows_with_the_batch(mini):
-    weights = Weights(bytes=1000, decoder_channels=32, sample_size=16)
+    weights = Weights(bytes=1000, facts={"decoder_channels": 32, "sample_size": 16})
     crop = 3 * 64 * 112 * 112 * 4
     painted = 128 * 128 * 4 * 32 * 4
     picture = 2 * 3 * 128 * 128

@@ -6,8 +6,8 @@ from PIL import Image
 
 from pipelines.evaluation.gallery import Candidate, Gallery, candidate_of
 from pipelines.evaluation.protocols import single_requests, unseen_prompts
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
-from synthgen.config import ProceduralConfig
 from synthgen.errors import OutputError
 
 CONFIG = ProceduralConfig(name="procedural", size=64)

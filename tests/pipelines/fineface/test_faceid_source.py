@@ -11,14 +11,15 @@ from tiny_faceid import EMBEDDER, make_face_adapter, people
 from tiny_fineface import make_fineface
 from tiny_mini import make_mini
 
+from pipelines.fineface.section import FaceIdConfig, FaceIdWeights
 from pipelines.fineface.source import FaceIdSource, shown_faces
 from pipelines.fineface.weights import locate_faceid
 from pipelines.interfaces import ImageSource
-from pipelines.loading import check_pipeline, check_spec, fetch_weights, load_source
+from pipelines.loading import check_components, fetch_weights, load_source
 from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
-from synthgen.config import FaceIdConfig, FaceIdWeights, RunConfig, load_config, parse_config
+from synthgen.config import RunConfig, load_config, parse_config
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "faceid-sd15.yaml"
@@ -138,9 +139,9 @@ def test_people_that_it_cannot_show_are_refused(
 
 
 def test_another_recogniser_is_refused_before_work_begins(source: FaceIdSource) -> None:
-    check_spec(source, attempt(0, someone(1)).spec)
+    source.check(attempt(0, someone(1)).spec)
     with pytest.raises(FaceEmbeddingError, match="was trained with 'sha256:0123'"):
-        check_spec(source, attempt(0, someone(1, embedder="sha256:ffff")).spec)
+        source.check(attempt(0, someone(1, embedder="sha256:ffff")).spec)
 
 
 def test_the_recogniser_must_be_known_and_not_contradicted(
@@ -210,7 +211,7 @@ def test_mini_names_the_embedded_files(tmp_path: Path, monkeypatch: pytest.Monke
         "ip_adapter/ip_adapter.safetensors",
     } <= set(found["weights"])
     assert set(found["licences"].values()) == {"Apache-2.0"}
-    assert fetch_weights(run(named)) == []
+    assert fetch_weights(run(named)).files == ()
 
 
 def run(pipeline: FaceIdConfig | dict, **identities: object) -> RunConfig:
@@ -231,25 +232,26 @@ def run(pipeline: FaceIdConfig | dict, **identities: object) -> RunConfig:
 
 
 def test_fetching_returns_what_is_not_embedded(sd_folder: Path, files: Path) -> None:
-    found = fetch_weights(run(config(sd_folder, files)))
-    assert found == [sd_folder, files, files / "faceid.bin"]
+    found = fetch_weights(run(config(sd_folder, files))).files
+    assert found == (sd_folder, files, files / "faceid.bin")
 
 
 def test_people_need_a_pipeline_that_shows_them_and_the_reverse(
     sd_folder: Path, files: Path
 ) -> None:
-    check_pipeline(run(config(sd_folder, files)))
+    check_components(run(config(sd_folder, files)))
     with pytest.raises(ConfigError) as error:
-        check_pipeline(run({"name": "fineface", "weights": "mini"}))
+        check_components(run({"name": "fineface", "weights": "mini"}))
     assert str(error.value) == (
-        "identities.source is 'faceid', but the pipeline 'fineface' cannot show people by their "
-        "embeddings; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'"
+        "identities.source is 'faceid', which gives faceid, but the pipeline 'fineface' does not "
+        "use it; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'"
     )
     with pytest.raises(ConfigError) as error:
-        check_pipeline(run(config(sd_folder, files), source="prompts", template="a face"))
+        check_components(run(config(sd_folder, files), source="prompts", template="a face"))
     assert str(error.value) == (
-        "the pipeline 'fineface-faceid' shows people by their embeddings, but identities.source is "
-        "'prompts'; set it to 'faceid', or pipeline.name to 'fineface'"
+        "the pipeline 'fineface-faceid' needs faceid, which neither identities.source 'prompts' "
+        "nor expressions.prior 'emotions' gives; set identities.source to 'faceid', or "
+        "pipeline.name to 'procedural' or 'fineface'"
     )
 
 
@@ -259,7 +261,7 @@ def test_the_example_names_the_published_weights() -> None:
     assert isinstance(found.pipeline.weights, FaceIdWeights)
     assert found.pipeline.weights.weight_prefix == "sd15_"
     assert found.pipeline.weights.weight_name == "ip-adapter-faceid-portrait-v11_sd15.bin"
-    check_pipeline(found)
+    check_components(found)
 
 
 def test_weights_that_are_no_mapping_show_an_example() -> None:

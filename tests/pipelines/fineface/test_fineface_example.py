@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
-from synthgen.config import FineFaceConfig, load_config
+from synthgen.config import load_config
 from synthgen.errors import WeightsError
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "fineface-sd21.yaml"

@@ -10,10 +10,10 @@ from tiny_mini import make_mini
 from torch import Tensor
 
 from pipelines.fineface import FineFacePipeline
+from pipelines.fineface.section import FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import locate
 from samplers.spec import Attempt
-from synthgen.config import FineFaceConfig, FineFaceWeights
 from synthgen.errors import WeightsError
 from synthgen.report.pictures import one_sample
 

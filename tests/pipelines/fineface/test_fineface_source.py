@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipelines.fineface import FineFacePipeline
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from pipelines.interfaces import ImageSource
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
-from synthgen.config import FineFaceConfig
 from synthgen.errors import WeightsError
 
 

@@ -18,8 +18,8 @@ from tiny_fineface import tiny_unet
 from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
 from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import read_face_adapter
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import DiffusionSource, FineFaceSource
-from synthgen.config import FineFaceConfig
 from synthgen.errors import ConfigError, WeightsError
 
 

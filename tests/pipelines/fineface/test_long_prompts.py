@@ -16,12 +16,13 @@ from pipelines.fineface.prompts import (
     longest_prompt,
     token_counts,
 )
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import MINI_FOLDER
-from pipelines.loading import check_pipeline, prepare_source
+from pipelines.loading import check_components
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
-from synthgen.config import FineFaceConfig, PromptIdentitiesConfig, RunConfig
+from synthgen.config import PromptIdentitiesConfig, RunConfig
 from synthgen.errors import PromptError
 
 MINI = load_tokenizer(MINI_FOLDER / "base" / "tokenizer")
@@ -226,8 +227,8 @@ def attempt(prompt: str, seed: int) -> Attempt:
 
 def test_a_run_is_refused_before_anything_is_loaded(sd_folder: Path, fineface_folder: Path) -> None:
     with pytest.raises(PromptError, match=r"^identities\.template: the prompt has 28 tokens"):
-        check_pipeline(run(sd_folder, fineface_folder, LONG))
-    check_pipeline(run(sd_folder, fineface_folder, LONG, long_prompts="chunk"))
+        check_components(run(sd_folder, fineface_folder, LONG))
+    check_components(run(sd_folder, fineface_folder, LONG, long_prompts="chunk"))
 
 
 def test_a_source_paints_long_prompts_the_same_whatever_stands_beside(
@@ -236,7 +237,7 @@ def test_a_source_paints_long_prompts_the_same_whatever_stands_beside(
     config = run(sd_folder, fineface_folder, LONG, long_prompts="chunk")
     assert isinstance(config.pipeline, FineFaceConfig)
     source = FineFaceSource(config.pipeline, "cpu")
-    prepare_source(source, config)
+    source.prepare(config)
     one = source.paint([attempt(SHORT, 1), attempt(LONG, 2)])
     two = source.paint([attempt(SHORT, 1), attempt(SHORT, 3)])
     assert one[0].tobytes() == two[0].tobytes()

@@ -14,8 +14,8 @@ from tiny_fineface import RANK
 
 from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.checkpoint import describe_alpha, read_lora
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
-from synthgen.config import FineFaceConfig
 from synthgen.errors import WeightsError
 
 LORA = "pytorch_lora_weights.safetensors"

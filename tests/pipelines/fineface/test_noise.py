@@ -3,9 +3,9 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
+from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource, first_noise, own_generator
 from samplers.spec import Attempt, SampleSpec
-from synthgen.config import FineFaceConfig
 
 SHAPE = (4, 32, 32)
 SPEC = SampleSpec(

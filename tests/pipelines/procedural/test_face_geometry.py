@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.procedural import Face, geometry, random_identity
 from pipelines.procedural import geometry as position
-from pipelines.procedural.geometry import Eye
+from pipelines.procedural import random_identity
+from pipelines.procedural.geometry import Eye, Face, geometry
 from synthgen.action_units import AUS, au_vector
 from synthgen.errors import ActionUnitError
 

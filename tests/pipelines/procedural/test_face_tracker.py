@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.procedural import geometry, random_identity, render
+from pipelines.procedural import random_identity, render
+from pipelines.procedural.geometry import geometry
 from synthgen.action_units import AU_COUNT
 
 COUNT = 300

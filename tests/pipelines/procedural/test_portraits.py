@@ -132,7 +132,7 @@ def test_without_skia_the_message_says_what_to_install():
     code = (
         "import sys; sys.modules['skia'] = None\n"
         "from synthgen.errors import MissingDependencyError\n"
-        "try:\n    import pipelines.procedural\n"
+        "try:\n    from pipelines.procedural import render\n"
         "except MissingDependencyError as error:\n    print(error)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.procedural import RENDERER_VERSION, identity_from_text, render
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource, noisy_aus
 from samplers.spec import Attempt, SampleSpec
-from synthgen.config import ProceduralConfig
 from synthgen.errors import ConfigError
 
 PROMPT = "a portrait of a old woman with gray hair and dark skin "

@@ -48,7 +48,8 @@ SENTENCES = [
     (
         "pipeline.name",
         "paint",
-        "pipeline.name is 'paint'; it must be 'procedural', 'fineface' or 'fineface-faceid'",
+        "pipeline.name is 'paint'; it must be 'procedural', 'fineface' or 'fineface-faceid', or "
+        "package.module:Class",
     ),
     ("pipeline.name", GONE, "key pipeline.name is missing"),
     ("pipeline", 3, "pipeline is 3; it must be a mapping"),

