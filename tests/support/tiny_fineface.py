@@ -20,15 +20,20 @@ PLACES = 256
 """Letters that the text encoder reads, its begin and end among them."""
 
 
-def make_sd(folder: Path, seed: int = 0, size: int = SIZE, places: int = PLACES) -> Path:
-    """Save a tiny base that paints images of 32×32 or another size; text width 32."""
+def make_sd(
+    folder: Path, seed: int = 0, size: int = SIZE, places: int = PLACES, levels: int = 2
+) -> Path:
+    """Save a tiny base that paints images of 32×32 or another size; text width 32.
+
+    Each level of the VAE but the first halves the latents.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(places)
     pipeline = StableDiffusionPipeline(
-        vae=_vae(seed, size),
+        vae=_vae(seed, size, levels),
         text_encoder=_text_encoder(seed, len(tokenizer), places),
         tokenizer=tokenizer,
-        unet=tiny_unet(seed, size),
+        unet=tiny_unet(seed, 2 * size // 2 ** (levels - 1)),
         scheduler=DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,
@@ -93,12 +98,12 @@ def _normal(draw: torch.Generator, shape: tuple[int, ...], scale: float) -> torc
     return scale * torch.randn(tuple(shape), generator=draw)
 
 
-def _vae(seed: int, size: int) -> AutoencoderKL:
+def _vae(seed: int, size: int, levels: int) -> AutoencoderKL:
     torch.manual_seed(seed + 1)
     return AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, *(16,) * (levels - 1)),
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         norm_num_groups=8,
         sample_size=size,
     ).eval()

@@ -54,7 +54,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a base of 64×64, FineFace files and a face embedder."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("files")
-    make_sd(folder, size=64)
+    make_sd(folder, size=64, levels=3)
     make_fineface(folder / "fineface")
     torch.manual_seed(4)
     network = FaceNetwork((2, 2, 2, 2), (1, 1, 1, 1)).eval()

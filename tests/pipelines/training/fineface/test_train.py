@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,12 +29,13 @@ base: {base}
 data: {{source: procedural, size: 64, expressions: [{{share: 1, rate: 0.4}}]}}
 sheet: {{prompts: [a man, a woman], expressions: [{{}}, {{AU12: 5}}], num_inference_steps: 2}}
 """
+READING = "reading: {weight: 0.1, reader: {seed: 5, cycles: [{steps: 3}], batch_size: 8}}\n"
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    return make_sd(tmp_path_factory.mktemp("base"), size=64)
+    return make_sd(tmp_path_factory.mktemp("base"), size=64, levels=3)
 
 
 @pytest.fixture
@@ -43,30 +45,47 @@ def config(base: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training from its first step to its last."""
+    return trained(tmp_path_factory.mktemp("whole"), CONFIG.format(base=base))
+
+
+@pytest.fixture(scope="module")
+def read_too(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a reader's loss."""
+    return trained(tmp_path_factory.mktemp("read"), CONFIG.format(base=base) + READING)
+
+
+def trained(folder: Path, text: str) -> Path:
+    path = folder / "fineface.yaml"
+    path.write_text(text)
+    train_fineface(path, folder / "out")
+    return folder / "out"
+
+
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     files = [folder / name for name in (ATTENTION, ENCODER, LORA)]
     return {name: value for file in files for name, value in load_file(file).items()}
 
 
-def test_it_writes_the_published_files_a_component_and_a_card(config: Path, tmp_path: Path) -> None:
-    folder = train_fineface(config, tmp_path / "out")
-
-    assert folder == tmp_path / "out" / "fineface"
+def test_it_writes_the_published_files_a_component_and_a_card(whole: Path) -> None:
+    folder = whole / "fineface"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         (ATTENTION, ENCODER, LORA, "card.json")
     )
     found = tensors(folder)
     assert {value.dtype for value in found.values()} == {torch.float16}
-    component = AUAdapter.from_pretrained(tmp_path / "out" / "au_adapter", dtype=torch.float16)
+    component = AUAdapter.from_pretrained(whole / "au_adapter", dtype=torch.float16)
     assert all(torch.equal(found[k], v) for k, v in component.state_dict().items())
     card = json.loads((folder / "card.json").read_text())
     assert (card["steps"], card["examples_seen"]) == (4, 16)
     assert card["configuration"]["rank"] == 2
     assert card["licence"] == "Apache-2.0"
     assert sorted(card["sha256"]) == [ATTENTION, ENCODER, LORA]
-    history = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
+    history = (whole / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in history] == [1, 2, 3, 4]
-    assert (tmp_path / "out" / "samples" / "00000004.png").is_file()
+    assert (whole / "samples" / "00000004.png").is_file()
 
 
 def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
@@ -79,7 +98,7 @@ def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
     def paint() -> torch.Tensor:
         pipeline = FineFacePipeline.from_pretrained(base)
         pipeline.load_au_adapter(folder)
-        noise = torch.randn(1, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+        noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
         return pipeline("a boy", {"AU12": 5}, latents=noise, **settings).images
 
     painted = paint()
@@ -88,13 +107,18 @@ def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
     assert torch.equal(paint(), painted)
 
 
-def test_stopped_and_continued_it_ends_in_the_same_weights(config: Path, tmp_path: Path) -> None:
-    whole = tensors(train_fineface(config, tmp_path / "whole"))
+def test_stopped_and_continued_it_ends_in_the_same_weights(
+    config: Path, whole: Path, tmp_path: Path
+) -> None:
     stopped = train_fineface(config, tmp_path / "parts", stop_at=2)
     assert not stopped.exists()
-    parts = tensors(train_fineface(config, tmp_path / "parts"))
-    assert all(torch.equal(parts[name], value) for name, value in whole.items())
-    lines = [tmp_path / name / "history.jsonl" for name in ("whole", "parts")]
+    folder = train_fineface(config, tmp_path / "parts")
+    assert folder == tmp_path / "parts" / "fineface"
+    parts = tensors(folder)
+    assert all(
+        torch.equal(parts[name], value) for name, value in tensors(whole / "fineface").items()
+    )
+    lines = [part / "history.jsonl" for part in (whole, tmp_path / "parts")]
     assert lines[0].read_text() == lines[1].read_text()
 
 
@@ -123,30 +147,26 @@ def test_the_place_of_the_base_and_the_sheets_do_not_count(
     assert json.loads((folder / "card.json").read_text())["steps"] == 4
 
 
-READING = "reading: {weight: 0.1, reader: {seed: 5, cycles: [{steps: 3}], batch_size: 8}}\n"
-
-
 def test_a_reader_is_learned_beside_the_latents_and_its_loss_counts(
-    config: Path, tmp_path: Path
+    whole: Path, read_too: Path
 ) -> None:
-    plain = tensors(train_fineface(config, tmp_path / "plain"))
-    config.write_text(config.read_text() + READING)
-    folder = train_fineface(config, tmp_path / "out")
-
-    read = tensors(folder)
+    read = tensors(read_too / "fineface")
+    plain = tensors(whole / "fineface")
     assert not all(torch.equal(read[name], value) for name, value in plain.items())
-    assert (tmp_path / "out" / "latents" / "reader" / "checkpoint.pt").is_file()
-    lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
-    for found in map(json.loads, lines):
+    assert (read_too / "latents" / "reader" / "checkpoint.pt").is_file()
+    for found in map(json.loads, (read_too / "history.jsonl").read_text().splitlines()):
         assert found["loss"] == pytest.approx(found["diffusion"] + 0.1 * found["read"])
-    assert json.loads((folder / "card.json").read_text())["configuration"]["reading"]
+    card = json.loads((read_too / "fineface" / "card.json").read_text())
+    assert card["configuration"]["reading"]
 
 
-def test_with_a_reader_too_it_goes_on_in_the_same_weights(config: Path, tmp_path: Path) -> None:
+def test_with_a_reader_too_it_goes_on_in_the_same_weights(
+    config: Path, read_too: Path, tmp_path: Path
+) -> None:
     config.write_text(config.read_text() + READING)
-    whole = tensors(train_fineface(config, tmp_path / "whole"))
     train_fineface(config, tmp_path / "parts", stop_at=1)
     parts = tensors(train_fineface(config, tmp_path / "parts"))
+    whole = tensors(read_too / "fineface")
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
 
 
@@ -163,9 +183,11 @@ def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -
     )
 
 
-def test_what_it_paints_is_read_in_a_cycle_that_is_added(config: Path, tmp_path: Path) -> None:
+def test_what_it_paints_is_read_in_a_cycle_that_is_added(
+    config: Path, read_too: Path, tmp_path: Path
+) -> None:
     config.write_text(config.read_text() + READING)
-    train_fineface(config, tmp_path / "out")
+    shutil.copytree(read_too, tmp_path / "out")
     longer = "[{steps: 4, learning_rate: 0.01}, {steps: 2, painted: 0.5, painting_steps: 4}]"
     config.write_text(config.read_text().replace("[{steps: 4, learning_rate: 0.01}]", longer))
     train_fineface(config, tmp_path / "out", stop_at=5)
