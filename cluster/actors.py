@@ -19,6 +19,7 @@ from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.fuse import FuseError
 from cluster.pool import Member, Pool, Tally, cause
 from cluster.progress import log_to_session
+from cluster.remote import actor_class, arguments_of
 from cluster.resolve import frozen, gpus_per_actor
 from cluster.schedule import Schedule, Task
 from cluster.worker import Worker, WorkerLoader, load_worker
@@ -42,10 +43,6 @@ class WorkerActor:
         self._load = load
         self._run_id = run_id
         self._worker: Worker | None = None
-
-    def where(self) -> str:
-        """Return the id of the node; it answers as soon as the actor has a place."""
-        return ray.get_runtime_context().get_node_id()
 
     def load(self) -> dict[str, Any]:
         """Load the worker and return its fingerprint; a method, so that its errors keep type."""
@@ -112,7 +109,7 @@ class RayExecutor:
         self._load = load
         self._run_id = config.run_id() if run_id is None else run_id
         self._started = connect(config)
-        self._actor_class: Any = ray.remote(WorkerActor)
+        self._actor_class = actor_class(WorkerActor)
         self._takes = config.pipeline.threads, gpus_per_actor(config, ray.cluster_resources())
         self._pool = Pool(
             1 if config.pipeline.batch_size == "auto" else self._size(),
@@ -184,7 +181,7 @@ class RayExecutor:
             max_concurrency=IN_FLIGHT + 1,
             label_selector=dict(avoids) or None,
         )
-        return asked.remote(self._config, self._load, self._run_id)
+        return asked.remote(*arguments_of(WorkerActor, self._config, self._load, self._run_id))
 
     def _end_actor(self, handle: Any) -> None:
         """Kill an actor; the only place that ends one."""

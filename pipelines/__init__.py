@@ -5,7 +5,7 @@ The names below load their module, and with it torch, when they are first used.
 
 from typing import TYPE_CHECKING
 
-from pipelines.lazy import lazily
+from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline

@@ -49,13 +49,14 @@ def measure(config: RunConfig, cluster: bool) -> Measured:
     import ray
     from ray.exceptions import RayTaskError
 
+    from cluster.remote import call_remotely
+
     resources = {
         "num_cpus": config.pipeline.threads,
         "num_gpus": gpus_per_actor(config, ray.cluster_resources()),
     }
-    remote: Any = ray.remote(measure_here)
     try:
-        return ray.get(remote.options(max_retries=0, **resources).remote(config))
+        return ray.get(call_remotely(measure_here, config, max_retries=0, **resources))
     except RayTaskError as error:
         raise error.cause from error
 

@@ -100,13 +100,13 @@ def _answers(
 
 
 def _ask(key: str, config: RunConfig, beacon: str | None) -> Any:
-    import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from cluster.remote import call_remotely
+
     pinned = NodeAffinitySchedulingStrategy(key, soft=False)
-    remote: Any = ray.remote(probe)
     options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": pinned}
-    return remote.options(**options).remote(config, beacon)
+    return call_remotely(probe, config, beacon, **options)
 
 
 def _answer(ref: Any, patience: float) -> tuple[Probe | None, str]:

@@ -6,7 +6,7 @@ weights lie is told without.
 
 from typing import TYPE_CHECKING
 
-from pipelines.lazy import lazily
+from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.fineface.adapter import AUAdapter

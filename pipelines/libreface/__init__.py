@@ -5,7 +5,7 @@ The name below loads its module, and with it torch, when it is first used.
 
 from typing import TYPE_CHECKING
 
-from pipelines.lazy import lazily
+from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.libreface.verifier import LibreFaceVerifier

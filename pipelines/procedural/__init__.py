@@ -6,7 +6,7 @@ below load their module, and with it skia, when they are first used.
 
 from typing import TYPE_CHECKING
 
-from pipelines.lazy import lazily
+from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity

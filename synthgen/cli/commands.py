@@ -20,6 +20,7 @@ from synthgen.cli.faces import faces_app
 from synthgen.cli.train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
 from synthgen.foreign import excerpt, first_line, printable
+from synthgen.installation import prefer_own_packages
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 merge_app = typer.Typer()
@@ -157,6 +158,7 @@ class Executor(StrEnum):
 
 def main() -> None:
     """Run a command; an error that the user can mend becomes one line and an exit code."""
+    prefer_own_packages()
     guard_terminal()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever the terminal cannot show is escaped

@@ -17,6 +17,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, distribution, entry_points, packages_distributions
 from inspect import isabstract
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
@@ -192,11 +193,11 @@ def modules_of_the_working_folder() -> Iterator[None]:
 
 
 def folders_of_components() -> list[str]:
-    """Return the folders that were put on the import path for components, for other processes."""
-    return list(_added)
+    """Return the folders that hold the modules of dotted paths, for other processes."""
+    return list(_holding)
 
 
-_added: dict[str, None] = {}
+_holding: dict[str, None] = {}
 
 
 def _installed(group: str) -> dict[str, EntryPoint]:
@@ -223,7 +224,15 @@ def _loaded(name: str, path: str) -> object:
         raise ValueError(
             f"is {shown(name)}, but the module {excerpt(module)} has no {excerpt(attribute)}"
         )
+    if name == path:
+        _holding[_folder_of(found)] = None
     return getattr(found, attribute)
+
+
+def _folder_of(module: ModuleType) -> str:
+    """Return the folder that has to be on the import path for a module."""
+    depth = module.__name__.count(".") + hasattr(module, "__path__")
+    return str(Path(str(module.__file__)).parents[depth])
 
 
 def _reach(top: str) -> None:
@@ -232,7 +241,6 @@ def _reach(top: str) -> None:
     here = (folder / f"{top}.py").is_file() or (folder / top).is_dir()
     if _search_here.get() and here and str(folder) not in sys.path:
         sys.path.append(str(folder))
-        _added[str(folder)] = None
 
 
 def _invalid(

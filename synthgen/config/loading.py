@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
-from synthgen.config.components import UNKNOWN_NAME
+from synthgen.config.components import UNKNOWN_NAME, modules_of_the_working_folder
 from synthgen.config.run import ExpressionsConfig, RunConfig
 from synthgen.config.yaml_text import (
     DEEPEST,
@@ -185,6 +185,8 @@ _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a configuration file.
 
+    Components that it names by a dotted path may lie in the working folder.
+
     Args:
         path: the YAML file.
         overrides: `key.subkey=value`, the value as YAML, applied in order.
@@ -193,7 +195,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: if the file cannot be read, is not YAML, or says what is not allowed.
     """
     document = _apply(_read_mapping(Path(path)), overrides)
-    return _validate(_STRICT_RUN, document, excerpt(path))
+    with modules_of_the_working_folder():
+        return _validate(_STRICT_RUN, document, excerpt(path))
 
 
 def parse_config(data: object, where: str = "configuration") -> RunConfig:

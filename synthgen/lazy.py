@@ -12,13 +12,14 @@ def lazily(
 
     Args:
         package: its `__name__`.
-        homes: name → module that has it.
+        homes: name → module that has it, with `:` and its name there where that is another.
     """
 
     def get(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(homes[name]), name)
+        module, _, attribute = homes[name].partition(":")
+        return getattr(importlib.import_module(module), attribute or name)
 
     def list_names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *homes})

@@ -1,0 +1,51 @@
+"""The names that `import synthgen` offers."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import synthgen
+
+REPOSITORY = Path(__file__).parents[2]
+NAMES = sorted(synthgen._HOMES)
+
+
+def test_importing_it_loads_none_of_what_it_offers():
+    heavy = {"torch", "ray", "diffusers", "numpy", "pydantic", "samplers", "pipelines", "cluster"}
+    code = f"import sys, synthgen; print(*{heavy!r} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_name_is_there_and_says_what_it_is(name):
+    assert name in dir(synthgen)
+    found = getattr(synthgen, name)
+    assert not callable(found) or found.__doc__
+
+
+def test_type_checkers_are_told_the_same_names():
+    stub = ast.parse((REPOSITORY / "synthgen" / "__init__.pyi").read_text())
+    homes = {
+        alias.asname: (found.module, alias.name)
+        for found in stub.body
+        if isinstance(found, ast.ImportFrom)
+        for alias in found.names
+    }
+    written = {
+        name: (home.partition(":")[0], home.partition(":")[2] or name)
+        for name, home in synthgen._HOMES.items()
+    }
+    assert homes == written
+    (listed,) = [n.value for n in stub.body if isinstance(n, ast.Assign)]
+    assert ast.literal_eval(listed) == NAMES
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match=r"^module 'synthgen' has no attribute 'paint'$"):
+        _ = synthgen.paint
