@@ -30,6 +30,7 @@ from pipelines.policy import blank_detail
 from samplers.spec import Attempt, SampleSpec
 from synthgen.config.base import Section
 from synthgen.dataset.markdown import table
+from synthgen.dataset.whole_files import replacing
 from synthgen.errors import OutputError, WeightsError
 
 
@@ -42,8 +43,8 @@ def write_document(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with replacing(path, partial):
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -243,7 +244,7 @@ def _write(path: Path, images: Sequence[Image]) -> None:
     partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        strip.save(partial, "PNG", compress_level=1)
-        partial.replace(path)
+        with replacing(path, partial):
+            strip.save(partial, "PNG", compress_level=1)
     except OSError as error:
         raise OutputError(f"cannot write the images {path}: {error.strerror or error}") from error

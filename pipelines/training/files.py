@@ -1,10 +1,10 @@
 """Files of a training, which appear only when whole."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from synthgen.dataset.whole_files import replacing
 from synthgen.errors import OutputError
 
 
@@ -19,17 +19,14 @@ def write_whole(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(path.name + ".partial")
     try:
-        yield partial
-        _flush_to_disk(partial)
-        partial.replace(path)
+        with replacing(path, partial):
+            yield partial
     except OSError as error:
         raise unwritable(path, error) from error
     except RuntimeError as error:  # torch.save's, when a write has failed below it
         if isinstance(error.__context__, OSError):
             raise unwritable(path, error.__context__) from error
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_text_whole(path: Path, text: str) -> None:
@@ -61,8 +58,3 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         f"cannot write {path}: {error.strerror or error}; the last checkpoint stays, and the same "
         "command continues from it"
     )
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -32,6 +32,7 @@ from samplers.identities.person_columns import FIND_OUT, Naming
 from samplers.identities.store_reading import read_raw
 from samplers.identities.store_tables import RawStore, to_table
 from synthgen.config.identities.base import MINI_STORE
+from synthgen.dataset.whole_files import replacing
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading, shown
 
@@ -291,12 +292,10 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _WRITERS[path.suffix](part, store)
-        part.replace(path)
+        with replacing(path, part):
+            _WRITERS[path.suffix](part, store)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be written: {first_line(error)}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, store: "FaceStore") -> None:

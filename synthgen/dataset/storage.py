@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from io import BufferedIOBase
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -208,22 +208,6 @@ class Storage:
             DatasetError: if it is missing or cannot be read.
         """
         return self._reading(name, lambda path: cast(bytes, self._filesystem.cat_file(path)))
-
-    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return whole files, in the order of names; many at once where the store is far away.
-
-        Raises:
-            DatasetError: if one is missing or cannot be read.
-        """
-        if not self._filesystem.async_impl:
-            return {name: self.read(name) for name in names}
-        paths = [self._path(name) for name in names]
-        found = self._filesystem.cat_ranges(paths, None, None, on_error="return")
-        # What failed among many is read again alone: with patience, and an error of its own.
-        return {
-            name: data if isinstance(data, bytes) else self.read(name)
-            for name, data in zip(names, found, strict=True)
-        }
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading in any order.

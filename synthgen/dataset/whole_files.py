@@ -3,6 +3,8 @@
 import errno
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,27 @@ def put_instead(filesystem: AbstractFileSystem, path: str, old: bytes, data: byt
         _put_locally(Path(path), data, old)
     else:
         _put_remotely(filesystem, path, old, data)
+
+
+@contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[None]:
+    """Put a temporary file, which the block writes, in the place of a local file.
+
+    If the block raises, the temporary file is deleted and `path` stays as it was.
+
+    Args:
+        path: the file.
+        temporary: another name in the same folder.
+    """
+    try:
+        yield
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
 
 
 def remove(filesystem: AbstractFileSystem, path: str) -> None:
@@ -134,15 +157,10 @@ def _is_refused(error: OSError) -> bool:
 def _put_locally(final: Path, data: bytes, old: bytes | None = None) -> None:
     _make_folder(final.parent)
     temporary = final.parent / layout.temporary_file(final.name, secrets.token_hex(8))
-    try:
+    with replacing(final, temporary):
         _write(temporary, data)
         if old is not None and not (final.exists() and final.read_bytes() == old):
             raise FileExistsError(final)
-        temporary.replace(final)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(final.parent)
 
 
 def _put_new_locally(final: Path, data: bytes) -> None:

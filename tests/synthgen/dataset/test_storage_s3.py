@@ -28,17 +28,6 @@ def test_a_dataset_on_s3_is_that_of_a_folder(bucket, tmp_path):
     assert not there.exists("README.md")
 
 
-def test_many_files_are_read_in_the_order_of_their_names(bucket):
-    storage = Storage(f"{bucket}/many[1]")
-    names = [f"data/{number}" for number in range(20)]
-    for name in names:
-        storage.write(name, name.encode())
-    assert storage.read_many(names[::-1]) == {name: name.encode() for name in names[::-1]}
-    with pytest.raises(DatasetError) as caught:
-        storage.read_many(["data/1", "data/none"])
-    assert str(caught.value) == f"data/none is missing in {storage.url}"
-
-
 def test_a_missing_bucket_is_named_and_not_made(bucket):
     storage = Storage("s3://no-such-bucket/out")
     assert not storage.exists("a")
