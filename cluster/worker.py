@@ -33,7 +33,6 @@ from samplers.spec import Attempt, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.dataset.markers import now
-from synthgen.dataset.schema import Reject
 from synthgen.errors import SynthgenError
 
 _log = logging.getLogger(__name__)
@@ -201,7 +200,10 @@ class Worker:
             start=shard.start,
             stop=shard.stop,
             rows=rounds.rows,
-            rejects=sorted(rounds.rejects, key=_reject_order),
+            rejects=sorted(
+                rounds.rejects,
+                key=lambda reject: (reject.sample_id, reject.replacement, reject.attempt),
+            ),
             attempts=rounds.attempted,
             painted=rounds.painted,
             missing=tuple(sorted(rounds.missing)),
@@ -293,10 +295,6 @@ def _awaited(outcomes: Future[list[Outcome]], times: StageTimes) -> list[Outcome
 def _batches(attempts: Sequence[Attempt], size: int) -> Iterator[list[Attempt]]:
     for start in range(0, len(attempts), size):
         yield list(attempts[start : start + size])
-
-
-def _reject_order(reject: Reject) -> tuple[str, int, int]:
-    return (reject.sample_id, reject.replacement, reject.attempt)
 
 
 WorkerLoader = Callable[[RunConfig, Plan], Worker]

@@ -93,7 +93,11 @@ def check_tensors(found: object, wanted: Mapping[str, Tensor], where: str) -> di
     unexpected = [name for name in found if name not in wanted]
     if missing or unexpected:
         parts = [("missing", missing), ("unexpected", unexpected)]
-        said = "; ".join(f"{what}: {_names(names)}" for what, names in parts if names)
+        said = "; ".join(
+            f"{what}: {first_few([excerpt(name, 100) for name in names], _SHOWN_NAMES)}"
+            for what, names in parts
+            if names
+        )
         raise WeightsError(f"{where} does not fit the network; {said}")
     for name, value in found.items():
         if value.shape != wanted[name].shape:
@@ -197,7 +201,3 @@ def _tensors(found: object) -> Iterator[Tensor]:
         elif isinstance(part, Mapping | list | tuple | set) and id(part) not in seen:
             seen.add(id(part))
             waiting.extend(part.values() if isinstance(part, Mapping) else part)
-
-
-def _names(names: list[str]) -> str:
-    return first_few([excerpt(name, 100) for name in names], _SHOWN_NAMES)

@@ -237,8 +237,8 @@ def render(summary: PlanSummary, most_images: int = 0, sooner: str = "") -> str:
         _category_table(summary),
         _quota_table(summary),
         _au_table(summary),
-        _notes(summary),
-        _first(summary),
+        [f"note: {note}" for note in summary.notes],
+        [line for spec in summary.first for line in _spec_lines(spec)],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
@@ -307,10 +307,6 @@ def _au_table(summary: PlanSummary) -> list[str]:
     ]
 
 
-def _notes(summary: PlanSummary) -> list[str]:
-    return [f"note: {note}" for note in summary.notes]
-
-
 def _quota_table(summary: PlanSummary) -> list[str]:
     if not summary.quotas:
         return []
@@ -320,10 +316,6 @@ def _quota_table(summary: PlanSummary) -> list[str]:
     more = len(summary.quotas) - len(shown)
     left = [f"… and {more} more"] if more else []
     return [f"{'quota':{width}}  {'asked':>8}  {_source(summary)}", *rows, *left]
-
-
-def _first(summary: PlanSummary) -> list[str]:
-    return [line for spec in summary.first for line in _spec_lines(spec)]
 
 
 def _spec_lines(spec: SampleSpec) -> list[str]:

@@ -100,7 +100,11 @@ def pack(config: RunConfig, folder: Path) -> Package:
         (folder / name).write_text(text, encoding="utf-8")
     sizes = {name: size for name, (_, size) in files.items()}
     sizes |= {name: (folder / name).stat().st_size for name in texts}
-    notes = [_note(path) for path in named if not _goes_along(path)]
+    notes = [
+        f"{excerpt(path)} does not go along: each node must have it there"
+        for path in named
+        if not _goes_along(path)
+    ]
     notes += [note for path in along if (note := _note_of_left(path, left[path]))]
     return Package(folder, sizes, tuple(notes))
 
@@ -222,10 +226,6 @@ def _check_size(sizes: dict[str, int]) -> None:
             f"and Ray takes {in_bytes(_LIMIT)}; put it where all nodes see it and give its "
             "absolute path, or a Hub id"
         )
-
-
-def _note(path: str) -> str:
-    return f"{excerpt(path)} does not go along: each node must have it there"
 
 
 def _note_of_left(path: str, files: list[str]) -> str | None:

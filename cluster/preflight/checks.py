@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -123,7 +123,11 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
     """
     on_ray = executor == "ray"
     nodes = cluster_nodes(config) if on_ray else this_node(_inline(config))
-    findings = [_unchecked(node) for node in nodes if node.probe is None]
+    findings = [
+        warning(f"node {node.name} was not checked: {node.failure}")
+        for node in nodes
+        if node.probe is None
+    ]
     nodes = [node for node in nodes if node.probe is not None]
     findings += [*find_in_store(config), *map(warning, doubts(config))]
     findings += find_in_nodes(config, nodes, _driver(nodes))
@@ -154,11 +158,6 @@ def _inline(config: RunConfig) -> RunConfig:
 
 def _joined() -> bool:
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
-
-
-def _unchecked(node: Node) -> Finding:
-    """Say that a node was not checked: it may be starting, and a run can do without it."""
-    return warning(f"node {node.name} was not checked: {node.failure}")
 
 
 def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
@@ -216,7 +215,10 @@ def describe(report: Report) -> str:
     config = report.config
     lines = [f"{config.name}: {config.samples} samples, to {config.output.path}", ""]
     lines += [*_table([_HEAD, *(_row(config, node) for node in report.nodes)]), ""]
-    lines += _pairs([*_licences(report.nodes), *_took(report.estimate, config)])
+    lines += [
+        f"{name:<10}{text}"
+        for name, text in [*_licences(report.nodes), *_took(report.estimate, config)]
+    ]
     found = [f"warning: {finding.text}" for finding in warnings(report.findings)]
     found += [f"problem: {finding.text}" for finding in problems(report.findings)]
     return "\n".join([*lines, "", *found] if found else [*lines, "", "nothing is missing"])
@@ -254,13 +256,14 @@ def _memory(config: RunConfig, node: Node) -> str:
 
 
 def _licences(nodes: Sequence[Node]) -> Iterator[tuple[str, str]]:
-    found = {name: text for node in nodes if node.probe for name, text in _of(node).items()}
+    found = {
+        name: text
+        for node in nodes
+        if node.probe
+        for name, text in dict(node.probe.weights.licences).items()
+    }
     for number, (name, text) in enumerate(found.items()):
         yield ("" if number else "licences", f"{name}: {text}")
-
-
-def _of(node: Node) -> dict[str, str]:
-    return dict(node.probe.weights.licences) if node.probe else {}
 
 
 def _took(took: Estimate | None, config: RunConfig) -> Iterator[tuple[str, str]]:
@@ -305,7 +308,3 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"{name:<10}{text}" for name, text in pairs]

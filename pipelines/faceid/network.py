@@ -104,7 +104,9 @@ def save_face_network(
         name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    save_file(tensors, path, {**(metadata or {}), "format": FORMAT, **_texts(network)})
+    save_file(
+        tensors, path, {**(metadata or {}), "format": FORMAT, "shape": json.dumps(network.shape)}
+    )
 
 
 def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
@@ -132,10 +134,6 @@ def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
     shape = _shape(metadata.get("shape", ""), file, len(tensors))
     floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     return built_strictly(lambda: FaceNetwork(**shape), floats, str(file)).eval(), metadata
-
-
-def _texts(network: FaceNetwork) -> dict[str, str]:
-    return {"shape": json.dumps(network.shape)}
 
 
 def _shape(text: str, file: Path, tensors: int) -> dict[str, list[int]]:

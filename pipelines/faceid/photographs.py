@@ -195,7 +195,10 @@ def _analysis(model: str, device: str, threads: int) -> Any:
         analysis = FaceAnalysis(
             name=model,
             allowed_modules=list(_TASKS),
-            providers=_providers(device),
+            providers=[
+                *(["CUDAExecutionProvider"] if device != "cpu" else []),
+                "CPUExecutionProvider",
+            ],
             sess_options=options,
         )
     except Exception as error:  # of its downloader, of onnx, of onnxruntime; asserts too
@@ -203,10 +206,6 @@ def _analysis(model: str, device: str, threads: int) -> Any:
     if "recognition" not in analysis.models:
         raise WeightsError(f"{model} holds no recogniser among its ONNX files")
     return analysis
-
-
-def _providers(device: str) -> list[str]:
-    return [*(["CUDAExecutionProvider"] if device != "cpu" else []), "CPUExecutionProvider"]
 
 
 def _unusable(model: str, error: Exception) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,7 +22,11 @@ from synthgen.foreign import first_line
 @contextlib.contextmanager
 def no_progress_bars() -> Iterator[None]:
     """Show no progress bars of diffusers and transformers, as long as it is entered."""
-    shown = [library for library in (diffusers_log, transformers_log) if _shows_bars(library)]
+    shown = [
+        library
+        for library in (diffusers_log, transformers_log)
+        if library.is_progress_bar_enabled()
+    ]
     for library in shown:
         library.disable_progress_bar()
     try:
@@ -31,10 +34,6 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         for library in shown:
             library.enable_progress_bar()
-
-
-def _shows_bars(library: ModuleType) -> bool:
-    return library.is_progress_bar_enabled()
 
 
 _SHOWN_NAMES = 5

@@ -258,7 +258,7 @@ def render(fitted: FittedPrior, section: dict[str, Any]) -> str:
     lines.append(f"prior: {section['prior']}")
     if "action_units" in section:
         lines.append(f"action_units: {_inline(section['action_units'])}")
-    lines += [f"source: {_quoted(section['source'])}", "marginals:"]
+    lines += [f"source: {json.dumps(section['source'], ensure_ascii=False)}", "marginals:"]
     for au, marginal in section["marginals"].items():
         lines.append(f"  {au}: {_inline(marginal)}  # active in {fitted.active[au]} of {rows} rows")
     if "joint" in section:
@@ -317,7 +317,3 @@ def _refuse_existing(path: Path) -> None:
 def _inline(value: object) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
     return text.strip()
-
-
-def _quoted(text: object) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -69,7 +69,9 @@ class Pace:
 
 def measure_pace(markers: Collection[ShardMarker]) -> Pace | None:
     """Measure the pace of a run; None if no marker tells when its shard was made."""
-    works = sorted((_Work.of(m) for m in markers if m.started and m.finished), key=_finish)
+    works = sorted(
+        (_Work.of(m) for m in markers if m.started and m.finished), key=lambda work: work.finish
+    )
     if not works:
         return None
     worked = _Worked([(work.start, work.finish) for work in works])
@@ -133,10 +135,6 @@ def _merge(intervals: Sequence[tuple[float, float]]) -> list[tuple[float, float]
         else:
             merged.append((start, stop))
     return merged
-
-
-def _finish(work: _Work) -> float:
-    return work.finish
 
 
 def _there(works: Sequence[_Work]) -> int:

@@ -87,7 +87,9 @@ def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -
         layout.data_file(*key): encode_rows(schema, result.rows),
         layout.reject_file(*key): encode_rejects(schema, result.rejects),
     }
-    stamps = {name: _stamp(data) for name, data in files.items()}
+    stamps = {
+        name: FileStamp(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()
+    }
     found = _marker_there(storage, key)
     if found is not None and found.files == stamps and all(map(storage.exists, files)):
         return found
@@ -119,10 +121,6 @@ def verify_shard(storage: Storage, marker: ShardMarker) -> list[str]:
 def _marker_there(storage: Storage, key: ShardKey) -> ShardMarker | None:
     name = layout.marker_file(*key)
     return parse_marker(name, storage.read(name)) if storage.exists(name) else None
-
-
-def _stamp(data: bytes) -> FileStamp:
-    return FileStamp(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _verify_file(storage: Storage, name: str, stamp: FileStamp, rows: int) -> list[str]:

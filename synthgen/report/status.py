@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -263,7 +263,7 @@ class StatusReader:
             attempts=sum(marker.attempts for marker in markers),
             rejected=dict(rejected),
             errors=sum(marker.errors for marker in markers),
-            hardware=_hardware(markers),
+            hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
             pace=pace,
             since_last=None if pace is None else (datetime.now(UTC) - pace.last).total_seconds(),
             heart=self._heart.read(),
@@ -316,10 +316,6 @@ def _series_size(config: RunConfig) -> int:
         return asked + config.identities.neutral_image
     prior = build_prior(config.expressions)
     return build_series(config.identities, config.expressions, prior).size
-
-
-def _hardware(markers: Collection[ShardMarker]) -> tuple[str, ...]:
-    return tuple(sorted({marker.hardware for marker in markers if marker.hardware}))
 
 
 def describe_status(status: Status) -> str:

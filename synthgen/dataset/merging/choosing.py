@@ -209,7 +209,7 @@ def _read(
         for table in source.rows(marker, read):
             rows += table.num_rows
             scan.ids.append(_hashes(table["sample_id"].to_pylist()))
-            scan.images.append(_image_hashes(table))
+            scan.images.append(_digests(table["image"].combine_chunks().field("bytes").to_pylist()))
             scan.people.append(_codes(_people(source, table), people))
             scan.values.append(_codes(_values(table, balanced), values))
             scan.kept.append(_kept(table, condition))
@@ -399,10 +399,6 @@ def _codes(values: Sequence[Any], known: dict[Any, int]) -> np.ndarray:
 
 def _hashes(texts: Sequence[str]) -> np.ndarray:
     return _digests([text.encode() for text in texts])
-
-
-def _image_hashes(table: pa.Table) -> np.ndarray:
-    return _digests(table["image"].combine_chunks().field("bytes").to_pylist())
 
 
 def _digests(contents: Sequence[bytes]) -> np.ndarray:
