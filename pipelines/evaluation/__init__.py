@@ -1,1 +1,1 @@
-"""How well images show what was asked for: protocols, judges, statistics and tables."""
+"""Evaluations of how well images show the AUs asked for: protocols, judges, statistics, tables."""

@@ -131,7 +131,7 @@ def by_expression(
 
 
 EXPRESSIONS = ("neutral", *COMBINED_CATEGORIES)
-"""What each person is asked to show, once each."""
+"""Expressions that each person is asked to show, once each."""
 
 
 def numbers_of(people: int) -> range:
@@ -220,7 +220,7 @@ CONDITIONING, INDEPENDENT = "conditioning embedder", "independent embedder"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Painted:
-    """What was found in the images of one model.
+    """Findings in the images of one model.
 
     Attributes:
         name: what the tables call it.
@@ -241,7 +241,7 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Unscaled:
-    """What the face adapter paints at scale 0, against the model without it.
+    """Images of the face adapter at scale 0, against the model without it.
 
     Attributes:
         images: images compared.

@@ -173,7 +173,7 @@ def _attempt(request: Request) -> Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Where images are kept, and how many are painted at once.
+    """Folder where images are kept, and the number that is painted at once.
 
     Attributes:
         folder: folder of the images; made if missing.

@@ -33,7 +33,7 @@ _CELLS = INPUT_SIDE // 2**_DOUBLINGS
 
 
 class JudgeOutput(NamedTuple):
-    """What the judge reads.
+    """Measurements of the judge.
 
     Attributes:
         aus: AU intensities, about [0–5].

@@ -93,7 +93,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How much is asked of each prompt.
+    """Size of the evaluation of each prompt.
 
     Attributes:
         prompts: number of prompts.

@@ -75,7 +75,7 @@ AUArray = Float[np.ndarray, "n aus"]
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """How one AU follows its intensity when it is asked for alone.
+    """Response of one AU to its intensity when it is asked for alone.
 
     Attributes:
         spearman: rank correlation of the intensity with the mean measured; NaN if that is constant.
@@ -92,7 +92,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """How far measured AUs are from those asked for.
+    """Distance of measured AUs from those asked for.
 
     Attributes:
         images: images with a face.

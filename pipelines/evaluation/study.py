@@ -36,7 +36,7 @@ from synthgen.action_units import AU_COUNT
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """What images are measured with.
+    """Judges that images are measured with.
 
     Attributes:
         judges: what measures AUs; at least one.
@@ -53,7 +53,7 @@ class Instruments:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """What was found in the images of some requests, in their order.
+    """Measurements of the images of some requests, in their order.
 
     Attributes:
         requests: what was asked for.
@@ -143,7 +143,7 @@ def _joined(parts: Sequence[Findings], instruments: Instruments) -> Findings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """What was found of one model.
+    """Findings on one model.
 
     Attributes:
         name: name of the model.

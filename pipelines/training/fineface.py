@@ -66,7 +66,7 @@ from synthgen.config.loading import load_section
 
 
 class Smoothing(Section):
-    """How labels are disturbed, so that the adapter learns intensities between those it sees."""
+    """Disturbance of labels, so that the adapter learns intensities between those it sees."""
 
     variance: float = Field(
         default=0.2,

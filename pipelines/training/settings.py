@@ -62,7 +62,7 @@ def cycle_at(cycles: Sequence[AnyCycle], step: int) -> AnyCycle:
 
 
 class TrainingSettings(Section):
-    """How a model is learned, whatever it is."""
+    """Settings of learning, whatever the model."""
 
     seed: int = Field(ge=0, lt=2**63, description="Seed of everything that is drawn [0, 2^63).")
     batch_size: int = Field(default=16, ge=1, le=65536, description="Examples in a step.")

@@ -53,7 +53,7 @@ class FacesConfig(ExpressiveFaces):
 
 
 class AugmentationConfig(Section):
-    """What is done to a face before it is learned; each strength is drawn from 0 to its bound.
+    """Augmentation of a face before it is learned; each strength is drawn from 0 to its bound.
 
     How often is said by each cycle.
     """

@@ -1,1 +1,1 @@
-"""What is learned from: images with captions and AUs, drawn or read, in batches."""
+"""Examples to learn from: images with captions and AUs, drawn or read, in batches."""

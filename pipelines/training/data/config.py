@@ -10,7 +10,7 @@ from synthgen.config.priors.sections import LabelScale
 
 
 class BatchAugmentation(Section):
-    """What is done to a portrait before it is learned; strengths are drawn from 0 to the bounds."""
+    """Augmentation of a portrait before it is learned; strengths are drawn from 0 to the bounds."""
 
     chance: float = Field(default=0.35, ge=0, le=1, description="Chance of each change [0, 1].")
     shift: float = Field(

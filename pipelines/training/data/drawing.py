@@ -28,7 +28,7 @@ OF_THE_PICTURE = (
     "yaw", "pitch", "roll", "light", "warmth", "clothes", "clothes_colour", "background",
     "background_edge",
 )  # fmt: skip
-"""What is of the picture and not of the person."""
+"""Traits of the picture and not of the person."""
 
 
 def in_another_picture(person: Identity, picture: int) -> Identity:

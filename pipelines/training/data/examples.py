@@ -351,7 +351,7 @@ class Examples(Protocol):
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the examples are a function of besides their configuration and seed."""
+        """Inputs that the examples depend on besides their configuration and seed."""
         ...
 
     def image(self, index: int) -> Image:

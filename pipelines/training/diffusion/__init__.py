@@ -1,1 +1,1 @@
-"""What trainings beside a diffusion model share: its loss, latents, and frozen parts."""
+"""Shared parts of trainings beside a diffusion model: its loss, latents, and frozen parts."""

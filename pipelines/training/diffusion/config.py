@@ -37,7 +37,7 @@ class NoiseSettings(Section):
 
 
 class DiffusionSettings(TrainingSettings):
-    """How a model is learned from latents, by the diffusion loss."""
+    """Settings of learning from latents, by the diffusion loss."""
 
     data: DataConfig = Field(description="What is learned from.")
     examples: int | None = Field(
@@ -82,7 +82,7 @@ class AdapterCycle(Cycle):
 
 
 class AdapterExport(Section):
-    """How the trained adapter is written."""
+    """Form in which the trained adapter is written."""
 
     dtype: Literal["float16", "float32"] = Field(
         default="float16", description="Number format of the files."
@@ -106,7 +106,7 @@ SheetExpressions = Annotated[
 
 
 class AdapterSheet(Section):
-    """How the images of sample sheets are painted."""
+    """Settings of the images of sample sheets."""
 
     num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
@@ -116,7 +116,7 @@ _Channels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 
 
 class ReaderConfig(TrainingSettings):
-    """How the reader is learned, from the latents of the adapter's training and their labels."""
+    """Settings of the reader, learned from the adapter's latents and their labels."""
 
     cycles: tuple[Cycle, ...] = Field(
         default=(Cycle(steps=2500, learning_rate=0.002, warmup=0.1),),

@@ -40,7 +40,7 @@ from synthgen.action_units import AU_COUNT
 
 
 class ReadError(NamedTuple):
-    """How far what is read from guessed latents is from what was asked for.
+    """Distance of embeddings read from guessed latents from those asked for.
 
     Attributes:
         total: what is learned: the faces' error and the AUs', by their weight.

@@ -336,7 +336,7 @@ _EMBEDDED_FINEFACE = "fineface"
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What stays as it is while the face adapter learns.
+    """Frozen parts beside which the face adapter learns.
 
     Attributes:
         config: the training run.
