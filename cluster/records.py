@@ -8,6 +8,7 @@ from typing import Any
 from samplers.plan import Plan
 from synthgen import __version__
 from synthgen.config import RunConfig
+from synthgen.config.components import origin_of
 from synthgen.dataset import RunRecord
 from synthgen.dataset.schema import (
     FACE_COLUMNS,
@@ -19,7 +20,7 @@ from synthgen.dataset.schema import (
 )
 from synthgen.revision import git_revision
 
-_PARTS = ("pipeline", "verifier", "identity")
+_PARTS = ("pipeline", "verifier", "identity", "components")
 """Parts of a worker: each has weights, licences and versions of its own."""
 
 _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
@@ -46,6 +47,23 @@ def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -
         hardware=(fingerprint["hardware"],),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def components_fingerprint(config: RunConfig) -> dict[str, Any]:
+    """Return the distributions of components that are not ours; empty where there are none.
+
+    Keys are those of `ImageSource.fingerprint`; a distribution that names no licence has
+    "not stated".
+    """
+    found = [origin_of(type(component)) for component in config.components()]
+    origins = [origin for origin in found if origin is not None]
+    if not origins:
+        return {}
+    return {
+        "weights": {},
+        "versions": {origin.name: origin.version for origin in origins},
+        "licences": {origin.name: origin.licence or "not stated" for origin in origins},
+    }
 
 
 def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:

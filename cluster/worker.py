@@ -15,7 +15,7 @@ from cluster.batches import Judge, Painter, StageTimeout, StageTimes
 from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
 from cluster.progress import about
-from cluster.records import dataset_schema
+from cluster.records import components_fingerprint, dataset_schema
 from cluster.resolve import frozen, output_storage
 from cluster.rounds import Outcome, ShardRounds
 from pipelines.faceid.verifier import IdentityVerifier
@@ -129,6 +129,7 @@ class Worker:
             "pipeline": self._source.fingerprint(),
             "verifier": self._verifier.fingerprint(),
             "identity": people,
+            "components": components_fingerprint(self._config),
             "labels": self._plan.prior.fingerprint(),
             "stores": {**self._plan.identities.fingerprint(), **people.get("stores", {})},
             "licences": self._plan.identities.licences(),

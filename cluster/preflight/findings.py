@@ -96,10 +96,8 @@ def raise_problems(findings: Iterable[Finding]) -> None:
     raise kind("; ".join(finding.text for finding in found))
 
 
-_COMPUTING = (
-    "synthgen", "torch", "diffusers", "transformers", "peft", "numpy", "pillow", "pyarrow", "scipy",
-)  # fmt: skip
-"""Packages whose versions decide bytes: another version makes another dataset."""
+_OF_NO_BYTE = ("python", "ray", "safetensors")
+"""Packages whose versions decide no byte; another version of the others makes another dataset."""
 
 
 def compare_versions(driver: Machine, nodes: Sequence[Node]) -> list[Finding]:
@@ -119,10 +117,10 @@ def _compare(driver: Machine, node: Node) -> Iterable[Finding]:
         if _release(found) == _release(wanted):
             continue
         said = f"{package} is {found} on {node.name} and {wanted} on the driver"
-        if package in _COMPUTING:
-            yield problem(f"{said}; install the same version on both, or the data would differ")
-        else:
+        if package in _OF_NO_BYTE:
             yield warning(said)
+        else:
+            yield problem(f"{said}; install the same version on both, or the data would differ")
 
 
 def _release(version: str) -> str:

@@ -9,11 +9,12 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata, util
 from pathlib import Path
 
 from cluster.preflight.weights import find_weights
+from cluster.records import components_fingerprint
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.config.base import Weights
@@ -277,4 +278,10 @@ def probe(config: RunConfig, beacon: str | None = None) -> Probe:
         config: the run.
         beacon: file that the driver wrote where the output will be.
     """
-    return Probe(this_machine(), find_weights(config), probe_output(config.output.path, beacon))
+    machine = this_machine()
+    others = components_fingerprint(config).get("versions", {})
+    return Probe(
+        replace(machine, versions={**machine.versions, **others}),
+        find_weights(config),
+        probe_output(config.output.path, beacon),
+    )

@@ -154,8 +154,9 @@ class Origin:
     """The distribution that a component comes from.
 
     Attributes:
-        name: name of the distribution, or of the module where there is none.
-        version: its version; without a distribution `sha256:` and the digest of the source file.
+        name: name of the distribution, or of the package where there is none.
+        version: its version; without a distribution `sha256:` and the digest of the package's
+            source files.
         licence: what its metadata says; empty where it says nothing.
     """
 
@@ -174,9 +175,7 @@ def origin_of(section: type[Section]) -> Origin | None:
         about = distribution(found[0]).metadata.json
         licence = str(about.get("license_expression") or about.get("license") or "")
         return Origin(str(about["name"]), str(about["version"]), licence.partition("\n")[0])
-    source = getattr(sys.modules.get(module), "__file__", None)
-    digest = sha256(Path(source).read_bytes()).hexdigest() if source else "unknown"
-    return Origin(module, f"sha256:{digest}", "")
+    return Origin(top, f"sha256:{_digest_of(sys.modules[top])}", "")
 
 
 @contextmanager
@@ -204,6 +203,20 @@ def _installed(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
 
 
+def _digest_of(package: ModuleType) -> str:
+    """Hash the source files of a package, or of a module that is a file; `unknown` without any."""
+    if folders := [Path(folder) for folder in getattr(package, "__path__", ())]:
+        files = {file.relative_to(top): file for top in folders for file in top.rglob("*.py")}
+    elif source := getattr(package, "__file__", None):
+        files = {Path(package.__name__): Path(source)}
+    else:
+        return "unknown"
+    digest = sha256()
+    for name, file in sorted(files.items()):
+        digest.update(f"{name}\0{sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
 def _attribute(path: str) -> object:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
@@ -219,6 +232,7 @@ def _loaded(name: str, path: str) -> object:
         why = excerpt(f"{type(error).__name__}: {first_line(error)}", 300)
         raise ValueError(
             f"is {shown(name)}, but the module {excerpt(module)} cannot be imported ({why})"
+            f"{_way_to(module, error)}"
         ) from error
     if not hasattr(found, attribute):
         raise ValueError(
@@ -233,6 +247,14 @@ def _folder_of(module: ModuleType) -> str:
     """Return the folder that has to be on the import path for a module."""
     depth = module.__name__.count(".") + hasattr(module, "__path__")
     return str(Path(str(module.__file__)).parents[depth])
+
+
+def _way_to(module: str, error: Exception) -> str:
+    """Say what helps where a module is looked for among what is installed alone."""
+    absent = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+    if not absent or _search_here.get():
+        return ""
+    return "; install it or put its folder on PYTHONPATH"
 
 
 def _reach(top: str) -> None:

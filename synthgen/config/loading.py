@@ -191,6 +191,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         path: the YAML file.
         overrides: `key.subkey=value`, the value as YAML, applied in order.
 
+    It is taken for the user's own: components by dotted path are found in the working folder too.
+
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or says what is not allowed.
     """
@@ -242,7 +244,8 @@ def load_expressions(path: str | Path) -> ExpressionsConfig:
     Raises:
         ConfigError: as `load_config`.
     """
-    return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path))
+    with modules_of_the_working_folder():
+        return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path))
 
 
 def parse_expressions(data: object, where: str = "expressions") -> ExpressionsConfig:

@@ -1,8 +1,9 @@
 """Names of components: built in, installed, by dotted path, and what is refused."""
 
-import hashlib
 import os
+import re
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -127,7 +128,8 @@ def test_a_dotted_path_is_found_in_the_working_folder_only_where_a_user_runs_it(
     shape = {"name": f"{folder}.shapes:Square"}
     assert _refused(shape) == (
         f"shape.name is '{folder}.shapes:Square', but the module {folder}.shapes cannot be "
-        f"imported (ModuleNotFoundError: No module named '{folder}')"
+        f"imported (ModuleNotFoundError: No module named '{folder}'); install it or put its folder "
+        "on PYTHONPATH"
     )
     before = set(folders_of_components())
     with modules_of_the_working_folder():
@@ -136,8 +138,10 @@ def test_a_dotted_path_is_found_in_the_working_folder_only_where_a_user_runs_it(
     assert sys.path[-1] == os.getcwd()
     assert set(folders_of_components()) - before == {os.getcwd()}
     origin = origin_of(type(found.shape))
-    digest = hashlib.sha256(SQUARE.format(home=__name__).encode()).hexdigest()
-    assert (origin.name, origin.version) == (f"{folder}.shapes", f"sha256:{digest}")
+    assert origin.name == folder
+    assert re.fullmatch("sha256:[0-9a-f]{64}", origin.version)
+    Path(folder, "net.py").write_text("weights = 3\n")
+    assert origin_of(type(found.shape)).version != origin.version
 
 
 def test_what_is_no_component_is_told(folder):
@@ -171,3 +175,15 @@ def test_what_is_no_component_is_told(folder):
 def test_the_json_schema_holds_every_name():
     schema = Drawing.model_json_schema()
     assert [one["title"] for one in schema["properties"]["shape"]["oneOf"]] == ["Circle"]
+
+
+def test_what_lacks_its_making_is_told(folder):
+    sys.path.append(os.getcwd())
+    Path(folder, "shapes2.py").write_text(
+        f"from abc import abstractmethod\nfrom {__name__} import Shape\n\n\n"
+        "class Bare(Shape):\n    @abstractmethod\n    def build(self): ...\n"
+    )
+    assert _refused({"name": f"{folder}.shapes2:Bare"}) == (
+        f"shape.name is '{folder}.shapes2:Bare', which has no build: a section of a shape must "
+        "define it"
+    )
