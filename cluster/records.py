@@ -74,7 +74,7 @@ def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:
 
 
 def _face_columns(config: RunConfig) -> tuple[str, ...]:
-    check, given = config.verify.identity, config.identities.source == "faceid"
+    check, given = config.verify.identity, "faceid" in config.identities.gives
     there = {
         FACEID_EMBEDDING: given,
         FACEID_MEASURED: check is not None,

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from synthgen.config import FaceIdIdentitiesConfig, RunConfig
-from synthgen.config.priors.sections import with_absolute_labels
+from synthgen.config import RunConfig
+from synthgen.config.base import Section
 from synthgen.dataset import Patience, Storage, layout, reached, read_record
 from synthgen.errors import ConfigError
 
@@ -21,7 +21,7 @@ def anchored(config: RunConfig) -> RunConfig:
     """
     if os.environ.get(IN_JOB):
         return config
-    found = _with_absolute_stores(with_absolute_labels(config))
+    found = _with_absolute_files(config)
     path = config.output.path
     if "://" in path:
         return found
@@ -31,10 +31,11 @@ def anchored(config: RunConfig) -> RunConfig:
     return found.model_copy(update={"output": output})
 
 
-def _with_absolute_stores(config: RunConfig) -> RunConfig:
-    changed = {}
-    if isinstance(config.identities, FaceIdIdentitiesConfig):
-        changed["identities"] = config.identities.with_absolute_store()
+def _with_absolute_files(config: RunConfig) -> RunConfig:
+    changed: dict[str, Section] = {
+        "expressions": config.expressions.with_absolute_paths(),
+        "identities": config.identities.with_absolute_paths(),
+    }
     if config.verify.identity is not None:
         identity = config.verify.identity.with_absolute_stores()
         changed["verify"] = config.verify.model_copy(update={"identity": identity})

@@ -8,15 +8,15 @@ from pathlib import Path
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.weight_files import count_numbers, read_safetensors_header
 from synthgen.config import (
-    FaceIdIdentitiesConfig,
     PipelineSection,
-    PromptIdentitiesConfig,
     RunConfig,
     VerifyConfig,
 )
 from synthgen.config.base import Component, Weights
-from synthgen.config.components import either
+from synthgen.config.components import ComponentKind, either
+from synthgen.config.identities import IDENTITIES
 from synthgen.config.pipeline import PIPELINES
+from synthgen.config.priors import PRIORS
 from synthgen.config.verify import InsightFaceConfig
 from synthgen.errors import ConfigError, MissingDependencyError, WeightsError
 
@@ -113,14 +113,17 @@ def check_conditions(run: RunConfig) -> None:
         for condition in sorted(gives - pipeline.needs):
             ways = [
                 _way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, True)),
-                _way(key, _names(_SECTIONS[key], "gives", condition, False)),
+                _way(key, _names(_GIVERS[key].sections(), "gives", condition, False)),
             ]
             raise ConfigError(
                 f"{key} is {name!r}, which gives {condition}, but the pipeline {pipeline.name!r} "
                 f"does not use it; set {', or '.join(filter(None, ways))}"
             )
     for condition in sorted(pipeline.needs - identities.gives - expressions.gives):
-        ways = [_way(key, _names(_SECTIONS[key], "gives", condition, True)) for key, _ in givers]
+        ways = [
+            _way(key, _names(_GIVERS[key].sections(), "gives", condition, True))
+            for key, _ in givers
+        ]
         ways.append(_way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, False)))
         raise ConfigError(
             f"the pipeline {pipeline.name!r} needs {condition}, which neither identities.source "
@@ -129,11 +132,11 @@ def check_conditions(run: RunConfig) -> None:
         )
 
 
-_SECTIONS: Mapping[str, Mapping[str, type[Component]]] = {
-    "identities.source": {"prompts": PromptIdentitiesConfig, "faceid": FaceIdIdentitiesConfig},
-    "expressions.prior": {},
+_GIVERS: Mapping[str, ComponentKind] = {
+    "identities.source": IDENTITIES,
+    "expressions.prior": PRIORS,
 }
-"""Key → name → section, of what may give conditions."""
+"""Key → kind of component, of what may give conditions."""
 
 
 def _names(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from samplers.identities import Identities, Identity, build_identities
+from samplers.identities import Identities, Identity
 from samplers.priors import Prior, build_prior
 from samplers.randomness import derive_seed
 from samplers.shares import Partition
 from samplers.spec import Attempt, SampleSpec, Shard
-from synthgen.config import ExpressionsConfig, IdentitiesConfig, RunConfig
+from synthgen.config import IdentitySection, PriorSection, RunConfig
 from synthgen.errors import ConfigError
 
 
@@ -53,9 +53,7 @@ class Series:
         return f"{text} and a neutral image" if self.neutral else text
 
 
-def build_series(
-    identities: IdentitiesConfig, expressions: ExpressionsConfig, prior: Prior
-) -> Series:
+def build_series(identities: IdentitySection, expressions: PriorSection, prior: Prior) -> Series:
     """Build the series of a configuration.
 
     Raises:
@@ -73,7 +71,7 @@ def build_series(
     )
 
 
-def _listed(expressions: ExpressionsConfig, prior: Prior) -> int:
+def _listed(expressions: PriorSection, prior: Prior) -> int:
     listed = prior.listed() if expressions.quotas is None else None
     if listed is None:
         raise ConfigError(
@@ -336,8 +334,8 @@ def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
         partition=partition,
         series=series,
         prior=prior,
-        identities=build_identities(
-            config.identities, config.seed, config.samples, partition, series.describe(), run_id
+        identities=config.identities.build(
+            config.seed, config.samples, partition, series.describe(), run_id
         ),
         shared_noise=config.identities.noise == "identity",
         run_id=run_id,

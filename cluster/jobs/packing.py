@@ -22,7 +22,7 @@ CONFIG_FILE = "config.yaml"
 PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
 
 _PATHS = frozenset(
-    {"labels", "store", "wanted", "forbidden", "weights", "base", "vae", "fineface", "ip_adapter",
+    {"wanted", "forbidden", "weights", "base", "vae", "fineface", "ip_adapter",
      "model"}
 )  # fmt: skip
 """Keys whose text may be a file or a folder."""
@@ -78,7 +78,8 @@ def pack(config: RunConfig, folder: Path) -> Package:
             the package is too large.
     """
     check_output_of_job(config.output.path)
-    named = list(dict.fromkeys(_named(config)))
+    named = [*_named(config), *(at for part in config.components() for at in part.local_paths())]
+    named = list(dict.fromkeys(named))
     along = [path for path in named if _goes_along(path)]
     code = Path(synthgen.__file__).parents[1]
     found = {name: _files(code / name) for name in PACKAGES} | {p: _files(p) for p in along}

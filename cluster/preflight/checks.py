@@ -14,7 +14,6 @@ from cluster.preflight.estimate import Estimate, estimate, read_earlier
 from cluster.preflight.findings import (
     Finding,
     find_in_nodes,
-    find_in_store,
     find_no_room,
     find_room_for,
     in_bytes,
@@ -101,7 +100,6 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [
         *_before(run, asked.identity()),
-        *find_in_store(run),
         *find_in_nodes(run, nodes, _driver(nodes)),
     ]
     ready = not problems(findings) and any(node.workers for node in nodes)
@@ -129,7 +127,7 @@ def check_before_run(config: RunConfig, executor: Literal["ray", "inline"]) -> N
         if node.probe is None
     ]
     nodes = [node for node in nodes if node.probe is not None]
-    findings += [*find_in_store(config), *map(warning, doubts(config))]
+    findings += map(warning, doubts(config))
     findings += find_in_nodes(config, nodes, _driver(nodes))
     findings += find_room_for(config, nodes, _most(estimate(config, nodes)))
     raise_problems(once(findings))

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.captions import expression_phrase
 from samplers.identities import FaceIdentity, PromptIdentities
+from samplers.identities.prompts import PromptIdentitiesConfig
 from samplers.priors import Prior, load_prior
 from samplers.randomness import derive_seed
 from synthgen.action_units import AU_COUNT, AUS, au_vector
-from synthgen.config import PromptIdentitiesConfig
 
 TEMPLATE = "a close-up photo, {age} {person} with {skin} skin, {hair} hair"
 ASKED_TRAITS = ("hair", "skin", "age", "person")

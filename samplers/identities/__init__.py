@@ -1,8 +1,7 @@
 """Identity sources: the people of a run."""
 
 from samplers.identities.faceid import FaceIdIdentities
-from samplers.identities.identity import FaceIdentity, Identity
-from samplers.identities.loading import Identities, build_identities
+from samplers.identities.identity import FaceIdentity, Identities, Identity
 from samplers.identities.person_columns import Naming
 from samplers.identities.prompts import PromptIdentities
 from samplers.identities.store import FaceStore, read_store, write_store
@@ -16,7 +15,6 @@ __all__ = [
     "Identity",
     "Naming",
     "PromptIdentities",
-    "build_identities",
     "new_people",
     "read_store",
     "write_store",

@@ -4,17 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from samplers.identities.identity import Identity, filled
+from samplers.identities.alike import find_alike
+from samplers.identities.identity import Identities, Identity, filled
 from samplers.identities.person_columns import Naming
 from samplers.identities.store import FaceStore, read_store
 from samplers.identities.synthetic import new_people
 from samplers.randomness import derive_seed, uniforms
 from samplers.shares import Partition
-from synthgen.config import FaceIdIdentitiesConfig
-from synthgen.errors import ConfigError
+from synthgen.config import RunConfig
+from synthgen.config.base import Section
+from synthgen.config.identities.base import MINI_STORE, IdentitySection, absolute_store
+from synthgen.errors import ConfigError, StoreError
+
+_MOST_ROWS = 20_000
+"""Rows of a store that are compared before a run: some seconds."""
 
 _CUT = b"synthgen-cut"
 
@@ -115,8 +123,127 @@ class SlotValues:
         return values[int(np.searchsorted(edges, place * edges[-1], side="right"))]
 
 
+DEFAULT_DISTANCE = 0.7
+"""Cosine distance at which two embeddings are commonly taken for two people (similarity 0.3)."""
+
+DEFAULT_SHRINKAGE = 0.1
+"""Share of a round covariance in that of a store, so that a small one has a use, too."""
+
+
+class SyntheticPeopleConfig(Section):
+    """New people, drawn from the statistics of a store."""
+
+    min_distance: float = Field(
+        default=DEFAULT_DISTANCE,
+        gt=0,
+        le=1,
+        description="Smallest cosine distance (0, 1] of a new person to everyone in the store and "
+        "to every other new person.",
+    )
+    shrinkage: float = Field(
+        default=DEFAULT_SHRINKAGE,
+        gt=0,
+        le=1,
+        description="How far the store's covariance is drawn towards a round one (0, 1]: more for "
+        "a small store.",
+    )
+
+
+class FaceIdIdentitiesConfig(IdentitySection):
+    """Identities from a store of face embeddings; the prompt gives scene and clothes."""
+
+    gives: ClassVar[frozenset[str]] = frozenset({"faceid"})
+
+    source: Literal["faceid"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    store: str = Field(
+        min_length=1,
+        description="File of embeddings (.parquet, .safetensors, .npy, .npz), or folder of a "
+        "dataset; 'mini': 200 drawn people, for the embedded weights.",
+    )
+    column: str | None = Field(
+        default=None,
+        description="Column, tensor or array of the embeddings; null: one of a usual name.",
+    )
+    people: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=lambda asked: asked is None,
+        description="Column of the store that names people, where it is not clear; of file names: "
+        "the folder of each file; null: one of a known name.",
+    )
+    one_face_each: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,
+        description="Each row of the store shows another person, whatever other columns say.",
+    )
+    embedder: str | None = Field(
+        default=None,
+        description="Fingerprint of the recogniser that made the embeddings, for a store that "
+        "does not carry it.",
+    )
+    template: str = Field(
+        default="a portrait photo of a person",
+        min_length=1,
+        description="Prompt with slots in braces, as in 'a person {place}'; the values are drawn "
+        "for each identity.",
+    )
+    synthetic: SyntheticPeopleConfig | None = Field(
+        default=None,
+        description="Show new people, drawn from the store's statistics, instead of its own.",
+    )
+
+    @model_validator(mode="after")
+    def _people_are_said_once(self) -> "FaceIdIdentitiesConfig":
+        if self.people is not None and self.one_face_each:
+            raise ValueError(
+                f"people names the column {self.people!r}, and one_face_each says that each row "
+                "shows another person; give one of both"
+            )
+        if self.people is not None and self.people.endswith((".txt", ".npy")):
+            raise ValueError(
+                f"people names the list {self.people!r}, which would not travel with the store; "
+                f"make a store of both first: synthgen faces import {self.store} --people "
+                f"{self.people} --to faces.parquet"
+            )
+        return self
+
+    def doubts(self, run: RunConfig) -> list[str]:
+        """Tell of people who may be one person under two names, free for two splits.
+
+        A store that cannot be read is for the plan to tell. People who are drawn anew keep their
+        distance from each other, whatever the store holds.
+        """
+        if self.synthetic is not None:
+            return []
+        try:
+            store = configured_store(self)
+        except StoreError:
+            return []
+        found = find_alike(store, _MOST_ROWS).sentence(f"identities.store: {store.where}")
+        return [] if found is None else [found]
+
+    def local_paths(self) -> list[str]:
+        """Return the store, where it is not embedded."""
+        return [] if self.store == MINI_STORE else [self.store]
+
+    def with_absolute_paths(self) -> "FaceIdIdentitiesConfig":
+        """Return the section with a path of the store that does not depend on the folder."""
+        return self.model_copy(update={"store": absolute_store(self.store)})
+
+    def build(
+        self, seed: int, samples: int, partition: Partition, asked: str, run_id: str
+    ) -> "FaceIdIdentities":
+        """Read the store and build the identities of a run.
+
+        Raises:
+            StoreError: if the store cannot be read or holds what is no embedding.
+            ConfigError: if it has too few people, or if no new people can be drawn.
+        """
+        return FaceIdIdentities.from_config(self, seed, samples, partition, asked, run_id)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class FaceIdIdentities:
+class FaceIdIdentities(Identities):
     """The people of a run: the embedding says who, the prompt says where and in what.
 
     Attributes:

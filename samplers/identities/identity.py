@@ -1,6 +1,7 @@
 """Identities: the value that every source gives, and a person as a face recogniser sees one."""
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -91,3 +92,39 @@ def numbered(what: str, run_id: str, number: int) -> str:
 def filled(template: str, values: dict[str, str]) -> str:
     """Fill a template, and collapse runs of blanks."""
     return " ".join(template.format(**values).split())
+
+
+class Identities(ABC):
+    """The identities of a run, each computed alone from its number.
+
+    Identity j belongs to the split of its samples, `partition.locate(j * partition.group)`; more
+    identities keep the earlier ones.
+
+    Attributes:
+        count: number of identities of the run.
+    """
+
+    __slots__ = ()
+
+    count: int
+
+    @property
+    @abstractmethod
+    def slots(self) -> tuple[str, ...]:
+        """Names of the slots whose values each identity has, in order of the columns."""
+
+    @abstractmethod
+    def identity(self, number: int) -> Identity:
+        """Return the identity of a number in [0, count)."""
+
+    def describe(self) -> str | None:
+        """Say of what store the people are, for the plan; None where there is none."""
+        return None
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what the identities are a function of besides the configuration: name → digest."""
+        return {}
+
+    def licences(self) -> dict[str, str]:
+        """Return name → licence of what the identities come from."""
+        return {}

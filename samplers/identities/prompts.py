@@ -7,16 +7,19 @@ from functools import reduce
 from hashlib import blake2b
 from itertools import product
 from math import prod
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from pydantic import Field, model_validator
 
-from samplers.identities.identity import Identity, filled, numbered
+from samplers.identities.identity import Identities, Identity, filled, numbered
 from samplers.randomness import derive_seed, uniforms
 from samplers.shares import Partition, spread_counts, spread_order
-from synthgen.config import PromptIdentitiesConfig
-from synthgen.config.quotas import refuse_many, rest_of
+from synthgen.config.identities.base import IdentitySection
+from synthgen.config.quotas import Share, refuse_many, rest_of
 from synthgen.errors import ConfigError
+from synthgen.foreign import listed
 
 TABLE_LIMIT = 2**22
 """Most tuples whose order is sorted once and kept; more are permuted arithmetically."""
@@ -227,8 +230,46 @@ def _identity_cells(
     return cells
 
 
+class PromptIdentitiesConfig(IdentitySection):
+    """Identities from a prompt template; an identity is a tuple of slot values and a seed."""
+
+    source: Literal["prompts"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    quotas: dict[str, dict[str, Share]] = Field(
+        default={},
+        description="Slot → value → share of the identities, held in every split; what is left "
+        "goes to the slot's other values.",
+    )
+
+    @model_validator(mode="after")
+    def _quotas_match_slots(self) -> "PromptIdentitiesConfig":
+        refuse_many([len(shares) for shares in self.quotas.values()])
+        for name, shares in self.quotas.items():
+            if name not in self.slots:
+                raise ValueError(
+                    f"quotas name the slot {name!r}; there are {', '.join(self.slots) or 'none'}"
+                )
+            known_values = set(self.slots[name])
+            for value in shares:
+                if value not in known_values:
+                    known = listed(self.slots[name])
+                    raise ValueError(f"quotas.{name} has the value {value!r}; there are {known}")
+            others = len(shares) < len(self.slots[name])
+            rest_of(f"quotas.{name}", shares.values(), possible=others)
+        return self
+
+    def slot_shares(self) -> dict[str, dict[str, float]]:
+        """Return the quotas."""
+        return self.quotas
+
+    def build(
+        self, seed: int, samples: int, partition: Partition, asked: str, run_id: str
+    ) -> "PromptIdentities":
+        """Build the identities of a run."""
+        return PromptIdentities.from_config(self, seed, samples, partition, asked, run_id)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class PromptIdentities:
+class PromptIdentities(Identities):
     """The identities of a run; each shows another tuple of slot values.
 
     Attributes:
@@ -301,17 +342,6 @@ class PromptIdentities:
         else:
             order = _choose_order(seed, weights, tuples, count)
         return cls(seed, config.template, slots, order, count, run_id)
-
-    def describe(self) -> str | None:
-        """Return None: there is no store."""
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return nothing: prompts are a function of the configuration alone."""
-        return {}
-
-    def licences(self) -> dict[str, str]:
-        """Return nothing: prompts have no licence."""
-        return {}
 
     def identity(self, number: int) -> Identity:
         """Return the identity of a number in [0, count)."""

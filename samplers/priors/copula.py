@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy.special import betaincinv, ndtr
 
 from samplers.priors.au_sets import set_numbers
+from samplers.priors.copula_section import BetaIntensity, CopulaKeys, Marginal
 from samplers.priors.correlation import joint_probability, latent_matrix
 from samplers.priors.latent_normals import SWEEPS, LatentNormals, bank_of
 from samplers.priors.prior import ActiveSetsPrior, Part
 from samplers.randomness import uniforms
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.config import BetaIntensity, CopulaConfig, Marginal
 
 LEVEL_BINS = {"A": (0.5, 1.5), "B": (1.5, 2.5), "C": (2.5, 3.5), "D": (3.5, 4.5), "E": (4.5, 5.0)}
 """Intensities of each FACS level."""
@@ -141,6 +141,20 @@ def _between(values: Float64[np.ndarray, " nodes"]) -> Pieces:
 
 _KEPT = 16_384
 """Rows of normals that are kept at most until their vectors are asked for."""
+
+
+class CopulaConfig(CopulaKeys):
+    """AUs with marginals of their own, joined by a Gaussian copula."""
+
+    prior: Literal["copula"]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def build(self) -> "CopulaPrior":
+        """Build the prior.
+
+        Raises:
+            ConfigError: if what is asked of pairs of AUs cannot stand together.
+        """
+        return CopulaPrior.from_config(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from scipy.special import ndtri, owens_t
 
+from samplers.priors.copula_section import CopulaKeys
 from synthgen.action_units import ActionUnitSet
-from synthgen.config import CopulaConfig
 from synthgen.errors import ConfigError
 
 MAX_CORRELATION = 1 - 1e-6
@@ -224,7 +224,7 @@ class _Repair:
 
 
 def latent_matrix(
-    config: CopulaConfig, rates: Float64[np.ndarray, " aus"]
+    config: CopulaKeys, rates: Float64[np.ndarray, " aus"]
 ) -> tuple[Float64[np.ndarray, "aus aus"], tuple[str, ...]]:
     """Return the correlations of the latent normals, and what was repaired, a sentence each.
 
@@ -248,7 +248,7 @@ def latent_matrix(
     return found, _repairs(config, rates, wishes, found) + _unnamed(config, fixed, found)
 
 
-def _wishes(config: CopulaConfig, rates: Float64[np.ndarray, " aus"]) -> list[_Wish]:
+def _wishes(config: CopulaKeys, rates: Float64[np.ndarray, " aus"]) -> list[_Wish]:
     """Return what is asked of the pairs; one with an AU of rate 0 or 1 has nothing to decide."""
     kind, pairs = config.dependence(), config.pairs()
     if kind in ("joint", "conditional"):
@@ -322,7 +322,7 @@ def _check_bounds(
 
 
 def _repairs(
-    config: CopulaConfig,
+    config: CopulaKeys,
     rates: Float64[np.ndarray, " aus"],
     wishes: list[_Wish],
     found: Float64[np.ndarray, "aus aus"],
@@ -347,7 +347,7 @@ def _repairs(
 
 
 def _unnamed(
-    config: CopulaConfig, fixed: Bool[np.ndarray, "aus aus"], found: Float64[np.ndarray, "aus aus"]
+    config: CopulaKeys, fixed: Bool[np.ndarray, "aus aus"], found: Float64[np.ndarray, "aus aus"]
 ) -> tuple[str, ...]:
     """Tell of the pairs that were not asked for and could not be left independent."""
     moves = np.triu(np.where(fixed, 0.0, np.abs(found)))

@@ -3,18 +3,22 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, Float64, Int64
+from pydantic import Field, field_validator
 from scipy.special import ndtr, ndtri
 
 from samplers.priors.au_sets import set_members, set_numbers
 from samplers.priors.labels import LabelBatch, Reading, open_labels
+from samplers.priors.labels.scales import Scale
+from samplers.priors.labels.source import LabelSides
 from samplers.priors.prior import Prior
 from samplers.randomness import uniforms
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
-from synthgen.config import EmpiricalConfig
+from synthgen.config.priors.base import PriorSection
 from synthgen.errors import LabelsError
 
 MAX_ROWS = 2**20
@@ -84,6 +88,86 @@ def _sorted(
     )
     order = np.lexsort(bits.T[::-1])
     return bits[order].view(np.float32), table.column(_WEIGHT).to_numpy()[order]
+
+
+class EmpiricalConfig(PriorSection):
+    """The rows of a label file, drawn as often as they stand there."""
+
+    prior: Literal["empirical"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    labels: str = Field(
+        min_length=1,
+        description="Label file, or folder of label files; a relative path begins at the working "
+        "directory. Its checksum is part of the identity of the data.",
+    )
+    format: Literal["csv", "openface", "libreface", "disfa", "bp4d"] = Field(
+        description="Layout of the label files."
+    )
+    weights: str | None = Field(
+        default=None, description="Column of the rows' weights; null: each row weighs 1."
+    )
+    where: dict[str, str | float | list[float]] = Field(
+        default={},
+        description="Column → a value, or a range [low, high] with both ends in it; only rows that "
+        "hold them all are drawn.",
+    )
+    scale: Scale | None = Field(
+        default=None,
+        exclude_if=lambda scale: scale is None,
+        description="Scale of the labels' values: 5, 1 or 100 for intensities from 0 to that "
+        "number, occurrence for 0 and 1; null: found from the values, and told.",
+    )
+    missing: list[float | str] = Field(
+        default=[],
+        max_length=20,
+        exclude_if=lambda codes: not codes,
+        description="Numbers or texts that stand for an AU that was not coded, such as 9, 999 or "
+        "-1.",
+    )
+    sides: LabelSides = Field(
+        default="refuse",
+        exclude_if=lambda sides: sides == "refuse",
+        description="AUs of a face's left and right (AU12L, AU12R) become their mean, their max, "
+        "or are refused.",
+    )
+    smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        le=5,
+        description="Standard deviation [intensity] of the normal kernel around the intensity of "
+        "each active AU; what it gives is clipped to [active_from, 5], so the AU stays active.",
+    )
+    active_from: float = Field(
+        default=0.5,
+        gt=0,
+        le=5,
+        description="Intensity from which an AU counts as active; lower ones become 0.",
+    )
+
+    @field_validator("where")
+    @classmethod
+    def _ranges_in_order(
+        cls, where: dict[str, str | float | list[float]]
+    ) -> dict[str, str | float | list[float]]:
+        for column, wanted in where.items():
+            if isinstance(wanted, list) and (len(wanted) != 2 or wanted[0] > wanted[1]):
+                raise ValueError(f"{column} is {wanted}; it must be a value or a range [low, high]")
+        return where
+
+    def build(self) -> "EmpiricalPrior":
+        """Build the prior.
+
+        Raises:
+            LabelsError: if the labels cannot be read, a line is malformed, or no row is left.
+        """
+        return EmpiricalPrior.from_config(self)
+
+    def with_absolute_paths(self) -> "EmpiricalConfig":
+        """Return the section with a path of the labels that does not depend on the folder."""
+        return self.model_copy(update={"labels": str(Path(self.labels).absolute())})
+
+    def local_paths(self) -> list[str]:
+        """Return the labels."""
+        return [self.labels]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,12 +13,12 @@ import yaml
 from jaxtyping import Float64, Int64
 
 from samplers.priors.au_sets import SetCounts
+from samplers.priors.copula import CopulaConfig
 from samplers.priors.correlation import latent_correlation, latent_matrix, pair_indices
 from samplers.priors.labels import LabelBatch, Labels, open_labels
 from samplers.priors.labels.source import ACTIVE_FROM, AS_IT_STANDS, Reading
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config import parse_expressions
-from synthgen.config.priors.copula import CopulaConfig
 from synthgen.errors import LabelsError, OutputError
 from synthgen.foreign import excerpt
 

@@ -2,18 +2,56 @@
 
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
+from pydantic import Field, model_validator
 
-from samplers.priors.prior import ActiveSetsPrior, Part
+from samplers.priors.prior import ActiveSetsPrior, Part, Prior
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.config import BuiltinConfig, ExpressionsConfig, IndependentConfig, parse_expressions
-from synthgen.config.priors.base import PriorSection
+from synthgen.config import parse_expressions
+from synthgen.config.base import Section
+from synthgen.config.priors.base import IntensityRange, PriorSection
 from synthgen.config.yaml_text import read_yaml
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
+
+
+class AURate(Section):
+    """How often one AU is active, and how strongly."""
+
+    rate: float = Field(
+        ge=0, le=1, description="Share of samples in which the AU is active [0, 1]."
+    )
+    intensity: IntensityRange = Field(
+        default=IntensityRange(low=0.5, high=5.0), description="Range of its intensity when active."
+    )
+
+
+class IndependentConfig(PriorSection):
+    """Each AU active at its own rate, whatever the others do."""
+
+    prior: Literal["independent"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    aus: dict[str, AURate] = Field(
+        min_length=1, description="Rate and intensity of each AU; an AU not named is never active."
+    )
+
+    @model_validator(mode="after")
+    def _aus_allowed(self) -> "IndependentConfig":
+        for name, au in self.aus.items():
+            self.au_set.index(name)
+            where = f"intensity of {name}"
+            self._check_intensities(where, au.intensity.low, au.intensity.high)
+        return self
+
+    def rates(self) -> list[AURate]:
+        """Return the rates in the order of an AU vector."""
+        return [self.aus.get(name, AURate(rate=0.0)) for name in self.action_units]
+
+    def build(self) -> "IndependentPrior":
+        """Build the prior."""
+        return IndependentPrior.from_config(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +128,31 @@ BUILT_IN = ("disfa-rates", "cohn-kanade-rates")
 """Names of the data files, without their ending."""
 
 
-def builtin_section(config: BuiltinConfig) -> ExpressionsConfig:
-    """Return the section that a built-in prior stands for, with the keys that every prior has.
+class BuiltinConfig(PriorSection):
+    """A prior that comes with synthgen, as a data file with its source in it."""
 
-    Raises:
-        ConfigError: if there is no built-in prior of that name.
-    """
-    if config.name not in BUILT_IN:
-        raise ConfigError(
-            f"expressions.name: there is no built-in prior {shown(config.name)}; those that exist: "
-            f"{', '.join(BUILT_IN)}"
-        )
-    text = files("samplers.priors").joinpath(f"{config.name}.yaml").read_text("utf-8")
-    data = read_yaml(text)
-    if not isinstance(data, dict):
-        raise TypeError(f"{config.name}.yaml holds no mapping")
-    section = parse_expressions(
-        {**data, "action_units": config.action_units}, where=f"built-in prior {config.name}"
+    prior: Literal["builtin"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    name: str = Field(
+        min_length=1, description="Name of the data file, such as disfa-rates or cohn-kanade-rates."
     )
-    shared = {key: getattr(config, key) for key in PriorSection.model_fields if key != "source"}
-    return section.model_copy(update=shared)
+
+    def build(self) -> Prior:
+        """Build the prior that the data file describes.
+
+        Raises:
+            ConfigError: if there is no built-in prior of that name.
+        """
+        if self.name not in BUILT_IN:
+            raise ConfigError(
+                f"expressions.name: there is no built-in prior {shown(self.name)}; those that "
+                f"exist: {', '.join(BUILT_IN)}"
+            )
+        text = files("samplers.priors").joinpath(f"{self.name}.yaml").read_text("utf-8")
+        data = read_yaml(text)
+        if not isinstance(data, dict):
+            raise TypeError(f"{self.name}.yaml holds no mapping")
+        section = parse_expressions(
+            {**data, "action_units": self.action_units}, where=f"built-in prior {self.name}"
+        )
+        shared = PriorSection.model_fields.keys() - {"prior", "source"}
+        return section.model_copy(update={key: getattr(self, key) for key in shared}).build()

@@ -1,18 +1,93 @@
 """Priors `combinations` and `grid`: vectors of AUs listed by hand or level by level."""
 
 from dataclasses import dataclass, field
+from math import comb
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
+from pydantic import Field, model_validator
 
 from samplers.priors.prior import DealtPrior, Part
 from samplers.randomness import uniforms
 from samplers.shares import blocked_order, blocked_ranks, whole_proportions
-from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.config.priors import CombinationsConfig, GridConfig
-from synthgen.config.priors.sections import COMBINED
+from synthgen.action_units import (
+    AUS,
+    DEFAULT_AUS,
+    FACS,
+    ActionUnitSet,
+)
+from synthgen.config.aus_in_use import check_au, default_names
+from synthgen.config.base import MOST_WEIGHT, Section
+from synthgen.config.priors.base import PriorSection
 
 _STAGE = "expressions/combination"
+
+
+MAX_COMBINATIONS = 500
+"""Most combinations of a list: a block of 1000 positions holds each of them."""
+
+
+class CombinationConfig(Section):
+    """AUs that are active together."""
+
+    aus: dict[str, float | list[float]] = Field(
+        description="AU → intensity, or [lowest, highest], drawn uniformly; {} is the neutral face."
+    )
+    weight: float = Field(
+        default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the combination, above 0."
+    )
+    name: str | None = Field(
+        default=None, min_length=1, description="Name of the stratum; without it, AU6+AU12."
+    )
+
+    @model_validator(mode="after")
+    def _ranges_in_order(self) -> "CombinationConfig":
+        for name, value in self.aus.items():
+            check_au(name)
+            if isinstance(value, list) and (len(value) != 2 or value[0] > value[1]):
+                raise ValueError(f"{name} is {value}; it must be [lowest, highest]")
+            if 0 in self.range_of(name):
+                raise ValueError(f"{name} is {value}; leave out an AU that is not active")
+        return self
+
+    @property
+    def title(self) -> str:
+        """Name of the stratum."""
+        return self.name or "+".join(name for name in FACS if name in self.aus) or "neutral"
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """Return the lowest and the highest intensity of an AU; 0 where it is not active."""
+        value = self.aus.get(name, 0.0)
+        return (value[0], value[-1]) if isinstance(value, list) else (value, value)
+
+
+class CombinationsConfig(PriorSection):
+    """An explicit list of combinations of AUs."""
+
+    prior: Literal["combinations"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    combinations: list[CombinationConfig] = Field(
+        min_length=1,
+        max_length=MAX_COMBINATIONS,
+        description="Combinations. Shares are exact in each block of at most 1000 samples of a "
+        "split; finer ones are rounded to 0.001 or more.",
+    )
+
+    @model_validator(mode="after")
+    def _are_allowed(self) -> "CombinationsConfig":
+        seen = set()
+        for combination in self.combinations:
+            title = combination.title
+            if title in seen:
+                raise ValueError(f"two combinations are named {title!r}; give one another name")
+            seen.add(title)
+            for name in combination.aus:
+                self._check_intensities(f"{name} of {title!r}", *combination.range_of(name))
+        return self
+
+    def build(self) -> "CombinationsPrior":
+        """Build the prior."""
+        return CombinationsPrior.from_config(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +190,85 @@ class CombinationsPrior(DealtPrior):
 
 _SEED = 0
 """The combinations of a grid are the same for every run."""
+
+
+COMBINED = (2, 3, 4)
+"""How many AUs a combination of a grid has."""
+
+FINEFACE_COMBINATIONS = 50
+
+
+class GridConfig(PriorSection):
+    """Each AU alone at each level, then combinations, over and over in this order."""
+
+    prior: Literal["grid"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    protocol: Literal["fineface"] | None = Field(
+        default=None,
+        description="fineface: the evaluation of the FineFace paper for a prompt, 12 AUs at 5 "
+        "intensities and 50 combinations; then no other key of the grid may be given.",
+    )
+    aus: list[str] = Field(
+        default_factory=default_names,
+        min_length=1,
+        description="The AUs; those of the run where nothing is said.",
+    )
+    levels: list[float] = Field(
+        default=[1.0, 2.0, 3.0, 4.0, 5.0],
+        min_length=1,
+        max_length=100,
+        description="The intensities, none 0.",
+    )
+    combinations: int = Field(
+        default=0,
+        ge=0,
+        le=5000,
+        description="Further cells, each of 2 to 4 of the AUs at levels of their own; drawn once, "
+        "the same for every seed.",
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "GridConfig":
+        if self.quotas is not None:
+            raise ValueError("a grid shows its cells in a fixed order; leave quotas out")
+        if self.protocol and self.au_set.names != AUS:
+            raise ValueError(
+                f"protocol {self.protocol} is about {', '.join(AUS)}; leave action_units out"
+            )
+        fixed = {"aus": self.action_units} | {
+            key: type(self).model_fields[key].default for key in ("levels", "combinations")
+        }
+        for key, value in fixed.items():
+            if self.protocol and getattr(self, key) != value:
+                raise ValueError(f"protocol {self.protocol} fixes {key}; leave one of them out")
+        self._check_values()
+        if self.combinations > (possible := self._possible()):
+            raise ValueError(
+                f"combinations is {self.combinations}; {len(self.aus)} AUs at {len(self.levels)} "
+                f"levels have {possible} of 2 to 4 AUs"
+            )
+        return self
+
+    @property
+    def drawn(self) -> int:
+        """Number of combinations of several AUs."""
+        return FINEFACE_COMBINATIONS if self.protocol else self.combinations
+
+    def _check_values(self) -> None:
+        for values, what in ((self.aus, "aus"), (self.levels, "levels")):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} holds a value twice: {', '.join(map(str, values))}")
+        for name in self.aus:
+            self.au_set.index(name)
+        if 0 in self.levels:
+            raise ValueError("levels holds 0; an AU at 0 is not active")
+        self._check_intensities("level", *self.levels)
+
+    def _possible(self) -> int:
+        return sum(comb(len(self.aus), k) * len(self.levels) ** k for k in COMBINED)
+
+    def build(self) -> "GridPrior":
+        """Build the prior."""
+        return GridPrior.from_config(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Prior `mixture`: priors in exact proportion."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
+from pydantic import Field, model_serializer, model_validator
 
 from samplers.priors.emotions import (
     Prototype,
@@ -14,10 +15,89 @@ from samplers.priors.emotions import (
     category_prototype,
     refuse_ambiguous,
 )
+from samplers.priors.loading import build_prior
 from samplers.priors.prior import Part, Prior
 from samplers.shares import blocked_order, whole_proportions
 from synthgen.action_units import ActionUnitSet
-from synthgen.config.priors import MixtureConfig
+from synthgen.config.base import MOST_WEIGHT, Section
+from synthgen.config.components import ComponentField
+from synthgen.config.priors.base import PRIORS, PriorSection
+
+PARTS = replace(
+    PRIORS, built_in={name: at for name, at in PRIORS.built_in.items() if name != "mixture"}
+)
+"""The priors that a mixture may hold."""
+
+
+class ComponentConfig(Section):
+    """A prior and its weight; in YAML, the section of the prior with one more key `weight`."""
+
+    weight: float = Field(
+        default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the component, above 0."
+    )
+    section: Annotated[PriorSection, ComponentField(PARTS)] = Field(
+        description="The section of the prior."
+    )
+
+    @model_validator(mode="after")
+    def _has_no_quotas(self) -> "ComponentConfig":
+        if self.section.quotas is not None:
+            raise ValueError("a component has quotas; give them to the whole mixture")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or "section" in value:
+            return value
+        section = {key: entry for key, entry in value.items() if key != "weight"}
+        return {"section": section, **{key: value[key] for key in ("weight",) if key in value}}
+
+    @model_serializer(mode="wrap")
+    def _join(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        parts = handler(self)
+        return {"weight": parts["weight"], **parts["section"]}
+
+
+class MixtureConfig(PriorSection):
+    """Priors in exact proportion."""
+
+    prior: Literal["mixture"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    of: list[ComponentConfig] = Field(
+        min_length=1,
+        max_length=100,
+        description="Components, each a prior but no mixture. Shares are exact in each block of at "
+        "most 1000 samples of a split; finer ones are rounded to 0.001 or more.",
+    )
+    allow_ambiguous: bool = Field(
+        default=False,
+        description="Allow categories of different components whose prototypes are the same on "
+        "the 12 AUs.",
+    )
+
+    @model_validator(mode="after")
+    def _leaves_numbers_to_components(self) -> "MixtureConfig":
+        if self.sampling != "random":
+            raise ValueError(
+                f"sampling {self.sampling} is nothing for a mixture; give it to its components"
+            )
+        return self
+
+    def build(self) -> "MixturePrior":
+        """Build the components' priors, with their rules, and mix them.
+
+        Raises:
+            ConfigError: if a component cannot be built, or categories of two are ambiguous.
+        """
+        return MixturePrior.build(self, [build_prior(part.section) for part in self.of])
+
+    def with_absolute_paths(self) -> "MixtureConfig":
+        """Return the section with paths of its components that do not depend on the folder."""
+        parts = [
+            part.model_copy(update={"section": part.section.with_absolute_paths()})
+            for part in self.of
+        ]
+        return self.model_copy(update={"of": parts})
 
 
 class _Stretch(NamedTuple):

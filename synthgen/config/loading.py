@@ -11,7 +11,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
 from synthgen.config.components import UNKNOWN_NAME, modules_of_the_working_folder
-from synthgen.config.run import ExpressionsConfig, RunConfig
+from synthgen.config.priors import AnyPrior, PriorSection
+from synthgen.config.run import RunConfig
 from synthgen.config.yaml_text import (
     DEEPEST,
     FLOAT,
@@ -92,11 +93,8 @@ def place_of(entry: Mapping[str, Any], data: object) -> Place:
 def _place(location: Sequence[str | int], data: object, kind: str) -> tuple[str | int, ...]:
     """Keep of a location what is a key of the input; the rest names members of unions."""
     place: list[str | int] = []
-    last, tagged = len(location) - 1, None
+    last = len(location) - 1
     for depth, part in enumerate(location):
-        if data is not tagged and isinstance(data, Mapping) and data.get("prior") == part:
-            tagged = data  # the name of a prior, which may be that of a key of it too
-            continue
         if _holds(data, part):
             data = data[part]  # pyright: ignore[reportIndexIssue]
         elif not (kind == "missing" and depth == last):
@@ -174,8 +172,8 @@ _T = TypeVar("_T")
 
 
 _STRICT_RUN: Callable[[object], RunConfig] = partial(RunConfig.model_validate, strict=True)
-_STRICT_EXPRESSIONS: Callable[[object], ExpressionsConfig] = partial(
-    TypeAdapter(ExpressionsConfig).validate_python, strict=True
+_STRICT_EXPRESSIONS: Callable[[object], PriorSection] = partial(
+    TypeAdapter(AnyPrior).validate_python, strict=True
 )
 
 _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
@@ -238,7 +236,7 @@ def load_section(
     return found
 
 
-def load_expressions(path: str | Path) -> ExpressionsConfig:
+def load_expressions(path: str | Path) -> PriorSection:
     """Read a file that holds the section `expressions` alone.
 
     Raises:
@@ -248,7 +246,7 @@ def load_expressions(path: str | Path) -> ExpressionsConfig:
         return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path))
 
 
-def parse_expressions(data: object, where: str = "expressions") -> ExpressionsConfig:
+def parse_expressions(data: object, where: str = "expressions") -> PriorSection:
     """Turn a mapping into the section `expressions`.
 
     Raises:

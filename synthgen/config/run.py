@@ -10,18 +10,12 @@ from pydantic import Field, model_validator
 from synthgen.action_units import DEFAULT_AUS
 from synthgen.config.base import Component, Section
 from synthgen.config.components import ComponentField
-from synthgen.config.identities import IdentitiesConfig
+from synthgen.config.identities import AnyIdentities
 from synthgen.config.output import ClusterConfig, OutputConfig
 from synthgen.config.pipeline import PIPELINES, PipelineSection
-from synthgen.config.priors import MixtureConfig, SimplePriorConfig
+from synthgen.config.priors import AnyPrior
 from synthgen.config.verify import VerifyConfig
 from synthgen.errors import ActionUnitError
-
-ExpressionsConfig = Annotated[
-    SimplePriorConfig | MixtureConfig,
-    Field(discriminator="prior"),
-]
-
 
 _RUN_ID_DIGITS = 8
 
@@ -44,8 +38,8 @@ class RunConfig(Section):
         ge=1, le=10**9, description="Accepted samples asked for; can be raised later."
     )
     output: OutputConfig = Field(description="Where the dataset goes, and how it is cut.")
-    expressions: ExpressionsConfig = Field(description="The prior over AU vectors.")
-    identities: IdentitiesConfig = Field(description="Who is shown.")
+    expressions: AnyPrior = Field(description="The prior over AU vectors.")
+    identities: AnyIdentities = Field(description="Who is shown.")
     pipeline: Annotated[PipelineSection, ComponentField(PIPELINES)] = Field(
         description="What turns a spec into an image."
     )
@@ -58,7 +52,7 @@ class RunConfig(Section):
     def _somebody_is_asked_for(self) -> Self:
         judged = self.verify.policy.min_identity_similarity is not None
         wanted = self.verify.identity is not None and self.verify.identity.wanted is not None
-        if (judged or wanted) and self.identities.source != "faceid":
+        if (judged or wanted) and "faceid" not in self.identities.gives:
             key = "policy.min_identity_similarity" if judged else "identity.wanted"
             raise ValueError(
                 f"verify.{key} compares images with the people of a store; identities.source is "

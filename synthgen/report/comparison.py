@@ -108,13 +108,12 @@ def compare(url: str) -> Comparison:
     plan, statistics = build_plan(config), count(storage, record, markers)
     asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
     rates = zip(plan.asked_rates().tolist(), plan.rates().tolist(), strict=True)
-    quotas = config.identities.quotas if config.identities.source == "prompts" else {}
     return Comparison(
         url=url,
         statistics=statistics,
         asked=asked or plan.category_shares(),
         rates=tuple(rates),
-        slots=quotas,
+        slots=config.identities.slot_shares(),
         pace=measure_pace(markers),
     )
 

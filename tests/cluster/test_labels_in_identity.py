@@ -5,7 +5,6 @@ import pytest
 
 from cluster.driver import generate
 from cluster.preflight import preflight
-from synthgen.config.priors.sections import with_absolute_labels
 from synthgen.errors import OutputError
 
 
@@ -39,10 +38,11 @@ def test_a_prior_without_labels_leaves_the_identity_as_it_was(make_config):
 def test_labels_inside_a_mixture_are_found_from_any_folder(make_config):
     parts = [{"weight": 2.0, **_empirical("a.csv")}, _empirical("/labels/b.csv")]
     config = make_config(expressions={"prior": "mixture", "of": parts})
-    found = with_absolute_labels(config).expressions
+    found = config.expressions.with_absolute_paths()
     paths = [part.section.labels for part in found.of]
     assert paths == [str(Path("a.csv").absolute()), "/labels/b.csv"]
-    assert with_absolute_labels(make_config()) == make_config()
+    plain = make_config().expressions
+    assert plain.with_absolute_paths() == plain
 
 
 def test_a_begun_run_whose_labels_lie_in_the_working_folder_is_checked(

@@ -5,8 +5,9 @@ import pytest
 
 from samplers import build_plan
 from samplers.identities import write_store
+from samplers.identities.faceid import FaceIdIdentitiesConfig
 from samplers.summary import render, summarise
-from synthgen.config import FaceIdIdentitiesConfig, VerifyConfig, parse_config
+from synthgen.config import VerifyConfig, parse_config
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import make_store
 

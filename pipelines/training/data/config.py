@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from samplers.priors.labels.scales import Scale
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
-from synthgen.config.priors.sections import LabelScale
 
 
 class BatchAugmentation(Section):
@@ -110,7 +110,7 @@ class DatasetData(Section):
         description="Column of the AU intensities [0–5], 12 numbers a row in DISFA's order; or "
         "the name of 12 columns with {au} in the place of AU1, AU2, …; null: there are none.",
     )
-    scale: LabelScale | None = Field(
+    scale: Scale | None = Field(
         default=None,
         exclude_if=lambda scale: scale is None,
         description="Scale of the AUs: from 0 to 5, 1 or 100; null: found from the values, and "

@@ -9,10 +9,10 @@ from jaxtyping import Float
 
 from pipelines.procedural import Identity, random_identity
 from pipelines.training.data.config import ExpressionShare
-from samplers.priors.emotions import EmotionsPrior, prototype_table
+from samplers.priors.emotions import EmotionsConfig, EmotionsPrior, prototype_table
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
-from synthgen.config.priors import EmotionsConfig, IntensityRange
+from synthgen.config.priors import IntensityRange
 
 ROUND = 1024
 """Faces that come in turn before their next view: as many are worth keeping."""

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from samplers.priors.au_sets import SetCounts
 from synthgen.action_units import MAX_INTENSITY
-from synthgen.config.priors.sections import LabelScale
 
-Scale = LabelScale
+Scale = Literal[5, 1, 100, "occurrence"]
 """5, 1 and 100: intensities from 0 to that number. occurrence: 0 absent, 1 present."""
 
 USUAL_CODES = (9.0, 99.0, 999.0, 9999.0, -1.0, -2.0, -9.0, -99.0, -999.0, -9999.0)

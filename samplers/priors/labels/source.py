@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -13,7 +14,6 @@ from jaxtyping import Bool, Float, Float32, Float64
 from samplers.priors.labels.dialect import read_cell
 from samplers.priors.labels.scales import Scale
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
-from synthgen.config.priors.sections import LabelScale, LabelSides
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 
@@ -44,7 +44,10 @@ def matches(values: np.ndarray, wanted: Wanted) -> Bool[np.ndarray, " rows"]:
     return values == float(wanted)
 
 
-_SCALES: dict[str | None, LabelScale | None] = {
+LabelSides = Literal["mean", "max", "refuse"]
+"""AUs of a face's left and right become their mean, their maximum, or are refused."""
+
+_SCALES: dict[str | None, Scale | None] = {
     None: None,
     "5": 5,
     "1": 1,
@@ -66,7 +69,7 @@ class Reading:
         aus: the AUs of a vector; what labels code of others is not read.
     """
 
-    scale: LabelScale | None = None
+    scale: Scale | None = None
     missing: tuple[float, ...] = ()
     missing_texts: frozenset[str] = frozenset()
     sides: LabelSides = "refuse"
@@ -90,7 +93,7 @@ class Reading:
     @classmethod
     def of(
         cls,
-        scale: LabelScale | None = None,
+        scale: Scale | None = None,
         missing: Sequence[str | int | float] = (),
         sides: LabelSides = "refuse",
         aus: ActionUnitSet = DEFAULT_AUS,

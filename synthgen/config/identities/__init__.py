@@ -1,22 +1,5 @@
-"""Section `identities`: the people of a run."""
+"""The base of the sections of identity sources: who is shown."""
 
-from typing import Annotated
+from synthgen.config.identities.base import IDENTITIES, AnyIdentities, IdentitySection
 
-from pydantic import Field
-
-from synthgen.config.identities.sections import (
-    FaceIdIdentitiesConfig,
-    PromptIdentitiesConfig,
-    SyntheticPeopleConfig,
-)
-
-IdentitiesConfig = Annotated[
-    PromptIdentitiesConfig | FaceIdIdentitiesConfig, Field(discriminator="source")
-]
-
-__all__ = [
-    "FaceIdIdentitiesConfig",
-    "IdentitiesConfig",
-    "PromptIdentitiesConfig",
-    "SyntheticPeopleConfig",
-]
+__all__ = ["IDENTITIES", "AnyIdentities", "IdentitySection"]

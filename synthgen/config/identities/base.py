@@ -1,13 +1,15 @@
 """Base of the sections of identity sources, and the names of stores."""
 
 import string
-from abc import ABC
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import MOST_WEIGHT, Component
+from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.foreign import shown
 
 MINI_STORE = "mini"
@@ -19,6 +21,18 @@ def absolute_store(store: str) -> str:
     return store if store == MINI_STORE else str(Path(store).absolute())
 
 
+IDENTITIES = ComponentKind(
+    "identity source",
+    "source",
+    "synthgen.identities",
+    "synthgen.config.identities.base:IdentitySection",
+    {
+        "prompts": "samplers.identities.prompts:PromptIdentitiesConfig",
+        "faceid": "samplers.identities.faceid:FaceIdIdentitiesConfig",
+    },
+)
+"""The sources that `identities.source` may name."""
+
 LONGEST_TEXT = 10_000
 """Characters of a prompt; text encoders see a few hundred."""
 
@@ -26,7 +40,7 @@ _Value = Annotated[str, Field(max_length=1000)]
 
 
 class IdentitySection(Component, ABC):
-    """The prompt, and the samples of one identity.
+    """The section of an identity source, which makes it: the prompt, and the samples of each.
 
     Keys that earlier configurations did not know are stored only where they say something.
     """
@@ -62,6 +76,21 @@ class IdentitySection(Component, ABC):
         "only the expression changes; later attempts blend in their own.",
     )
 
+    @abstractmethod
+    def build(self, seed: int, samples: int, partition: Any, asked: str, run_id: str) -> Any:
+        """Build the identities of a run, a `samplers.Identities`.
+
+        Args:
+            seed: seed of the run.
+            samples: samples of the run.
+            partition: the `samplers.Partition` of the run: the split of each sample.
+            asked: samples of an identity in words, for sentences.
+            run_id: short name of the run, for the names of identities; empty for plain names.
+
+        Raises:
+            SynthgenError: with one sentence on the key and what is allowed.
+        """
+
     @field_validator("slots")
     @classmethod
     def _values_are_usable(cls, slots: dict[str, list[str] | dict[str, float]]) -> object:
@@ -89,6 +118,10 @@ class IdentitySection(Component, ABC):
                 raise ValueError(f"slot {name!r} is not in the template {shown(self.template)}")
         return self
 
+    def slot_shares(self) -> Mapping[str, Mapping[str, float]]:
+        """Return slot → value → share of the identities that the source holds to, for reports."""
+        return {}
+
     def slot_names(self) -> list[str]:
         """Return the slots of the template in order of appearance.
 
@@ -115,3 +148,7 @@ class IdentitySection(Component, ABC):
             for name in self.slot_names()
             for values in [self.slots[name]]
         }
+
+
+AnyIdentities = Annotated[IdentitySection, ComponentField(IDENTITIES)]
+"""Section `identities`: that of any source."""

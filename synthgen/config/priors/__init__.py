@@ -1,59 +1,27 @@
-"""Sections of the priors."""
+"""The base of the sections of priors, and the rules that each may have."""
 
 from synthgen.config.priors.base import (
+    PRIORS,
+    AnyPrior,
     AtLeastRule,
     AtMostRule,
     CapRule,
     ExcludesRule,
     ImpliesRule,
     IntensityRange,
+    PriorSection,
     RuleConfig,
-)
-from synthgen.config.priors.copula import (
-    BetaIntensity,
-    CopulaConfig,
-    CorrelationMatrix,
-    Marginal,
-)
-from synthgen.config.priors.sections import (
-    AURate,
-    BlendConfig,
-    BuiltinConfig,
-    CombinationConfig,
-    CombinationsConfig,
-    ComponentConfig,
-    EmotionsConfig,
-    EmpiricalConfig,
-    GridConfig,
-    IndependentConfig,
-    MixtureConfig,
-    SimplePriorConfig,
-    UniformConfig,
 )
 
 __all__ = [
-    "AURate",
+    "PRIORS",
+    "AnyPrior",
     "AtLeastRule",
     "AtMostRule",
-    "BetaIntensity",
-    "BlendConfig",
-    "BuiltinConfig",
     "CapRule",
-    "CombinationConfig",
-    "CombinationsConfig",
-    "ComponentConfig",
-    "CopulaConfig",
-    "CorrelationMatrix",
-    "EmotionsConfig",
-    "EmpiricalConfig",
     "ExcludesRule",
-    "GridConfig",
     "ImpliesRule",
-    "IndependentConfig",
     "IntensityRange",
-    "Marginal",
-    "MixtureConfig",
+    "PriorSection",
     "RuleConfig",
-    "SimplePriorConfig",
-    "UniformConfig",
 ]

@@ -1,5 +1,6 @@
 """Base of the sections of priors, and the rules that each may have."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -25,6 +26,7 @@ from synthgen.action_units import (
 )
 from synthgen.config.aus_in_use import aus_in_use, check_au, default_names, using
 from synthgen.config.base import Component, Section
+from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.config.quotas import QuotasConfig
 
 if TYPE_CHECKING:
@@ -163,6 +165,25 @@ RuleConfig = Annotated[
 ]
 
 
+PRIORS = ComponentKind(
+    "prior",
+    "prior",
+    "synthgen.priors",
+    "synthgen.config.priors.base:PriorSection",
+    {
+        "emotions": "samplers.priors.emotions:EmotionsConfig",
+        "independent": "samplers.priors.independent:IndependentConfig",
+        "combinations": "samplers.priors.listed:CombinationsConfig",
+        "grid": "samplers.priors.listed:GridConfig",
+        "uniform": "samplers.priors.uniform:UniformConfig",
+        "copula": "samplers.priors.copula:CopulaConfig",
+        "empirical": "samplers.priors.empirical:EmpiricalConfig",
+        "builtin": "samplers.priors.independent:BuiltinConfig",
+        "mixture": "samplers.priors.mixture:MixtureConfig",
+    },
+)
+"""The priors that `expressions.prior` may name."""
+
 FURTHEST = 100.0
 """Largest intensity, up or down, that `allow_out_of_range` allows."""
 
@@ -186,8 +207,12 @@ class IntensityRange(Section):
         return [v for v in (self.low, self.high) if not MIN_INTENSITY <= v <= MAX_INTENSITY]
 
 
-class PriorSection(Component):
-    """The keys that every prior has."""
+class PriorSection(Component, ABC):
+    """The section of a prior, which makes it, and the keys that every prior has.
+
+    `sampling`, `rules` and `quotas` need no work of a prior's own: they are put around what `build`
+    returns, or refused in a sentence where it does not do what they need.
+    """
 
     gives: ClassVar[frozenset[str]] = frozenset({"aus"})
 
@@ -219,6 +244,16 @@ class PriorSection(Component):
         default=None,
         description="Shares of categories, AUs and levels that hold in the delivered data.",
     )
+
+    prior: str = Field(description="Name of the prior.")
+
+    @abstractmethod
+    def build(self) -> Any:
+        """Build the prior, a `samplers.Prior`, without `sampling`, `rules` and `quotas`.
+
+        Raises:
+            SynthgenError: with one sentence on the key and what is allowed.
+        """
 
     @model_validator(mode="wrap")
     @classmethod
@@ -277,3 +312,7 @@ class PriorSection(Component):
                 f"{where} {outside[0]:g} is outside [0, 5]; "
                 "set allow_out_of_range: true to allow it"
             )
+
+
+AnyPrior = Annotated[PriorSection, ComponentField(PRIORS)]
+"""Section `expressions`: that of any prior."""

@@ -1,8 +1,8 @@
 """What a preflight says about a store's people."""
 
-from cluster.preflight.findings import find_in_store
+from pipelines.loading import doubts
 from samplers.identities import FaceStore, write_store
-from synthgen.config import FaceIdIdentitiesConfig
+from samplers.identities.faceid import FaceIdIdentitiesConfig
 from tests.support.tiny_faces import ABOUT, random_embeddings
 
 
@@ -14,12 +14,11 @@ def test_check_tells_of_near_faces(tmp_path, make_config):
 
     def found(**keys):
         identities = FaceIdIdentitiesConfig(source="faceid", store=str(path), **keys)
-        return find_in_store(make_config().model_copy(update={"identities": identities}))
+        return doubts(make_config().model_copy(update={"identities": identities}))
 
-    (finding,) = found()
-    assert finding.severity == "warning"
-    assert finding.text.startswith(
+    (said,) = found()
+    assert said.startswith(
         f"identities.store: {path}: 2 pairs of faces under different names have a cosine of 0.90 or"
     )
     assert found(synthetic={"min_distance": 0.5}) == []
-    assert find_in_store(make_config()) == []
+    assert doubts(make_config()) == []

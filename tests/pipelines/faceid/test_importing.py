@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from pipelines.faceid.importing import import_store
 from samplers.identities import FaceStore, read_store, write_store
+from samplers.identities.faceid import SyntheticPeopleConfig
 from synthgen.cli.commands import app, main
-from synthgen.config import SyntheticPeopleConfig
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
 

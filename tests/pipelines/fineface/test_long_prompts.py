@@ -20,9 +20,10 @@ from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import MINI_FOLDER
 from pipelines.loading import check_components
+from samplers.identities.prompts import PromptIdentitiesConfig
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import au_vector
-from synthgen.config import PromptIdentitiesConfig, RunConfig
+from synthgen.config import RunConfig
 from synthgen.errors import PromptError
 
 MINI = load_tokenizer(MINI_FOLDER / "base" / "tokenizer")

@@ -3,7 +3,7 @@
 import pytest
 
 from samplers.identities import read_store, write_store
-from synthgen.config import FaceIdIdentitiesConfig
+from samplers.identities.faceid import FaceIdIdentitiesConfig
 from synthgen.config.verify import IdentityCheckConfig
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import make_store
@@ -41,7 +41,7 @@ def test_the_name_stays_where_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for store, absolute in (("mini", "mini"), ("faces.parquet", f"{tmp_path}/faces.parquet")):
         section = FaceIdIdentitiesConfig(source="faceid", store=store)
-        assert section.with_absolute_store().store == absolute
+        assert section.with_absolute_paths().store == absolute
         check = IdentityCheckConfig.model_validate(
             {"embedder": {"kind": "mini"}, "wanted": store, "forbidden": store}
         ).with_absolute_stores()

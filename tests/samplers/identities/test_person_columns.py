@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 from pipelines.faceid.importing import import_store
 from samplers.identities import FaceIdIdentities, Naming
+from samplers.identities.faceid import FaceIdIdentitiesConfig
 from samplers.identities.store import read_store
 from samplers.shares import Partition
-from synthgen.config import FaceIdIdentitiesConfig
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import random_embeddings
 

@@ -1,8 +1,7 @@
 import pytest
 
 from samplers.identities import PromptIdentities
-from samplers.identities.prompts import FeistelOrder
-from synthgen.config import PromptIdentitiesConfig
+from samplers.identities.prompts import FeistelOrder, PromptIdentitiesConfig
 from synthgen.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy.special import betainc
 
 from samplers.priors.copula import Intensities, pieces
+from samplers.priors.copula_section import Marginal
 from synthgen.action_units import DEFAULT_AUS
-from synthgen.config import Marginal
 
 LEVELS = {"rate": 0.1, "levels": {"A": 0.4, "C": 0.5, "E": 0.1}}
 QUANTILES = {"rate": 0.1, "quantiles": [0.5, 1.2, 1.2, 3.1, 5.0]}

@@ -78,7 +78,8 @@ def test_a_mixture_of_one_is_written_and_read_again():
         (
             {"prior": "mixture", "of": [{**MIXTURE}]},
             "expressions: of.0.prior is 'mixture'; it must be 'emotions', 'independent', "
-            "'combinations', 'grid', 'uniform', 'copula', 'empirical' or 'builtin'",
+            "'combinations', 'grid', 'uniform', 'copula', 'empirical' or 'builtin', or "
+            "package.module:Class",
         ),
         (
             {"prior": "mixture", "of": [{**UNIFORM, "weight": 0}]},

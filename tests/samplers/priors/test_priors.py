@@ -130,8 +130,9 @@ def test_a_wrong_file_is_refused_with_its_name(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_prior(path)
     assert str(caught.value) == (
-        f"{path}: prior is 'emotion'; it must be 'emotions', 'independent', 'combinations', "
-        "'grid', 'uniform', 'copula', 'empirical', 'builtin' or 'mixture'"
+        f"{path}: line 1: prior is 'emotion'; did you mean 'emotions'? It must be 'emotions', "
+        "'independent', 'combinations', 'grid', 'uniform', 'copula', 'empirical', 'builtin' or "
+        "'mixture', or package.module:Class"
     )
 
 

@@ -143,7 +143,8 @@ SENTENCES = [
     (
         "identities.source",
         "photos",
-        "identities.source is 'photos'; it must be 'prompts' or 'faceid'",
+        "identities.source is 'photos'; did you mean 'prompts'? It must be 'prompts' or 'faceid', "
+        "or package.module:Class",
     ),
     ("identities.slots.age", [], "identities.slots: slot 'age' has no values; give at least one"),
     ("identities.slots.age", GONE, "identities: template slot {age} has no values under slots"),

@@ -4,13 +4,9 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from synthgen.config import (
-    IndependentConfig,
-    PromptIdentitiesConfig,
-    RunConfig,
-    dump_config,
-    parse_config,
-)
+from samplers.identities.prompts import PromptIdentitiesConfig
+from samplers.priors.independent import IndependentConfig
+from synthgen.config import RunConfig, dump_config, parse_config
 from synthgen.errors import ConfigError
 
 

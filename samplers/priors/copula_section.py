@@ -1,5 +1,6 @@
-"""Section of the prior `copula`: marginals of the AUs, and how they go together."""
+"""Keys of the prior `copula`: marginals of the AUs, and how they go together."""
 
+from abc import ABC
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -151,10 +152,9 @@ class CorrelationMatrix(Section):
         }
 
 
-class CopulaConfig(PriorSection):
-    """AUs with marginals of their own, joined by a Gaussian copula."""
+class CopulaKeys(PriorSection, ABC):
+    """Keys of a Gaussian copula, and what they say together."""
 
-    prior: Literal["copula"]
     marginals: dict[str, Marginal] = Field(
         min_length=1, description="Rate and intensity of each AU; an AU not named is never active."
     )
@@ -190,7 +190,7 @@ class CopulaConfig(PriorSection):
     )
 
     @model_validator(mode="after")
-    def _allowed(self) -> "CopulaConfig":
+    def _allowed(self) -> "CopulaKeys":
         for name, marginal in self.marginals.items():
             self.au_set.index(name)
             low, high = marginal.ends()
