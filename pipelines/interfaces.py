@@ -14,7 +14,7 @@ from synthgen.config import RunConfig
 
 
 class ImageSource(ABC):
-    """What generates images for attempts; a pipeline's section loads it.
+    """Source of images for attempts; a pipeline's section loads it.
 
     An image is a function of its attempt and of the number of attempts in the call alone: never of
     what stands beside it in the batch or of what was painted before.

@@ -211,7 +211,7 @@ _RATES = (
 
 
 class DiffusionSection(PipelineSection, _DiffusionKeys):
-    """What the sections of both answer in the same way."""
+    """Base of the sections of both pipelines: their shared answers."""
 
     weights: Any
 

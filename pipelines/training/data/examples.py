@@ -195,7 +195,7 @@ class DatasetExamples:
 
     def _settle_scale(self, rows: Dataset) -> None:
         """Look at the AUs of all rows: find their scale, and say what is wrong with how many."""
-        survey, wrong = Survey(), list[int]()
+        survey, wrong = Survey(len(AUS)), list[int]()
         blocks = [_au_block(table, self._au_columns) for table in _tables(rows)]
         for block in blocks:
             survey.add(block)
