@@ -289,11 +289,12 @@ class Judge:
         found, people = self._measuring.run(
             lambda: self._measure(attempts, images, size, times), hung
         )
+        aus = found.aus_of(attempts[0].spec.action_units)
         with times.busy("encode"):
             return [
-                self._outcome(attempt, image, aus, int(faces), person)
-                for attempt, image, aus, faces, person in zip(
-                    attempts, images, found.aus, found.faces, people, strict=False
+                self._outcome(attempt, image, measured, int(faces), person)
+                for attempt, image, measured, faces, person in zip(
+                    attempts, images, aus, found.faces, people, strict=False
                 )
             ]
 
@@ -330,7 +331,7 @@ class Judge:
             return self._blank(attempt, detail)
         policy = self._config.verify.policy
         measured = tuple(float(value) for value in aus) if faces else None
-        verdict = judge(attempt.spec.aus, aus, faces, policy)
+        verdict = judge(attempt.spec.aus, aus, faces, policy, attempt.spec.action_units)
         if self._identities is not None:
             verdict = judge_identity(verdict, person, policy)
         row = None

@@ -69,7 +69,11 @@ def components_fingerprint(config: RunConfig) -> dict[str, Any]:
 def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:
     """Return what the columns of a run's dataset depend on."""
     return DatasetSchema(
-        plan.categories, plan.slots, config.output.image_format, _face_columns(config)
+        plan.categories,
+        plan.slots,
+        config.output.image_format,
+        _face_columns(config),
+        aus=plan.action_units.names,
     )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from PIL.Image import Image
 
 from samplers.spec import Attempt, SampleSpec
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config import RunConfig
 
 
@@ -57,10 +58,22 @@ class Measurement:
     Attributes:
         aus: intensities [0–5]; NaN where there is no face.
         faces: number of faces found in each image.
+        action_units: the AUs of a row.
     """
 
     aus: Float[np.ndarray, "batch aus"]
     faces: Int[np.ndarray, " batch"]
+    action_units: ActionUnitSet = DEFAULT_AUS
+
+    def aus_of(self, wanted: ActionUnitSet) -> Float[np.ndarray, "batch wanted"]:
+        """Return the intensities of some of the AUs.
+
+        Raises:
+            ActionUnitError: if one of them was not measured.
+        """
+        if wanted == self.action_units:
+            return self.aus
+        return self.aus[:, [self.action_units.index(name) for name in wanted.names]]
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL.Image import Image
 
-from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config import PolicyConfig
 
 Reason = Literal[
@@ -107,6 +107,7 @@ def judge(
     measured: Sequence[float] | Float[np.ndarray, " aus"],
     faces: int,
     policy: PolicyConfig,
+    aus: ActionUnitSet = DEFAULT_AUS,
 ) -> Verdict:
     """Judge one image.
 
@@ -115,6 +116,7 @@ def judge(
         measured: AUs found [0–5]; anything where there is no face.
         faces: number of faces found; 0 is rejected, of several the measured one counts.
         policy: the bounds.
+        aus: the AUs of both.
 
     Raises:
         ValueError: if a face was found and a measured value is not finite.
@@ -126,10 +128,10 @@ def judge(
     if not np.isfinite(found).all():
         raise ValueError(f"a face was found, but its AUs are measured as {found.tolist()}")
     misses = [
-        *_tolerance_misses(asked, found, policy),
-        *_missing(asked, found, policy),
-        *_active_misses(asked, found, policy),
-        *_inactive_misses(asked, found, policy),
+        *_tolerance_misses(asked, found, policy, aus.names),
+        *_missing(asked, found, policy, aus.names),
+        *_active_misses(asked, found, policy, aus.names),
+        *_inactive_misses(asked, found, policy, aus.names),
     ]
     active = asked > 0
     return Verdict(
@@ -142,7 +144,9 @@ def judge(
     )
 
 
-def _tolerance_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+def _tolerance_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
     return [
         _Miss(
             "au_tolerance",
@@ -150,29 +154,33 @@ def _tolerance_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig
             f"the tolerance is {tolerance:g}",
             abs(asked[i] - found[i]) - tolerance,
         )
-        for i, name in enumerate(AUS)
+        for i, name in enumerate(names)
         if (tolerance := policy.per_au_tolerance.get(name)) is not None
         and abs(asked[i] - found[i]) > tolerance
     ]
 
 
-def _missing(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
+def _missing(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
     least = policy.min_active
     if least is None:
         return []
     return [
         _Miss(
             "missing_au",
-            f"{AUS[i]} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"{names[i]} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
             f"the least allowed is {least:g}",
             least - found[i],
         )
-        for i in np.flatnonzero(_bounded(policy) & (asked >= ASKED_FOR) & (found < least))
+        for i in np.flatnonzero(_bounded(policy, names) & (asked >= ASKED_FOR) & (found < least))
     ]
 
 
-def _active_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
-    judged = _bounded(policy) & (asked > 0)
+def _active_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    judged = _bounded(policy, names) & (asked > 0)
     if not judged.any():
         return []
     errors = np.where(judged, np.abs(asked - found), 0.0)
@@ -182,14 +190,16 @@ def _active_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -
     worst = int(errors.argmax())
     detail = (
         f"the mean error of the AUs asked for is {mean:.2f}, at most {policy.max_active_error:g} "
-        f"is allowed; {AUS[worst]} is worst: {found[worst]:.2f} where {asked[worst]:.2f} was "
+        f"is allowed; {names[worst]} is worst: {found[worst]:.2f} where {asked[worst]:.2f} was "
         "asked for"
     )
     return [_Miss("active_error", detail, mean - policy.max_active_error)]
 
 
-def _inactive_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig) -> list[_Miss]:
-    judged = _bounded(policy) & (asked <= 0)
+def _inactive_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    judged = _bounded(policy, names) & (asked <= 0)
     if not judged.any():
         return []
     largest = int(np.where(judged, found, -np.inf).argmax())
@@ -197,11 +207,11 @@ def _inactive_misses(asked: np.ndarray, found: np.ndarray, policy: PolicyConfig)
     if excess <= 0:
         return []
     detail = (
-        f"{AUS[largest]} is {found[largest]:.2f} without being asked for; "
+        f"{names[largest]} is {found[largest]:.2f} without being asked for; "
         f"at most {policy.max_inactive:g} is allowed"
     )
     return [_Miss("inactive", detail, excess)]
 
 
-def _bounded(policy: PolicyConfig) -> Bool[np.ndarray, " aus"]:
-    return np.array([name not in policy.per_au_tolerance for name in AUS])
+def _bounded(policy: PolicyConfig, names: tuple[str, ...]) -> Bool[np.ndarray, " aus"]:
+    return np.array([name not in policy.per_au_tolerance for name in names])

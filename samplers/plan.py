@@ -12,6 +12,7 @@ from samplers.priors import Prior, build_prior
 from samplers.randomness import derive_seed
 from samplers.shares import Partition
 from samplers.spec import Attempt, SampleSpec, Shard
+from synthgen.action_units import ActionUnitSet
 from synthgen.config import IdentitySection, PriorSection, RunConfig
 from synthgen.errors import ConfigError
 
@@ -226,9 +227,14 @@ class Plan:
         raise ConfigError(f"there is no sample {sample_id!r}; the run has {first} to {last}")
 
     @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs of a vector."""
+        return self.prior.action_units
+
+    @property
     def _neutral_face(self) -> tuple[None, tuple[float, ...]]:
         """No stratum, and no AU."""
-        return None, (0.0,) * len(self.prior.action_units)
+        return None, (0.0,) * len(self.action_units)
 
     def _is_shown_before(self, spec: SampleSpec) -> bool:
         """Return whether an earlier spec of the identity asks for the same AU vector.
@@ -299,6 +305,7 @@ class Plan:
             negative_prompt=self.negative_prompt,
             faceid=identity.faceid,
             run_id=self.run_id,
+            action_units=self.action_units,
         )
 
     def _check_range(self, split: str, start: int, stop: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from samplers.identities.identity import FaceIdentity, numbered
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class SampleSpec:
         stratum: the cell that the index was given and that each replacement keeps, for people to
             read: category or active AUs.
         aus: requested AU vector, an intensity for each AU of the run.
+        action_units: the AUs of the run.
         emotion: category, or None where the prior has none.
         identity_id: name of the identity, the same for all samples that show it.
         identity: slot → value.
@@ -42,6 +44,11 @@ class SampleSpec:
     negative_prompt: str
     faceid: FaceIdentity | None = None
     run_id: str = ""
+    action_units: ActionUnitSet = DEFAULT_AUS
+
+    def aus_of(self, others: ActionUnitSet) -> tuple[float, ...]:
+        """Return the intensities of other AUs, as a network of these wants them: 0 for the rest."""
+        return self.action_units.converted(self.aus, others)
 
     @property
     def sample_id(self) -> str:

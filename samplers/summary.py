@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from samplers.plan import Plan, Series
 from samplers.priors.quotas import QuotaPrior
 from samplers.spec import SampleSpec
-from synthgen.action_units import AU_NAMES, describe
+from synthgen.action_units import FACS
 from synthgen.config.quotas import LEVELS, intensity_levels
 from synthgen.errors import ConfigError
 
@@ -289,11 +289,11 @@ def _category_table(summary: PlanSummary) -> list[str]:
 
 
 def _au_table(summary: PlanSummary) -> list[str]:
-    names = max(len(name) for name in AU_NAMES.values())
+    names = max(len(FACS[au.name]) for au in summary.aus)
     # What was asked has a column of its own only where rules or quotas change it.
     changed = any(abs(au.asked_rate - au.expected_rate) >= SEEN for au in summary.aus)
     rows = [
-        f"{au.name:5} {AU_NAMES[au.name]:{names}}{f'  {au.asked_rate:8.1%}' * changed}"
+        f"{au.name:5} {FACS[au.name]:{names}}{f'  {au.asked_rate:8.1%}' * changed}"
         f"  {au.expected_rate:8.1%}  {au.counted_rate:8.1%}"
         f"  {_intensity(au.expected_mean):>8}  {_intensity(au.counted_mean):>8}"
         for au in summary.aus
@@ -321,7 +321,7 @@ def _quota_table(summary: PlanSummary) -> list[str]:
 def _spec_lines(spec: SampleSpec) -> list[str]:
     return [
         f"{spec.sample_id}  {spec.split}  {spec.identity_id}  {spec.stratum}",
-        f"    {describe(spec.aus)}",
+        f"    {spec.action_units.describe(spec.aus)}",
         f"    {spec.prompt}",
     ]
 

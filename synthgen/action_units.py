@@ -141,6 +141,17 @@ class ActionUnitSet:
         pairs = zip(self.names, aus, strict=True)
         return " ".join(f"{name}={value:.{digits}f}" for name, value in pairs if value) or "neutral"
 
+    def converted(self, aus: Sequence[float], to: "ActionUnitSet") -> tuple[float, ...]:
+        """Turn a vector of this set into one of another: 0 for what this set has not.
+
+        Raises:
+            ActionUnitError: if an AU is active that the other set has not.
+        """
+        if self == to:
+            return tuple(aus)
+        pairs = zip(self.names, aus, strict=True)
+        return to.vector({name: value for name, value in pairs if value})
+
     def without(self, others: Iterable[str]) -> tuple[str, ...]:
         """Return the AUs of the set that are not among others."""
         known = frozenset(others)

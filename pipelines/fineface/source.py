@@ -47,6 +47,7 @@ from pipelines.interfaces import ImageSource
 from pipelines.weight_files import read_json, read_model_config
 from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
@@ -231,7 +232,7 @@ class DiffusionSource(ImageSource):
         config = self._config
         return {
             **self._texts(attempts),
-            "aus": [attempt.spec.aus for attempt in attempts],
+            "aus": [attempt.spec.aus_of(DEFAULT_AUS) for attempt in attempts],
             "au_scale": config.au_scale,
             "height": height,
             "width": width,

@@ -15,7 +15,7 @@ from pipelines.procedural.renderer import RENDERER_VERSION, render
 from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.vocabulary import names_trait, some_words
 from samplers.spec import Attempt
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import AU_COUNT, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
 
@@ -73,7 +73,7 @@ class ProceduralSource(ImageSource):
         identity = identity_from_text(spec.prompt, spec.identity_seed)
         if attempt.repeats:
             identity = photographed_again(identity, attempt.seed)
-        shown = noisy_aus(spec.aus, self.config.au_noise, attempt.noise_seed)
+        shown = noisy_aus(spec.aus_of(DEFAULT_AUS), self.config.au_noise, attempt.noise_seed)
         return render(identity, shown.tolist(), self.config.size)
 
 

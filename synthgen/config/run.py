@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from synthgen.action_units import DEFAULT_AUS
+from synthgen.action_units import ActionUnitSet
 from synthgen.config.base import Component, Section
 from synthgen.config.components import ComponentField
 from synthgen.config.identities import AnyIdentities
@@ -62,11 +62,18 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _aus_can_be_shown(self) -> Self:
-        if self.expressions.au_set != DEFAULT_AUS:
-            raise ValueError(
-                f"pipeline {self.pipeline.name!r} and verify.verifier {self.verify.verifier!r} are "
-                f"about {', '.join(DEFAULT_AUS.names)}; leave expressions.action_units out"
-            )
+        """Refuse AUs that the pipeline cannot show or a check cannot measure."""
+        for who, does, known in (
+            (f"pipeline {self.pipeline.name!r}", "show", self.pipeline.action_units),
+            (f"verifier {self.verify.verifier!r}", "measure", self.verify.action_units),
+        ):
+            missing = () if known is None else self.expressions.au_set.without(known)
+            if known is not None and missing:
+                able = ActionUnitSet.of(known)
+                raise ValueError(
+                    f"{who} cannot {does} {', '.join(missing)}, which expressions.action_units "
+                    f"names; it can {does} {', '.join(able.names)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from synthgen.action_units import check_facs
+from synthgen.action_units import AUS, check_facs
 from synthgen.config.base import Section
 from synthgen.config.identities.base import absolute_store
 from synthgen.errors import ConfigError
@@ -189,6 +189,11 @@ class VerifyConfig(Section):
         description="Images of one stratum (or of all together) after which the run ends if none "
         "was accepted, since none will be; null = never. The data does not depend on it.",
     )
+
+    @property
+    def action_units(self) -> frozenset[str] | None:
+        """The AUs that the verifier can measure; None: any."""
+        return frozenset(AUS)
 
     @property
     def most_images(self) -> int:

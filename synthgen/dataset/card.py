@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from synthgen.action_units import describe
+from synthgen.action_units import ActionUnitSet
 from synthgen.dataset import layout
 from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.markdown import number, percent, table
@@ -77,7 +77,7 @@ def strata_section(statistics: Statistics, configuration: Mapping[str, Any]) -> 
         statistics: what is committed.
         configuration: the configuration's part of the identity.
     """
-    found = drifts(statistics.strata)
+    found = drifts(statistics.strata, [au.name for au in statistics.aus])
     parts = [
         "## Drawn and delivered",
         "The policy rejects some expressions more often than others. Drawn is the first spec of "
@@ -150,7 +150,8 @@ def merged_introduction(record: RunRecord, picture: bool) -> str:
         f"# {record.configuration.get('name', 'merged dataset')}",
         "",
         "Synthetic faces with the FACS Action Units that they were asked to show and those that "
-        "were measured in them. An AU vector is 12 intensities from 0 (absent) to 5 (maximum).",
+        f"were measured in them. An AU vector is {len(record.schema.aus)} intensities from 0 "
+        "(absent) to 5 (maximum).",
         "",
         f"Merged by `synthgen merge` from {many}: {names}. The column `source` names the dataset "
         "that a row comes from; labels, splits and identities hold for all of them.",
@@ -214,7 +215,8 @@ def _introduction(record: RunRecord, picture: bool) -> str:
         "",
         f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt, "
         f"measured by the verifier `{verifier}`, and kept or rejected by the policy of the "
-        "configuration below. An AU vector is 12 intensities from 0 (absent) to 5 (maximum).",
+        f"configuration below. An AU vector is {len(record.schema.aus)} intensities from 0 "
+        "(absent) to 5 (maximum).",
     ]
     if picture:
         lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
@@ -245,8 +247,9 @@ def _loading(statistics: Statistics) -> str:
             "folders reads the labels of both by the names of the first: `happy` may become "
             "`neutral`.",
             "",
-            "`aus` holds the requested intensities, `aus_measured` those that were found (12 nulls "
-            "where no face was), both in the order of the table of Action Units below.",
+            "`aus` holds the requested intensities, `aus_measured` those that were found "
+            f"({len(statistics.aus)} nulls where no face was), both in the order of the table of "
+            "Action Units below.",
         ]
     )
 
@@ -369,7 +372,8 @@ def write_card(storage: Storage) -> None:
     record = read_record(storage)
     markers = read_markers(storage)
     statistics = count(storage, record, markers.values())
-    picture = _picture(storage, list(markers.values()))
+    aus = ActionUnitSet(record.schema.aus)
+    picture = _picture(storage, list(markers.values()), aus)
     if picture is not None:
         storage.write(layout.PICTURE, picture)
     card = render_card(record, statistics, picture=picture is not None)
@@ -446,7 +450,7 @@ def _size(rows: int) -> str:
     return next((name for bound, name in _SIZES if rows < bound), "100M<n<1B")
 
 
-def _picture(storage: Storage, markers: list[ShardMarker]) -> bytes | None:
+def _picture(storage: Storage, markers: list[ShardMarker], aus: ActionUnitSet) -> bytes | None:
     """Draw the first samples of the first shard that has rows, in `train` if there are any.
 
     Flipped bytes may still be a picture, of something else, so the checksum is compared first.
@@ -461,11 +465,13 @@ def _picture(storage: Storage, markers: list[ShardMarker]) -> bytes | None:
     columns = ["image", "aus", "aus_measured"]
     rows = next(read_columns(storage, name, columns, batch_rows=_PICTURES)).to_pylist()
     images = [Image.open(io.BytesIO(row["image"]["bytes"])) for row in rows]
-    captions = [f"asked {describe(row['aus'])}\n{_found(row['aus_measured'])}" for row in rows]
+    captions = [
+        f"asked {aus.describe(row['aus'])}\n{_found(aus, row['aus_measured'])}" for row in rows
+    ]
     return encode_png(contact_sheet(images, captions))
 
 
-def _found(aus: list[float | None]) -> str:
+def _found(names: ActionUnitSet, aus: list[float | None]) -> str:
     if None in aus:
         return "no face found"
-    return f"found {describe([value if value and value >= 0.5 else 0.0 for value in aus])}"
+    return f"found {names.describe([value if value and value >= 0.5 else 0.0 for value in aus])}"

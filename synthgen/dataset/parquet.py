@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from synthgen.action_units import AU_COUNT
 from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
     FACEID_EMBEDDING,
@@ -30,8 +29,7 @@ BYTES_PER_GROUP = 100_000_000
 """Bounds of a row group: small enough to stream, large enough to read at speed."""
 
 # Arrow (to 25) writes a null of a fixed-length list into Parquet but cannot read it back:
-# https://github.com/apache/arrow/issues/35692. Twelve nulls in its place are read everywhere.
-_NO_MEASUREMENT = (None,) * AU_COUNT
+# https://github.com/apache/arrow/issues/35692. Nulls in its place are read everywhere.
 _NO_EMBEDDING = (None,) * EMBEDDING_WIDTH
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -138,7 +136,7 @@ def _row_values(schema: DatasetSchema, row: Row) -> dict[str, Any]:
 def _values(schema: DatasetSchema, row: Row | Reject) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in row.__slots__}
     if row.aus_measured is None:
-        values["aus_measured"] = _NO_MEASUREMENT
+        values["aus_measured"] = (None,) * len(schema.aus)
     if schema.categories and row.emotion is not None:
         values["emotion"] = schema.categories.index(row.emotion)
     return values

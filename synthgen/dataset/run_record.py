@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from synthgen.action_units import AUS, ActionUnitSet
 from synthgen.dataset import layout
 from synthgen.dataset.schema import DatasetSchema
 from synthgen.dataset.storage import Storage
@@ -59,6 +60,8 @@ class RunRecord:
         values = asdict(self)
         if not self.sources:
             del values["sources"], values["schema"]["source"]
+        if self.schema.aus == AUS:
+            del values["schema"]["aus"]
         return layout.to_json(values)
 
 
@@ -86,6 +89,7 @@ def parse_record(data: bytes) -> RunRecord:
                 image_format=schema["image_format"],
                 faces=tuple(schema.get("faces", ())),
                 source=bool(schema.get("source", False)),
+                aus=ActionUnitSet.of(schema.get("aus", AUS)).names,
             ),
         )
     except layout.NOT_WHOLE as error:

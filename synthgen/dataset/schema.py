@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import AUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +122,7 @@ class DatasetSchema:
         image_format: `png`, `jpeg` or `webp`.
         faces: those of `FACE_COLUMNS` that there are, in order.
         source: whether rows name the dataset that they were merged from.
+        aus: the AUs of a vector, in its order.
     """
 
     categories: tuple[str, ...]
@@ -129,6 +130,7 @@ class DatasetSchema:
     image_format: str
     faces: tuple[str, ...] = ()
     source: bool = False
+    aus: tuple[str, ...] = AUS
 
 
 Feature = dict[str, Any]
@@ -148,7 +150,7 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
     return {
         "sample_id": _value("string"),
         "image": _IMAGE,
-        **_measurements(),
+        **_measurements(schema),
         "accepted": _value("bool"),
         "attempt": _value("int32"),
         "replacement": _value("int32"),
@@ -166,7 +168,7 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
         "sample_id": _value("string"),
         "reason": _value("string"),
         "detail": _value("string"),
-        **_measurements(),
+        **_measurements(schema),
         "attempt": _value("int32"),
         "replacement": _value("int32"),
         **_emotion(schema),
@@ -208,10 +210,10 @@ def _vector(length: int) -> Feature:
     return {"feature": _value("float32"), "length": length, "_type": "List"}
 
 
-def _measurements() -> dict[str, Feature]:
+def _measurements(schema: DatasetSchema) -> dict[str, Feature]:
     return {
-        "aus": _vector(AU_COUNT),
-        "aus_measured": _vector(AU_COUNT),
+        "aus": _vector(len(schema.aus)),
+        "aus_measured": _vector(len(schema.aus)),
         "active_error": _value("float32"),
         "inactive_max": _value("float32"),
     }

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import layout
 from synthgen.dataset.damage import telling_damage
 from synthgen.dataset.markers import ShardMarker, ShortStratum, read_markers
@@ -281,7 +280,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     markers = _in_order_of_splits(record, markers)
     categories = record.schema.categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
-    sums, strata, faces = _AUSums(), StrataSums(record), FaceSums(record.schema)
+    sums, strata, faces = _AUSums(record.schema.aus), StrataSums(record), FaceSums(record.schema)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
     identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
     slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
@@ -333,13 +332,16 @@ def _reject_columns(
 class _AUSums:
     """Sums over rows, for each AU: rows, intensities asked for, and intensities found."""
 
-    def __init__(self) -> None:
-        self._requested = np.zeros((2, AU_COUNT))
-        self._measured = np.zeros((2, AU_COUNT))
-        self._elsewhere = np.zeros((2, AU_COUNT))
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._requested = np.zeros((2, len(names)))
+        self._measured = np.zeros_like(self._requested)
+        self._elsewhere = np.zeros_like(self._requested)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        requested, measured = _matrix(batch.column("aus")), _matrix(batch.column("aus_measured"))
+        requested, measured = (
+            _matrix(batch.column(name), len(self._names)) for name in ("aus", "aus_measured")
+        )
         active, seen = requested != 0, ~np.isnan(measured)
         self._requested += _count_and_sum(requested, active)
         self._measured += _count_and_sum(measured, active & seen)
@@ -349,14 +351,14 @@ class _AUSums:
         means = [_mean(sums) for sums in (self._requested, self._measured, self._elsewhere)]
         return tuple(
             AUStatistics(name, int(self._requested[0, i]), *(float(mean[i]) for mean in means))
-            for i, name in enumerate(AUS)
+            for i, name in enumerate(self._names)
         )
 
 
-def _matrix(column: pa.Array) -> np.ndarray:
+def _matrix(column: pa.Array, aus: int) -> np.ndarray:
     """Return [rows, aus] float64, NaN where there is null."""
     values = column.flatten().to_numpy(zero_copy_only=False)
-    return values.astype(np.float64).reshape(-1, AU_COUNT)
+    return values.astype(np.float64).reshape(-1, aus)
 
 
 def _count_and_sum(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -365,7 +367,7 @@ def _count_and_sum(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _mean(sums: np.ndarray) -> np.ndarray:
     numbers, totals = sums
-    return np.divide(totals, numbers, out=np.full(AU_COUNT, np.nan), where=numbers > 0)
+    return np.divide(totals, numbers, out=np.full(len(totals), np.nan), where=numbers > 0)
 
 
 def _in_order_of_splits(record: RunRecord, markers: Iterable[ShardMarker]) -> list[ShardMarker]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import ActionUnitSet
 from synthgen.config.quotas import NO_CATEGORY, QuotaCells, QuotasConfig
 from synthgen.dataset.markers import ShardMarker, ShortStratum
 from synthgen.dataset.run_record import RunRecord
@@ -129,16 +129,20 @@ class Drift(NamedTuple):
         return self.delivered - self.drawn
 
 
-def drifts(strata: Iterable[Stratum]) -> list[Drift]:
+def drifts(strata: Iterable[Stratum], aus: Sequence[str]) -> list[Drift]:
     """Return the changes of `DRIFT` or more, the largest first.
 
     A stratum of which nothing was drawn or delivered has none.
+
+    Args:
+        strata: the strata.
+        aus: the AUs of their rates.
     """
     found = [
         Drift(stratum.name, *rates)
         for stratum in strata
         if stratum.drawn and stratum.delivered
-        for rates in zip(AUS, stratum.drawn_rates, stratum.delivered_rates, strict=True)
+        for rates in zip(aus, stratum.drawn_rates, stratum.delivered_rates, strict=True)
     ]
     seen = [drift for drift in found if abs(drift.change) >= DRIFT]
     return sorted(seen, key=lambda drift: -abs(drift.change))
@@ -149,10 +153,11 @@ class StrataSums:
 
     def __init__(self, record: RunRecord) -> None:
         self._categories = record.schema.categories
-        self._cells = _cells(record.configuration, self._categories)
+        self._aus = ActionUnitSet(record.schema.aus)
+        self._cells = _cells(record.configuration, self._categories, self._aus)
         self._names = _names(self._cells, self._categories)
         # Samples and active AUs: the first column counts the samples.
-        self._drawn = np.zeros((len(self._names), 1 + AU_COUNT), dtype=np.int64)
+        self._drawn = np.zeros((len(self._names), 1 + len(self._aus)), dtype=np.int64)
         self._delivered = np.zeros_like(self._drawn)
 
     @property
@@ -196,7 +201,8 @@ class StrataSums:
 
     def _read(self, batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
         """Return stratum [rows] and active AUs [rows, aus]."""
-        aus = batch.column("aus").flatten().to_numpy(zero_copy_only=False).reshape(-1, AU_COUNT)
+        values = batch.column("aus").flatten().to_numpy(zero_copy_only=False)
+        aus = values.reshape(-1, len(self._aus))
         labels = None
         if self._categories:
             column = batch.column("emotion").fill_null(len(self._categories))
@@ -206,9 +212,11 @@ class StrataSums:
         return np.zeros(len(aus), dtype=np.int64) if labels is None else labels, aus != 0
 
 
-def _cells(configuration: Mapping[str, Any], categories: tuple[str, ...]) -> QuotaCells | None:
+def _cells(
+    configuration: Mapping[str, Any], categories: tuple[str, ...], aus: ActionUnitSet
+) -> QuotaCells | None:
     quotas = configuration.get("expressions", {}).get("quotas")
-    return None if quotas is None else QuotasConfig.model_validate(quotas).cells(categories)
+    return None if quotas is None else QuotasConfig.model_validate(quotas).cells(categories, aus)
 
 
 def _names(cells: QuotaCells | None, categories: tuple[str, ...]) -> tuple[str, ...]:

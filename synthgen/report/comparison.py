@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from samplers.plan import build_plan
-from synthgen.action_units import AU_NAMES, AUS
+from synthgen.action_units import FACS
 from synthgen.config import RunConfig
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
@@ -121,7 +121,9 @@ def compare(url: str) -> Comparison:
 def describe_comparison(found: Comparison) -> str:
     """Write a comparison as plain text, without a newline at the end."""
     blocks = [_head(found), _strata_table(found), _slot_table(found), _au_table(found)]
-    blocks.append(_drift_table(drifts(found.statistics.strata)))
+    blocks.append(
+        _drift_table(drifts(found.statistics.strata, [au.name for au in found.statistics.aus]))
+    )
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -172,13 +174,14 @@ def _slot_table(found: Comparison) -> list[str]:
 
 def _au_table(found: Comparison) -> list[str]:
     strata = found.statistics.strata
-    drawn = _overall([(s.drawn, s.drawn_rates) for s in strata])
-    delivered = _overall([(s.delivered, s.delivered_rates) for s in strata])
-    names = max(len(name) for name in AU_NAMES.values())
+    aus = [au.name for au in found.statistics.aus]
+    drawn = _overall([(s.drawn, s.drawn_rates) for s in strata], len(aus))
+    delivered = _overall([(s.delivered, s.delivered_rates) for s in strata], len(aus))
+    names = max(len(FACS[au]) for au in aus)
     rows = [
-        f"{au:5} {AU_NAMES[au]:{names}}  {_share(asked)}  {_share(expected)}"
+        f"{au:5} {FACS[au]:{names}}  {_share(asked)}  {_share(expected)}"
         f"  {_share(drawn[n])}  {_share(delivered[n])}"
-        for n, (au, (asked, expected)) in enumerate(zip(AUS, found.rates, strict=True))
+        for n, (au, (asked, expected)) in enumerate(zip(aus, found.rates, strict=True))
     ]
     head = f"{'AU active in':{6 + names}}  {'asked':>8}  expected  {'drawn':>8}  delivered"
     return [head, *rows]
@@ -199,11 +202,11 @@ def _drift_table(found: Sequence[Drift]) -> list[str]:
     return [head, *rows, *more]
 
 
-def _overall(parts: Sequence[tuple[int, Sequence[float]]]) -> list[float | None]:
+def _overall(parts: Sequence[tuple[int, Sequence[float]]], aus: int) -> list[float | None]:
     total = sum(count for count, _ in parts)
     if not total:
-        return [None] * len(AUS)
-    return [sum(count * rates[au] for count, rates in parts) / total for au in range(len(AUS))]
+        return [None] * aus
+    return [sum(count * rates[au] for count, rates in parts) / total for au in range(aus)]
 
 
 def _share(value: float | None) -> str:

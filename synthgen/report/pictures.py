@@ -16,7 +16,7 @@ from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_d
 from pipelines.policy import blank_detail
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
-from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, au_index, au_vector, describe
+from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, au_index, au_vector
 from synthgen.config import PipelineSection, RunConfig, load_config
 from synthgen.dataset import contact_sheet, encode_png, reached
 from synthgen.dataset.strata import describe_rejected
@@ -267,7 +267,7 @@ def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
 
 def _legend(outcome: Outcome) -> str:
     spec = outcome.attempt.spec
-    measured = outcome.measured
+    measured, describe = outcome.measured, spec.action_units.describe
     lines = [
         f"{spec.emotion or spec.stratum} · {spec.identity_id}",
         f"asked {describe(spec.aus)}",

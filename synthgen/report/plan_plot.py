@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samplers.summary import PlanSummary, StratumShare
-from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import MissingDependencyError, OutputError
 
 if TYPE_CHECKING:
@@ -68,30 +67,32 @@ def draw_plan(summary: PlanSummary) -> "Figure":
     _strata(strata, summary)
     asked, drawn = bottom.subplots(1, 2)
     largest = max(summary.joint_expected.max(), summary.joint_counted.max(), 1e-9)
-    _matrix(asked, summary.joint_expected, "P(both active), by the configuration", largest)
-    image = _matrix(drawn, summary.joint_counted, "P(both active), planned", largest)
+    names = [au.name for au in summary.aus]
+    _matrix(asked, summary.joint_expected, names, "P(both active), by the configuration", largest)
+    image = _matrix(drawn, summary.joint_counted, names, "P(both active), planned", largest)
     bottom.colorbar(image, ax=[asked, drawn], shrink=0.85)
     return figure
 
 
 def _marginals(axes: "Axes", summary: PlanSummary) -> None:
-    places = np.arange(AU_COUNT)
-    below = np.zeros(AU_COUNT)
+    places = np.arange(len(summary.aus))
+    below = np.zeros(len(summary.aus))
     for level, colour in enumerate(_LEVEL_COLOURS):
         shares = summary.levels_counted[:, level]
         axes.bar(places, shares, bottom=below, color=colour, label=f"level {'ABCDE'[level]}")
         below += shares
     asked = [au.asked_rate for au in summary.aus]
     axes.scatter(places, asked, marker="_", s=220, lw=2.5, color=_ASKED, label="asked", zorder=3)
-    axes.set_xticks(places, AUS, rotation=60)
+    axes.set_xticks(places, [au.name for au in summary.aus], rotation=60)
     axes.set_ylabel("share of samples")
     axes.set_title("How often each AU is active, and how strongly")
     axes.legend(fontsize=8, ncols=2)
 
 
 def _numbers(axes: "Axes", summary: PlanSummary) -> None:
-    axes.bar(range(AU_COUNT + 1), summary.active_counted, color=_BAR)
-    axes.set_xticks(range(AU_COUNT + 1))
+    numbers = range(len(summary.active_counted))
+    axes.bar(numbers, summary.active_counted, color=_BAR)
+    axes.set_xticks(numbers)
     axes.set_xlabel("active AUs")
     axes.set_title("Number of active AUs")
 
@@ -122,10 +123,12 @@ def _shown_strata(summary: PlanSummary) -> tuple[str, tuple[StratumShare, ...]]:
     return "Most frequent strata", summary.common
 
 
-def _matrix(axes: "Axes", values: np.ndarray, title: str, largest: float) -> "AxesImage":
+def _matrix(
+    axes: "Axes", values: np.ndarray, names: list[str], title: str, largest: float
+) -> "AxesImage":
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=largest)
-    axes.set_xticks(range(AU_COUNT), AUS, rotation=60)
-    axes.set_yticks(range(AU_COUNT), AUS)
+    axes.set_xticks(range(len(names)), names, rotation=60)
+    axes.set_yticks(range(len(names)), names)
     axes.set_title(title)
     for (row, column), value in np.ndenumerate(values):
         if value >= _VISIBLE:

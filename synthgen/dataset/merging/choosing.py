@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from synthgen.action_units import AUS
 from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.merging.conditions import Column, Condition, find_column, holds
 from synthgen.dataset.merging.sources import Source
@@ -103,6 +104,7 @@ def choose(
     sources: Sequence[Source],
     splits: tuple[str, ...],
     features: Mapping[str, Feature],
+    aus: Sequence[str] = AUS,
     *,
     condition: Condition | None = None,
     balance: str | None = None,
@@ -115,6 +117,7 @@ def choose(
         sources: the datasets.
         splits: the splits of the merged dataset.
         features: its columns.
+        aus: the AUs of its vectors.
         condition: what rows must be; None: all are kept.
         balance: column of whose values each split is to have equally many rows.
         on_conflict: what becomes of an identity that is in two splits: an error, `move` all its
@@ -127,7 +130,7 @@ def choose(
         DatasetError: if a source is corrupt, rows are doubled, identities lie in two splits, or no
             row is left.
     """
-    column = None if balance is None else _balanced_column(balance, features)
+    column = None if balance is None else _balanced_column(balance, features, aus)
     scan, people, values = _read(sources, splits, features, condition, column)
     joined = _Joined(scan)
     left_out: dict[str, int] = {}
@@ -327,8 +330,8 @@ def _settle_conflicts(
     return len(strays)
 
 
-def _balanced_column(path: str, features: Mapping[str, Feature]) -> Column:
-    column = find_column(path, features, "--balance")
+def _balanced_column(path: str, features: Mapping[str, Feature], aus: Sequence[str]) -> Column:
+    column = find_column(path, features, "--balance", aus)
     if column.kind == "number":
         raise ConfigError(
             f"--balance: {column.name} holds numbers; balance a column of categories or texts, "

@@ -6,7 +6,7 @@ parts (`identity.age`, `aus.AU12`), comparisons with numbers, texts and lists, `
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import AUS
 from synthgen.dataset.schema import Feature
 from synthgen.errors import ConfigError
 from synthgen.foreign import excerpt
@@ -74,27 +74,37 @@ class Condition:
     needs: frozenset[str]
 
 
-def parse_condition(text: str, features: Mapping[str, Feature], what: str = "--where") -> Condition:
+_VECTORS = ("aus", "aus_measured")
+"""Columns with a number for each AU."""
+
+
+def parse_condition(
+    text: str, features: Mapping[str, Feature], what: str = "--where", aus: Sequence[str] = AUS
+) -> Condition:
     """Turn a condition into a filter.
 
     Args:
         text: the condition.
         features: the columns that there are.
         what: what the sentence calls it.
+        aus: the AUs of a vector.
 
     Raises:
         ConfigError: with one sentence, if it is no condition on these columns.
     """
-    return _Parser(text, features, what).condition()
+    return _Parser(text, features, what, aus).condition()
 
 
-def find_column(path: str, features: Mapping[str, Feature], what: str) -> Column:
+def find_column(
+    path: str, features: Mapping[str, Feature], what: str, aus: Sequence[str] = AUS
+) -> Column:
     """Find a column, or a part of one, by its name.
 
     Args:
         path: `emotion`, `identity.age`, `aus.AU12`.
         features: the columns that there are.
         what: what the sentence calls the place of the name.
+        aus: the AUs of a vector.
 
     Raises:
         ConfigError: if there is no such column, or its values cannot be compared.
@@ -110,13 +120,13 @@ def find_column(path: str, features: Mapping[str, Feature], what: str) -> Column
             parts = ", ".join(f"{name}.{slot}" for slot in feature)
             raise ConfigError(f"{what}: {excerpt(path, 60)!r} is no slot; there are {parts}")
         return Column(path, "text", (), pc.field(name, part), name)
-    if feature["_type"] == "List" and feature["length"] == AU_COUNT:
-        if part not in AUS:
-            some = ", ".join(f"{name}.{au}" for au in AUS[:3])
+    if name in _VECTORS:
+        if part not in aus:
+            some = ", ".join(f"{name}.{au}" for au in aus[:3])
             raise ConfigError(
-                f"{what}: {name} holds {AU_COUNT} numbers; name one, as in {some}, {name}.{AUS[-1]}"
+                f"{what}: {name} holds {len(aus)} numbers; name one, as in {some}, {name}.{aus[-1]}"
             )
-        values = pc.list_element(pc.field(name), AUS.index(part))  # pyright: ignore
+        values = pc.list_element(pc.field(name), aus.index(part))  # pyright: ignore
         return Column(path, "number", (), values, name, single=True)
     if part or feature["_type"] not in ("Value", "ClassLabel"):
         raise ConfigError(
@@ -140,8 +150,10 @@ def holds(condition: Condition, table: pa.Table) -> np.ndarray:
 class _Parser:
     """Reads one condition."""
 
-    def __init__(self, text: str, features: Mapping[str, Feature], what: str) -> None:
-        self._text, self._features, self._what = text, features, what
+    def __init__(
+        self, text: str, features: Mapping[str, Feature], what: str, aus: Sequence[str]
+    ) -> None:
+        self._text, self._features, self._what, self._aus = text, features, what, aus
         self._needs: set[str] = set()
 
     def condition(self) -> Condition:
@@ -235,7 +247,7 @@ class _Parser:
         path = _path(node)
         if path is None:
             raise self._unknown(node)
-        column = find_column(path, self._features, self._what)
+        column = find_column(path, self._features, self._what, self._aus)
         self._needs.add(column.needs)
         return column
 

@@ -210,11 +210,14 @@ def merge(asked: Merging) -> Merged:
     _refuse_inside(target, sources)
     schema = joint_schema(sources)
     features = data_features(schema)
-    condition = None if asked.where is None else parse_condition(asked.where, features)
+    condition = (
+        None if asked.where is None else parse_condition(asked.where, features, aus=schema.aus)
+    )
     choice = choose(
         sources,
         joint_splits(sources),
         features,
+        schema.aus,
         condition=condition,
         balance=asked.balance,
         on_conflict=asked.on_conflict,

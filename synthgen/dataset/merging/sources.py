@@ -170,14 +170,26 @@ def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
 
     Categories and slots come in the order in which the sources name them first; what a source
     lacks is null in its rows.
+
+    Raises:
+        DatasetError: if the vectors of two sources hold different AUs.
     """
+    sources = list(sources)
     schemas = [source.record.schema for source in sources]
+    for source, schema in zip(sources, schemas, strict=True):
+        if schema.aus != schemas[0].aus:
+            raise DatasetError(
+                f"cannot merge: the AU vectors of {sources[0].name} hold "
+                f"{', '.join(schemas[0].aus)}, and those of {source.name} {', '.join(schema.aus)}; "
+                "merge datasets with the same AUs"
+            )
     return DatasetSchema(
         categories=_union(schema.categories for schema in schemas),
         slots=_union(schema.slots for schema in schemas),
         image_format=schemas[0].image_format,
         faces=tuple(name for name in FACE_COLUMNS if any(name in s.faces for s in schemas)),
         source=True,
+        aus=schemas[0].aus,
     )
 
 

@@ -65,8 +65,8 @@ def test_contempt_is_refused_with_the_reason():
     with pytest.raises(ConfigError) as caught:
         choose_prototypes(["contempt"], allow_ambiguous=True)
     assert str(caught.value) == (
-        "expressions.categories: 'contempt' cannot be shown: it is R12+R14, one-sided, and AU14 "
-        "is not among the 12 AUs"
+        "expressions.categories: 'contempt' cannot be shown: it is R12+R14, one-sided, and an "
+        "AU vector has one intensity for both sides"
     )
 
 
