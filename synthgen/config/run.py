@@ -69,10 +69,10 @@ class RunConfig(Section):
         ):
             missing = () if known is None else self.expressions.au_set.without(known)
             if known is not None and missing:
-                able = ActionUnitSet.of(known)
+                able = ", ".join(ActionUnitSet.of(known).names) if known else "none"
                 raise ValueError(
                     f"{who} cannot {does} {', '.join(missing)}, which expressions.action_units "
-                    f"names; it can {does} {', '.join(able.names)}"
+                    f"names; it can {does} {able}"
                 )
         return self
 
