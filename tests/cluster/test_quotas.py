@@ -9,6 +9,7 @@ from PIL import Image
 from cluster.driver import generate
 from pipelines.interfaces import Measurement
 from pipelines.procedural.source import ProceduralSource
+from synthgen.action_units import AUS
 from synthgen.dataset import Storage, read_statistics
 from synthgen.dataset.strata import drifts
 from synthgen.report.comparison import compare, describe_comparison
@@ -90,7 +91,7 @@ def test_delivered_strata_hold_the_quotas_and_the_card_gives_the_drift_inside(ma
     women = statistics.slots["person"]["woman"] / statistics.total
     assert women == pytest.approx(0.75, abs=0.01)
 
-    stratum, au, drawn, delivered = drifts(statistics.strata)[0]
+    stratum, au, drawn, delivered = drifts(statistics.strata, AUS)[0]
     assert (stratum, au, drawn) == ("surprised", "AU5", pytest.approx(0.66, abs=0.07))
     assert delivered < drawn - 0.1
     card = (Path(config.output.path) / "README.md").read_text()

@@ -10,6 +10,7 @@ from tiny_dataset import (
     make_row,
 )
 
+from synthgen.action_units import AUS
 from synthgen.dataset import Storage, commit_shard, open_run, read_statistics, write_card
 from synthgen.dataset.strata import Stratum, drifts
 
@@ -60,7 +61,7 @@ def test_drawn_are_first_specs_and_delivered_are_rows(tmp_path):
     assert (happy.drawn, happy.delivered) == (3, 3)
     assert (sad.drawn, sad.delivered) == (1, 1)
     assert (sad.drawn_rates[2], sad.delivered_rates[2]) == (0, 1)
-    assert [(drift.stratum, drift.au, drift.change) for drift in drifts((happy, sad))] == [
+    assert [(drift.stratum, drift.au, drift.change) for drift in drifts((happy, sad), AUS)] == [
         ("sad", "AU4", 1.0)
     ]
     write_card(storage)
@@ -91,5 +92,5 @@ def test_drifts_are_sorted_and_small_ones_left_out():
         stratum("c", after=0.7),
         stratum("d", delivered=0, after=0.0),
     ]
-    assert [drift.stratum for drift in drifts(strata)] == ["c", "b"]
-    assert drifts(strata)[1].change == pytest.approx(-0.1)
+    assert [drift.stratum for drift in drifts(strata, AUS)] == ["c", "b"]
+    assert drifts(strata, AUS)[1].change == pytest.approx(-0.1)
