@@ -126,9 +126,22 @@ class ComponentField:
     def __get_pydantic_json_schema__(
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        sections = [self.kind.section(name) for name in self.kind.names()]
+        sections = self.kind.sections().values()
         schemas = [handler(section.__pydantic_core_schema__) for section in sections]
-        return {"oneOf": schemas}
+        path = {
+            "title": f"Another {self.kind.what}",
+            "description": "Named by the class of its section; further keys are that section's.",
+            "type": "object",
+            "properties": {
+                self.kind.key: {
+                    "type": "string",
+                    "pattern": r"^[\w.]+:\w+$",
+                    "description": "package.module:Class",
+                }
+            },
+            "required": [self.kind.key],
+        }
+        return {"oneOf": [*schemas, path]}
 
     def _validate(self, value: object) -> Section:
         kind = self.kind

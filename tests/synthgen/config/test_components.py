@@ -174,7 +174,17 @@ def test_what_is_no_component_is_told(folder):
 
 def test_the_json_schema_holds_every_name():
     schema = Drawing.model_json_schema()
-    assert [one["title"] for one in schema["properties"]["shape"]["oneOf"]] == ["Circle"]
+    *named, path = schema["properties"]["shape"]["oneOf"]
+    assert [one["title"] for one in named] == ["Circle"]
+    assert (path["title"], path["required"]) == ("Another shape", ["name"])
+
+
+def test_the_json_schema_holds_what_is_installed_and_can_be_imported(installed, tmp_path):
+    entries = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
+    entries.write_text(f"{entries.read_text()}gone = no_such_module_at_all:Gone\n")
+    schema = Drawing.model_json_schema()
+    named = [one["title"] for one in schema["properties"]["shape"]["oneOf"]]
+    assert named == ["Circle", "Square", "Another shape"]
 
 
 def test_what_lacks_its_making_is_told(folder):
