@@ -83,6 +83,11 @@ def resolve(
     return folder
 
 
+def names_folder(text: str) -> bool:
+    """Return whether a text means a folder, not a Hub id: there is one, or it can be no id."""
+    return not _may_be_id(text) or Path(text).is_dir()
+
+
 def trouble_with(repo: str, revision: str | None) -> str | None:
     """Ask the Hub whether it would give a repository; return why not, or None."""
     try:

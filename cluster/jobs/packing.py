@@ -12,6 +12,7 @@ import synthgen
 from cluster.preflight.findings import in_bytes
 from synthgen.config import RunConfig, dump_config
 from synthgen.config.base import Section
+from synthgen.config.components import source_of
 from synthgen.errors import ConfigError, OutputError
 from synthgen.foreign import excerpt, first_few, regular_file
 from synthgen.revision import REVISION_FILE, git_revision
@@ -21,11 +22,8 @@ CONFIG_FILE = "config.yaml"
 
 PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
 
-_PATHS = frozenset(
-    {"wanted", "forbidden", "weights", "base", "vae", "fineface", "ip_adapter",
-     "model"}
-)  # fmt: skip
-"""Keys whose text may be a file or a folder."""
+_PATHS = frozenset({"wanted", "forbidden", "weights", "model"})
+"""Keys of `verify` whose text may be a file or a folder."""
 
 _STAY = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", "__pycache__"})
 """Folders that stay behind: no run reads them, and they may hold what is nobody's business."""
@@ -65,8 +63,9 @@ def pack(config: RunConfig, folder: Path) -> Package:
     """Copy what a job needs into a folder.
 
     Relative paths of the configuration go with the job, under the same names, so that the job is
-    the same run as `synthgen generate` here. Absolute paths are the nodes' own. Nothing else of
-    the working folder goes along.
+    the same run as `synthgen generate` here, and so do modules of the working folder that
+    components are named by. Absolute paths are the nodes' own. Nothing else of the working folder
+    goes along.
 
     Args:
         config: the run.
@@ -78,8 +77,8 @@ def pack(config: RunConfig, folder: Path) -> Package:
             the package is too large.
     """
     check_output_of_job(config.output.path)
-    named = [*_named(config), *(at for part in config.components() for at in part.local_paths())]
-    named = list(dict.fromkeys(named))
+    said = [path for component in config.components() for path in component.local_paths()]
+    named = list(dict.fromkeys([*_named(config), *said, *_modules(config)]))
     along = [path for path in named if _goes_along(path)]
     code = Path(synthgen.__file__).parents[1]
     found = {name: _files(code / name) for name in PACKAGES} | {p: _files(p) for p in along}
@@ -159,6 +158,15 @@ def _named(section: Section) -> Iterator[str]:
                 yield from _named(part)
             elif isinstance(part, str) and name in _PATHS and _is_path(part):
                 yield part
+
+
+def _modules(config: RunConfig) -> Iterator[str]:
+    """Yield the files and folders of components that no distribution brings."""
+    here = Path.cwd()
+    for component in config.components():
+        if source := source_of(type(component)):
+            below = source.is_relative_to(here)
+            yield str(source.relative_to(here) if below else source)
 
 
 def _is_path(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.hub import commit_of
+from pipelines.hub import commit_of, names_folder
 from pipelines.weight_files import count_numbers, read_model_config
 from synthgen.config.base import Figure, Section, Weights
 from synthgen.config.pipeline import BatchKeys, PipelineSection
@@ -256,6 +256,14 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
         if isinstance(keys["weights"], dict):
             keys["weights"] = {k: v for k, v in keys["weights"].items() if k not in PROVENANCE}
         return keys
+
+    def local_paths(self) -> list[str]:
+        """Return the folders of weights, where they are not on the Hub or embedded."""
+        if self.weights == "mini":
+            return []
+        parts = ("base", "fineface", "vae", "ip_adapter")
+        named = [getattr(self.weights, part, None) for part in parts]
+        return [path for path in named if path not in (None, "mini") and names_folder(path)]
 
     @property
     def warms_up(self) -> bool:

@@ -191,6 +191,19 @@ def origin_of(section: type[Section]) -> Origin | None:
     return Origin(top, f"sha256:{_digest_of(sys.modules[top])}", "")
 
 
+def source_of(section: type[Section]) -> Path | None:
+    """Return the file, or the folder of the package, that a component's class stands in.
+
+    None for what is ours or comes from a distribution: that is installed, not carried.
+    """
+    top = section.__module__.partition(".")[0]
+    if top in _OURS or packages_distributions().get(top):
+        return None
+    package = sys.modules[top]
+    found = next(iter(getattr(package, "__path__", ())), getattr(package, "__file__", None))
+    return None if found is None else Path(found)
+
+
 @contextmanager
 def modules_of_the_working_folder() -> Iterator[None]:
     """Find modules of dotted paths in the working folder too, behind everything installed.

@@ -192,3 +192,64 @@ def test_what_is_too_large_is_named(make_config, folder, monkeypatch):
         "most of it in pipelines, and Ray takes 10.0 MB; put it where all nodes see it and give "
         "its absolute path, or a Hub id"
     )
+
+
+RINGS = """
+from synthgen.config.pipeline import PipelineSection
+
+
+class Rings(PipelineSection):
+    def load(self, device): ...
+"""
+
+
+@pytest.fixture
+def rings(make_config, folder, monkeypatch):
+    """Return a function that names the pipeline of a module of the user's."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def named(module):
+        data = make_config().model_dump(mode="json")
+        data["pipeline"] = {"name": f"{module}:Rings"}
+        file = folder.parent / "rings.yaml"
+        file.write_text(yaml.safe_dump(data))
+        return load_config(file)
+
+    return named
+
+
+def test_modules_of_the_working_folder_go_along(rings, folder):
+    here = folder.parent / "here"
+    (here / "packed_rings").mkdir()
+    (here / "packed_rings" / "__init__.py").write_text("")
+    (here / "packed_rings" / "drawn.py").write_text(RINGS)
+    (here / "packed_alone.py").write_text(RINGS)
+    config = rings("packed_rings.drawn")
+    package = pack(config, folder)
+    assert {"packed_rings/__init__.py", "packed_rings/drawn.py"} <= package.files.keys()
+    assert "packed_alone.py" not in package.files
+    (folder.parent / "second").mkdir()
+    assert "packed_alone.py" in pack(rings("packed_alone"), folder.parent / "second").files
+    assert package.notes == ()
+
+
+def test_modules_of_another_folder_are_the_nodes_own(rings, folder, monkeypatch):
+    elsewhere = folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "packed_afar.py").write_text(RINGS)
+    monkeypatch.syspath_prepend(elsewhere)
+    assert pack(rings("packed_afar"), folder).notes == (
+        f"{elsewhere}/packed_afar.py does not go along: each node must have it there",
+    )
+
+
+def test_folders_of_weights_go_along_and_hub_ids_do_not(make_config, folder):
+    here = folder.parent / "here"
+    (here / "own").mkdir()
+    (here / "own" / "au_encoder.ckpt").write_text("numbers")
+    data = make_config().model_dump(mode="json")
+    weights = {"base": "somebody/a-base", "fineface": "own", "vae": "/models/vae"}
+    data["pipeline"] = {"name": "fineface", "weights": weights}
+    package = pack(parse_config(data), folder)
+    assert "own/au_encoder.ckpt" in package.files
+    assert package.notes == ("/models/vae does not go along: each node must have it there",)
