@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt64
-from scipy.stats import qmc
 
 from samplers.priors.prior import ActiveSetsPrior, DealtPrior, Prior, WrappedPrior
 from samplers.randomness import derive_seed
@@ -64,6 +63,8 @@ def _scramble(
 
     SciPy gives points in order alone, so these are read from its engine.
     """
+    from scipy.stats import qmc  # half a second, for those who draw by Sobol sequences
+
     engine = qmc.Sobol(width, bits=_BITS, rng=np.random.default_rng(derive_seed(seed, stage)))
     return engine._sv.T.copy(), engine._shift.copy()
 

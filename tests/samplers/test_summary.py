@@ -71,9 +71,10 @@ def test_independent_aus_have_no_category_table(configuration):
     assert all(len(line) < 100 for line in text.splitlines())
 
 
-def test_a_plan_loads_neither_torch_nor_ray():
-    code = "import samplers.summary, sys; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_a_plan_loads_neither_torch_nor_ray_nor_what_takes_long():
+    code = "import samplers.summary, sys; print({'torch', 'ray', 'scipy.stats'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 COPULA = {
