@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import run
+from PIL import Image
 
 from cluster.driver import generate
 from cluster.preflight import preflight
@@ -162,3 +164,36 @@ def test_what_is_wrong_with_it_is_said(rings):
         f"{rings}: pipeline.name is '{module}:NoLoad', which has no load: a section of a "
         "pipeline must define it"
     )
+
+
+def test_commands_work_with_it(rings):
+    module = load_config(rings).pipeline.name.partition(":")[0]
+    assert run("plan", rings, "-n", 1)[0] == 0
+    code, output, _ = run("check", rings)
+    assert code == 0, output
+    assert run("weights", "fetch", rings) == (
+        0, "nothing to fetch: what this configuration needs is part of synthgen\n", "",
+    )  # fmt: skip
+    assert run("image", "a face", "--config", rings, "-o", "one.png", "--au", "AU12=5")[0] == 0
+    assert Image.open("one.png").size == (64, 64)
+    code, output, _ = run("preview", rings, "-n", 3, "-o", "sheet.png")
+    assert (code, output.startswith("sheet.png: 3 first attempts")) == (0, True)
+    assert run("generate", rings, "--executor", "inline")[0] == 0
+    sample = f"sample-{load_config(rings).run_id()}-00000001"
+    assert run("reproduce", "out", sample) == (
+        0, f"{sample}: the same image, byte by byte\n", "",
+    )  # fmt: skip
+    gone = f"pipeline.name={module}:Ring"
+    assert run("plan", rings, "--set", gone)[::2] == (
+        2,
+        f"error: {rings}: pipeline.name is '{module}:Ring', but the module {module} has no Ring\n",
+    )
+
+
+@pytest.mark.ray
+def test_its_workers_import_it(rings, digests):
+    alone = load_config(rings, ["output.path=alone"])
+    generate(alone, "inline")
+    together = load_config(rings, ["cluster.actors=2"])
+    generate(together, "ray")
+    assert digests(together) == digests(alone)
