@@ -45,7 +45,7 @@ class BatchKeys(Section):
 
 
 class PipelineSection(Component, BatchKeys, ABC):
-    """The section of a pipeline, which makes it; see `docs/extending.md`.
+    """The section of a pipeline, which makes it.
 
     What a preflight asks is answered without torch, from the section and from `Weights`: those that
     were found on the machine that is meant, or none.
