@@ -5,7 +5,6 @@ Images are kept in a folder as they are painted, as for `synthgen evaluate finef
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL.Image import Image
@@ -41,6 +40,7 @@ from pipelines.fineface.source import FaceIdSource, FineFaceSource
 from pipelines.fineface.weights import FACE_ADAPTER_FILE
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
+from synthgen.choices import NoiseOwner
 from synthgen.errors import WeightsError
 
 
@@ -73,7 +73,7 @@ class FaceIdEvaluation(PaintingSettings):
         description="Prompt of every image; slots in braces, such as {person} or {hair}, are "
         "filled with the drawn person's traits.",
     )
-    noise: Literal["sample", "identity"] = Field(
+    noise: NoiseOwner = Field(
         default="sample",
         description="Whose noise an image starts from: its own, or that of its person, which "
         "itself makes the images of a person alike.",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
@@ -28,6 +28,7 @@ from pipelines.fineface.section import (
 from pipelines.interfaces import ImageSource
 from pipelines.policy import blank_detail
 from samplers.spec import Attempt, SampleSpec
+from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Section
 from synthgen.dataset.markdown import table
 from synthgen.dataset.whole_files import replacing
@@ -58,7 +59,7 @@ def files_section(files: Mapping[str, str]) -> str:
 class PaintingSettings(Section):
     """Sampler, scales, number format and seed of an evaluation."""
 
-    scheduler: Literal["dpmpp", "ddim", "base"] = Field(default="dpmpp", description="Sampler.")
+    scheduler: Scheduler = Field(default="dpmpp", description="Sampler.")
     steps: int = Field(default=20, ge=1, le=1000, description="Denoising steps.")
     guidance: float | None = Field(
         default=None,
@@ -67,9 +68,7 @@ class PaintingSettings(Section):
     )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images painted at once.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        default="float32", description="Number format of the models."
-    )
+    dtype: NumberFormat = Field(default="float32", description="Number format of the models.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of prompts and noise.")
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.hub import commit_of, names_folder
 from pipelines.weight_files import count_numbers, read_model_config
+from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Figure, Section, Weights
 from synthgen.config.pipeline import BatchKeys, PipelineSection
 from synthgen.config.run import RunConfig
@@ -127,7 +128,7 @@ class FaceIdWeights(_BaseWeights):
 class _DiffusionKeys(BatchKeys):
     """The keys of both; they stand before the name, as stored configurations have them."""
 
-    scheduler: Literal["dpmpp", "ddim", "base"] = Field(
+    scheduler: Scheduler = Field(
         default="dpmpp",
         description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
     )
@@ -145,7 +146,7 @@ class _DiffusionKeys(BatchKeys):
     width: int | None = Field(
         default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Width [pixels]."
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+    dtype: NumberFormat = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
     long_prompts: Literal["refuse", "chunk"] = Field(

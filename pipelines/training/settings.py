@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 import torch
 from pydantic import Field, model_validator
 
+from synthgen.choices import NumberFormat
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError
 
@@ -81,7 +82,7 @@ class TrainingSettings(Section):
         description="Torch device, such as cpu, cuda or cuda:1; auto: a GPU where there is one, "
         "else the CPU.",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+    dtype: NumberFormat = Field(
         default="float32",
         description="Number format of the computation; weights stay float32; float16 needs a GPU.",
     )

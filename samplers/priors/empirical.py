@@ -14,10 +14,10 @@ from scipy.special import ndtr, ndtri
 from samplers.priors.au_sets import set_members, set_numbers
 from samplers.priors.labels import LabelBatch, Reading, open_labels
 from samplers.priors.labels.scales import Scale
-from samplers.priors.labels.source import LabelSides
 from samplers.priors.prior import Prior
 from samplers.randomness import uniforms
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
+from synthgen.choices import LabelSides
 from synthgen.config.priors.base import PriorSection
 from synthgen.errors import LabelsError
 

@@ -7,13 +7,13 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
 from synthgen import termination
+from synthgen.choices import LabelSides, OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
 from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
@@ -24,21 +24,6 @@ from synthgen.installation import prefer_own_packages
 from synthgen.redaction import guard_terminal, secret_in, secret_sentence
 
 merge_app = typer.Typer()
-
-
-class OnConflict(StrEnum):
-    """Treatment of an identity that is in two splits."""
-
-    refuse = "refuse"
-    move = "move"
-    drop = "drop"
-
-
-class OnDuplicate(StrEnum):
-    """Treatment of rows with the same id or the same image."""
-
-    refuse = "refuse"
-    drop = "drop"
 
 
 @merge_app.command()
@@ -69,11 +54,11 @@ def merge(
             help="An identity in two splits: refuse; move its rows to the split where the first "
             "dataset has it; or drop its rows elsewhere."
         ),
-    ] = OnConflict.refuse,
+    ] = "refuse",
     on_duplicate: Annotated[
         OnDuplicate,
         typer.Option(help="Rows of the same id or image: refuse, or drop all but the first."),
-    ] = OnDuplicate.refuse,
+    ] = "refuse",
     rename: Annotated[
         bool,
         typer.Option(
@@ -95,8 +80,8 @@ def merge(
         name=name,
         where=where,
         balance=balance,
-        on_conflict=on_conflict.value,
-        on_duplicate=on_duplicate.value,
+        on_conflict=on_conflict,
+        on_duplicate=on_duplicate,
         rename=rename,
     )
     try:
@@ -130,30 +115,6 @@ Overrides = Annotated[
     typer.Option("--set", help="Override a key: pipeline.batch_size=8", metavar="KEY=VALUE"),
 ]
 Dataset = Annotated[str, typer.Argument(help="Folder or URL of a dataset.", metavar="DATASET")]
-
-
-class LabelScaleName(StrEnum):
-    """Scale of the values of labels."""
-
-    five = "5"
-    one = "1"
-    hundred = "100"
-    occurrence = "occurrence"
-
-
-class LabelSidesName(StrEnum):
-    """Treatment of AUs of the left and the right."""
-
-    mean = "mean"
-    max = "max"
-    refuse = "refuse"
-
-
-class Executor(StrEnum):
-    """Executor of shards."""
-
-    ray = "ray"
-    inline = "inline"
 
 
 def main() -> None:
@@ -203,8 +164,8 @@ def generate(
     config: Config,
     overrides: Overrides = None,
     executor: Annotated[
-        Executor, typer.Option(help="Ray actors, or this process alone.")
-    ] = Executor.ray,
+        Literal["ray", "inline"], typer.Option(help="Ray actors, or this process alone.")
+    ] = "ray",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what an earlier run wrote, begin anew.")
     ] = False,
@@ -222,7 +183,7 @@ def generate(
     loaded = load_config(config, overrides or ())
     log_to_terminal(loaded.cluster.log_format)
     try:
-        summary = run(loaded, executor.value, overwrite, verify=verify)
+        summary = run(loaded, executor, overwrite, verify=verify)
     except KeyboardInterrupt:
         _fail("stopped; whole shards stay, the same command continues", 130)
     typer.echo(describe_run(loaded, summary))
@@ -409,7 +370,7 @@ def fit_prior(
         typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
     ] = 0.5,
     scale: Annotated[
-        LabelScaleName | None,
+        Literal["5", "1", "100", "occurrence"] | None,
         typer.Option(
             help="Scale of the values: intensities from 0 to 5, 1 or 100, or occurrences, 0 and 1. "
             "Without it the values tell, and what they are taken for is printed."
@@ -423,9 +384,9 @@ def fit_prior(
         ),
     ] = None,
     sides: Annotated[
-        LabelSidesName,
+        LabelSides,
         typer.Option(help="AUs of a face's left and right (AU12L, AU12R): take their mean or max."),
-    ] = LabelSidesName.refuse,
+    ] = "refuse",
 ) -> None:
     """Fit a copula prior to labels, so that it can be shared without them."""
     from samplers.priors.fit import write_fit
@@ -433,7 +394,7 @@ def fit_prior(
     from synthgen.foreign import excerpt
 
     codes = [code for codes in missing or () for code in codes.split(",")]
-    reading = Reading.parse(scale and scale.value, codes, sides.value)
+    reading = Reading.parse(scale, codes, sides)
     fit = write_fit(labels, layout, to, active_from, reading)
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)

@@ -1,48 +1,19 @@
 """`synthgen evaluate …`: judge models and write the tables."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from synthgen.choices import NoiseOwner, NumberFormat, Scheduler
+
 evaluate_app = typer.Typer(help="Judge models by the images that they make.", no_args_is_help=True)
-
-
-class Asked(StrEnum):
-    """Size of an evaluation."""
-
-    small = "small"
-    paper = "paper"
-
-
-class Sampler(StrEnum):
-    """Sampler of images."""
-
-    dpmpp = "dpmpp"
-    ddim = "ddim"
-    base = "base"
-
-
-class Noise(StrEnum):
-    """Whose noise an image starts from."""
-
-    sample = "sample"
-    identity = "identity"
-
-
-class Numbers(StrEnum):
-    """Number format of the models."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
 
 
 VerifierOption = Annotated[
     str, typer.Option(help="AU network that judges: mini, libreface, or a file.")
 ]
-SchedulerOption = Annotated[Sampler, typer.Option(help="Sampler.")]
+SchedulerOption = Annotated[Scheduler, typer.Option(help="Sampler.")]
 StepsOption = Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")]
 GuidanceOption = Annotated[
     float | None,
@@ -50,7 +21,7 @@ GuidanceOption = Annotated[
 ]
 AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]
-DtypeOption = Annotated[Numbers, typer.Option(help="Number format of the models.")]
+DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the models.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of prompts and noise.")]
 ToOption = Annotated[Path, typer.Option("--to", "-o", help="Markdown file to write.")]
@@ -77,8 +48,9 @@ def fineface(
         Path | None, typer.Option(help="Second judge, from `synthgen train judge`; reads traits.")
     ] = None,
     protocol: Annotated[
-        Asked, typer.Option(help="paper: the counts of the FineFace paper, 1,650 images.")
-    ] = Asked.small,
+        Literal["small", "paper"],
+        typer.Option(help="paper: the counts of the FineFace paper, 1,650 images."),
+    ] = "small",
     prompts: Annotated[int, typer.Option(min=2, max=150, help="Prompts of the model.")] = 40,
     combinations: Annotated[
         int, typer.Option(min=1, max=1000, help="Combinations of AUs a prompt.")
@@ -90,12 +62,12 @@ def fineface(
     encoders: Annotated[
         Path | None, typer.Option(help="Folder of adapters from `synthgen train fineface`.")
     ] = None,
-    scheduler: SchedulerOption = Sampler.dpmpp,
+    scheduler: SchedulerOption = "dpmpp",
     steps: StepsOption = 20,
     guidance: GuidanceOption = None,
     au_scale: AUScaleOption = 1.0,
     batch_size: BatchSizeOption = 16,
-    dtype: DtypeOption = Numbers.float32,
+    dtype: DtypeOption = "float32",
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     to: ToOption = Path("docs/mini-results.md"),
@@ -109,17 +81,17 @@ def fineface(
         base=base,
         verifier=verifier,
         judge=judge,
-        protocol=protocol.value,
+        protocol=protocol,
         prompts=prompts,
         combinations=combinations,
         row_prompts=row_prompts,
         encoders=encoders,
-        scheduler=scheduler.value,
+        scheduler=scheduler,
         steps=steps,
         guidance=guidance,
         au_scale=au_scale,
         batch_size=batch_size,
-        dtype=dtype.value,
+        dtype=dtype,
         threads=threads,
         seed=seed,
     )
@@ -155,15 +127,15 @@ def faceid(
         typer.Option(help="Prompt; slots such as {person} and {hair} are the person's traits."),
     ] = "a portrait of a person",
     noise: Annotated[
-        Noise, typer.Option(help="Whose noise an image starts from: its own, or its person's.")
-    ] = Noise.sample,
+        NoiseOwner, typer.Option(help="Whose noise an image starts from: its own, or its person's.")
+    ] = "sample",
     ip_scale: Annotated[float, typer.Option(help="Scale of the face branch.")] = 1.0,
-    scheduler: SchedulerOption = Sampler.dpmpp,
+    scheduler: SchedulerOption = "dpmpp",
     steps: StepsOption = 20,
     guidance: GuidanceOption = None,
     au_scale: AUScaleOption = 1.0,
     batch_size: BatchSizeOption = 16,
-    dtype: DtypeOption = Numbers.float32,
+    dtype: DtypeOption = "float32",
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     to: ToOption = Path("docs/mini-identities.md"),
@@ -181,14 +153,14 @@ def faceid(
         verifier=verifier,
         people=people,
         prompt_template=prompt_template,
-        noise=noise.value,
+        noise=noise,
         ip_scale=ip_scale,
-        scheduler=scheduler.value,
+        scheduler=scheduler,
         steps=steps,
         guidance=guidance,
         au_scale=au_scale,
         batch_size=batch_size,
-        dtype=dtype.value,
+        dtype=dtype,
         threads=threads,
         seed=seed,
     )

@@ -1,8 +1,7 @@
 """`synthgen faces …`: stores of face embeddings."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,13 +27,6 @@ Store = Annotated[
 ]
 
 
-class EmbedderKind(StrEnum):
-    """Embedder of faces."""
-
-    insightface = "insightface"
-    mini = "mini"
-
-
 @faces_app.command()
 def embed(
     photos: Annotated[
@@ -49,9 +41,9 @@ def embed(
         Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
     ],
     embedder: Annotated[
-        EmbedderKind,
+        Literal["insightface", "mini"],
         typer.Option(help="insightface for photographs (extra 'faceid'), mini for drawn faces."),
-    ] = EmbedderKind.insightface,
+    ] = "insightface",
     model: Annotated[
         str | None,
         typer.Option(
@@ -93,7 +85,7 @@ def embed(
     from synthgen.config.verify import embedder_config
 
     check_store_path(to)
-    config = embedder_config(embedder.value, model, model_licence)
+    config = embedder_config(embedder, model, model_licence)
     quality = Quality(min_side, min_score, min_sharpness)
     store, left = embed_photos(
         photos, load_embedder(config), quality, licence, synthetic, merge_near, one_face_each

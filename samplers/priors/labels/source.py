@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Float64
 from samplers.priors.labels.dialect import read_cell
 from samplers.priors.labels.scales import Scale
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
+from synthgen.choices import LabelSides
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt
 
@@ -43,9 +43,6 @@ def matches(values: np.ndarray, wanted: Wanted) -> Bool[np.ndarray, " rows"]:
         return (values >= low) & (values <= high)
     return values == float(wanted)
 
-
-LabelSides = Literal["mean", "max", "refuse"]
-"""AUs of a face's left and right become their mean, their maximum, or are refused."""
 
 _SCALES: dict[str | None, Scale | None] = {
     None: None,

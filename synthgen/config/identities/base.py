@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from synthgen.choices import NoiseOwner
 from synthgen.config.base import MOST_WEIGHT, Component
 from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.foreign import shown
@@ -69,7 +70,7 @@ class IdentitySection(Component, ABC):
         exclude_if=lambda asked: not asked,
         description="One sample more for each identity, its first: the neutral face.",
     )
-    noise: Literal["sample", "identity"] = Field(
+    noise: NoiseOwner = Field(
         default="sample",
         exclude_if=lambda whose: whose == "sample",
         description="Whose noise an image starts from: its own, or that of its identity, so that "

@@ -7,12 +7,13 @@ numbers of its split, its identity and the value that is balanced.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from synthgen.action_units import AUS
+from synthgen.choices import OnConflict, OnDuplicate
 from synthgen.dataset.markers import ShardMarker
 from synthgen.dataset.merging.conditions import Column, Condition, find_column, holds
 from synthgen.dataset.merging.sources import Source
@@ -20,9 +21,6 @@ from synthgen.dataset.schema import Feature
 from synthgen.dataset.shards import verify_shard
 from synthgen.errors import ConfigError, DatasetError
 from synthgen.foreign import excerpt
-
-OnConflict = Literal["refuse", "move", "drop"]
-OnDuplicate = Literal["refuse", "drop"]
 
 _LEFT_OUT = -1
 _HASH = np.dtype([("high", "<u8"), ("low", "<u8")])

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from synthgen import __version__
+from synthgen.choices import OnConflict, OnDuplicate
 from synthgen.config import OutputConfig
 from synthgen.config.loading import first_sentence
 from synthgen.config.output import protocol_of
@@ -21,7 +22,7 @@ from synthgen.dataset.card import write_card
 from synthgen.dataset.lease import Lease
 from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.markers import FileStamp, ShardMarker, now
-from synthgen.dataset.merging.choosing import Choice, OnConflict, OnDuplicate, choose, shards_of
+from synthgen.dataset.merging.choosing import Choice, choose, shards_of
 from synthgen.dataset.merging.conditions import parse_condition
 from synthgen.dataset.merging.sources import (
     PATIENCE,
