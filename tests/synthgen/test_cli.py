@@ -288,7 +288,13 @@ def test_config_schema_describes_every_field():
     code, output, _ = run("config-schema")
     assert code == 0
     schema = json.loads(output)
-    sections = [schema, *schema["$defs"].values(), *schema["properties"]["pipeline"]["oneOf"]]
+    components = [
+        section
+        for key in ("pipeline", "identities", "expressions")
+        for section in schema["properties"][key]["oneOf"]
+        if "properties" in section
+    ]
+    sections = [schema, *schema["$defs"].values(), *components]
     fields = [(name, field) for part in sections for name, field in part["properties"].items()]
     undescribed = [name for name, field in fields if not field.get("description")]
     assert set(undescribed) == {"prior", "name", "source"}
