@@ -41,7 +41,7 @@ def test_an_example_is_a_prior(example):
     (tmp := Path("prior.yaml")).write_text(example)
     prior = load_prior(tmp)
     vectors = prior.sample(DRAWS, seed=0)
-    assert vectors.shape == (DRAWS, 12)
+    assert vectors.shape == (DRAWS, len(prior.action_units))
     assert np.isfinite(vectors).all()
     assert ((vectors >= 0) & (vectors <= 5)).all()
     # Five standard deviations of a share.

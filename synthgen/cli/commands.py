@@ -387,14 +387,22 @@ def fit_prior(
         LabelSides,
         typer.Option(help="AUs of a face's left and right (AU12L, AU12R): take their mean or max."),
     ] = "refuse",
+    aus: Annotated[
+        str | None,
+        typer.Option(
+            help="The AUs to fit to, by commas; without it the 12 of DISFA.", metavar="AU1,AU2,…"
+        ),
+    ] = None,
 ) -> None:
     """Fit a copula prior to labels, so that it can be shared without them."""
     from samplers.priors.fit import write_fit
     from samplers.priors.labels import Reading
+    from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
     from synthgen.foreign import excerpt
 
     codes = [code for codes in missing or () for code in codes.split(",")]
-    reading = Reading.parse(scale, codes, sides)
+    names = DEFAULT_AUS if aus is None else ActionUnitSet.of(aus.split(","))
+    reading = Reading.parse(scale, codes, sides, names)
     fit = write_fit(labels, layout, to, active_from, reading)
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)

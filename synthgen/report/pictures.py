@@ -16,7 +16,7 @@ from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_d
 from pipelines.policy import blank_detail
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
-from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, au_index, au_vector
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config import PipelineSection, RunConfig, load_config
 from synthgen.dataset import contact_sheet, encode_png, reached
 from synthgen.dataset.strata import describe_rejected
@@ -86,8 +86,10 @@ def write_image(
         OutputError: if the file cannot be written.
         WeightsError: if the picture is blank.
     """
-    attempt = Attempt(one_sample(prompt, parse_intensities(intensities), seed), 0, seed)
-    pipeline = config_or_quickstart(config, overrides).pipeline
+    loaded = config_or_quickstart(config, overrides)
+    pipeline, known = loaded.pipeline, loaded.expressions.au_set
+    aus = parse_intensities(intensities, known)
+    attempt = Attempt(one_sample(prompt, aus, seed, known), 0, seed)
     fix_arithmetic(pipeline.threads)
     (picture,) = load_source(pipeline, pick_device()).paint([attempt])
     refuse_blank([picture], pipeline)
@@ -126,30 +128,37 @@ def save_picture(picture: Image, to: Path) -> None:
         raise OutputError(f"cannot write {to}: {error}") from error
 
 
-def parse_intensities(items: Sequence[str]) -> tuple[float, ...]:
+def parse_intensities(items: Sequence[str], known: ActionUnitSet) -> tuple[float, ...]:
     """Turn `["AU6=2.5", "AU12=5"]` into an AU vector.
 
+    Args:
+        items: AUs and their intensities.
+        known: the AUs of the vector.
+
     Raises:
-        ActionUnitError: if an item is not of that form, or its AU does not exist.
+        ActionUnitError: if an item is not of that form, or its AU is not known.
     """
     intensities: dict[str, float] = {}
     for item in items:
         name, _, value = item.partition("=")
-        au_index(name)
+        known.index(name)
         try:
             intensities[name] = float(value)
         except ValueError as error:
             raise ActionUnitError(f"--au {item!r} must look like AU12=5") from error
-    return au_vector(intensities)
+    return known.vector(intensities)
 
 
-def one_sample(prompt: str, aus: tuple[float, ...], seed: int) -> SampleSpec:
+def one_sample(
+    prompt: str, aus: tuple[float, ...], seed: int, known: ActionUnitSet = DEFAULT_AUS
+) -> SampleSpec:
     """Return the spec of a picture that belongs to no run.
 
     Args:
         prompt: what to show.
         aus: AU vector.
         seed: seed of what the prompt leaves open.
+        known: the AUs of the vector.
     """
     return SampleSpec(
         index=0,
@@ -164,6 +173,7 @@ def one_sample(prompt: str, aus: tuple[float, ...], seed: int) -> SampleSpec:
         identity_seed=seed,
         prompt=prompt,
         negative_prompt="",
+        action_units=known,
     )
 
 
@@ -201,12 +211,13 @@ def write_sweep(
         ActionUnitError: if an AU or its intensity is not allowed, or the AU is given twice.
         OutputError: if the file cannot be written.
     """
-    place, aus = au_index(swept), parse_intensities(intensities)
+    loaded = config_or_quickstart(config, overrides)
+    known = loaded.expressions.au_set
+    place, aus = known.index(swept), parse_intensities(intensities, known)
     if aus[place]:
         raise ActionUnitError(f"{swept} is swept from 0 to 5; leave out --au {swept}=…")
     requests = [(*aus[:place], float(level), *aus[place + 1 :]) for level in LEVELS]
-    attempts = [Attempt(one_sample(prompt, request, seed), 0, seed) for request in requests]
-    loaded = config_or_quickstart(config, overrides)
+    attempts = [Attempt(one_sample(prompt, request, seed, known), 0, seed) for request in requests]
     fix_arithmetic(loaded.pipeline.threads)
     device = pick_device()
     pictures = load_source(loaded.pipeline, device).paint(attempts)
@@ -214,7 +225,7 @@ def write_sweep(
     found = load_verifier(loaded.verify, device).measure(pictures)
     legends = [
         f"{swept} asked {level}\n{f'found {row[place]:.1f}' if faces else 'no face found'}"
-        for level, row, faces in zip(LEVELS, found.aus, found.faces, strict=True)
+        for level, row, faces in zip(LEVELS, found.aus_of(known), found.faces, strict=True)
     ]
     save_picture(contact_sheet(pictures, legends, columns=len(LEVELS), size=_SWEEP_SIDE), to)
 

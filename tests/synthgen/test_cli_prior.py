@@ -49,6 +49,21 @@ def test_lower_intensities_can_count_as_active(labels, tmp_path):
     assert load_prior(tmp_path / "p.yaml").rates()[4] == 0.5
 
 
+def test_a_prior_is_fitted_to_other_aus(labels, tmp_path):
+    arguments = ("labels.csv", "--format", "csv", "-o", "p.yaml", "--aus", "AU12,AU7")
+    code, _, notes = _run(*arguments, cwd=tmp_path)
+    assert code == 0
+    assert "note: AU7: not coded by the labels, absent from the prior\n" in notes
+    assert load_prior(tmp_path / "p.yaml").rates().tolist() == [0, 0.75]
+
+
+def test_a_fit_to_no_aus_of_facs_is_refused(labels, tmp_path):
+    arguments = ("labels.csv", "--format", "csv", "-o", "p.yaml", "--aus", "AU12,AU3")
+    code, _, error = _run(*arguments, cwd=tmp_path)
+    assert code == 2
+    assert error.startswith("error: unknown Action Unit 'AU3'; FACS has AU1, AU2, AU4, ")
+
+
 def test_a_fit_loads_neither_torch_nor_ray(labels, tmp_path):
     script = (
         "import sys; from samplers.priors.fit import write_fit; from pathlib import Path; "
