@@ -18,13 +18,14 @@ from importlib.metadata import EntryPoint, distribution, entry_points, packages_
 from inspect import isabstract
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from synthgen.config.base import Component, Section
+from synthgen.errors import ConfigError
 from synthgen.foreign import excerpt, first_line, shown
 
 UNKNOWN_NAME = "component_name"
@@ -33,6 +34,8 @@ UNKNOWN_NAME = "component_name"
 _OURS = frozenset({"synthgen", "samplers", "pipelines", "cluster"})
 
 _search_here: ContextVar[bool] = ContextVar("_search_here", default=False)
+
+_absent_too: ContextVar[bool] = ContextVar("_absent_too", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,8 @@ class ComponentField:
         try:
             section = kind.section(name)
         except ValueError as error:
+            if _absent_too.get():
+                return _absent(kind, str(error)).model_validate(dict(value), strict=True)
             unknown = PydanticCustomError(UNKNOWN_NAME, "{said}", {"said": str(error)})
             raise _invalid(kind, unknown, (kind.key,), name) from error
         return section.model_validate(dict(value), strict=True)
@@ -189,6 +194,20 @@ def origin_of(section: type[Section]) -> Origin | None:
         licence = str(about.get("license_expression") or about.get("license") or "")
         return Origin(str(about["name"]), str(about["version"]), licence.partition("\n")[0])
     return Origin(top, f"sha256:{_digest_of(sys.modules[top])}", "")
+
+
+@contextmanager
+def absent_components() -> Iterator[None]:
+    """Read sections of components that this machine lacks, too.
+
+    For configurations that come with a dataset: how far a run is can be told without its pipeline.
+    Such a section has the keys that stand there, and refuses to be made.
+    """
+    token = _absent_too.set(True)
+    try:
+        yield
+    finally:
+        _absent_too.reset(token)
 
 
 def source_of(section: type[Section]) -> Path | None:
@@ -227,6 +246,26 @@ _holding: dict[str, None] = {}
 
 def _installed(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def _absent(kind: ComponentKind, said: str) -> type[Component]:
+    """Return a section for a component that is not here.
+
+    Args:
+        kind: its kind.
+        said: why it is not, in words that follow its name key.
+    """
+    base = cast(type[Component], _attribute(kind.base))
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise ConfigError(f"the {kind.what} {said}")
+
+    methods = dict.fromkeys(base.__abstractmethods__, refuse)
+    config = ConfigDict(extra="allow")
+    return type(f"Absent{base.__name__}", (base,), {
+        "__module__": __name__, "__doc__": "Keys of a component that is not here.",
+        "model_config": config, **methods,
+    })  # fmt: skip
 
 
 def _digest_of(package: ModuleType) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from samplers.plan import build_plan
 from synthgen.action_units import FACS
 from synthgen.config import RunConfig
+from synthgen.config.components import absent_components
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout, reached, read_markers, read_record
@@ -22,6 +23,8 @@ from synthgen.report.run_summary import describe_pace, describe_reasons
 def stored_config(storage: Storage) -> RunConfig:
     """Read the resolved configuration of a dataset, with the place where it lies as its output.
 
+    Components that are not on this machine are no matter until they are to be made.
+
     Raises:
         DatasetError: if there is none, it cannot be read, or the dataset was merged from others.
     """
@@ -35,7 +38,8 @@ def stored_config(storage: Storage) -> RunConfig:
     where = f"{storage.url}/{layout.CONFIG}"
     try:
         document = read_yaml_bytes(storage.read(layout.CONFIG), where)
-        config = parse_document(replace(document, data=of_today(document.data)), where)
+        with absent_components():
+            config = parse_document(replace(document, data=of_today(document.data)), where)
     except ConfigError as error:
         raise DatasetError(
             f"the stored configuration cannot be read: {first_line(error)}; if it was damaged, "

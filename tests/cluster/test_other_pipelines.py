@@ -121,24 +121,37 @@ def test_the_preflight_asks_it(rings):
     assert report.nodes[0].probe.machine.versions[module].startswith("sha256:")
 
 
-def test_a_stored_configuration_imports_what_is_installed_alone(rings):
+ELSEWHERE = """
+from synthgen.dataset import Storage
+from synthgen.errors import ConfigError
+from synthgen.report.comparison import stored_config
+from synthgen.report.reproduction import reproduce
+from synthgen.report.status import read_status
+
+config = stored_config(Storage("out"))
+print(read_status("out").rows, config.run_id())
+print(config.model_dump(mode="json")["pipeline"])
+try:
+    reproduce("out", SAMPLE)
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_where_it_is_not_installed_a_dataset_is_told_of_and_no_sample_is_made(rings):
     config = load_config(rings)
     generate(config, "inline")
     module = config.pipeline.name.partition(":")[0]
-    code = (
-        "from synthgen.dataset import Storage\n"
-        "from synthgen.report.comparison import stored_config\n"
-        "try:\n    stored_config(Storage('out'))\n"
-        "except Exception as error:\n    print(type(error).__name__, error)"
-    )
-    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
-    assert run.stdout == (
-        "DatasetError the stored configuration cannot be read: out/.synthgen/config.yaml: "
-        f"line 57: pipeline.name is '{module}:Rings', but the module {module} cannot be imported "
+    sample = f"sample-{config.run_id()}-00000001"
+    code = f"SAMPLE = {sample!r}\n{ELSEWHERE}"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == (
+        f"6 {config.run_id()}\n{config.model_dump(mode='json')['pipeline']}\n"
+        f"the pipeline is '{module}:Rings', but the module {module} cannot be imported "
         f"(ModuleNotFoundError: No module named '{module}'); install it or put its folder on "
-        "PYTHONPATH; if it was damaged, `synthgen repair out` writes it again from "
-        ".synthgen/run.json\n"
-    )
+        "PYTHONPATH\n",
+        0,
+    ), done.stderr
 
 
 def test_what_is_wrong_with_it_is_said(rings):
