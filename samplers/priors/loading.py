@@ -9,6 +9,7 @@ from samplers.priors.quotas import QuotaPrior
 from samplers.priors.rules import RuledPrior
 from samplers.priors.sobol import SobolPrior
 from synthgen.config import PriorSection, load_expressions, parse_expressions
+from synthgen.errors import ConfigError
 
 
 def load_prior(source: str | Path | Mapping[str, Any]) -> Prior:
@@ -30,10 +31,16 @@ def build_prior(config: PriorSection) -> Prior:
 
     Raises:
         ConfigError: if a category is unknown, cannot be shown, or is ambiguous; if rules or quotas
-            cannot be kept; or if the prior cannot be drawn as `sampling` says.
+            cannot be kept; if the prior draws other AUs than the run's; or if it cannot be drawn
+            as `sampling` says.
         LabelsError: if a label file cannot be read.
     """
     prior = config.build()
+    if prior.action_units != config.au_set:
+        raise ConfigError(
+            f"expressions.action_units are {', '.join(config.au_set.names)}; the prior "
+            f"{config.prior!r} draws {', '.join(prior.action_units.names)}"
+        )
     if config.sampling == "sobol":
         prior = SobolPrior.build(prior, config.prior)
     if config.rules:

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samplers import load_prior
+from samplers.priors import build_prior
 from samplers.priors.fit import write_fit
 from samplers.priors.labels import Reading
 from synthgen.action_units import AUS, FACS, ActionUnitSet
+from synthgen.config import PriorSection
 from synthgen.errors import ConfigError
 
 MANY = [name for name in FACS if name != "AU8"][:24]
@@ -153,6 +155,22 @@ def test_what_is_no_list_of_aus_is_refused(names, message):
     with pytest.raises(ConfigError) as caught:
         load_prior({"prior": "uniform", "active": {1: 1.0}, "action_units": names})
     assert str(caught.value) == f"expressions: {message}"
+
+
+class _TwelveAlone(PriorSection):
+    """A prior of others that knows the twelve alone."""
+
+    def build(self):
+        return load_prior({"prior": "uniform", "active": {1: 1.0}})
+
+
+def test_a_prior_that_draws_other_aus_than_the_runs_is_refused():
+    assert build_prior(_TwelveAlone(prior="alone")).action_units.names == AUS
+    with pytest.raises(ConfigError) as caught:
+        build_prior(_TwelveAlone(prior="alone", action_units=["AU7", "AU12"]))
+    assert str(caught.value) == (
+        f"expressions.action_units are AU7, AU12; the prior 'alone' draws {', '.join(AUS)}"
+    )
 
 
 def test_rules_that_tell_too_many_aus_apart_are_refused():
