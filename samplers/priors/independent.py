@@ -19,7 +19,7 @@ from synthgen.foreign import shown
 
 
 class AURate(Section):
-    """How often one AU is active, and how strongly."""
+    """Rate and intensities of one AU."""
 
     rate: float = Field(
         ge=0, le=1, description="Share of samples in which the AU is active [0, 1]."

@@ -193,7 +193,7 @@ _SEED = 0
 
 
 COMBINED = (2, 3, 4)
-"""How many AUs a combination of a grid has."""
+"""Number of AUs in a combination of a grid."""
 
 FINEFACE_COMBINATIONS = 50
 
