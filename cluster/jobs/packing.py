@@ -15,12 +15,11 @@ from synthgen.config.base import Section
 from synthgen.config.components import source_of
 from synthgen.errors import ConfigError, OutputError
 from synthgen.foreign import excerpt, first_few, regular_file
+from synthgen.installation import PACKAGES
 from synthgen.revision import REVISION_FILE, git_revision
 
 CONFIG_FILE = "config.yaml"
 """Name of the resolved configuration in a package."""
-
-PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
 
 _PATHS = frozenset({"wanted", "forbidden", "weights", "model"})
 """Keys of `verify` whose text may be a file or a folder."""
