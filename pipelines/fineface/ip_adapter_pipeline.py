@@ -200,10 +200,10 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
         ip_scale: int | float = 1.0,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 50,
+        num_inference_steps: int | None = None,
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
-        guidance_scale: int | float = 7.5,
+        guidance_scale: int | float | None = None,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: int | float = 0.0,
@@ -237,11 +237,12 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
                 `set_ip_adapter_scale` has set; at 0 images are those of `FineFacePipeline`.
             height: height [pixels].
             width: width [pixels].
-            num_inference_steps: denoising steps.
+            num_inference_steps: denoising steps; None: those that the weights came with.
             timesteps: timesteps of one's own, descending.
             sigmas: noise levels of one's own.
             guidance_scale: guidance of text, AUs and faces alike; at most 1: none. The
-                unconditional half sees AUs of 0 and embeddings of 0.
+                unconditional half sees AUs of 0 and embeddings of 0. None: what the weights came
+                with.
             negative_prompt: what the images must not show.
             num_images_per_prompt: images of each prompt.
             eta: η of DDIM [0, 1].
@@ -268,6 +269,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
             ValueError: if Stable Diffusion refuses another argument.
         """
         people = prompt_count(prompt, prompt_embeds)
+        guidance_scale = self._guidance(guidance_scale)
         faces = self._faces(faceid_embeds, people, self._is_guided(guidance_scale))
         with face_scale(self._plain_unet(), 0 if faceid_embeds is None else ip_scale):
             return super().__call__(

@@ -26,6 +26,7 @@ from pipelines.fineface.branch import au_branch, fuse_lora, plain_module
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
 from pipelines.fineface.models import check_model_finite, no_progress_bars
 from pipelines.fineface.prompts import common_length, encode_in_pieces, piece_count, refuse_long
+from pipelines.fineface.section import GUIDANCE_SCALE, MINI_SAMPLING, NUM_INFERENCE_STEPS
 from pipelines.fineface.weights import MINI, file_names, locate
 from pipelines.hub import resolve
 from synthgen.action_units import AU_COUNT, au_vector
@@ -106,8 +107,10 @@ class FineFacePipeline(StableDiffusionPipeline):
 
     Args:
         au_adapter: the AU adapter whose LoRA is fused into `unet` already; None: load one later.
+        num_inference_steps: denoising steps of a call that says nothing else.
+        guidance_scale: guidance scale of such a call.
 
-    The other arguments are those of `StableDiffusionPipeline`.
+    Both are saved with the pipeline. The other arguments are those of `StableDiffusionPipeline`.
     """
 
     model_cpu_offload_seq = "au_adapter->text_encoder->image_encoder->unet->vae"
@@ -128,6 +131,8 @@ class FineFacePipeline(StableDiffusionPipeline):
         image_encoder: CLIPVisionModelWithProjection | None = None,
         au_adapter: AUAdapter | None = None,
         requires_safety_checker: bool = True,
+        num_inference_steps: int = NUM_INFERENCE_STEPS,
+        guidance_scale: int | float = GUIDANCE_SCALE,
     ) -> None:
         components: dict[str, Any] = {
             "vae": vae,
@@ -141,6 +146,9 @@ class FineFacePipeline(StableDiffusionPipeline):
         }
         super().__init__(**components, requires_safety_checker=requires_safety_checker)
         self.register_modules(au_adapter=au_adapter)
+        self.register_to_config(
+            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale
+        )
 
     @classmethod
     def from_pretrained(
@@ -151,9 +159,9 @@ class FineFacePipeline(StableDiffusionPipeline):
         Args:
             pretrained_model_name_or_path: the text `"mini"` for the embedded weights, which paint
                 drawn faces of 128×128: their base, with their AU adapter loaded and without a
-                safety checker. Call it with `guidance_scale=1.2`, at which AUs look as strong as
-                they are asked for. Otherwise what `DiffusionPipeline.from_pretrained` takes. A
-                folder of the name `mini` is not looked at; write `"./mini"` for it.
+                safety checker, with steps and guidance at which AUs look as strong as they are
+                asked for. Otherwise what `DiffusionPipeline.from_pretrained` takes. A folder of the
+                name `mini` is not looked at; write `"./mini"` for it.
             kwargs: arguments of `DiffusionPipeline.from_pretrained`, such as `dtype` (float32 for
                 the embedded weights); they go before what is said above. With `au_adapter=None`
                 the embedded base comes alone.
@@ -170,7 +178,12 @@ class FineFacePipeline(StableDiffusionPipeline):
             return pipeline
         folders = locate(MINI)
         # Without a number format, transformers keeps the files' own and diffusers does not.
-        own = {"safety_checker": None, "requires_safety_checker": False, "dtype": torch.float32}
+        own = {
+            "safety_checker": None,
+            "requires_safety_checker": False,
+            "dtype": torch.float32,
+            **MINI_SAMPLING,
+        }
         if "torch_dtype" in kwargs:
             del own["dtype"]
         with no_progress_bars():
@@ -281,10 +294,10 @@ class FineFacePipeline(StableDiffusionPipeline):
         au_scale: int | float = 1.0,
         height: int | None = None,
         width: int | None = None,
-        num_inference_steps: int = 50,
+        num_inference_steps: int | None = None,
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
-        guidance_scale: int | float = 7.5,
+        guidance_scale: int | float | None = None,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: int | float = 0.0,
@@ -316,11 +329,12 @@ class FineFacePipeline(StableDiffusionPipeline):
             au_scale: λ_AU, the weight of the AU branch (Eq. 5).
             height: height [pixels]; None: the base's own.
             width: width [pixels]; None: the base's own.
-            num_inference_steps: denoising steps.
+            num_inference_steps: denoising steps; None: those that the weights came with, 50 unless
+                they say others.
             timesteps: timesteps of one's own instead, descending.
             sigmas: noise levels of one's own instead.
             guidance_scale: guidance of text and AUs alike; at most 1: none. The unconditional half
-                sees AUs of 0.
+                sees AUs of 0. None: what the weights came with, 7.5 unless they say another.
             negative_prompt: what the images must not show; a list has one for each prompt.
             num_images_per_prompt: images of each prompt, next to one another in the output.
             eta: η of DDIM [0, 1]; other samplers ignore it.
@@ -350,6 +364,7 @@ class FineFacePipeline(StableDiffusionPipeline):
             ValueError: if Stable Diffusion refuses another argument.
         """
         self._check_length(prompt, negative_prompt)
+        guidance_scale = self._guidance(guidance_scale)
         vectors: dict[str, Tensor] = {}
         if aus is not None:
             batch = au_batch(aus, prompt_count(prompt, prompt_embeds))
@@ -359,7 +374,7 @@ class FineFacePipeline(StableDiffusionPipeline):
             "prompt": prompt,
             "height": height,
             "width": width,
-            "num_inference_steps": num_inference_steps,
+            "num_inference_steps": self._steps(num_inference_steps),
             "timesteps": timesteps,
             "sigmas": sigmas,
             "guidance_scale": guidance_scale,
@@ -427,6 +442,12 @@ class FineFacePipeline(StableDiffusionPipeline):
             known = [text for text in texts if isinstance(text, str)]
             converted = self.maybe_convert_prompt(known, self.tokenizer)
             refuse_long(self.tokenizer, converted, f"the {what}", "refuse", mend)
+
+    def _steps(self, asked: int | None) -> int:
+        return self.config["num_inference_steps"] if asked is None else asked
+
+    def _guidance(self, asked: int | float | None) -> int | float:
+        return self.config["guidance_scale"] if asked is None else asked
 
     def _is_guided(self, guidance_scale: int | float) -> bool:
         return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None

@@ -1,5 +1,6 @@
 """The sections of the pipelines `fineface` and `fineface-faceid`; loads no torch."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,19 @@ PROVENANCE = ("vae_revision", "fineface_revision", "ip_adapter_revision", "sha25
 """Keys of `pipeline.weights` that say which files are meant, and change none of them: their own
 checksums are in the identity of the data."""
 
-MINI_GUIDANCE_SCALE = 1.2
-"""Guidance of the embedded weights: measured at it, AUs look as strong as they are asked for."""
+MINI_SAMPLING: Mapping[str, int | float] = json.loads(
+    (Path(__file__).parents[1] / "mini" / "sampling.json").read_text()
+)
+"""Steps and guidance of the embedded weights: measured with them, AUs look as strong as they are
+asked for."""
+
+MINI_GUIDANCE_SCALE = MINI_SAMPLING["guidance_scale"]
 
 GUIDANCE_SCALE = 7.5
 """Guidance of other weights: FineFace's own."""
+
+NUM_INFERENCE_STEPS = 50
+"""Denoising steps of other weights in a pipeline's call: Stable Diffusion's own."""
 
 LONGEST_SIDE = 4096
 """Pixels of an image's side; the bases were trained at 512 and 768."""

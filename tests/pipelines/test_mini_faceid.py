@@ -52,6 +52,7 @@ def test_the_embedder_tells_unseen_people_apart_whatever_they_show(embedder, wan
 
 def test_images_show_the_person_asked_for(embedder, wanted):
     pipeline = FineFaceIPAdapterPipeline.from_pretrained("mini")
+    assert (pipeline.config["num_inference_steps"], pipeline.config["guidance_scale"]) == (12, 1.2)
     pipeline.set_progress_bar_config(disable=True)
     images = pipeline(
         ["a portrait of a person"] * PEOPLE,

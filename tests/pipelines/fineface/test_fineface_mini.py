@@ -9,7 +9,7 @@ import torch
 from tiny_mini import make_mini
 from torch import Tensor
 
-from pipelines.fineface import FineFacePipeline
+from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
 from pipelines.fineface.section import FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import locate
@@ -38,9 +38,14 @@ def config(**settings: object) -> FineFaceConfig:
 
 
 def smile(pipe: FineFacePipeline, noise: Tensor) -> Tensor:
+    settings = {"num_inference_steps": 2, "guidance_scale": 5.0}
+    return latents(pipe, noise, **settings)
+
+
+def latents(pipe: FineFacePipeline, noise: Tensor, **settings: object) -> Tensor:
     pipe.set_progress_bar_config(disable=True)
-    settings = {"latents": noise[:1], "num_inference_steps": 2, "output_type": "latent"}
-    return pipe("a boy", {"AU12": 5}, **settings).images
+    own = {"latents": noise[:1], "output_type": "latent"}
+    return pipe("a boy", {"AU12": 5}, **own, **settings).images
 
 
 def pixels(source: FineFaceSource) -> np.ndarray:
@@ -57,6 +62,42 @@ def test_mini_is_the_embedded_base_with_its_adapter(mini: Path, noise: Tensor) -
     assert pipe.safety_checker is None
     assert pipe.unet.dtype == torch.float32
     assert pipe.au_adapter.config["lora_scale"] == 1.0
+
+
+@pytest.mark.usefixtures("mini")
+@pytest.mark.parametrize("kind", [FineFacePipeline, FineFaceIPAdapterPipeline])
+def test_a_call_that_says_nothing_takes_the_steps_and_the_guidance_of_the_weights(
+    kind: type[FineFacePipeline], noise: Tensor, tmp_path: Path
+) -> None:
+    loaded = FineFacePipeline.from_pretrained("mini")
+    pipe = kind.from_pipe(loaded)
+    usual = latents(pipe, noise)
+    said = {"num_inference_steps": 12, "guidance_scale": 1.2}
+    assert torch.equal(usual, latents(pipe, noise, **said))
+    for other in ({"num_inference_steps": 2}, {"guidance_scale": 7.5}):
+        assert not torch.equal(usual, latents(pipe, noise, **other))
+        assert torch.equal(latents(pipe, noise, **other), latents(pipe, noise, **(said | other)))
+
+    pipe.save_pretrained(tmp_path)
+
+    assert torch.equal(latents(kind.from_pretrained(tmp_path), noise), usual)
+
+
+@pytest.mark.usefixtures("mini")
+def test_other_steps_and_guidance_can_be_given_to_the_embedded_weights_once() -> None:
+    pipe = FineFacePipeline.from_pretrained("mini", num_inference_steps=3, guidance_scale=2.0)
+
+    assert (pipe.config.num_inference_steps, pipe.config.guidance_scale) == (3, 2.0)
+
+
+def test_other_weights_keep_the_steps_and_the_guidance_of_stable_diffusion(
+    base: FineFacePipeline, mini: Path
+) -> None:
+    for pipe in (base, FineFacePipeline.from_pretrained(mini / "base")):
+        assert (pipe.config.num_inference_steps, pipe.config.guidance_scale) == (50, 7.5)
+    assert config(guidance_scale=1.2) == FineFaceConfig.model_validate(
+        {"name": "fineface", "weights": "mini", "num_inference_steps": 2}
+    )
 
 
 @pytest.mark.usefixtures("mini")
