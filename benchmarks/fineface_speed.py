@@ -162,7 +162,7 @@ def attempts(count: int) -> list[Attempt]:
                 position=number,
                 replacement=0,
                 stratum="",
-                aus=tuple(float((number + place) % 6) for place in range(12)),
+                conditions={"aus": tuple(float((number + i) % 6) for i in range(12))},
                 emotion=None,
                 identity_id="",
                 identity={},

@@ -296,14 +296,13 @@ class Plan:
             position=position,
             replacement=replacement,
             stratum=NEUTRAL if stratum is None else self.prior.stratum_name(stratum),
-            aus=aus,
+            conditions={**identity.conditions, "aus": aus},
             emotion=neutral if stratum is None else self.prior.category(stratum),
             identity_id=identity.identity_id,
             identity=identity.values,
             identity_seed=identity.seed,
             prompt=identity.prompt,
             negative_prompt=self.negative_prompt,
-            faceid=identity.faceid,
             run_id=self.run_id,
             action_units=self.action_units,
         )
@@ -333,6 +332,10 @@ def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
     series = build_series(config.identities, config.expressions, prior)
     partition = Partition.build(config.output.split_shares(), series.size)
     run_id = config.run_id() if run_id is None else run_id
+    identities = config.identities.build(
+        config.seed, config.samples, partition, series.describe(), run_id
+    )
+    _check_given(config.identities, identities)
     return Plan(
         seed=config.seed,
         samples=config.samples,
@@ -341,10 +344,24 @@ def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
         partition=partition,
         series=series,
         prior=prior,
-        identities=config.identities.build(
-            config.seed, config.samples, partition, series.describe(), run_id
-        ),
+        identities=identities,
         shared_noise=config.identities.noise == "identity",
         run_id=run_id,
         noiseless=config.pipeline.noiseless,
     )
+
+
+def _check_given(section: IdentitySection, identities: object) -> None:
+    """Refuse a source whose identities are not what its section says."""
+    if not isinstance(identities, Identities):
+        raise ConfigError(
+            f"identities.source is {section.source!r}, whose build() returns a "
+            f"{type(identities).__name__}; it must return a samplers.Identities"
+        )
+    given = identities.identity(0).conditions.keys()
+    if given != section.gives:
+        there, said = (", ".join(sorted(names)) or "none" for names in (given, section.gives))
+        raise ConfigError(
+            f"identities.source is {section.source!r}, whose identities have the conditions "
+            f"{there}; its section says that it gives {said}"
+        )

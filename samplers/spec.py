@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from samplers.identities.identity import FaceIdentity, numbered
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
+from synthgen.errors import ConfigError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +22,9 @@ class SampleSpec:
         replacement: 0 for the first spec of the sample, r for its r-th replacement.
         stratum: the cell that the index was given and that each replacement keeps, for people to
             read: category or active AUs.
-        aus: requested AU vector, an intensity for each AU of the run.
+        conditions: name → value of what the image is to show: `aus` of the expressions, and what
+            the identity source gives, such as `faceid`. Who gives one and who takes it agree on
+            its type; nobody else looks at it.
         action_units: the AUs of the run.
         emotion: category, or None where the prior has none.
         identity_id: name of the identity, the same for all samples that show it.
@@ -26,7 +32,6 @@ class SampleSpec:
         identity_seed: seed of what the slots leave open about the identity.
         prompt: text for the pipeline.
         negative_prompt: what the image must not show.
-        faceid: the person by face embeddings; None where the prompt alone says who is shown.
         run_id: short name of the run, which the sample's name carries; empty for plain names.
     """
 
@@ -35,20 +40,52 @@ class SampleSpec:
     position: int
     replacement: int
     stratum: str
-    aus: tuple[float, ...]
+    conditions: Mapping[str, Any]
     emotion: str | None
     identity_id: str
     identity: Mapping[str, str]
     identity_seed: int
     prompt: str
     negative_prompt: str
-    faceid: FaceIdentity | None = None
     run_id: str = ""
     action_units: ActionUnitSet = DEFAULT_AUS
 
     def aus_of(self, others: ActionUnitSet) -> tuple[float, ...]:
         """Return the intensities of other AUs, as a network of these wants them: 0 for the rest."""
         return self.action_units.converted(self.aus, others)
+
+    def condition(self, name: str, kind: type[_T]) -> _T:
+        """Return a condition for whoever takes it.
+
+        Args:
+            name: name of the condition.
+            kind: its type.
+
+        Raises:
+            ConfigError: if nobody gives it, or it is of another type.
+        """
+        if name not in self.conditions:
+            raise ConfigError(
+                f"{self.sample_id} has no condition {name!r}; it has "
+                f"{', '.join(sorted(self.conditions))}"
+            )
+        value = self.conditions[name]
+        if not isinstance(value, kind):
+            raise ConfigError(
+                f"the condition {name!r} of {self.sample_id} is a {type(value).__name__}; it must "
+                f"be a {kind.__name__}"
+            )
+        return value
+
+    @property
+    def aus(self) -> tuple[float, ...]:
+        """Requested AU vector, an intensity for each AU of the run."""
+        return self.condition("aus", tuple)
+
+    @property
+    def faceid(self) -> FaceIdentity | None:
+        """The person by face embeddings; None where the prompt alone says who is shown."""
+        return self.condition("faceid", FaceIdentity) if "faceid" in self.conditions else None
 
     @property
     def sample_id(self) -> str:

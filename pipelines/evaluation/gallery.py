@@ -152,20 +152,22 @@ def settings_of(config: FineFaceConfig | FaceIdConfig) -> dict[str, Any]:
 
 def _attempt(request: Request) -> Attempt:
     seed = request.prompt.noise
+    conditions: dict[str, object] = {"aus": tuple(map(float, au_array([request])[0]))}
+    if request.person is not None:
+        conditions["faceid"] = request.person
     spec = SampleSpec(
         index=0,
         split="evaluation",
         position=0,
         replacement=0,
         stratum="",
-        aus=tuple(map(float, au_array([request])[0])),
+        conditions=conditions,
         emotion=None,
         identity_id="",
         identity={},
         identity_seed=seed,
         prompt=request.text,
         negative_prompt="",
-        faceid=request.person,
     )
     return Attempt(spec, number=0, seed=seed)
 

@@ -335,7 +335,7 @@ class FaceIdIdentities(Identities):
             values=values,
             seed=derive_seed(self.run_seed, "identities/seed", number),
             prompt=filled(self.template, values),
-            faceid=person,
+            conditions={"faceid": person},
         )
 
     def describe(self) -> str:

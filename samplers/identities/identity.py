@@ -2,8 +2,10 @@
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -71,14 +73,15 @@ class Identity:
         values: slot → value.
         seed: seed of what slots and embeddings leave open [0, 2^63).
         prompt: the template filled with the values, runs of blanks collapsed.
-        faceid: the person by face embeddings; None where the prompt alone says who is shown.
+        conditions: name → value of what the identity adds to its specs, such as `faceid`: those
+            that the section's `gives` names, of the type that pipelines and checks take.
     """
 
     identity_id: str
     values: dict[str, str]
     seed: int
     prompt: str
-    faceid: FaceIdentity | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
 
 def numbered(what: str, run_id: str, number: int) -> str:

@@ -7,7 +7,7 @@ from functools import reduce
 from hashlib import blake2b
 from itertools import product
 from math import prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -232,6 +232,8 @@ def _identity_cells(
 
 class PromptIdentitiesConfig(IdentitySection):
     """Identities from a prompt template; an identity is a tuple of slot values and a seed."""
+
+    follows_prompts: ClassVar[bool] = True
 
     source: Literal["prompts"]  # pyright: ignore[reportIncompatibleVariableOverride]
     quotas: dict[str, dict[str, Share]] = Field(

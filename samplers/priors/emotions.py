@@ -141,6 +141,11 @@ def category_prototype(name: str, aus: ActionUnitSet) -> Prototype:
     return blended(*(table[part] for part in name.split(_JOIN)))
 
 
+def has_prototype(name: str) -> bool:
+    """Tell the categories of the table, and their blends, from those of somebody else's prior."""
+    return prototype_table().keys() >= set(name.split(_JOIN))
+
+
 def blended(one: Prototype, other: Prototype) -> Prototype:
     """Unite two categories.
 

@@ -13,6 +13,7 @@ from samplers.priors.emotions import (
     Prototype,
     ambiguous_groups,
     category_prototype,
+    has_prototype,
     refuse_ambiguous,
 )
 from samplers.priors.loading import build_prior
@@ -331,4 +332,4 @@ class MixturePrior(Prior):
 
 
 def _prototypes(categories: Sequence[str], aus: ActionUnitSet) -> list[Prototype]:
-    return [category_prototype(name, aus) for name in categories]
+    return [category_prototype(name, aus) for name in categories if has_prototype(name)]

@@ -106,6 +106,11 @@ class Prior(ABC):
 
     Strata are whole numbers that a prior gives its own meaning. A replacement of a sample keeps the
     stratum and draws the vector anew.
+
+    A prior must define `width` and `draw`; then it has one stratum and no categories, and its
+    shares and rates are estimated. Rules and quotas work on any prior. `sampling: sobol` takes a
+    subclass of `DealtPrior` or `ActiveSetsPrior`. Draws are addressed: the stratum and the vector
+    of a position follow from (seed, split, position), alone as among others.
     """
 
     action_units: ActionUnitSet = DEFAULT_AUS
@@ -123,13 +128,13 @@ class Prior(ABC):
         """Uniforms that a vector takes."""
 
     @property
-    @abstractmethod
     def categories(self) -> tuple[str, ...]:
         """Emotion categories in the order of the ClassLabel; empty where the prior has none."""
+        return ()
 
-    @abstractmethod
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
-        """Return the strata of the positions start … stop−1 of a split."""
+        """Return the strata of the positions start … stop−1 of a split: one stratum."""
+        return np.zeros(stop - start, dtype=np.int64)
 
     @abstractmethod
     def draw(
@@ -137,21 +142,32 @@ class Prior(ABC):
     ) -> Float32[np.ndarray, "rows aus"]:
         """Turn uniforms into AU vectors, each of its stratum."""
 
-    @abstractmethod
     def stratum_name(self, stratum: int) -> str:
         """Name a stratum for people to read."""
+        return self.category(stratum) or f"stratum {stratum}"
 
-    @abstractmethod
     def category_shares(self) -> dict[str, float]:
-        """Return the exact share of each category."""
+        """Return the share of each category, estimated as `joint` unless a prior knows it."""
+        if not self.categories:
+            return {}
+        strata = self.strata(0, FIRST_SPLIT, 0, ESTIMATE_SIZE)
+        kinds, counts = np.unique(strata, return_counts=True)
+        shares = dict.fromkeys(self.categories, 0.0)
+        for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+            if (name := self.category(kind)) is not None:
+                shares[name] += count / ESTIMATE_SIZE
+        return shares
 
-    @abstractmethod
     def rates(self) -> Float64[np.ndarray, " aus"]:
-        """Return the share of samples in which each AU is active: exact, but under rules."""
+        """Return the share of samples in which each AU is active, estimated as `joint`.
 
-    @abstractmethod
+        A prior that knows it says it exactly, but under rules.
+        """
+        return np.diagonal(estimate(self).joint).copy()
+
     def mean_intensities(self) -> Float64[np.ndarray, " aus"]:
-        """Return the mean intensity of each AU where it is active: exact, but under rules."""
+        """Return the mean intensity of each AU where it is active, estimated as `joint`."""
+        return estimate(self).means
 
     def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the rates that were asked for, before any rule."""

@@ -166,7 +166,7 @@ def one_sample(
         position=0,
         replacement=0,
         stratum="",
-        aus=aus,
+        conditions={"aus": aus},
         emotion=None,
         identity_id="",
         identity={},

@@ -4,7 +4,7 @@ import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -45,6 +45,9 @@ class IdentitySection(Component, ABC):
 
     Keys that earlier configurations did not know are stored only where they say something.
     """
+
+    follows_prompts: ClassVar[bool] = False
+    """Whether its people follow from seed, number and prompt alone: runs of one seed share them."""
 
     source: str = Field(description="Where people come from.")
     template: str = Field(

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from synthgen.config.identities import IDENTITIES, IdentitySection
 from synthgen.config.run import run_id_of
 from synthgen.dataset import layout
 from synthgen.dataset.markers import ShardMarker, read_markers
@@ -262,9 +263,15 @@ def _seeds(
     for source in sources:
         made = source["identity"].get("configuration", {})
         found.update(_seeds(source["run"], made, source.get("sources", ())))
-    if configuration.get("identities", {}).get("source") == "prompts":
+    if _follows_prompts(configuration.get("identities", {}).get("source")):
         found[run] = configuration["seed"]
     return found
+
+
+def _follows_prompts(name: object) -> bool:
+    """Tell whether a source draws the same people in every run of one seed; its name is foreign."""
+    section = IDENTITIES.sections().get(name) if isinstance(name, str) else None
+    return section is not None and cast(type[IdentitySection], section).follows_prompts
 
 
 def mixed_embedders(sources: Iterable[Source]) -> list[str]:

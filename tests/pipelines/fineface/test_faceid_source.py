@@ -59,10 +59,13 @@ def someone(number: int, faces: int = 1, embedder: str = EMBEDDER) -> FaceIdenti
 
 
 def attempt(index: int, person: FaceIdentity | None, **settings: object) -> Attempt:
+    conditions: dict[str, object] = {"aus": au_vector({"AU12": float(index)})}
+    if person is not None:
+        conditions["faceid"] = person
     spec = SampleSpec(
         index=index, split="train", position=index, replacement=0, stratum="happy",
-        aus=au_vector({"AU12": float(index)}), emotion=None, identity_id="", identity={},
-        identity_seed=0, prompt="a boy", negative_prompt="", faceid=person,
+        conditions=conditions, emotion=None, identity_id="", identity={}, identity_seed=0,
+        prompt="a boy", negative_prompt="",
     )  # fmt: skip
     return Attempt(spec, 0, **{"seed": 11 + index, **settings})
 

@@ -31,7 +31,7 @@ def attempt(index: int, prompt: str, aus: Mapping[str, float], seed: int) -> Att
         position=index,
         replacement=0,
         stratum="happy",
-        aus=au_vector(aus),
+        conditions={"aus": au_vector(aus)},
         emotion=None,
         identity_id="identity-0",
         identity={},

@@ -215,7 +215,7 @@ def attempt(prompt: str, seed: int) -> Attempt:
         position=0,
         replacement=0,
         stratum="",
-        aus=au_vector({"AU12": 3}),
+        conditions={"aus": au_vector({"AU12": 3})},
         emotion=None,
         identity_id="",
         identity={},

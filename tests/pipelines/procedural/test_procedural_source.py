@@ -17,9 +17,9 @@ HAPPY = (0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 4.0, 0.0, 0.0, 0.0, 2.0, 0.0)
 
 def attempt(seed: int = 5, aus: tuple[float, ...] = HAPPY) -> Attempt:
     spec = SampleSpec(
-        index=0, split="train", position=0, replacement=0, stratum="happy", aus=aus,
-        emotion="happy", identity_id="identity-0", identity={}, identity_seed=9,
-        prompt=PROMPT, negative_prompt="",
+        index=0, split="train", position=0, replacement=0, stratum="happy",
+        conditions={"aus": aus}, emotion="happy", identity_id="identity-0", identity={},
+        identity_seed=9, prompt=PROMPT, negative_prompt="",
     )  # fmt: skip
     return Attempt(spec, 0, seed)
 
