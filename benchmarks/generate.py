@@ -24,8 +24,8 @@ from cluster.actors import RayExecutor
 from cluster.batches import encode_image
 from cluster.executors import Executor, InlineExecutor
 from cluster.schedule import Schedule
-from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_device
-from pipelines.policy import judge
+from pipelines.loading import fix_arithmetic, load_checks, load_source, pick_device
+from pipelines.policy import joined
 from samplers.plan import build_plan
 from synthgen.config import RunConfig, load_config
 from synthgen.dataset import ShardMarker
@@ -99,16 +99,18 @@ def plain_rate(config: RunConfig) -> float:
     plan = build_plan(config)
     fix_arithmetic(config.pipeline.threads)
     source = load_source(config.pipeline, pick_device())
-    verifier = load_verifier(config.verify, pick_device())
+    checks = load_checks(config, pick_device())
     attempts = [plan.attempt(plan.sample(index), 0) for index in range(config.samples)]
     size = config.pipeline.fixed_batch_size
     started = time.perf_counter()
     for start in range(0, len(attempts), size):
         batch = attempts[start : start + size]
         images = source.paint(batch)
-        found = verifier.measure(images)
-        for attempt, image, aus, faces in zip(batch, images, found.aus, found.faces, strict=True):
-            if judge(attempt.spec.aus, aus, int(faces), config.verify.policy).accepted:
+        specs = [attempt.spec for attempt in batch]
+        found = [check.measure(images, specs) for check in checks]
+        for spec, image, *measured in zip(specs, images, *found, strict=True):
+            verdicts = (c.verdict(spec, m) for c, m in zip(checks, measured, strict=True))
+            if joined(verdicts).accepted:
                 encode_image(image, config.output.image_format)
     return len(attempts) / (time.perf_counter() - started)
 

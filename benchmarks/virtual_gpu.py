@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from cluster.worker import Worker
-from pipelines.interfaces import Measurement
+from pipelines.interfaces import ImageSource, Measurement
+from pipelines.libreface.check import ActionUnitCheck
 from samplers.plan import Plan
 from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT
@@ -62,11 +63,11 @@ class VirtualGpu:
         """Load a worker whose batches are written down in `PAINTED`."""
         PAINTED.append([])
         source = WaitingSource(self.batch_seconds, self.acceptance, PAINTED[-1])
-        verifier = ReadingVerifier(self.judge_seconds)
-        return Worker(config, plan, source, verifier, Storage(config.output.path))
+        checks = [ActionUnitCheck(ReadingVerifier(self.judge_seconds), config.verify.policy)]
+        return Worker(config, plan, source, checks, Storage(config.output.path))
 
 
-class WaitingSource:
+class WaitingSource(ImageSource):
     """An `ImageSource` that waits, and returns images of five pixels that say what was asked."""
 
     name = "virtual"

@@ -7,22 +7,21 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 from PIL.Image import Image
 
 from cluster.probing import naming_batch_size
 from cluster.rounds import Outcome
-from pipelines.faceid.verifier import NOBODY, IdentityMeasurement, IdentityVerifier, judge_identity
-from pipelines.interfaces import ImageSource, Measurement, Verifier
-from pipelines.policy import Verdict, blank_detail, judge
-from samplers.spec import Attempt
+from pipelines.interfaces import ImageSource, Verifier
+from pipelines.policy import Verdict, blank_detail, joined
+from samplers.spec import Attempt, SampleSpec
 from synthgen.config import RunConfig
-from synthgen.dataset.schema import Reject, Row
+from synthgen.dataset.schema import FACEID_EMBEDDING, Reject, Row
 from synthgen.errors import RunError
 
 _T = TypeVar("_T")
@@ -182,52 +181,50 @@ def encode_image(image: Image, image_format: str) -> bytes:
 def make_row(
     attempt: Attempt,
     image: bytes,
-    measured: tuple[float, ...] | None,
-    verdict: Verdict,
-    made_by: tuple[str, str],
-    person: IdentityMeasurement = NOBODY,
+    measured: Mapping[str, Any],
+    accepted: bool | None,
+    made_by: tuple[str, str | None],
 ) -> Row:
-    """Build the row of an image; `made_by` names its pipeline and its verifier."""
+    """Build the row of an image.
+
+    Args:
+        attempt: the attempt that made it.
+        image: the encoded image.
+        measured: column of a check → value.
+        accepted: whether it passed all checks; None where there are none.
+        made_by: names of its pipeline and of its first verifier.
+    """
     wanted = attempt.spec.faceid
+    given = {} if wanted is None else {FACEID_EMBEDDING: tuple(wanted.mean.tolist())}
     return Row(
-        **_common(attempt, measured, verdict, made_by, person),
-        faceid_embedding=None if wanted is None else tuple(wanted.mean.tolist()),
-        faceid_measured=None if person.embedding is None else tuple(person.embedding.tolist()),
+        **_common(attempt, {**measured, **given}, made_by),
         image=image,
-        accepted=verdict.accepted,
+        accepted=accepted,
         identity=attempt.spec.identity,
     )
 
 
 def make_reject(
     attempt: Attempt,
-    measured: tuple[float, ...] | None,
+    measured: Mapping[str, Any],
     verdict: Verdict,
-    made_by: tuple[str, str],
-    person: IdentityMeasurement = NOBODY,
+    made_by: tuple[str, str | None],
 ) -> Reject:
     """Build the reject of an attempt that missed the policy or failed."""
     return Reject(
-        **_common(attempt, measured, verdict, made_by, person),
+        **_common(attempt, measured, made_by),
         reason=str(verdict.reason),
         detail=verdict.detail,
     )
 
 
 def _common(
-    attempt: Attempt,
-    measured: tuple[float, ...] | None,
-    verdict: Verdict,
-    made_by: tuple[str, str],
-    person: IdentityMeasurement,
-) -> dict:
+    attempt: Attempt, columns: Mapping[str, Any], made_by: tuple[str, str | None]
+) -> dict[str, Any]:
     spec = attempt.spec
     return {
         "sample_id": spec.sample_id,
         "aus": spec.aus,
-        "aus_measured": measured,
-        "active_error": verdict.active_error,
-        "inactive_max": verdict.inactive_max,
         "attempt": attempt.number,
         "replacement": spec.replacement,
         "emotion": spec.emotion,
@@ -237,8 +234,7 @@ def _common(
         "seed": attempt.noise_seed,
         "pipeline": made_by[0],
         "verifier": made_by[1],
-        "identity_similarity": person.similarity,
-        "forbidden_similarity": person.forbidden,
+        "columns": columns,
     }
 
 
@@ -250,20 +246,13 @@ class Judge:
 
     Args:
         config: policy, encoding, and how long measuring may take.
-        verifier: what measures AUs.
-        identities: what compares people; None where that is not asked for.
+        checks: what measures, in the order in which they are asked.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        verifier: Verifier,
-        identities: IdentityVerifier | None,
-    ) -> None:
+    def __init__(self, config: RunConfig, checks: Sequence[Verifier]) -> None:
         self._config = config
-        self._made_by = (config.pipeline.name, verifier.name)
-        self._verifier = verifier
-        self._identities = identities
+        self._made_by = (config.pipeline.name, checks[0].name if checks else None)
+        self._checks = checks
         self._told_of_blanks = False
         self._measuring = BoundedStage(config.cluster.verify_timeout)
 
@@ -286,62 +275,50 @@ class Judge:
             f"measuring {size} images took longer than {self._config.cluster.verify_timeout:g} s "
             "(cluster.verify_timeout)"
         )
-        found, people = self._measuring.run(
-            lambda: self._measure(attempts, images, size, times), hung
-        )
-        aus = found.aus_of(attempts[0].spec.action_units)
+        found = self._measuring.run(lambda: self._measure(attempts, images, size, times), hung)
         with times.busy("encode"):
             return [
-                self._outcome(attempt, image, measured, int(faces), person)
-                for attempt, image, measured, faces, person in zip(
-                    attempts, images, aus, found.faces, people, strict=False
-                )
+                self._outcome(attempt, image, [measured[place] for measured in found])
+                for place, (attempt, image) in enumerate(zip(attempts, images, strict=True))
             ]
 
     def failed(self, attempt: Attempt, error: Exception) -> Outcome:
         """Return the outcome of an attempt that raised."""
         verdict = Verdict.error(f"{type(error).__name__}: {error}")
-        reject = make_reject(attempt, None, verdict, self._made_by)
-        return Outcome(attempt, None, None, reject, verdict.distance)
+        reject = make_reject(attempt, {}, verdict, self._made_by)
+        return Outcome(attempt, {}, None, reject, verdict.distance)
 
     def _measure(
         self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
-    ) -> tuple[Measurement, Sequence[IdentityMeasurement]]:
-        padded = [*images, *[images[-1]] * (size - len(images))]
+    ) -> list[Sequence[Mapping[str, Any]]]:
+        """Return what each check found in each image."""
+        specs = [attempt.spec for attempt in attempts]
         with times.busy("measure"), naming_batch_size(size, "measure"):
-            return self._verifier.measure(padded), self._people(attempts, images)
-
-    def _people(
-        self, attempts: Sequence[Attempt], images: Sequence[Image]
-    ) -> Sequence[IdentityMeasurement]:
-        """Measure whom images show: each alone, so that nothing needs to be padded."""
-        if self._identities is None:
-            return [NOBODY] * len(images)
-        return self._identities.measure(images, [attempt.spec.faceid for attempt in attempts])
+            return [measure(check, images, specs, size) for check in self._checks]
 
     def _outcome(
-        self,
-        attempt: Attempt,
-        image: Image,
-        aus: np.ndarray,
-        faces: int,
-        person: IdentityMeasurement,
+        self, attempt: Attempt, image: Image, found: Sequence[Mapping[str, Any]]
     ) -> Outcome:
         if (detail := blank_detail(image, self._config.pipeline.number_format)) is not None:
             return self._blank(attempt, detail)
-        policy = self._config.verify.policy
-        measured = tuple(float(value) for value in aus) if faces else None
-        verdict = judge(attempt.spec.aus, aus, faces, policy, attempt.spec.action_units)
-        if self._identities is not None:
-            verdict = judge_identity(verdict, person, policy)
+        verdict = joined(
+            _verdict(check, attempt, measured)
+            for check, measured in zip(self._checks, found, strict=True)
+        )
+        columns = {
+            name: measured[name]
+            for check, measured in zip(self._checks, found, strict=True)
+            for name in check.columns
+        }
         row = None
         if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
             encoded = encode_image(image, self._config.output.image_format)
-            row = make_row(attempt, encoded, measured, verdict, self._made_by, person)
+            accepted = verdict.accepted if self._checks else None
+            row = make_row(attempt, encoded, columns, accepted, self._made_by)
         reject = None
         if not verdict.accepted:
-            reject = make_reject(attempt, measured, verdict, self._made_by, person)
-        return Outcome(attempt, measured, row, reject, verdict.distance)
+            reject = make_reject(attempt, columns, verdict, self._made_by)
+        return Outcome(attempt, columns, row, reject, verdict.distance)
 
     def _blank(self, attempt: Attempt, detail: str) -> Outcome:
         """Return the outcome of an image that shows nothing: no policy keeps it, nor the best."""
@@ -349,6 +326,42 @@ class Judge:
             self._told_of_blanks = True
             facts = {"event": "blank_image", "sample": attempt.spec.sample_id}
             _log.warning(f"an image of {attempt.spec.sample_id} is blank: {detail}", extra=facts)
-        verdict = Verdict.unmeasured("blank", detail)
-        reject = make_reject(attempt, None, verdict, self._made_by)
-        return Outcome(attempt, None, None, reject, verdict.distance)
+        verdict = Verdict.reject("blank", detail)
+        reject = make_reject(attempt, {}, verdict, self._made_by)
+        return Outcome(attempt, {}, None, reject, verdict.distance)
+
+
+def measure(
+    check: Verifier, images: Sequence[Image], specs: Sequence[SampleSpec], size: int
+) -> Sequence[Mapping[str, Any]]:
+    """Let a check measure at most a batch; one that works by batches gets a whole one.
+
+    Args:
+        check: what measures.
+        images: the images.
+        specs: what they were to show.
+        size: images of a whole batch.
+
+    Raises:
+        ValueError: if it does not say of each image what it has declared.
+    """
+    lacking = size - len(images) if check.by_batch else 0
+    whole = [*images, *[images[-1]] * lacking]
+    found = check.measure(whole, [*specs, *[specs[-1]] * lacking])
+    if len(found) != len(whole):
+        raise ValueError(
+            f"the check {check.name!r} measured {len(found)} images of {len(whole)}; it must "
+            "return one mapping for each"
+        )
+    for name in check.columns:
+        if any(name not in measured for measured in found):
+            raise ValueError(f"the check {check.name!r} gives no value of its column {name!r}")
+    return found[: len(images)]
+
+
+def _verdict(check: Verifier, attempt: Attempt, measured: Mapping[str, Any]) -> Verdict:
+    """Return what a check says, with a reason that says which check it was."""
+    verdict = check.verdict(attempt.spec, measured)
+    if verdict.accepted or check.plain_reasons:
+        return verdict
+    return replace(verdict, reason=f"{check.name}:{verdict.reason}")

@@ -5,10 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from pipelines.interfaces import ImageSource, Verifier
+from PIL.Image import Image
+
+from pipelines.interfaces import ImageSource
 from pipelines.loading import pick_device
 from samplers.plan import Plan
-from samplers.spec import Attempt
+from samplers.spec import Attempt, SampleSpec
 from synthgen.errors import RunError
 
 _MARKS = (
@@ -102,14 +104,18 @@ _TIMED = 0.5
 """Time for which a size is tried, at least [s]."""
 
 
+Measuring = Callable[[Sequence[Image], Sequence[SampleSpec]], object]
+"""Measures a batch by all checks of a run."""
+
+
 def probe_batch_size(
-    source: ImageSource, verifier: Verifier, plan: Plan, share: float = 1.0
+    source: ImageSource, measure: Measuring, plan: Plan, share: float = 1.0
 ) -> int:
     """Try batches of a run's first samples, each twice as large; nothing is written.
 
     Args:
         source: what paints.
-        verifier: what measures; both are timed.
+        measure: what measures; both are timed.
         plan: the run.
         share: share of a GPU that the worker has [0–1].
 
@@ -126,7 +132,8 @@ def probe_batch_size(
     def rate(size: int) -> float:
         memory.forget()
         attempts = _first_attempts(plan, size)
-        return _rate(lambda: verifier.measure(source.paint(attempts)), size)
+        specs = [attempt.spec for attempt in attempts]
+        return _rate(lambda: measure(source.paint(attempts), specs), size)
 
     return largest_worthwhile(rate, lambda: memory.used() <= _FULL, _LARGEST[device])
 

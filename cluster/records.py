@@ -5,23 +5,22 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from pipelines.interfaces import Verifier
 from samplers.plan import Plan
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.config.components import origin_of
 from synthgen.dataset import RunRecord
 from synthgen.dataset.schema import (
-    FACE_COLUMNS,
+    EMBEDDING_WIDTH,
     FACEID_EMBEDDING,
-    FACEID_MEASURED,
-    FORBIDDEN_SIMILARITY,
-    IDENTITY_SIMILARITY,
+    Column,
     DatasetSchema,
+    check_columns,
+    in_order,
+    vector_feature,
 )
 from synthgen.revision import git_revision
-
-_PARTS = ("pipeline", "verifier", "identity", "components")
-"""Parts of a worker: each has weights, licences and versions of its own."""
 
 _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
 """Packages on whose version every run's bytes depend; a pipeline's own are in its fingerprint."""
@@ -29,7 +28,8 @@ _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
 
 def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -> RunRecord:
     """Build the record of a run from its configuration and its worker's fingerprint."""
-    parts = [fingerprint[name] for name in _PARTS if fingerprint[name]]
+    parts = [fingerprint["pipeline"], *fingerprint["checks"]]
+    parts += [fingerprint["components"]] if fingerprint["components"] else []
     versions = {name: metadata.version(name) for name in _COMPUTING}
     files = {name: fingerprint[name] for name in ("labels", "stores") if fingerprint[name]}
     return RunRecord(
@@ -40,7 +40,7 @@ def make_record(config: RunConfig, plan: Plan, fingerprint: Mapping[str, Any]) -
             **files,
         },
         samples=config.samples,
-        schema=dataset_schema(config, plan),
+        schema=dataset_schema(config, plan, fingerprint["columns"]),
         synthgen_version=__version__,
         git_revision=git_revision(),
         licences={**_merged(parts, "licences"), **fingerprint["licences"]},
@@ -66,26 +66,34 @@ def components_fingerprint(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def dataset_schema(config: RunConfig, plan: Plan) -> DatasetSchema:
-    """Return what the columns of a run's dataset depend on."""
+def dataset_schema(config: RunConfig, plan: Plan, columns: Sequence[Column]) -> DatasetSchema:
+    """Return the columns of a run's dataset; see `declared_columns`."""
     return DatasetSchema(
         plan.categories,
         plan.slots,
         config.output.image_format,
-        _face_columns(config),
+        tuple(columns),
         aus=plan.action_units.names,
     )
 
 
-def _face_columns(config: RunConfig) -> tuple[str, ...]:
-    check, given = config.verify.identity, "faceid" in config.identities.gives
-    there = {
-        FACEID_EMBEDDING: given,
-        FACEID_MEASURED: check is not None,
-        IDENTITY_SIMILARITY: given and check is not None,
-        FORBIDDEN_SIMILARITY: check is not None and check.forbidden is not None,
-    }
-    return tuple(name for name in FACE_COLUMNS if there[name])
+def declared_columns(config: RunConfig, checks: Sequence[Verifier]) -> tuple[Column, ...]:
+    """Return the columns that the components of a run declare, in their order in a dataset.
+
+    Raises:
+        ConfigError: if two declare one column, or a column cannot be written.
+    """
+    found = []
+    if "faceid" in config.identities.gives:
+        vector = vector_feature(EMBEDDING_WIDTH)
+        found.append(Column(FACEID_EMBEDDING, vector, "identities", in_rejects=False))
+    for check in checks:
+        found += [
+            Column(name, dict(feature), check.name, name not in check.only_in_data)
+            for name, feature in check.columns.items()
+        ]
+    check_columns(found)
+    return in_order(found)
 
 
 def _merged(parts: Sequence[Mapping[str, Any]], key: str) -> dict[str, str]:

@@ -4,9 +4,10 @@ Pure bookkeeping: nothing here depends on time or on where the work is done.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from cluster.fuse import ShardFuse
 from samplers.plan import Plan
@@ -28,14 +29,14 @@ class Outcome:
 
     Attributes:
         attempt: the attempt.
-        measured: what the verifier found, an intensity for each AU; None where there was no face.
+        measured: column of a check → what was found.
         row: the row that it would make; None where no image could be made or kept.
         reject: why it was not accepted; None where it was.
         distance: how far the image is from keeping the policy; ∞ where that is not known.
     """
 
     attempt: Attempt
-    measured: tuple[float, ...] | None
+    measured: Mapping[str, Any]
     row: Row | None
     reject: Reject | None
     distance: float

@@ -11,25 +11,24 @@ from typing import Any
 
 from PIL.Image import Image
 
-from cluster.batches import Judge, Painter, StageTimeout, StageTimes
+from cluster.batches import Judge, Painter, StageTimeout, StageTimes, measure
 from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
 from cluster.progress import about
-from cluster.records import components_fingerprint, dataset_schema
+from cluster.records import components_fingerprint, dataset_schema, declared_columns
 from cluster.resolve import frozen, output_storage
 from cluster.rounds import Outcome, ShardRounds
-from pipelines.faceid.verifier import IdentityVerifier
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.loading import (
     check_components,
     fix_arithmetic,
     hardware_kind,
+    load_checks,
     load_source,
-    load_verifier,
     pick_device,
 )
 from samplers.plan import Plan
-from samplers.spec import Attempt, Shard
+from samplers.spec import Attempt, SampleSpec, Shard
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, ShardResult, Storage, commit_shard
 from synthgen.dataset.markers import now
@@ -45,7 +44,7 @@ _PASSED_ON = (SynthgenError, StageTimeout)
 
 
 class Worker:
-    """A loaded pipeline and verifier, working shards.
+    """A loaded pipeline with its checks, working shards.
 
     `work` may run in several threads at once: painting and measuring are done by one thread at a
     time, so that the accelerator goes on with the next shard while this one is judged and written.
@@ -54,10 +53,13 @@ class Worker:
         config: the configuration.
         plan: the run.
         source: what paints.
-        verifier: what measures AUs.
+        checks: what measures and judges, in the order in which they are asked; none: every first
+            image is kept.
         storage: where the dataset goes.
-        identities: what compares people; None where that is not asked for.
         hardware: kind of the device that it computes on; see `hardware_kind`.
+
+    Raises:
+        ConfigError: if two checks declare one column.
     """
 
     def __init__(
@@ -65,22 +67,20 @@ class Worker:
         config: RunConfig,
         plan: Plan,
         source: ImageSource,
-        verifier: Verifier,
+        checks: Sequence[Verifier],
         storage: Storage,
-        identities: IdentityVerifier | None = None,
         *,
         hardware: str = "CPU",
     ) -> None:
         self._config = config
         self._plan = plan
         self._source = source
-        self._verifier = verifier
-        self._identities = identities
+        self._checks = checks
         self._storage = storage
         self._hardware = hardware
-        self._schema = dataset_schema(config, plan)
+        self._schema = dataset_schema(config, plan, declared_columns(config, checks))
         self._metrics = Metrics(config.name)
-        self._judge = Judge(config, verifier, identities)
+        self._judge = Judge(config, checks)
         self._painter = Painter(source)
         self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -103,7 +103,7 @@ class Worker:
         gpus = self._config.cluster.gpus_per_actor
         share = 1.0 if gpus == "auto" or gpus == 0 else gpus
         with naming_batch_size(1, "make"):
-            size = probe_batch_size(self._source, self._verifier, self._plan, share)
+            size = probe_batch_size(self._source, self._measure, self._plan, share)
         self._config = frozen(self._config, size)
         return size
 
@@ -124,14 +124,15 @@ class Worker:
 
         `hardware` is the kind of accelerator: bits depend on it, but it is no part of the identity.
         """
-        people = {} if self._identities is None else self._identities.fingerprint()
+        checks = [check.fingerprint() for check in self._checks]
+        stores = {use: sha for found in checks for use, sha in found.get("stores", {}).items()}
         return {
             "pipeline": self._source.fingerprint(),
-            "verifier": self._verifier.fingerprint(),
-            "identity": people,
+            "checks": checks,
+            "columns": self._schema.columns,
             "components": components_fingerprint(self._config),
             "labels": self._plan.prior.fingerprint(),
-            "stores": {**self._plan.identities.fingerprint(), **people.get("stores", {})},
+            "stores": {**self._plan.identities.fingerprint(), **stores},
             "licences": self._plan.identities.licences(),
             "hardware": self._hardware,
         }
@@ -153,7 +154,7 @@ class Worker:
             RunError: if a sample is exhausted under `on_exhausted: fail`, or the device has not
                 enough memory for a batch.
             StageTimeout: if measuring hangs, also with `isolate`.
-            Exception: whatever the pipeline or the verifier raises, unless `isolate`.
+            Exception: whatever the pipeline or a check raises, unless `isolate`.
         """
         name = f"{shard.split}-{shard.number:05d}"
         with about(shard=name):
@@ -284,6 +285,10 @@ class Worker:
             self._counts["accepted"] += verdicts[""]
         self._metrics.judged(verdicts.pop("", 0), verdicts)
 
+    def _measure(self, images: Sequence[Image], specs: Sequence[SampleSpec]) -> None:
+        for check in self._checks:
+            measure(check, images, specs, len(images))
+
     def _times(self) -> StageTimes:
         return StageTimes(self._metrics.stage)
 
@@ -303,7 +308,7 @@ WorkerLoader = Callable[[RunConfig, Plan], Worker]
 
 
 def load_worker(config: RunConfig, plan: Plan) -> Worker:
-    """Load the pipeline and the verifier of a configuration on this process's device.
+    """Load the pipeline and the checks of a configuration on this process's device.
 
     What is compiled is compiled here; where the batch size is yet to be found, by `Worker.probe`.
 
@@ -316,24 +321,17 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     source = load_source(config.pipeline, device)
     source.prepare(config)
     source.check(plan.sample(0))
+    checks = load_checks(config, device)
+    for check in checks:
+        check.check(plan.sample(0))
     worker = Worker(
         config,
         plan,
         source,
-        load_verifier(config.verify, device),
+        checks,
         output_storage(config),
-        _load_identities(config, plan, device),
         hardware=hardware_kind(device),
     )
     if config.pipeline.warms_up and config.pipeline.batch_size != "auto":
         worker.warm_up()
     return worker
-
-
-def _load_identities(config: RunConfig, plan: Plan, device: str) -> IdentityVerifier | None:
-    """Load what compares people, and see that it can compare those of this run."""
-    if config.verify.identity is None:
-        return None
-    verifier = IdentityVerifier.from_config(config.verify.identity, device, config.pipeline.threads)
-    verifier.check(plan.sample(0).faceid)
-    return verifier

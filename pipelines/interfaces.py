@@ -1,17 +1,19 @@
 """Interfaces of image sources and verifiers to the worker."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from PIL.Image import Image
 
+from pipelines.policy import Verdict
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config import RunConfig
+from synthgen.dataset.schema import Feature
 
 
 class ImageSource(ABC):
@@ -77,8 +79,8 @@ class Measurement:
 
 
 @runtime_checkable
-class Verifier(Protocol):
-    """Measures the AUs of images."""
+class ActionUnitReader(Protocol):
+    """Reader of the AUs of images, such as `LibreFaceVerifier`."""
 
     name: str
 
@@ -89,3 +91,69 @@ class Verifier(Protocol):
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of; as `ImageSource.fingerprint`."""
         ...
+
+
+class Verifier(ABC):
+    """A check that is loaded: it measures images, adds columns to rows, and gives a verdict.
+
+    A measurement is a function of its image, its spec and the number of images in the call alone:
+    never of what stands beside it in the batch or of what was measured before.
+
+    Attributes:
+        name: its name in datasets; by default that of its class.
+        by_batch: whether it is called with whole batches alone, filled up with repeats: bits of a
+            network may depend on the number of images. Where they do not, it may be False.
+        plain_reasons: whether its reasons stand alone in datasets; else its name goes before them.
+    """
+
+    name: str
+    by_batch: ClassVar[bool] = True
+    plain_reasons: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keys: Any) -> None:
+        """Let a class without a name have that of its own."""
+        super().__init_subclass__(**keys)
+        if not hasattr(cls, "name"):
+            cls.name = cls.__name__
+
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return the columns that it adds, name → feature; see `synthgen.dataset.schema`."""
+        return {}
+
+    @property
+    def only_in_data(self) -> frozenset[str]:
+        """Return those of its columns that rejected attempts do not have."""
+        return frozenset()
+
+    @abstractmethod
+    def measure(
+        self, images: Sequence[Image], specs: Sequence[SampleSpec]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Measure RGB images of any size, each with what it was to show.
+
+        Returns:
+            For each image a value for each column, None where there is none. Further keys go to
+            `verdict` and are not stored.
+        """
+
+    def verdict(self, spec: SampleSpec, measured: Mapping[str, Any]) -> Verdict:
+        """Accept or reject an image by what `measure` found; a check that only measures accepts."""
+        return Verdict.accept()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the measurements are a function of; as `ImageSource.fingerprint`.
+
+        Stores of face embeddings may come with it: `stores` (use → sha256).
+        """
+        return {"weights": {}, "licences": {}, "versions": {}}
+
+    def check(self, spec: SampleSpec) -> None:  # noqa: B027 - most measure any
+        """Refuse, before work begins, a spec that it cannot compare images with.
+
+        Args:
+            spec: any spec of the run; those of a run are of one kind.
+
+        Raises:
+            SynthgenError: if it cannot.
+        """

@@ -67,16 +67,34 @@ def load_source(section: PipelineSection, device: str) -> ImageSource:
     return source
 
 
-def load_verifier(config: VerifyConfig, device: str) -> Verifier:
-    """Load what measures images.
+def load_checks(config: RunConfig, device: str) -> list[Verifier]:
+    """Load the checks of a run.
 
     Raises:
         WeightsError: if weights are missing or of the wrong format.
-        MissingDependencyError: if the aligner's package is not installed.
+        MissingDependencyError: if a package is not installed.
+        StoreError: if a store cannot be read or was made by another embedder.
     """
+    from pipelines.faceid.verifier import IdentityVerifier
     from pipelines.libreface import LibreFaceVerifier
+    from pipelines.libreface.check import ActionUnitCheck
 
-    return LibreFaceVerifier.from_pretrained(config.weights, aligner=config.aligner, device=device)
+    verify = config.verify
+    reader = LibreFaceVerifier.from_pretrained(
+        verify.weights, aligner=verify.aligner, device=device
+    )
+    checks: list[Verifier] = [ActionUnitCheck(reader, verify.policy, config.expressions.au_set)]
+    if verify.identity is not None:
+        checks.append(
+            IdentityVerifier.from_config(
+                verify.identity,
+                verify.policy,
+                device,
+                config.pipeline.threads,
+                people=config.identities.source == "faceid",
+            )
+        )
+    return checks
 
 
 def check_components(run: RunConfig) -> None:

@@ -20,7 +20,7 @@ from pipelines.evaluation.judge_network import (
 )
 from pipelines.fineface.models import load_model
 from pipelines.hub import missing_files
-from pipelines.interfaces import Verifier
+from pipelines.interfaces import ActionUnitReader
 from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.weight_files import file_sha256, read_model_config
@@ -111,7 +111,7 @@ class VerifierJudge:
         verifier: the verifier.
     """
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: ActionUnitReader) -> None:
         self.name = verifier.name
         self.weights: Mapping[str, str] = verifier.fingerprint()["weights"]
         self._verifier = verifier

@@ -1,8 +1,8 @@
 """Measures whether images show the people that they were asked to show."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,22 @@ from jaxtyping import Float32
 from PIL.Image import Image
 
 from pipelines.faceid.embedder import FaceEmbedder
-from pipelines.policy import Reason, Verdict
+from pipelines.interfaces import Verifier
+from pipelines.policy import Verdict
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore, read_store
+from samplers.spec import SampleSpec
 from synthgen.config import PolicyConfig
 from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig, IdentityCheckConfig
+from synthgen.dataset.schema import (
+    EMBEDDING_WIDTH,
+    FACEID_MEASURED,
+    FORBIDDEN_SIMILARITY,
+    IDENTITY_SIMILARITY,
+    Feature,
+    value_feature,
+    vector_feature,
+)
 from synthgen.errors import StoreError
 
 COSINE_WEIGHT = 10.0
@@ -38,34 +49,28 @@ class IdentityMeasurement:
     forbidden_name: str | None = None
 
 
+_SHOWN = "shown"
+"""Key of a measurement that is no column: the whole of it."""
+
 NOBODY = IdentityMeasurement()
 """Value of images where no face was found, or nobody looked for one."""
 
 
-def judge_identity(verdict: Verdict, found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:
-    """Judge one image further, after its AUs.
+def judge_identity(found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:
+    """Judge one image by whom it shows.
 
     Args:
-        verdict: what the policy says about the AUs; its reason stays where it is a rejection.
         found: whom the image shows.
         policy: the bounds.
     """
     misses = list(_misses(found, policy))
     if not misses:
-        return verdict
+        return Verdict.accept()
     reason, detail, _ = misses[0]
-    return replace(
-        verdict,
-        accepted=False,
-        reason=verdict.reason or reason,
-        detail=verdict.detail or detail,
-        distance=verdict.distance + COSINE_WEIGHT * sum(excess for _, _, excess in misses),
-    )
+    return Verdict.reject(reason, detail, COSINE_WEIGHT * sum(excess for _, _, excess in misses))
 
 
-def _misses(
-    found: IdentityMeasurement, policy: PolicyConfig
-) -> Iterator[tuple[Reason, str, float]]:
+def _misses(found: IdentityMeasurement, policy: PolicyConfig) -> Iterator[tuple[str, str, float]]:
     least, most = policy.min_identity_similarity, policy.max_similarity_to_forbidden
     if found.embedding is None:
         if least is not None or most is not None:
@@ -108,7 +113,7 @@ def load_embedder(config: EmbedderConfig, device: str = "cpu", threads: int = 1)
     )
 
 
-class IdentityVerifier:
+class IdentityVerifier(Verifier):
     """Embeds the faces of images and compares them with whom they should and must not show.
 
     A measurement is a function of its image and its person alone.
@@ -117,6 +122,8 @@ class IdentityVerifier:
         embedder: what embeds.
         wanted: the people asked for, by this embedder; None: as the pipeline is given them.
         forbidden: people who must not appear, by this embedder.
+        policy: the bounds.
+        people: whether specs ask for people by their embeddings.
 
     Attributes:
         name: name of the embedder.
@@ -125,16 +132,24 @@ class IdentityVerifier:
         StoreError: if a store was made by another embedder.
     """
 
+    by_batch = False
+    plain_reasons = True
+
     def __init__(
         self,
         embedder: FaceEmbedder,
         wanted: FaceStore | None = None,
         forbidden: FaceStore | None = None,
+        policy: PolicyConfig = PolicyConfig(),  # noqa: B008 - immutable
+        *,
+        people: bool = True,
     ) -> None:
         self.name = embedder.name
         self._embedder = embedder
         self._wanted = wanted
         self._forbidden = forbidden
+        self._policy = policy
+        self._people = people
         for store in (wanted, forbidden):
             if store is not None and store.about.embedder != embedder.fingerprint:
                 raise StoreError(
@@ -145,7 +160,13 @@ class IdentityVerifier:
 
     @classmethod
     def from_config(
-        cls, config: IdentityCheckConfig, device: str, threads: int = 1
+        cls,
+        config: IdentityCheckConfig,
+        policy: PolicyConfig,
+        device: str,
+        threads: int = 1,
+        *,
+        people: bool = True,
     ) -> "IdentityVerifier":
         """Load embedder and stores.
 
@@ -155,9 +176,47 @@ class IdentityVerifier:
             StoreError: if a store cannot be read or was made by another embedder.
         """
         embedder = load_embedder(config.embedder, device, threads)
-        return cls(embedder, _store(config.wanted), _store(config.forbidden))
+        stores = _store(config.wanted), _store(config.forbidden)
+        return cls(embedder, *stores, policy, people=people)
 
-    def check(self, person: FaceIdentity | None) -> None:
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return the embedding of the image's face, and its cosines with people."""
+        found = {FACEID_MEASURED: vector_feature(EMBEDDING_WIDTH)}
+        if self._people:
+            found[IDENTITY_SIMILARITY] = value_feature("float32")
+        if self._forbidden is not None:
+            found[FORBIDDEN_SIMILARITY] = value_feature("float32")
+        return found
+
+    @property
+    def only_in_data(self) -> frozenset[str]:
+        """Return the embedding: rejected attempts are told by their cosines."""
+        return frozenset({FACEID_MEASURED})
+
+    def measure(
+        self, images: Sequence[Image], specs: Sequence[SampleSpec]
+    ) -> list[Mapping[str, Any]]:
+        """Measure images; see `compare`."""
+        return [
+            {
+                FACEID_MEASURED: None if shown.embedding is None else shown.embedding.tolist(),
+                IDENTITY_SIMILARITY: shown.similarity,
+                FORBIDDEN_SIMILARITY: shown.forbidden,
+                _SHOWN: shown,
+            }
+            for shown in self.compare(images, [spec.faceid for spec in specs])
+        ]
+
+    def verdict(self, spec: SampleSpec, measured: Mapping[str, Any]) -> Verdict:
+        """Judge one image; see `judge_identity`."""
+        return judge_identity(measured[_SHOWN], self._policy)
+
+    def check(self, spec: SampleSpec) -> None:
+        """Refuse a spec whose person cannot be compared; see `check_person`."""
+        self.check_person(spec.faceid)
+
+    def check_person(self, person: FaceIdentity | None) -> None:
         """Refuse a person who cannot be compared with what the embedder finds.
 
         Raises:
@@ -179,13 +238,13 @@ class IdentityVerifier:
                 "store of the same people by that as verify.identity.wanted"
             )
 
-    def measure(
+    def compare(
         self, images: Sequence[Image], people: Sequence[FaceIdentity | None]
     ) -> list[IdentityMeasurement]:
         """Measure RGB images, each with the person that it was to show, or None.
 
         Raises:
-            StoreError: if a person cannot be compared; see `check`.
+            StoreError: if a person cannot be compared; see `check_person`.
         """
         found = self._embedder.embed(images)
         return [
@@ -212,7 +271,7 @@ class IdentityVerifier:
         return IdentityMeasurement(embedding, similarity, forbidden, name)
 
     def _embedding_of(self, person: FaceIdentity) -> np.ndarray:
-        self.check(person)
+        self.check_person(person)
         return (person if self._wanted is None else self._wanted.face(person.identity_id)).mean
 
     def _nearest_forbidden(self, embedding: np.ndarray) -> tuple[str | None, float | None]:

@@ -16,7 +16,14 @@ from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
-from synthgen.dataset.schema import card_features, data_features, reject_features
+from synthgen.dataset.schema import (
+    AUS_MEASURED,
+    DatasetSchema,
+    card_features,
+    data_features,
+    further_columns,
+    reject_features,
+)
 from synthgen.dataset.sheet import contact_sheet, encode_png
 from synthgen.dataset.statistics import FaceStatistics, Statistics, count
 from synthgen.dataset.storage import Storage
@@ -173,7 +180,7 @@ def sources_section(record: RunRecord) -> str:
                 source["rows"],
                 made.get("seed", "–"),
                 made.get("pipeline", {}).get("name", "–"),
-                made.get("verify", {}).get("verifier", "–"),
+                ", ".join(check_names(made)) or "none",
                 source["synthgen_version"],
             ]
         )
@@ -192,10 +199,10 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
     merged = bool(record.sources)
     sections = [
         merged_introduction(record, picture) if merged else _introduction(record, picture),
-        _loading(statistics),
+        _loading(record, statistics),
         _contents(statistics),
         _action_units(statistics),
-        _verification(statistics),
+        _verification(record.schema, statistics),
         *faces_section(statistics.faces),
         *([] if merged else [strata_section(statistics, record.configuration)]),
         _origin(record, statistics),
@@ -206,16 +213,14 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
 
 def _introduction(record: RunRecord, picture: bool) -> str:
     pipeline = record.configuration.get("pipeline", {}).get("name", "unknown")
-    verifier = record.configuration.get("verify", {}).get("verifier", "unknown")
     lines = [
         f"# {record.configuration.get('name', 'synthgen dataset')}",
         "",
-        "Synthetic faces with the FACS Action Units that they were asked to show and those that "
-        "were measured in them.",
+        _what_faces(record),
         "",
-        f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt, "
-        f"measured by the verifier `{verifier}`, and kept or rejected by the policy of the "
-        f"configuration below. An AU vector is {len(record.schema.aus)} intensities from 0 "
+        f"Each sample was made by the pipeline `{pipeline}` from an AU vector and a prompt"
+        f"{_judged(check_names(record.configuration))} An AU vector is {len(record.schema.aus)} "
+        "intensities from 0 "
         "(absent) to 5 (maximum).",
     ]
     if picture:
@@ -223,7 +228,40 @@ def _introduction(record: RunRecord, picture: bool) -> str:
     return "\n".join(lines)
 
 
-def _loading(statistics: Statistics) -> str:
+def _what_faces(record: RunRecord) -> str:
+    faces = "Synthetic faces with the FACS Action Units that they were asked to show"
+    if not record.schema.has(AUS_MEASURED):
+        return f"{faces}; which they show was not measured."
+    return f"{faces} and those that were measured in them."
+
+
+def _judged(checks: Sequence[str]) -> str:
+    """Say who looked at the images, after the sentence on who made them."""
+    if not checks:
+        return (
+            ". No check looked at the images: the first one of each sample is kept, and `accepted` "
+            "is null."
+        )
+    if len(checks) == 1:
+        who, whose = f"the verifier `{checks[0]}`", "the policy of"
+    else:
+        who = f"the checks {', '.join(f'`{name}`' for name in checks)}"
+        whose = "their policies in"
+    return f", measured by {who}, and kept or rejected by {whose} the configuration below."
+
+
+def check_names(configuration: Mapping[str, Any]) -> list[str]:
+    """Return the names of the checks of a run, as its stored configuration says them.
+
+    Older configurations, and those that say no more, name them by `verifier` and `identity`.
+    """
+    verify = configuration.get("verify", {})
+    if "checks" in verify:
+        return [str(check["name"]) for check in verify["checks"]]
+    return [str(verify.get("verifier", "unknown"))]
+
+
+def _loading(record: RunRecord, statistics: Statistics) -> str:
     rejects = 'rejects = load_dataset("path/of/this/folder", "rejects")    # attempts not kept'
     if not sum(statistics.rejects.values()):
         rejects = '# the configuration "rejects" has no rows: no attempt was rejected'
@@ -247,10 +285,18 @@ def _loading(statistics: Statistics) -> str:
             "folders reads the labels of both by the names of the first: `happy` may become "
             "`neutral`.",
             "",
-            "`aus` holds the requested intensities, `aus_measured` those that were found "
-            f"({len(statistics.aus)} nulls where no face was), both in the order of the table of "
-            "Action Units below.",
+            _on_aus(record),
         ]
+    )
+
+
+def _on_aus(record: RunRecord) -> str:
+    order = "in the order of the table of Action Units below."
+    if not record.schema.has(AUS_MEASURED):
+        return f"`aus` holds the requested intensities, {order}"
+    return (
+        "`aus` holds the requested intensities, `aus_measured` those that were found "
+        f"({len(record.schema.aus)} nulls where no face was), both {order}"
     )
 
 
@@ -284,13 +330,18 @@ def _action_units(statistics: Statistics) -> str:
     return f"## Action Units\n\n{table(head, rows)}"
 
 
-def _verification(statistics: Statistics) -> str:
-    lines = [
-        "## Verification",
-        "",
-        f"{statistics.attempts} images were made for {statistics.total} samples; "
-        f"{statistics.accepted} kept the policy ({percent(statistics.acceptance)}).",
-    ]
+def _verification(schema: DatasetSchema, statistics: Statistics) -> str:
+    images = f"{statistics.attempts} images were made for {statistics.total} samples; "
+    kept = f"{statistics.accepted} kept the policy ({percent(statistics.acceptance)})."
+    if unjudged := statistics.unjudged:
+        looked = "no check has looked at them: `accepted` is null."
+        if unjudged < statistics.total:
+            looked = f"no check has looked at {unjudged} samples, whose `accepted` is null."
+        kept = f"{statistics.accepted} were kept; {looked}"
+    lines = ["## Verification", "", images + kept]
+    if further := further_columns(schema):
+        rows = [[f"`{column.name}`", column.of] for column in further]
+        lines += ["", table(["further column", "measured by"], rows)]
     reasons = {**statistics.rejected, **({"error": statistics.errors} if statistics.errors else {})}
     if reasons:
         lines += ["", table(["reason", "rejected attempts"], reasons.items())]
@@ -372,8 +423,7 @@ def write_card(storage: Storage) -> None:
     record = read_record(storage)
     markers = read_markers(storage)
     statistics = count(storage, record, markers.values())
-    aus = ActionUnitSet(record.schema.aus)
-    picture = _picture(storage, list(markers.values()), aus)
+    picture = _picture(storage, record, list(markers.values()))
     if picture is not None:
         storage.write(layout.PICTURE, picture)
     card = render_card(record, statistics, picture=picture is not None)
@@ -450,7 +500,7 @@ def _size(rows: int) -> str:
     return next((name for bound, name in _SIZES if rows < bound), "100M<n<1B")
 
 
-def _picture(storage: Storage, markers: list[ShardMarker], aus: ActionUnitSet) -> bytes | None:
+def _picture(storage: Storage, record: RunRecord, markers: list[ShardMarker]) -> bytes | None:
     """Draw the first samples of the first shard that has rows, in `train` if there are any.
 
     Flipped bytes may still be a picture, of something else, so the checksum is compared first.
@@ -462,11 +512,16 @@ def _picture(storage: Storage, markers: list[ShardMarker], aus: ActionUnitSet) -
     if problems := changed_files(storage, first):
         raise DamagedShardError(first, problems)
     name = layout.data_file(*first.key)
-    columns = ["image", "aus", "aus_measured"]
+    aus = ActionUnitSet(record.schema.aus)
+    measured = [AUS_MEASURED] if record.schema.has(AUS_MEASURED) else []
+    columns = ["image", "aus", *measured]
     rows = next(read_columns(storage, name, columns, batch_rows=_PICTURES)).to_pylist()
     images = [Image.open(io.BytesIO(row["image"]["bytes"])) for row in rows]
     captions = [
-        f"asked {aus.describe(row['aus'])}\n{_found(aus, row['aus_measured'])}" for row in rows
+        "\n".join(
+            [f"asked {aus.describe(row['aus'])}", *(_found(aus, row[name]) for name in measured)]
+        )
+        for row in rows
     ]
     return encode_png(contact_sheet(images, captions))
 

@@ -333,6 +333,9 @@ def _splits(statistics: Statistics) -> list[str]:
 def _acceptance(statistics: Statistics) -> str:
     share = statistics.acceptance
     percent = "–" if math.isnan(share) else f"{100 * share:.1f} %"
+    if unjudged := statistics.unjudged:
+        unlooked = f"no check has looked at {unjudged} samples (accepted is null)"
+        return f"{unlooked}, {statistics.attempts} attempts"
     return f"{percent} ({statistics.accepted} accepted of {statistics.attempts} attempts)"
 
 

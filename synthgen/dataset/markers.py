@@ -85,7 +85,7 @@ class ShardMarker:
         stop: the sample after the last.
         rows: rows of the data file.
         attempts: images that were asked for.
-        accepted: rows that keep the policy.
+        accepted: rows that keep the policy, or that no check has looked at.
         rejected: reason → attempts that missed the policy.
         errors: attempts that ended in an error.
         missing: sample ids that have no row.

@@ -8,9 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset.schema import (
-    EMBEDDING_WIDTH,
-    FACEID_EMBEDDING,
-    FACEID_MEASURED,
     DatasetSchema,
     Feature,
     Reject,
@@ -27,10 +24,6 @@ from synthgen.foreign import first_line
 ROWS_PER_GROUP = 250
 BYTES_PER_GROUP = 100_000_000
 """Bounds of a row group: small enough to stream, large enough to read at speed."""
-
-# Arrow (to 25) writes a null of a fixed-length list into Parquet but cannot read it back:
-# https://github.com/apache/arrow/issues/35692. Nulls in its place are read everywhere.
-_NO_EMBEDDING = (None,) * EMBEDDING_WIDTH
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
 """Errors of reading a file that is not Parquet, or is damaged."""
@@ -126,17 +119,25 @@ def _writer_options(features: Mapping[str, Feature]) -> dict[str, Any]:
 def _row_values(schema: DatasetSchema, row: Row) -> dict[str, Any]:
     values = _values(schema, row)
     values["image"] = {"bytes": row.image, "path": f"{row.sample_id}.{schema.image_format}"}
-    for name in (FACEID_EMBEDDING, FACEID_MEASURED):
-        if values[name] is None:
-            values[name] = _NO_EMBEDDING
     values["identity"] = {slot: row.identity[slot] for slot in schema.slots}
     return values
 
 
 def _values(schema: DatasetSchema, row: Row | Reject) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in row.__slots__}
-    if row.aus_measured is None:
-        values["aus_measured"] = (None,) * len(schema.aus)
+    for column in schema.columns:
+        values[column.name] = _stored(row.columns.get(column.name), column.feature)
     if schema.categories and row.emotion is not None:
         values["emotion"] = schema.categories.index(row.emotion)
     return values
+
+
+def _stored(value: Any, feature: Feature) -> Any:
+    """Return a value as Arrow takes it."""
+    if value is None and feature["_type"] == "List" and feature.get("length", -1) >= 0:
+        # Arrow (to 25) writes a null of a fixed-length list into Parquet but cannot read it back:
+        # https://github.com/apache/arrow/issues/35692. Nulls in its place are read everywhere.
+        return (None,) * feature["length"]
+    if isinstance(value, str) and feature["_type"] == "ClassLabel":
+        return feature["names"].index(value)
+    return value

@@ -8,7 +8,7 @@ from typing import Any
 
 from synthgen.action_units import AUS, ActionUnitSet
 from synthgen.dataset import layout
-from synthgen.dataset.schema import DatasetSchema
+from synthgen.dataset.schema import Column, DatasetSchema, columns_of_earlier_versions
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 from synthgen.foreign import excerpt, first_few
@@ -87,7 +87,7 @@ def parse_record(data: bytes) -> RunRecord:
                 categories=tuple(schema["categories"]),
                 slots=tuple(schema["slots"]),
                 image_format=schema["image_format"],
-                faces=tuple(schema.get("faces", ())),
+                columns=_columns(schema),
                 source=bool(schema.get("source", False)),
                 aus=ActionUnitSet.of(schema.get("aus", AUS)).names,
             ),
@@ -97,6 +97,20 @@ def parse_record(data: bytes) -> RunRecord:
             f"{layout.RUN} is corrupt ({layout.cause(error)}); put it back from a copy, let "
             "`synthgen repair` make it again where it can prove it, or start anew with --overwrite"
         ) from error
+
+
+def _columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
+    if "columns" not in schema:
+        return columns_of_earlier_versions(schema.get("faces", ()), schema.get("aus", AUS))
+    return tuple(
+        Column(
+            name=str(column["name"]),
+            feature=dict(column["feature"]),
+            of=str(column["of"]),
+            in_rejects=bool(column["in_rejects"]),
+        )
+        for column in schema["columns"]
+    )
 
 
 def _check_mappings(values: Mapping[str, Any]) -> None:

@@ -5,28 +5,29 @@ and the card's YAML follow from it. Written by hand, since importing `datasets` 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from synthgen.action_units import AUS
+from synthgen.errors import ConfigError
+from synthgen.foreign import shown
+
+Feature = dict[str, Any]
+"""One column, as `datasets` writes it in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One sample of the dataset.
+    """One sample of the dataset: what every dataset has, and declared columns.
 
     Attributes:
         sample_id: name of the sample, unique in the dataset.
         image: encoded image file.
         aus: requested AU vector, an intensity for each AU of the run.
-        aus_measured: what the verifier found, an intensity for each AU [0–5]; None where no face
-            was found, which is stored as nulls.
-        active_error: mean |requested − measured| over the AUs asked for; None where none was.
-        inactive_max: largest measured intensity of the others; None where there are none.
-        accepted: whether the image keeps the policy.
+        accepted: whether the image passed all checks; None where there are none.
         attempt: number of the attempt that made the image, from 0.
         replacement: number of the spec among the sample's specs, from 0.
         emotion: category, or None where the prior has none.
@@ -37,24 +38,14 @@ class Row:
         seed: seed of the noise that made the image [0, 2^63); with `noise: identity` that of the
             identity, or, where an image blends in its own, of its own.
         pipeline: name of the pipeline.
-        verifier: name of the verifier.
-        faceid_embedding: embedding of the person asked for, 512 numbers, L2-normalised; None where
-            the prompt alone says who is shown.
-        faceid_measured: embedding of the image's face; None where no face was found or nobody
-            looked for one.
-        identity_similarity: cosine between the embedding of the image and that of the person asked
-            for; None where one of them is missing.
-        forbidden_similarity: largest cosine between the embedding of the image and those that must
-            not appear; None where one of them is missing.
+        verifier: name of the verifier of the first check; None where there are no checks.
+        columns: declared column → value; None where there is none.
     """
 
     sample_id: str
     image: bytes
     aus: tuple[float, ...]
-    aus_measured: tuple[float, ...] | None
-    active_error: float | None
-    inactive_max: float | None
-    accepted: bool
+    accepted: bool | None
     attempt: int
     replacement: int
     emotion: str | None
@@ -64,11 +55,8 @@ class Row:
     negative_prompt: str
     seed: int
     pipeline: str
-    verifier: str
-    faceid_embedding: tuple[float, ...] | None = None
-    faceid_measured: tuple[float, ...] | None = None
-    identity_similarity: float | None = None
-    forbidden_similarity: float | None = None
+    verifier: str | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +65,8 @@ class Reject:
 
     Attributes:
         reason: `blank`, `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance`,
-            `identity`, `forbidden` or `error`.
+            `identity`, `forbidden` or `error`; of a check that others wrote, its name, a colon and
+            its own reason.
         detail: the reason in words, with values.
 
     The other fields are those of `Row`.
@@ -87,9 +76,6 @@ class Reject:
     reason: str
     detail: str
     aus: tuple[float, ...]
-    aus_measured: tuple[float, ...] | None
-    active_error: float | None
-    inactive_max: float | None
     attempt: int
     replacement: int
     emotion: str | None
@@ -98,21 +84,67 @@ class Reject:
     negative_prompt: str
     seed: int
     pipeline: str
-    verifier: str
-    identity_similarity: float | None = None
-    forbidden_similarity: float | None = None
+    verifier: str | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
+
+def value_feature(dtype: str) -> Feature:
+    """Return the feature of single values, such as `float32`, `int64`, `bool` or `string`."""
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def vector_feature(length: int, dtype: str = "float32") -> Feature:
+    """Return the feature of lists of a fixed length."""
+    return {"feature": value_feature(dtype), "length": length, "_type": "List"}
+
+
+AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX = "aus_measured", "active_error", "inactive_max"
+"""Columns of who measures AUs: what was found, an intensity for each AU [0–5], nulls without a
+face; mean |requested − measured| over the AUs asked for, null where none was; largest measured
+intensity of the others, null where there are none. They stand beside `aus`."""
 
 FACEID_EMBEDDING, FACEID_MEASURED = "faceid_embedding", "faceid_measured"
-IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY = "identity_similarity", "forbidden_similarity"
+"""Columns of face embeddings, L2-normalised: of the person asked for, and of the image's face."""
 
-FACE_COLUMNS = (FACEID_EMBEDDING, FACEID_MEASURED, IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY)
-"""Columns that a dataset has only where faces are embedded, in order."""
+IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY = "identity_similarity", "forbidden_similarity"
+"""Cosine between the embeddings of the image and of the person asked for; the largest one between
+that of the image and those that must not appear. Null where one of them is missing."""
+
+EMBEDDING_WIDTH = 512
+"""Numbers of a face embedding."""
+
+_BESIDE_AUS = (AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX)
+
+_IN_ORDER = (
+    *_BESIDE_AUS,
+    FACEID_EMBEDDING,
+    FACEID_MEASURED,
+    IDENTITY_SIMILARITY,
+    FORBIDDEN_SIMILARITY,
+)
+"""The project's own columns: they keep their order, and others follow them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that a component declares.
+
+    Attributes:
+        name: its name.
+        feature: its values; a `Value`, a `ClassLabel`, or a `List` of values.
+        of: name of the component that declares it.
+        in_rejects: whether rejected attempts have it too.
+    """
+
+    name: str
+    feature: Feature
+    of: str
+    in_rejects: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSchema:
-    """Settings that the columns depend on.
+    """The columns of a dataset: a fixed core, and what its components declare.
 
     Attributes:
         categories: emotion categories in ClassLabel order; empty where the prior has none, and
@@ -120,7 +152,7 @@ class DatasetSchema:
         slots: names of the identity slots; empty where there are none, and then there is no
             column `identity`.
         image_format: `png`, `jpeg` or `webp`.
-        faces: those of `FACE_COLUMNS` that there are, in order.
+        columns: what is declared.
         source: whether rows name the dataset that they were merged from.
         aus: the AUs of a vector, in its order.
     """
@@ -128,36 +160,112 @@ class DatasetSchema:
     categories: tuple[str, ...]
     slots: tuple[str, ...]
     image_format: str
-    faces: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
     source: bool = False
     aus: tuple[str, ...] = AUS
 
+    def has(self, name: str) -> bool:
+        """Return whether a column is declared."""
+        return any(column.name == name for column in self.columns)
 
-Feature = dict[str, Any]
-"""One column, as `datasets` writes it in JSON."""
+
+def in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Return columns with the project's own first, in their order; the others stay as they are."""
+    places = {name: place for place, name in enumerate(_IN_ORDER)}
+    return tuple(sorted(columns, key=lambda column: places.get(column.name, len(places))))
+
+
+def further_columns(schema: DatasetSchema) -> list[Column]:
+    """Return the columns that are not the project's own."""
+    return [column for column in schema.columns if column.name not in _IN_ORDER]
+
+
+def check_columns(columns: Sequence[Column]) -> None:
+    """Refuse columns that cannot stand in one dataset.
+
+    Raises:
+        ConfigError: if two have one name, one has that of a core column, or one's values cannot be
+            written.
+    """
+    core = {*data_features(DatasetSchema(("",), ("",), "", (), source=True)), "reason", "detail"}
+    owners: dict[str, str] = {}
+    for column in columns:
+        if column.name in core:
+            raise ConfigError(
+                f"{column.of!r} declares the column {column.name!r}, which every dataset has; it "
+                "must have another name"
+            )
+        if column.name in owners:
+            raise ConfigError(
+                f"{owners[column.name]!r} and {column.of!r} both declare the column "
+                f"{column.name!r}; leave one of them out of verify.checks"
+            )
+        owners[column.name] = column.of
+        if not _is_writable(column.feature):
+            raise ConfigError(
+                f"{column.of!r} declares the column {column.name!r} as {shown(column.feature)}; "
+                "it must be a feature of kind Value, ClassLabel or List of Value"
+            )
+
+
+def _is_writable(feature: object) -> bool:
+    match feature:
+        case {"_type": "Value", "dtype": str(dtype)}:
+            try:
+                pa.type_for_alias(dtype)
+            except ValueError:
+                return False
+            return True
+        case {"_type": "ClassLabel", "names": [*names]}:
+            return all(isinstance(name, str) for name in names)
+        case {"_type": "List", "feature": {"_type": "Value"} as inner, **rest}:
+            return isinstance(rest.get("length", -1), int) and _is_writable(inner)
+    return False
+
+
+def columns_of_earlier_versions(
+    faces: Iterable[str], aus: Sequence[str] = AUS
+) -> tuple[Column, ...]:
+    """Return the columns of datasets whose record does not declare them.
+
+    Args:
+        faces: those of face embeddings that there are.
+        aus: the AUs of a vector.
+    """
+    single = value_feature("float32")
+    found = [
+        Column(AUS_MEASURED, vector_feature(len(aus)), "libreface"),
+        Column(ACTIVE_ERROR, single, "libreface"),
+        Column(INACTIVE_MAX, single, "libreface"),
+    ]
+    for name in faces:
+        if name in (FACEID_EMBEDDING, FACEID_MEASURED):
+            found.append(Column(name, vector_feature(EMBEDDING_WIDTH), "faceid", in_rejects=False))
+        else:
+            found.append(Column(name, single, "faceid"))
+    return tuple(found)
+
 
 _IMAGE: Feature = {"_type": "Image"}
 
 SOURCE = "source"
 """Column of merged datasets: the name of the dataset that a row comes from."""
 
-EMBEDDING_WIDTH = 512
-"""Numbers of a face embedding."""
-
 
 def data_features(schema: DatasetSchema) -> dict[str, Feature]:
     """Return the columns of `data/`, in order."""
     return {
-        "sample_id": _value("string"),
+        "sample_id": value_feature("string"),
         "image": _IMAGE,
-        **_measurements(schema),
-        "accepted": _value("bool"),
-        "attempt": _value("int32"),
-        "replacement": _value("int32"),
+        "aus": vector_feature(len(schema.aus)),
+        **_declared(schema, beside_aus=True),
+        "accepted": value_feature("bool"),
+        "attempt": value_feature("int32"),
+        "replacement": value_feature("int32"),
         **_emotion(schema),
-        "identity_id": _value("string"),
+        "identity_id": value_feature("string"),
         **_identity(schema),
-        **_faces(schema, embeddings=True),
+        **_declared(schema, beside_aus=False),
         **_origin(schema),
     }
 
@@ -165,15 +273,16 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
 def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
     """Return the columns of `rejects/`, in order: no image, but the reason."""
     return {
-        "sample_id": _value("string"),
-        "reason": _value("string"),
-        "detail": _value("string"),
-        **_measurements(schema),
-        "attempt": _value("int32"),
-        "replacement": _value("int32"),
+        "sample_id": value_feature("string"),
+        "reason": value_feature("string"),
+        "detail": value_feature("string"),
+        "aus": vector_feature(len(schema.aus)),
+        **_declared(schema, beside_aus=True, rejects=True),
+        "attempt": value_feature("int32"),
+        "replacement": value_feature("int32"),
         **_emotion(schema),
-        "identity_id": _value("string"),
-        **_faces(schema, embeddings=False),
+        "identity_id": value_feature("string"),
+        **_declared(schema, beside_aus=False, rejects=True),
         **_origin(schema),
     }
 
@@ -198,25 +307,8 @@ def leaf_columns(features: Mapping[str, Feature]) -> list[str]:
         if pa.types.is_struct(arrow_type):
             leaves += [f"{name}.{field.name}" for field in arrow_type]
         else:
-            leaves.append(f"{name}.list.element" if "length" in feature else name)
+            leaves.append(f"{name}.list.element" if feature.get("_type") == "List" else name)
     return leaves
-
-
-def _value(dtype: str) -> Feature:
-    return {"dtype": dtype, "_type": "Value"}
-
-
-def _vector(length: int) -> Feature:
-    return {"feature": _value("float32"), "length": length, "_type": "List"}
-
-
-def _measurements(schema: DatasetSchema) -> dict[str, Feature]:
-    return {
-        "aus": _vector(len(schema.aus)),
-        "aus_measured": _vector(len(schema.aus)),
-        "active_error": _value("float32"),
-        "inactive_max": _value("float32"),
-    }
 
 
 def _emotion(schema: DatasetSchema) -> dict[str, Feature]:
@@ -228,26 +320,27 @@ def _emotion(schema: DatasetSchema) -> dict[str, Feature]:
 def _identity(schema: DatasetSchema) -> dict[str, Feature]:
     if not schema.slots:
         return {}
-    return {"identity": {slot: _value("string") for slot in schema.slots}}
+    return {"identity": {slot: value_feature("string") for slot in schema.slots}}
 
 
-def _faces(schema: DatasetSchema, *, embeddings: bool) -> dict[str, Feature]:
-    vectors = (FACEID_EMBEDDING, FACEID_MEASURED)
+def _declared(
+    schema: DatasetSchema, *, beside_aus: bool, rejects: bool = False
+) -> dict[str, Feature]:
     return {
-        name: _vector(EMBEDDING_WIDTH) if name in vectors else _value("float32")
-        for name in schema.faces
-        if embeddings or name not in vectors
+        column.name: column.feature
+        for column in schema.columns
+        if (column.name in _BESIDE_AUS) == beside_aus and (column.in_rejects or not rejects)
     }
 
 
 def _origin(schema: DatasetSchema) -> dict[str, Feature]:
     return {
-        "prompt": _value("string"),
-        "negative_prompt": _value("string"),
-        "seed": _value("int64"),
-        "pipeline": _value("string"),
-        "verifier": _value("string"),
-        **({SOURCE: _value("string")} if schema.source else {}),
+        "prompt": value_feature("string"),
+        "negative_prompt": value_feature("string"),
+        "seed": value_feature("int64"),
+        "pipeline": value_feature("string"),
+        "verifier": value_feature("string"),
+        **({SOURCE: value_feature("string")} if schema.source else {}),
     }
 
 
@@ -258,7 +351,7 @@ def _arrow_type(feature: Feature) -> pa.DataType:
         case "Image":
             return pa.struct({"bytes": pa.binary(), "path": pa.string()})
         case "List":
-            return pa.list_(_arrow_type(feature["feature"]), feature["length"])
+            return pa.list_(_arrow_type(feature["feature"]), feature.get("length", -1))
         case "ClassLabel":
             return pa.int64()
     return pa.struct({name: _arrow_type(child) for name, child in feature.items()})
@@ -271,7 +364,8 @@ def _card_type(feature: Feature) -> dict[str, Any]:
         case "Image":
             return {"dtype": "image"}
         case "List":
-            return {"list": feature["feature"]["dtype"], "length": feature["length"]}
+            length = {"length": feature["length"]} if feature.get("length", -1) >= 0 else {}
+            return {"list": feature["feature"]["dtype"], **length}
         case "ClassLabel":
             names = {str(number): name for number, name in enumerate(feature["names"])}
             return {"dtype": {"class_label": {"names": names}}}

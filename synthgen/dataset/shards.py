@@ -143,7 +143,7 @@ def _marker(result: ShardResult, files: Mapping[str, FileStamp], writing: float)
         stop=result.stop,
         rows=len(result.rows),
         attempts=result.attempts,
-        accepted=sum(row.accepted for row in result.rows),
+        accepted=sum(row.accepted is not False for row in result.rows),
         rejected={reason: reasons[reason] for reason in sorted(reasons) if reason != ERROR},
         errors=reasons[ERROR],
         missing=result.missing,

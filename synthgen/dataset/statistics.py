@@ -14,6 +14,7 @@ from synthgen.dataset.markers import ShardMarker, ShortStratum, read_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
+    AUS_MEASURED,
     FACEID_MEASURED,
     FORBIDDEN_SIMILARITY,
     IDENTITY_SIMILARITY,
@@ -77,7 +78,7 @@ class FaceSums:
     """
 
     def __init__(self, schema: DatasetSchema) -> None:
-        self._there = set(schema.faces)
+        self._there = {column.name for column in schema.columns}
         self._similarities = _Extremes()
         self._forbidden = _Extremes()
         self._without = 0
@@ -218,10 +219,11 @@ class Statistics:
         strata: one for each quota cell, or else each category.
         slots: slot with a quota → value → rows.
         attempts: images that were asked for.
-        accepted: rows that keep the policy.
+        accepted: rows that keep the policy, or that no check has looked at.
         rejected: reason → attempts that missed the policy.
         errors: attempts that ended in an error.
         missing: ids of the samples that have no row.
+        unjudged: rows that no check has looked at, whose `accepted` is null.
         faces: how images show the people asked for; None where no faces were embedded.
         hardware: kinds of accelerator that made the shards, in order of their names.
         last_shards: split → number of its last shard.
@@ -240,6 +242,7 @@ class Statistics:
     rejected: Mapping[str, int]
     errors: int
     missing: tuple[str, ...]
+    unjudged: int = 0
     faces: FaceStatistics | None = None
     hardware: tuple[str, ...] = ()
     last_shards: Mapping[str, int] = field(default_factory=dict)
@@ -280,16 +283,18 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     markers = _in_order_of_splits(record, markers)
     categories = record.schema.categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
-    sums, strata, faces = _AUSums(record.schema.aus), StrataSums(record), FaceSums(record.schema)
+    sums, strata, faces = _AUSums(record.schema), StrataSums(record), FaceSums(record.schema)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
     identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
     slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
-    columns = [*strata.row_columns, "aus_measured", "identity_id", *(["identity"] * bool(quotas))]
+    columns = [*strata.row_columns, *sums.columns, "identity_id", *(["identity"] * bool(quotas))]
+    unjudged = 0
     for marker in markers:
         with telling_damage(storage, marker):
             file = layout.data_file(*marker.key)
             for batch in read_columns(storage, file, [*columns, *faces.columns]):
                 sums.add(batch)
+                unjudged += batch.column("accepted").null_count
                 faces.add(batch)
                 strata.add_rows(batch)
                 identities[marker.split].update(batch.column("identity_id").to_pylist())
@@ -315,6 +320,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         rejected=dict(sorted(_total(marker.rejected for marker in markers).items())),
         errors=sum(marker.errors for marker in markers),
         missing=tuple(sample for marker in markers for sample in marker.missing),
+        unjudged=unjudged,
         faces=faces.statistics(),
         hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
         last_shards={marker.split: marker.number for marker in markers},
@@ -332,16 +338,18 @@ def _reject_columns(
 class _AUSums:
     """Sums over rows, for each AU: rows, intensities asked for, and intensities found."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._requested = np.zeros((2, len(names)))
+    def __init__(self, schema: DatasetSchema) -> None:
+        self.columns = [AUS_MEASURED] if schema.has(AUS_MEASURED) else []
+        self._names = schema.aus
+        self._requested = np.zeros((2, len(self._names)))
         self._measured = np.zeros_like(self._requested)
         self._elsewhere = np.zeros_like(self._requested)
 
     def add(self, batch: pa.RecordBatch) -> None:
-        requested, measured = (
-            _matrix(batch.column(name), len(self._names)) for name in ("aus", "aus_measured")
-        )
+        requested = _matrix(batch.column("aus"), len(self._names))
+        measured = np.full_like(requested, np.nan)
+        if self.columns:
+            measured = _matrix(batch.column(AUS_MEASURED), len(self._names))
         active, seen = requested != 0, ~np.isnan(measured)
         self._requested += _count_and_sum(requested, active)
         self._measured += _count_and_sum(measured, active & seen)

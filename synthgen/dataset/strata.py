@@ -173,7 +173,7 @@ class StrataSums:
     def add_rows(self, batch: pa.RecordBatch) -> None:
         """Take in rows of the data. A row that is not accepted is among the rejects too."""
         strata, active = self._read(batch)
-        accepted = batch.column("accepted").to_numpy(zero_copy_only=False)
+        accepted = batch.column("accepted").fill_null(True).to_numpy(zero_copy_only=False)
         first = _is_first(batch) & accepted
         _add(self._delivered, strata, active)
         _add(self._drawn, strata[first], active[first])

@@ -12,13 +12,15 @@ import synthgen
 from cluster.resolve import settled
 from cluster.rounds import Outcome
 from cluster.worker import load_worker
-from pipelines.loading import fix_arithmetic, load_source, load_verifier, pick_device
+from pipelines.interfaces import Verifier
+from pipelines.loading import fix_arithmetic, load_checks, load_source, pick_device
 from pipelines.policy import blank_detail
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config import PipelineSection, RunConfig, load_config
 from synthgen.dataset import contact_sheet, encode_png, reached
+from synthgen.dataset.schema import AUS_MEASURED
 from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import ActionUnitError, ConfigError, OutputError, WeightsError
 
@@ -222,12 +224,27 @@ def write_sweep(
     device = pick_device()
     pictures = load_source(loaded.pipeline, device).paint(attempts)
     refuse_blank(pictures, loaded.pipeline)
-    found = load_verifier(loaded.verify, device).measure(pictures)
+    specs = [attempt.spec for attempt in attempts]
+    found = _measured_aus(load_checks(loaded, device), pictures, specs)
     legends = [
-        f"{swept} asked {level}\n{f'found {row[place]:.1f}' if faces else 'no face found'}"
-        for level, row, faces in zip(LEVELS, found.aus_of(known), found.faces, strict=True)
+        f"{swept} asked {level}" + ("" if found is None else f"\n{_found(found[level], place)}")
+        for level in LEVELS
     ]
     save_picture(contact_sheet(pictures, legends, columns=len(LEVELS), size=_SWEEP_SIDE), to)
+
+
+def _measured_aus(
+    checks: Sequence[Verifier], pictures: Sequence[Image], specs: Sequence[SampleSpec]
+) -> list[Sequence[float] | None] | None:
+    """Return the AUs that the first check finds that measures any; None where none does."""
+    for check in checks:
+        if AUS_MEASURED in check.columns:
+            return [found[AUS_MEASURED] for found in check.measure(pictures, specs)]
+    return None
+
+
+def _found(aus: Sequence[float] | None, place: int) -> str:
+    return "no face found" if aus is None else f"found {aus[place]:.1f}"
 
 
 _PREVIEW_SIDE = 220
@@ -278,13 +295,12 @@ def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
 
 def _legend(outcome: Outcome) -> str:
     spec = outcome.attempt.spec
-    measured, describe = outcome.measured, spec.action_units.describe
-    lines = [
-        f"{spec.emotion or spec.stratum} · {spec.identity_id}",
-        f"asked {describe(spec.aus)}",
-        "found " + ("no face" if measured is None else describe(_visible(measured))),
-        "accepted" if outcome.reject is None else outcome.reject.detail,
-    ]
+    describe = spec.action_units.describe
+    lines = [f"{spec.emotion or spec.stratum} · {spec.identity_id}", f"asked {describe(spec.aus)}"]
+    if AUS_MEASURED in outcome.measured:
+        aus = outcome.measured[AUS_MEASURED]
+        lines.append("found " + ("no face" if aus is None else describe(_visible(aus))))
+    lines.append("accepted" if outcome.reject is None else outcome.reject.detail)
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from PIL import Image
 from cluster.driver import generate
 from cluster.worker import Worker, load_worker
 from pipelines.libreface import LibreFaceVerifier
+from pipelines.libreface.check import ActionUnitCheck
 from pipelines.policy import blank_detail
 from pipelines.procedural.source import ProceduralSource
 from samplers.plan import build_plan
@@ -40,7 +41,7 @@ def loader(kind):
             config,
             plan,
             kind(config.pipeline),
-            LibreFaceVerifier.from_pretrained(),
+            [ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.policy)],
             Storage(config.output.path),
         )
 
@@ -71,7 +72,7 @@ def test_a_blank_image_is_measured_as_nothing(make_config):
     attempt = plan.attempt(plan.sample(0), 0)
     (outcome,) = worker.judge([attempt], [Image.new("RGB", (64, 64), (9, 9, 9))])
     assert outcome.row is None
-    assert outcome.measured is None
+    assert outcome.measured == {}
     assert outcome.reject is not None
     assert outcome.reject.reason == "blank"
     assert outcome.reject.detail == DETAIL.replace("(0, 0, 0)", "(9, 9, 9)")

@@ -32,7 +32,8 @@ from faults import (
 from held_workers import Gates, InThread
 
 from cluster.driver import generate
-from pipelines.loading import load_verifier
+from pipelines.libreface import LibreFaceVerifier
+from pipelines.libreface.check import ActionUnitCheck
 from synthgen.dataset import Lease, Storage, layout, lease, read_markers, retry, whole_files
 from synthgen.dataset.lease import Holder, parse_holder, start_time
 from synthgen.errors import OutputError, RunError
@@ -44,9 +45,12 @@ FUTURE, PAST = "2099-12-31T23:59:59.999999+00:00", "1999-01-01T00:00:00.000000+0
 @pytest.fixture(scope="module", autouse=True)
 def remembering():
     """Load the verifier once, and measure the same batch once."""
-    verifier = Remembering(load_verifier(small_run(Path("none")).verify, "cpu"))
+    reader = Remembering(LibreFaceVerifier.from_pretrained("mini"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("held_workers.load_verifier", lambda config, device: verifier)
+        patch.setattr(
+            "held_workers.load_checks",
+            lambda config, device: [ActionUnitCheck(reader, config.verify.policy)],
+        )
         yield
 
 

@@ -13,6 +13,7 @@ import ray
 from cluster.driver import generate
 from cluster.worker import Worker
 from pipelines.libreface import LibreFaceVerifier
+from pipelines.libreface.check import ActionUnitCheck
 from pipelines.procedural.source import ProceduralSource
 from samplers.plan import build_plan
 from synthgen.dataset import Storage
@@ -98,7 +99,8 @@ class HangingAtMark:
 
 def load_hanging(config, plan):
     source, storage = Marking(config.pipeline), Storage(config.output.path)
-    return Worker(config, plan, source, HangingAtMark(), storage)
+    checks = [ActionUnitCheck(HangingAtMark(), config.verify.policy)]
+    return Worker(config, plan, source, checks, storage)
 
 
 def test_the_shard_that_hangs_is_named_not_the_one_beside_it(make_config, local_ray):

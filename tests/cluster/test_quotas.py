@@ -8,6 +8,7 @@ from PIL import Image
 
 from cluster.driver import generate
 from pipelines.interfaces import Measurement
+from pipelines.libreface.check import ActionUnitCheck
 from pipelines.procedural.source import ProceduralSource
 from synthgen.action_units import AUS
 from synthgen.dataset import Storage, read_statistics
@@ -51,11 +52,15 @@ class DotReader:
         return {"weights": {}, "licences": {}, "versions": {}}
 
 
+def _dots(config, device):
+    return [ActionUnitCheck(DotReader(), config.verify.policy)]
+
+
 @pytest.fixture
 def moody(monkeypatch):
     """Replace what paints and what measures."""
     monkeypatch.setattr("pipelines.procedural.source.ProceduralSource", DottedSource)
-    monkeypatch.setattr("cluster.worker.load_verifier", lambda config, device: DotReader())
+    monkeypatch.setattr("cluster.worker.load_checks", _dots)
 
 
 @pytest.fixture

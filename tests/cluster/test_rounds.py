@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from cluster.batches import make_reject, make_row
 from cluster.rounds import NOISES, Outcome, ShardRounds
-from pipelines.policy import Verdict, judge
+from pipelines.libreface.check import judge
+from pipelines.policy import Verdict
 from samplers.plan import build_plan
 from samplers.spec import Shard
 from synthgen.dataset.markers import ShortStratum
@@ -15,9 +16,9 @@ NAMES = ("procedural", "libreface-mini")
 
 def outcome(config, attempt, measured):
     verdict = judge(attempt.spec.aus, measured, 1, config.verify.policy)
-    row = make_row(attempt, b"image", measured, verdict, NAMES)
-    reject = None if verdict.accepted else make_reject(attempt, measured, verdict, NAMES)
-    return Outcome(attempt, measured, row, reject, verdict.distance)
+    row = make_row(attempt, b"image", {}, verdict.accepted, NAMES)
+    reject = None if verdict.accepted else make_reject(attempt, {}, verdict, NAMES)
+    return Outcome(attempt, {}, row, reject, verdict.distance)
 
 
 def right(config, attempt):
@@ -30,7 +31,7 @@ def wrong(config, attempt):
 
 def raised(attempt):
     verdict = Verdict.error("ValueError: no")
-    return Outcome(attempt, None, None, make_reject(attempt, None, verdict, NAMES), float("inf"))
+    return Outcome(attempt, {}, None, make_reject(attempt, {}, verdict, NAMES), float("inf"))
 
 
 def start(config, shard):

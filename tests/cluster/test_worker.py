@@ -12,6 +12,7 @@ from cluster.driver import generate
 from cluster.resolve import frozen, settled
 from cluster.worker import Worker, load_worker
 from pipelines.libreface import LibreFaceVerifier
+from pipelines.libreface.check import ActionUnitCheck
 from pipelines.procedural.source import ProceduralSource
 from samplers.plan import build_plan
 from synthgen.dataset import Storage, read_markers, read_record
@@ -57,11 +58,12 @@ class GrayVerifier(HangingVerifier):
 
 
 def worker_of(config, source=None, verifier=None) -> Worker:
+    reader = verifier or LibreFaceVerifier.from_pretrained("mini")
     return Worker(
         config,
         build_plan(config),
         source or ProceduralSource(config.pipeline),
-        verifier or LibreFaceVerifier.from_pretrained("mini"),
+        [ActionUnitCheck(reader, config.verify.policy)],
         Storage(config.output.path),
     )
 
@@ -180,8 +182,9 @@ def test_a_run_takes_one_batch_size_and_keeps_it(make_config):
             return probed[-1]
 
     def load(config, plan):
-        source, verifier = ProceduralSource(config.pipeline), LibreFaceVerifier.from_pretrained()
-        return Probed(config, plan, source, verifier, Storage(config.output.path))
+        source = ProceduralSource(config.pipeline)
+        checks = [ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.policy)]
+        return Probed(config, plan, source, checks, Storage(config.output.path))
 
     generate(config, "inline", load=load)
     storage = Storage(config.output.path)

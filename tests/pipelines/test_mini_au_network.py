@@ -8,7 +8,7 @@ import torch
 
 from pipelines.evaluation.statistics import agreement
 from pipelines.libreface import LibreFaceVerifier
-from pipelines.policy import judge
+from pipelines.libreface.check import judge
 from pipelines.procedural import random_identity, render
 from pipelines.training.data.config import ExpressionShare
 from pipelines.training.data.drawing import draw_aus

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.policy import Verdict, judge
+from pipelines.libreface.check import errors, judge
+from pipelines.policy import Verdict, joined
 from samplers.priors.emotions import prototype_table
 from synthgen.action_units import AU_COUNT, AUS, au_vector
 from synthgen.config import PolicyConfig
@@ -26,20 +27,24 @@ policies = st.builds(
 )
 
 
+def sums(requested, measured):
+    return errors(au_vector(requested), np.array(au_vector(measured), np.float32))
+
+
 def verdict(requested, measured, policy=STRICT, faces=1):
     return judge(au_vector(requested), np.array(au_vector(measured), np.float32), faces, policy)
 
 
 def test_image_that_keeps_every_bound_is_accepted():
-    assert verdict({"AU12": 4.0, "AU25": 2.0}, {"AU12": 3.5, "AU25": 2.0, "AU1": 0.75}) == Verdict(
-        accepted=True, reason=None, detail="", active_error=0.25, inactive_max=0.75, distance=0.0
-    )
+    asked, found = {"AU12": 4.0, "AU25": 2.0}, {"AU12": 3.5, "AU25": 2.0, "AU1": 0.75}
+    assert verdict(asked, found) == Verdict(True, None, "", 0.0)
+    assert sums(asked, found) == (0.25, 0.75)
 
 
 def test_no_face_is_rejected_even_by_the_widest_policy():
     policy = PolicyConfig(per_au_tolerance=dict.fromkeys(AUS))
     found = judge(np.zeros(12), np.full(12, np.nan, np.float32), 0, policy)
-    assert found == Verdict(False, "no_face", "no face was found", None, None, math.inf)
+    assert found == Verdict(False, "no_face", "no face was found", math.inf)
 
 
 def test_measurement_that_is_no_number_is_a_defect_not_a_verdict():
@@ -48,14 +53,21 @@ def test_measurement_that_is_no_number_is_a_defect_not_a_verdict():
 
 
 def test_error_of_an_attempt_is_a_verdict():
-    assert Verdict.error("ValueError: x") == Verdict(
-        False, "error", "ValueError: x", None, None, math.inf
-    )
+    assert Verdict.error("ValueError: x") == Verdict(False, "error", "ValueError: x", math.inf)
+
+
+def test_the_first_check_that_rejects_says_why_and_distances_add_up():
+    one, other = Verdict.reject("inactive", "AU1", 1.0), Verdict.reject("identity", "p9", 2.5)
+    assert joined([Verdict.accept(), one, other]) == Verdict(False, "inactive", "AU1", 3.5)
+    assert joined([other, one]) == Verdict(False, "identity", "p9", 3.5)
+    assert joined([Verdict.accept()]) == joined([]) == Verdict(True, None, "", 0.0)
 
 
 def test_mean_error_over_the_active_aus_is_bounded():
-    found = verdict({"AU6": 3.0, "AU12": 4.0}, {"AU6": 1.0, "AU12": 3.0})
-    assert (found.accepted, found.reason, found.active_error) == (False, "active_error", 1.5)
+    asked, measured = {"AU6": 3.0, "AU12": 4.0}, {"AU6": 1.0, "AU12": 3.0}
+    found = verdict(asked, measured)
+    assert (found.accepted, found.reason) == (False, "active_error")
+    assert sums(asked, measured)[0] == 1.5
     assert found.detail == (
         "the mean error of the AUs asked for is 1.50, at most 1 is allowed; "
         "AU6 is worst: 1.00 where 3.00 was asked for"
@@ -64,8 +76,10 @@ def test_mean_error_over_the_active_aus_is_bounded():
 
 
 def test_inactive_au_is_bounded():
-    found = verdict({"AU12": 4.0}, {"AU12": 4.0, "AU4": 1.5, "AU9": 1.25})
-    assert (found.reason, found.inactive_max, found.distance) == ("inactive", 1.5, 0.5)
+    measured = {"AU12": 4.0, "AU4": 1.5, "AU9": 1.25}
+    found = verdict({"AU12": 4.0}, measured)
+    assert (found.reason, found.distance) == ("inactive", 0.5)
+    assert sums({"AU12": 4.0}, measured) == (0.0, 1.5)
     assert found.detail == "AU4 is 1.50 without being asked for; at most 1 is allowed"
 
 
@@ -91,19 +105,18 @@ def test_tolerance_replaces_every_other_bound_of_its_au():
 
 def test_null_tolerance_means_not_judged_but_still_reported():
     policy = PolicyConfig(per_au_tolerance={"AU20": None, "AU6": None})
-    found = verdict({"AU20": 5.0}, {"AU6": 5.0}, policy)
-    assert (found.accepted, found.active_error, found.inactive_max) == (True, 5.0, 5.0)
+    assert verdict({"AU20": 5.0}, {"AU6": 5.0}, policy).accepted
+    assert sums({"AU20": 5.0}, {"AU6": 5.0}) == (5.0, 5.0)
 
 
 def test_requests_are_clipped_before_they_are_compared():
-    assert verdict({"AU12": 9.0, "AU5": -4.0}, {"AU12": 4.5}).active_error == 0.5
-    assert verdict({"AU12": 9.0, "AU5": -4.0}, {"AU12": 4.5, "AU5": 0.75}).inactive_max == 0.75
+    assert sums({"AU12": 9.0, "AU5": -4.0}, {"AU12": 4.5, "AU5": 0.75}) == (0.5, 0.75)
 
 
 def test_neutral_request_has_no_active_error_and_full_request_no_inactive_maximum():
-    assert verdict({}, {}).active_error is None
+    assert sums({}, {}) == (None, 0.0)
     full = np.full(12, 3.0)
-    assert judge(full, full, 1, STRICT).inactive_max is None
+    assert errors(full, full) == (0.0, None)
 
 
 @given(vectors, policies)

@@ -15,7 +15,7 @@ from ray import cloudpickle
 
 from cluster.driver import ExecutorName, Summary, generate
 from cluster.worker import WorkerLoader
-from pipelines.interfaces import Measurement, Verifier
+from pipelines.interfaces import ActionUnitReader, Measurement
 from pipelines.procedural.source import ProceduralSource
 from synthgen.config import RunConfig, parse_config
 from synthgen.dataset import Storage, inspect_dataset, layout, read_markers, verify_shard
@@ -234,7 +234,7 @@ def assert_whole(config: RunConfig, expected: Undisturbed) -> None:
 class Remembering:
     """The real verifier, which measures batches of the same pixels once."""
 
-    def __init__(self, verifier: Verifier) -> None:
+    def __init__(self, verifier: ActionUnitReader) -> None:
         """Begin with nothing remembered."""
         self.name = verifier.name
         self.fingerprint = verifier.fingerprint

@@ -8,9 +8,10 @@ from typing import Any
 from PIL import Image
 
 from synthgen.dataset import RunRecord, ShardResult, Storage, commit_shard, open_run, write_card
-from synthgen.dataset.schema import DatasetSchema, Reject, Row
+from synthgen.dataset.schema import DatasetSchema, Reject, Row, columns_of_earlier_versions
 
-SCHEMA = DatasetSchema(("neutral", "happy", "sad"), ("age", "hair"), "png")
+COLUMNS = columns_of_earlier_versions(())
+SCHEMA = DatasetSchema(("neutral", "happy", "sad"), ("age", "hair"), "png", COLUMNS)
 CONFIG = "name: tiny\nseed: 7\n"
 HAPPY = (0.0,) * 6 + (4.0,) + (0.0,) * 3 + (2.5, 0.0)
 
@@ -41,9 +42,6 @@ def make_row(index: int, **changes: Any) -> Row:
         sample_id=f"sample-{index:08d}",
         image=png(index),
         aus=HAPPY,
-        aus_measured=tuple(value / 2 for value in HAPPY),
-        active_error=1.625,
-        inactive_max=0.0,
         accepted=True,
         attempt=0,
         replacement=0,
@@ -55,8 +53,13 @@ def make_row(index: int, **changes: Any) -> Row:
         seed=2**63 - 1 - index,
         pipeline="procedural",
         verifier="libreface",
+        columns={
+            "aus_measured": tuple(value / 2 for value in HAPPY),
+            "active_error": 1.625,
+            "inactive_max": 0.0,
+        },
     )
-    return replace(row, **changes)
+    return _changed(row, changes)
 
 
 def make_reject(index: int, **changes: Any) -> Reject:
@@ -66,9 +69,6 @@ def make_reject(index: int, **changes: Any) -> Reject:
         reason="no_face",
         detail="no face was found",
         aus=HAPPY,
-        aus_measured=None,
-        active_error=None,
-        inactive_max=None,
         attempt=0,
         replacement=0,
         emotion="happy",
@@ -79,7 +79,14 @@ def make_reject(index: int, **changes: Any) -> Reject:
         pipeline="procedural",
         verifier="libreface",
     )
-    return replace(reject, **changes)
+    return _changed(reject, changes)
+
+
+def _changed(row: Any, changes: dict[str, Any]) -> Any:
+    """Change fields of a row, and declared columns by their names."""
+    own = {name: value for name, value in changes.items() if name in row.__slots__}
+    columns = {name: value for name, value in changes.items() if name not in own}
+    return replace(row, **own, columns={**row.columns, **columns})
 
 
 def make_result(

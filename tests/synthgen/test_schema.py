@@ -14,8 +14,6 @@ def test_a_reject_is_a_row_without_image_and_with_a_reason():
         "image",
         "accepted",
         "identity",
-        "faceid_embedding",
-        "faceid_measured",
     }
     assert reject_fields - row_fields == {"reason", "detail"}
 

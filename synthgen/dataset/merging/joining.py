@@ -126,7 +126,8 @@ class _Shard:
         for name, data in contents.items():
             self._storage.write(name, data)
         rows = sum(part.num_rows for part in self._rows)
-        accepted = sum(sum(part["accepted"].to_pylist()) for part in self._rows)
+        verdicts = [kept for part in self._rows for kept in part["accepted"].to_pylist()]
+        accepted = sum(kept is not False for kept in verdicts)
         reasons = Counter(reason for part in self._rejects for reason in part["reason"].to_pylist())
         marker = ShardMarker(
             split=self._split,

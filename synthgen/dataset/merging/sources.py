@@ -19,12 +19,13 @@ from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
 from synthgen.dataset.retry import Patience
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
-    FACE_COLUMNS,
     SOURCE,
+    Column,
     DatasetSchema,
     Feature,
     arrow_schema,
     data_features,
+    in_order,
     reject_features,
 )
 from synthgen.dataset.storage import Storage
@@ -173,7 +174,8 @@ def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
     lacks is null in its rows.
 
     Raises:
-        DatasetError: if the vectors of two sources hold different AUs.
+        DatasetError: if the vectors of two sources hold different AUs, or a column holds values of
+            several kinds.
     """
     sources = list(sources)
     schemas = [source.record.schema for source in sources]
@@ -188,10 +190,36 @@ def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
         categories=_union(schema.categories for schema in schemas),
         slots=_union(schema.slots for schema in schemas),
         image_format=schemas[0].image_format,
-        faces=tuple(name for name in FACE_COLUMNS if any(name in s.faces for s in schemas)),
+        columns=_joint_columns(sources),
         source=True,
         aus=schemas[0].aus,
     )
+
+
+def _joint_columns(sources: Iterable[Source]) -> tuple[Column, ...]:
+    found: dict[str, tuple[Column, str]] = {}
+    for source in sources:
+        for column in source.record.schema.columns:
+            known, first = found.setdefault(column.name, (column, source.name))
+            if known.feature != column.feature:
+                raise DatasetError(
+                    f"cannot merge: the column {column.name} is {_kind(known.feature)} in {first} "
+                    f"and {_kind(column.feature)} in {source.name}; merge datasets whose columns "
+                    "of one name hold one kind of values"
+                )
+    return in_order(column for column, _ in found.values())
+
+
+def _kind(feature: Feature) -> str:
+    """Say what a column holds, in the words of `datasets`."""
+    match feature.get("_type"):
+        case "Value":
+            return str(feature["dtype"])
+        case "List":
+            length = feature.get("length", -1)
+            many = f", {length}" if length >= 0 else ""
+            return f"List({_kind(feature['feature'])}{many})"
+    return f"ClassLabel({', '.join(feature.get('names', ()))})"
 
 
 def joint_splits(sources: Iterable[Source]) -> tuple[str, ...]:
@@ -316,8 +344,11 @@ def _distinct(runs: Sequence[tuple[RunRecord, str]]) -> list[str]:
 def _nothing(feature: Feature, rows: int) -> pa.Array:
     """Return a column without values, which Parquet can be read back with: see `parquet`."""
     if feature.get("_type") == "List":
-        values = pa.nulls(rows * feature["length"], pa.float32())
-        return pa.FixedSizeListArray.from_arrays(values, feature["length"])
+        kind = arrow_schema({"": feature}).field(0).type
+        if not pa.types.is_fixed_size_list(kind):
+            return pa.nulls(rows, kind)
+        values = pa.nulls(rows * kind.list_size, kind.value_type)
+        return pa.FixedSizeListArray.from_arrays(values, kind.list_size)
     if "_type" not in feature:
         parts = [_nothing(part, rows) for part in feature.values()]
         return pa.StructArray.from_arrays(parts, names=list(feature))

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from PIL import Image
 from tiny_dataset import (
+    COLUMNS,
     CONFIG,
     PLAN,
     SCHEMA,
@@ -64,7 +65,7 @@ def test_a_dataset_loads(tmp_path, streaming):
     assert isinstance(rows[5]["image"], Image.Image)
     assert rows[5]["image"].getpixel((3, 3)) == (5, 60, 120)
     assert rows[5]["aus"] == list(expected.aus)
-    assert rows[5]["aus_measured"] == list(expected.aus_measured or ())
+    assert rows[5]["aus_measured"] == list(expected.columns["aus_measured"])
     assert rows[5]["seed"] == expected.seed
     assert rows[5]["identity"] == {"age": "old", "hair": "red"}
     features = loaded["train"].features
@@ -143,7 +144,7 @@ def test_shards_with_more_digits_are_loaded(tmp_path):
 
 
 def test_columns_that_are_absent_are_absent_when_loaded(tmp_path):
-    schema = DatasetSchema((), (), "png")
+    schema = DatasetSchema((), (), "png", COLUMNS)
     record = RunRecord(identity={}, samples=4, schema=schema, synthgen_version="0.1.0")
     storage = Storage(str(tmp_path / "out"))
     open_run(storage, record, CONFIG, PLAN)

@@ -27,9 +27,15 @@ from synthgen.dataset import (
     read_statistics,
 )
 from synthgen.dataset.card import write_card
-from synthgen.dataset.schema import FACE_COLUMNS
+from synthgen.dataset.schema import columns_of_earlier_versions
 
-FACES = replace(SCHEMA, faces=FACE_COLUMNS)
+FACE_COLUMNS = (
+    "faceid_embedding",
+    "faceid_measured",
+    "identity_similarity",
+    "forbidden_similarity",
+)
+FACES = replace(SCHEMA, columns=columns_of_earlier_versions(FACE_COLUMNS))
 
 
 def direction(place, lean=0.0):

@@ -3,7 +3,7 @@ import io
 import datasets
 import pyarrow.parquet as pq
 import pytest
-from tiny_dataset import SCHEMA, make_row
+from tiny_dataset import COLUMNS, SCHEMA, make_row
 
 from synthgen.dataset.parquet import encode_rows
 from synthgen.dataset.schema import (
@@ -15,7 +15,7 @@ from synthgen.dataset.schema import (
     reject_features,
 )
 
-BARE = DatasetSchema((), (), "jpeg")
+BARE = DatasetSchema((), (), "jpeg", COLUMNS)
 
 
 @pytest.mark.parametrize("columns", [data_features, reject_features])

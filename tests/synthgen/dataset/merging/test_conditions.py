@@ -3,12 +3,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from tiny_dataset import COLUMNS
 
 from synthgen.dataset.merging.conditions import holds, parse_condition
 from synthgen.dataset.schema import DatasetSchema, arrow_schema, data_features
 from synthgen.errors import ConfigError
 
-FEATURES = data_features(DatasetSchema(("neutral", "happy"), ("age",), "png"))
+FEATURES = data_features(DatasetSchema(("neutral", "happy"), ("age",), "png", COLUMNS))
 SMILE = [0.0] * 6 + [3.0] + [0.0] * 5
 ROWS = [
     {

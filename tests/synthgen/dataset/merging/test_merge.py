@@ -10,7 +10,17 @@ import datasets
 import fsspec
 import pytest
 from s3_server import s3_server
-from tiny_dataset import CONFIG, SCHEMA, Range, make_record, make_reject, make_result, make_row, png
+from tiny_dataset import (
+    COLUMNS,
+    CONFIG,
+    SCHEMA,
+    Range,
+    make_record,
+    make_reject,
+    make_result,
+    make_row,
+    png,
+)
 
 from synthgen.config.run import run_id_of
 from synthgen.dataset import (
@@ -25,11 +35,13 @@ from synthgen.dataset import (
 )
 from synthgen.dataset.merging import Merging, merge
 from synthgen.dataset.merging import joining as merge_writing
-from synthgen.dataset.schema import DatasetSchema
+from synthgen.dataset.schema import DatasetSchema, columns_of_earlier_versions
 from synthgen.errors import ConfigError, DatasetError, OutputError
 
-OTHER = DatasetSchema(("happy", "awed"), ("age", "skin"), "png")
-FACES = DatasetSchema((), (), "png", ("faceid_embedding", "identity_similarity"))
+OTHER = DatasetSchema(("happy", "awed"), ("age", "skin"), "png", COLUMNS)
+FACES = DatasetSchema(
+    (), (), "png", columns_of_earlier_versions(("faceid_embedding", "identity_similarity"))
+)
 
 
 def rows_of(run, shades, **changes):

@@ -1,0 +1,235 @@
+"""The check of Action Units: what is measured in an image against what it was to show.
+
+An AU is *active* where the request, clipped to [0, 5], is above 0. Four bounds are judged, in this
+order: an AU with a tolerance of its own must lie within it; an AU asked for at 1 or more must be
+there at all (`min_active`); the mean error over the active AUs must keep `max_active_error`; no
+inactive AU may exceed `max_inactive`. An AU with an entry in `per_au_tolerance` is judged by that
+entry alone, or not at all where it is null.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL.Image import Image
+
+from pipelines.interfaces import ActionUnitReader, Verifier
+from pipelines.policy import Verdict
+from samplers.spec import SampleSpec
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
+from synthgen.config import PolicyConfig
+from synthgen.dataset.schema import (
+    ACTIVE_ERROR,
+    AUS_MEASURED,
+    INACTIVE_MAX,
+    Feature,
+    value_feature,
+    vector_feature,
+)
+
+ASKED_FOR = 1.0
+"""From this request on, an AU must be measured at `min_active` at least [intensity]."""
+
+_FACES = "faces"
+"""Key of a measurement that is no column: the number of faces found."""
+
+
+class ActionUnitCheck(Verifier):
+    """Measures AUs, and judges them by a policy.
+
+    Args:
+        reader: what measures.
+        policy: the bounds.
+        aus: the AUs of the run.
+    """
+
+    plain_reasons = True
+
+    def __init__(
+        self, reader: ActionUnitReader, policy: PolicyConfig, aus: ActionUnitSet = DEFAULT_AUS
+    ) -> None:
+        self.name = reader.name
+        self._reader = reader
+        self._policy = policy
+        self._aus = aus
+
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return the AUs that were found, and two errors that sum them up."""
+        return {
+            AUS_MEASURED: vector_feature(len(self._aus.names)),
+            ACTIVE_ERROR: value_feature("float32"),
+            INACTIVE_MAX: value_feature("float32"),
+        }
+
+    def measure(
+        self, images: Sequence[Image], specs: Sequence[SampleSpec]
+    ) -> list[Mapping[str, Any]]:
+        """Measure a batch; nothing is known of images without a face."""
+        found = self._reader.measure(images)
+        return [
+            _measured(spec, aus, int(faces))
+            for spec, aus, faces in zip(specs, found.aus_of(self._aus), found.faces, strict=True)
+        ]
+
+    def verdict(self, spec: SampleSpec, measured: Mapping[str, Any]) -> Verdict:
+        """Judge one image; see `judge`."""
+        found = measured[AUS_MEASURED]
+        aus = () if found is None else found
+        return judge(spec.aus, aus, measured[_FACES], self._policy, self._aus)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what the measurements are a function of."""
+        return self._reader.fingerprint()
+
+
+def _measured(spec: SampleSpec, aus: np.ndarray, faces: int) -> Mapping[str, Any]:
+    if faces == 0:
+        return {AUS_MEASURED: None, ACTIVE_ERROR: None, INACTIVE_MAX: None, _FACES: 0}
+    active_error, inactive_max = errors(spec.aus, aus)
+    return {
+        AUS_MEASURED: tuple(float(value) for value in aus),
+        ACTIVE_ERROR: active_error,
+        INACTIVE_MAX: inactive_max,
+        _FACES: faces,
+    }
+
+
+def errors(
+    requested: Sequence[float] | Float[np.ndarray, " aus"],
+    measured: Sequence[float] | Float[np.ndarray, " aus"],
+) -> tuple[float | None, float | None]:
+    """Sum up how far measured AUs are from what was asked for.
+
+    Returns:
+        Mean |requested − measured| over all active AUs [intensity], None where none is active; and
+        the largest measured intensity among the inactive ones, None where none is inactive.
+    """
+    asked, found = _clipped(requested), np.asarray(measured, np.float64)
+    active = asked > 0
+    return (
+        float(np.abs(asked - found)[active].mean()) if active.any() else None,
+        float(found[~active].max()) if not active.all() else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    reason: str
+    detail: str
+    excess: float
+
+
+def judge(
+    requested: Sequence[float] | Float[np.ndarray, " aus"],
+    measured: Sequence[float] | Float[np.ndarray, " aus"],
+    faces: int,
+    policy: PolicyConfig,
+    aus: ActionUnitSet = DEFAULT_AUS,
+) -> Verdict:
+    """Judge one image.
+
+    Args:
+        requested: AUs asked for [intensity]; clipped to [0, 5] before they are compared.
+        measured: AUs found [0–5]; anything where there is no face.
+        faces: number of faces found; 0 is rejected, of several the measured one counts.
+        policy: the bounds.
+        aus: the AUs of both.
+
+    Raises:
+        ValueError: if a face was found and a measured value is not finite.
+    """
+    if faces == 0:
+        return Verdict.reject("no_face", "no face was found")
+    asked, found = _clipped(requested), np.asarray(measured, np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError(f"a face was found, but its AUs are measured as {found.tolist()}")
+    misses = [
+        *_tolerance_misses(asked, found, policy, aus.names),
+        *_missing(asked, found, policy, aus.names),
+        *_active_misses(asked, found, policy, aus.names),
+        *_inactive_misses(asked, found, policy, aus.names),
+    ]
+    if not misses:
+        return Verdict.accept()
+    distance = float(sum(miss.excess for miss in misses))
+    return Verdict.reject(misses[0].reason, misses[0].detail, distance)
+
+
+def _tolerance_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    return [
+        _Miss(
+            "au_tolerance",
+            f"{name} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"the tolerance is {tolerance:g}",
+            abs(asked[i] - found[i]) - tolerance,
+        )
+        for i, name in enumerate(names)
+        if (tolerance := policy.per_au_tolerance.get(name)) is not None
+        and abs(asked[i] - found[i]) > tolerance
+    ]
+
+
+def _missing(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    least = policy.min_active
+    if least is None:
+        return []
+    return [
+        _Miss(
+            "missing_au",
+            f"{names[i]} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"the least allowed is {least:g}",
+            least - found[i],
+        )
+        for i in np.flatnonzero(_bounded(policy, names) & (asked >= ASKED_FOR) & (found < least))
+    ]
+
+
+def _active_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    judged = _bounded(policy, names) & (asked > 0)
+    if not judged.any():
+        return []
+    errors = np.where(judged, np.abs(asked - found), 0.0)
+    mean = errors.sum() / judged.sum()
+    if mean <= policy.max_active_error:
+        return []
+    worst = int(errors.argmax())
+    detail = (
+        f"the mean error of the AUs asked for is {mean:.2f}, at most {policy.max_active_error:g} "
+        f"is allowed; {names[worst]} is worst: {found[worst]:.2f} where {asked[worst]:.2f} was "
+        "asked for"
+    )
+    return [_Miss("active_error", detail, mean - policy.max_active_error)]
+
+
+def _inactive_misses(
+    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+) -> list[_Miss]:
+    judged = _bounded(policy, names) & (asked <= 0)
+    if not judged.any():
+        return []
+    largest = int(np.where(judged, found, -np.inf).argmax())
+    excess = found[largest] - policy.max_inactive
+    if excess <= 0:
+        return []
+    detail = (
+        f"{names[largest]} is {found[largest]:.2f} without being asked for; "
+        f"at most {policy.max_inactive:g} is allowed"
+    )
+    return [_Miss("inactive", detail, excess)]
+
+
+def _bounded(policy: PolicyConfig, names: tuple[str, ...]) -> Bool[np.ndarray, " aus"]:
+    return np.array([name not in policy.per_au_tolerance for name in names])
+
+
+def _clipped(requested: Sequence[float] | np.ndarray) -> np.ndarray:
+    return np.clip(np.asarray(requested, np.float64), MIN_INTENSITY, MAX_INTENSITY)
