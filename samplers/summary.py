@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from samplers.plan import Plan, Series
-from samplers.priors.quotas import QuotaPrior
 from samplers.spec import SampleSpec
 from synthgen.action_units import FACS
 from synthgen.config.quotas import LEVELS, intensity_levels
@@ -169,9 +168,8 @@ def _category_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[CategoryShare
 
 
 def _quota_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[StratumShare, ...]:
-    if not isinstance(plan.prior, QuotaPrior):
+    if (cells := plan.prior.quota_cells()) is None:
         return ()
-    cells = plan.prior.cells
     vectors = np.array([spec.aus for spec in specs], dtype=np.float32)
     known = [*plan.categories, None]
     labels = np.array([known.index(spec.emotion) for spec in specs]) if plan.categories else None

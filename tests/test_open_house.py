@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from synthgen.config.components import ComponentKind
+from synthgen.config.identities import IDENTITIES
 from synthgen.config.pipeline import PIPELINES
+from synthgen.config.priors import PRIORS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
@@ -52,6 +54,9 @@ HOUSES = [
          "pipelines/evaluation/"),
         ("pipelines.procedural.source", "pipelines.fineface.source"),
     ),
+    # Trainings draw emotions, evaluations a grid and prompts: these very ones.
+    House(PRIORS, ("samplers/priors/", "pipelines/training/data/", "pipelines/evaluation/")),
+    House(IDENTITIES, ("samplers/identities/", "pipelines/evaluation/")),
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from samplers.priors.au_sets import set_members, set_numbers
 from samplers.randomness import uniforms
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
+from synthgen.config.quotas import QuotaCells
 
 MOST_NAMED = 14
 """Most AUs that rules may tell apart where a part sometimes shows them: 2^14 sets are looked at."""
@@ -195,6 +196,10 @@ class Prior(ABC):
         Position by position, each stretch of that length that starts at a multiple of it holds each
         stratum once. None where there is no such list.
         """
+        return None
+
+    def quota_cells(self) -> QuotaCells | None:
+        """Return the cells whose shares are held, or None where there are no quotas."""
         return None
 
     def fingerprint(self) -> dict[str, str]:

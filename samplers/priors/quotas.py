@@ -95,6 +95,10 @@ class QuotaPrior(WrappedPrior):
         """Turn uniforms into vectors of the prior's strata, wherever these lie."""
         return self.inner.draw(strata // len(self.counts), numbers)
 
+    def quota_cells(self) -> QuotaCells:
+        """Return the cells."""
+        return self.cells
+
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where the prior has none."""
         return self.inner.category(stratum // len(self.counts))
