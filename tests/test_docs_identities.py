@@ -49,3 +49,13 @@ def test_the_shown_plan_looks_like_one(tmp_path, monkeypatch):
     assert lines[1] == "identities  5 (each 3 expressions, a neutral image, one noise)"
     assert lines[2] == "people      faces.parquet: 60 people, described by toy"
     assert "(each 7 expressions, a neutral image, one noise)" in TEXT
+
+
+def test_a_source_of_ones_own_gives_poses(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    (tmp_path / "my_guests.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = plan_of({"source": "my_guests:Guests", "expressions_per_identity": 2})
+    spec = plan.sample(2)
+    assert spec.identity_id == f"guest-{plan.run_id}-1"
+    assert spec.condition("pose", tuple) == (-20.0, 0.0)

@@ -16,6 +16,7 @@ from synthgen.config import parse_config
 REPOSITORY = Path(__file__).parents[1]
 TEXT = (REPOSITORY / "docs" / "priors.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 DRAWS = 1000
 
 
@@ -73,8 +74,17 @@ def test_every_prior_has_an_example():
     }  # fmt: skip
 
 
+def test_a_prior_of_ones_own_is_drawn(tmp_path, monkeypatch):
+    code = PYTHON[-1]
+    Path("my_smiles.py").write_text(code)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("prior.yaml").write_text("prior: my_smiles:Smiles\nrate: 0.5\n")
+    vectors = load_prior("prior.yaml").sample(DRAWS, seed=0)
+    assert (vectors != 0).any(axis=1).mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_the_python_example_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    code = PYTHON[0]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
