@@ -91,7 +91,7 @@ def load_checks(config: RunConfig, device: str) -> list[Verifier]:
                 verify.policy,
                 device,
                 config.pipeline.threads,
-                people=config.identities.source == "faceid",
+                people="faceid" in config.identities.gives,
             )
         )
     return checks
