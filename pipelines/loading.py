@@ -19,6 +19,7 @@ from synthgen.config.pipeline import PIPELINES
 from synthgen.config.priors import PRIORS
 from synthgen.config.verify import InsightFaceConfig
 from synthgen.errors import ConfigError, MissingDependencyError, WeightsError
+from synthgen.installation import install_command
 
 
 def pick_device() -> str:
@@ -204,7 +205,7 @@ def _verifier(verify: VerifyConfig, fetch: bool) -> Weights:
         )
     if verify.aligner == "mediapipe" and find_spec("mediapipe") is None:
         raise MissingDependencyError(
-            "verify.aligner: mediapipe is not installed; pip install 'synthgen[alignment]'"
+            f"verify.aligner: mediapipe is not installed; {install_command('alignment')}"
         )
     file, name, licence = find_weights(verify.weights)
     return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
@@ -223,8 +224,8 @@ def _embedder(verify: VerifyConfig, fetch: bool) -> Weights:
     if isinstance(embedder, InsightFaceConfig):
         if find_spec("insightface") is None:
             raise MissingDependencyError(
-                "verify.identity.embedder: insightface is not installed; pip install "
-                "'synthgen[faceid]'"
+                "verify.identity.embedder: insightface is not installed; "
+                f"{install_command('faceid')}"
             )
         return Weights()
     if embedder.weights != "mini":

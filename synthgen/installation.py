@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 """Folder that holds the packages: of installed ones, or a checkout."""
 
 
+def install_command(extra: str) -> str:
+    """Return the command that installs an optional part.
+
+    The distribution `synthgen-faces` is in no registry, and the registry's `synthgen` is another's.
+    """
+    return f"pip install '.[{extra}]' in a checkout of synthgen"
+
+
 class _OwnPackages:
     """Finder that looks for our packages in our installation, and for nothing else."""
 

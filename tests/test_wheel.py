@@ -15,3 +15,10 @@ def test_the_embedded_weights_and_the_examples_are_in_the_wheel():
     assert {path.relative_to(REPOSITORY).as_posix() for path in weights} <= found
     examples = {"quickstart.yaml", "drawn-faces.yaml", "fineface-sd21.yaml", "faceid-mini.yaml"}
     assert {f"synthgen/examples/{name}" for name in examples} <= found
+
+
+def test_type_checkers_find_the_types_of_all_four_packages_in_the_wheel():
+    included = WheelBuilder(str(REPOSITORY)).recurse_included_files()
+    found = {file.distribution_path for file in included}
+    packages = ("synthgen", "samplers", "pipelines", "cluster")
+    assert {*(f"{name}/py.typed" for name in packages), "synthgen/__init__.pyi"} <= found

@@ -26,6 +26,7 @@ from samplers.identities.identity import FACEID_WIDTH
 from samplers.identities.store import FaceStore
 from synthgen.errors import MissingDependencyError, PictureError, StoreError, WeightsError
 from synthgen.foreign import excerpt, first_line, reading, regular_file
+from synthgen.installation import install_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ def _analysis(model: str, device: str, threads: int) -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             "embedding photographs needs insightface, which is not installed: "
-            "pip install 'synthgen[faceid]'"
+            f"{install_command('faceid')}"
         ) from error
     folder = Path(model).expanduser()
     for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else ():

@@ -28,6 +28,7 @@ from PIL.Image import Resampling
 
 from pipelines.procedural.geometry import EYE_LEFT, EYE_RIGHT, MOUTH
 from synthgen.errors import MissingDependencyError
+from synthgen.installation import install_command
 
 _EYE_DISTANCES = 2.0
 _EYE_MOUTH_DISTANCES = 1.8
@@ -359,7 +360,7 @@ def _face_mesh() -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             "aligner mediapipe needs the package mediapipe, which is not installed; "
-            'install it with: pip install "synthgen[alignment]"'
+            f"install it with: {install_command('alignment')}"
         ) from error
     return FaceMesh(
         static_image_mode=True,

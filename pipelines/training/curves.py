@@ -13,6 +13,7 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from pipelines.training.files import write_text_whole, write_whole, writing
+from synthgen.installation import install_command
 
 _WIDTH, _HEIGHT, _MARGIN, _ACROSS = 400, 180, 24, 2
 _PAPER, _INK, _FRAME, _LINE = "white", "black", "#bbbbbb", "#1f5fbf"
@@ -166,7 +167,7 @@ def _board(folder: Path, step: int) -> Any:
     except ImportError:
         tqdm.write(
             f"no TensorBoard, so curves are {HISTORY} and {CURVES} alone; "
-            "pip install 'synthgen[training]' brings it"
+            f"{install_command('training')} brings it"
         )
         return None
     with writing(folder):

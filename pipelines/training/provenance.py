@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.files import write_text_whole
 from pipelines.training.settings import FREE, TrainingSettings
+from synthgen import __version__
 from synthgen.config.base import Section
 from synthgen.errors import OutputError
 from synthgen.revision import git_revision
@@ -54,7 +55,7 @@ def about_training(
     }
 
 
-_PACKAGES = ("synthgen", "torch", "skia-python", "numpy", "pillow")
+_PACKAGES = ("torch", "skia-python", "numpy", "pillow")
 
 
 def write_card(path: Path, content: Mapping[str, Any]) -> None:
@@ -72,7 +73,7 @@ def write_card(path: Path, content: Mapping[str, Any]) -> None:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that weights are a function of."""
-    return {name: version(name) for name in _PACKAGES}
+    return {"synthgen": __version__} | {name: version(name) for name in _PACKAGES}
 
 
 def _finite(value: object) -> object:

@@ -117,6 +117,31 @@ Overrides = Annotated[
 Dataset = Annotated[str, typer.Argument(help="Folder or URL of a dataset.", metavar="DATASET")]
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from synthgen import __version__
+        from synthgen.revision import git_revision
+
+        revision = git_revision()
+        typer.echo(f"synthgen {__version__}" + (f" ({revision})" if revision else ""))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version, and the revision of the sources where it is known.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Synthetic facial-expression datasets from FACS Action Units."""
+
+
 def main() -> None:
     """Run a command; an error that the user can mend becomes one line and an exit code."""
     prefer_own_packages()

@@ -18,6 +18,7 @@ from synthgen.dataset import whole_files
 from synthgen.dataset.retry import Patience, cause, is_of_store, is_passing
 from synthgen.errors import DatasetError, MissingDependencyError, MissingFileError, OutputError
 from synthgen.foreign import excerpt, first_line
+from synthgen.installation import install_command
 from synthgen.redaction import secret_in, secret_sentence
 
 _CONNECTIONS = 64
@@ -128,7 +129,7 @@ def _options(url: str, once: bool) -> dict[str, Any]:
 
 def _install(url: str) -> str:
     extra = _EXTRAS.get(protocol_of(url))
-    return f"; pip install 'synthgen[{extra}]'" if extra else ""
+    return f"; {install_command(extra)}" if extra else ""
 
 
 _T = TypeVar("_T")

@@ -7,6 +7,7 @@ import numpy as np
 
 from samplers.summary import PlanSummary, StratumShare
 from synthgen.errors import MissingDependencyError, OutputError
+from synthgen.installation import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def draw_plan(summary: PlanSummary) -> "Figure":
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
-            'the plot of a plan needs matplotlib: pip install "synthgen[plots]"'
+            f"the plot of a plan needs matplotlib: {install_command('plots')}"
         ) from error
     figure = Figure(figsize=(15, 9.5), layout="constrained")
     figure.suptitle(

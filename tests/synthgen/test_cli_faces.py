@@ -47,7 +47,7 @@ def test_without_insightface_its_install_line_is_said(tmp_path, monkeypatch):
         )
     assert str(caught.value) == (
         "embedding photographs needs insightface, which is not installed: "
-        "pip install 'synthgen[faceid]'"
+        "pip install '.[faceid]' in a checkout of synthgen"
     )
 
 

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
 
 import synthgen
 
@@ -49,3 +52,13 @@ def test_type_checkers_are_told_the_same_names():
 def test_an_unknown_name_is_refused():
     with pytest.raises(AttributeError, match=r"^module 'synthgen' has no attribute 'paint'$"):
         _ = synthgen.paint
+
+
+def test_the_version_is_that_of_the_distribution_with_the_revision(monkeypatch):
+    monkeypatch.setattr("synthgen.revision.git_revision", lambda: "0123abc")
+    assert run("--version") == (0, f"synthgen {synthgen.__version__} (0123abc)\n", "")
+    monkeypatch.setattr("synthgen.revision.git_revision", lambda: None)
+    assert run("--version") == (0, f"synthgen {synthgen.__version__}\n", "")
+    metadata = ProjectMetadata(str(REPOSITORY), PluginManager())
+    assert metadata.name == "synthgen-faces"
+    assert metadata.hatch.version.cached == metadata.version == synthgen.__version__

@@ -144,5 +144,5 @@ def test_missing_mediapipe_says_how_to_install_it(weights, monkeypatch):
         LibreFaceVerifier.from_pretrained(weights, aligner="mediapipe")
     assert str(caught.value) == (
         "aligner mediapipe needs the package mediapipe, which is not installed; "
-        'install it with: pip install "synthgen[alignment]"'
+        "install it with: pip install '.[alignment]' in a checkout of synthgen"
     )

@@ -102,7 +102,8 @@ def test_a_protocol_without_its_package_says_what_to_install(monkeypatch):
     for name in ("s3fs", "adlfs"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(_registry, "s3", raising=False)
-    for url, install in [("s3://bucket/out", "; pip install 'synthgen[s3]'"), ("abfs://a/out", "")]:
+    command = "; pip install '.[s3]' in a checkout of synthgen"
+    for url, install in [("s3://bucket/out", command), ("abfs://a/out", "")]:
         with pytest.raises(MissingDependencyError) as caught:
             Storage(url)
         assert str(caught.value).startswith(f"cannot open {url!r}: Install ")

@@ -54,5 +54,5 @@ def test_without_matplotlib_the_install_line_is_told(summary, monkeypatch):
     with pytest.raises(MissingDependencyError) as caught:
         draw_plan(summary())
     assert str(caught.value) == (
-        'the plot of a plan needs matplotlib: pip install "synthgen[plots]"'
+        "the plot of a plan needs matplotlib: pip install '.[plots]' in a checkout of synthgen"
     )

@@ -41,7 +41,7 @@ def test_without_tensorboard_a_line_says_so(tmp_path, monkeypatch, capsys):
         curves.draw()
     assert capsys.readouterr().out == (
         "no TensorBoard, so curves are history.jsonl and curves.png alone; "
-        "pip install 'synthgen[training]' brings it\n"
+        "pip install '.[training]' in a checkout of synthgen brings it\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "history.jsonl"]
 
