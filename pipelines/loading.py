@@ -128,6 +128,11 @@ def check_conditions(run: RunConfig) -> None:
         ("identities.source", identities.source): identities.gives,
         ("expressions.prior", expressions.prior): expressions.gives,
     }
+    for condition in sorted(identities.gives & expressions.gives):
+        raise ConfigError(
+            f"identities.source {identities.source!r} and expressions.prior {expressions.prior!r} "
+            f"both give {condition}; set one of them to one that does not"
+        )
     for (key, name), gives in givers.items():
         for condition in sorted(gives - pipeline.needs):
             ways = [

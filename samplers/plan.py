@@ -67,6 +67,11 @@ def build_series(identities: IdentitySection, expressions: PriorSection, prior: 
             "identities.neutral_image adds samples that expressions.quotas do not count; leave "
             "one of them out"
         )
+    if identities.neutral_image and (more := sorted(expressions.gives - {"aus"})):
+        raise ConfigError(
+            f"identities.neutral_image adds faces without {', '.join(more)}, which "
+            f"expressions.prior {expressions.prior!r} gives; leave one of them out"
+        )
     return Series(
         _listed(expressions, prior) if asked == "grid" else asked, identities.neutral_image
     )
@@ -289,6 +294,7 @@ class Plan:
         identity: Identity,
     ) -> SampleSpec:
         stratum, aus = shown
+        more = {} if stratum is None else self.prior.conditions(stratum, aus)
         neutral = NEUTRAL if NEUTRAL in self.categories else None
         return SampleSpec(
             index=index,
@@ -296,7 +302,7 @@ class Plan:
             position=position,
             replacement=replacement,
             stratum=NEUTRAL if stratum is None else self.prior.stratum_name(stratum),
-            conditions={**identity.conditions, "aus": aus},
+            conditions={**more, **identity.conditions, "aus": aus},
             emotion=neutral if stratum is None else self.prior.category(stratum),
             identity_id=identity.identity_id,
             identity=identity.values,

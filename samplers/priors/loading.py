@@ -90,3 +90,10 @@ def _check_draws(prior: Prior, config: PriorSection) -> None:
             f"{where} at a position are others alone than among others; they must follow from "
             "seed, split and position"
         )
+    given = {"aus", *prior.conditions(int(strata[0]), tuple(vectors[0].tolist()))}
+    if given != config.gives:
+        there, said = (", ".join(sorted(names)) for names in (given, config.gives))
+        raise ConfigError(
+            f"expressions.prior is {config.prior!r}, which gives {there}; its section says that it "
+            f"gives {said}"
+        )

@@ -46,6 +46,15 @@ class ComponentConfig(Section):
             raise ValueError("a component has quotas; give them to the whole mixture")
         return self
 
+    @model_validator(mode="after")
+    def _gives_no_more(self) -> "ComponentConfig":
+        if more := sorted(self.section.gives - MixtureConfig.gives):
+            raise ValueError(
+                f"a component gives {', '.join(more)}; a mixture gives "
+                f"{', '.join(MixtureConfig.gives)} alone"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

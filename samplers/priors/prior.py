@@ -1,10 +1,10 @@
 """Base classes of priors over AU vectors, and their support: the values they may show at all."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -209,6 +209,10 @@ class Prior(ABC):
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where it has none."""
         return self.categories[stratum] if self.categories else None
+
+    def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
+        """Return what else a spec of this stratum and AU vector is to show: those of `gives`."""
+        return {}
 
     def parts(self) -> tuple[Part, ...]:
         """Return the parts whose shares rules must not change, and what each may show.
@@ -459,6 +463,10 @@ class WrappedPrior(Prior, ABC):
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where it has none."""
         return self.inner.category(stratum)
+
+    def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
+        """Return what else a spec of this stratum and AU vector is to show."""
+        return self.inner.conditions(stratum, aus)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the parts whose shares rules must not change."""

@@ -5,9 +5,10 @@ trial, each trial a stage of its own. So the law inside a cell is the prior's, g
 a sample whose first draw lies in its cell already keeps it. Replacements keep the cell.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -102,6 +103,10 @@ class QuotaPrior(WrappedPrior):
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where the prior has none."""
         return self.inner.category(stratum // len(self.counts))
+
+    def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
+        """Return what else a spec of this stratum and AU vector is to show."""
+        return self.inner.conditions(stratum // len(self.counts), aus)
 
     def stratum_name(self, stratum: int) -> str:
         """Name the prior's stratum and, in brackets, the cell."""

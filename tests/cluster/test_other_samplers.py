@@ -72,6 +72,24 @@ class MoodPrior(SmilePrior):
         return super().draw(strata, numbers)
 
 
+class Faces(Moods):
+    """Moods with a pose of their own."""
+
+    gives = frozenset({"aus", "pose"})
+
+    def build(self):
+        return FacePrior(self.au_set, self.strongest)
+
+
+class FacePrior(MoodPrior):
+    def conditions(self, stratum, aus):
+        return {"pose": (float(stratum), max(aus))}
+
+
+class Silent(Moods):
+    gives = frozenset({"aus", "pose"})
+
+
 class Guests(IdentitySection):
     """Guests who turn their heads, each another way."""
 
@@ -303,6 +321,41 @@ def test_a_condition_that_nobody_takes_or_gives_is_told(module, written):
     assert str(caught.value) == f"{spec.sample_id} has no condition 'flame'; it has aus, pose"
 
 
+def test_a_prior_gives_conditions_too(module, written):
+    faces, turned = f"{module}:Faces", f"{module}:Turned"
+    quotas = {"aus": {"AU12": {"0-3": 0.5, "4-5": 0.5}}}
+    for keys in ({}, {"quotas": quotas}, {"rules": [{"at_most": 5}]}):
+        config = written(faces, pipeline=turned, **keys)
+        check_components(config)
+        specs = [build_plan(config).sample(index) for index in range(8)]
+        moods = ["calm", "merry"]
+        for spec in specs:
+            assert spec.emotion in moods
+            assert spec.condition("pose", tuple) == (moods.index(spec.emotion), max(spec.aus))
+    assert generate(written(faces, pipeline=turned), "inline").rows == 8
+
+    with pytest.raises(ConfigError) as caught:
+        check_components(written(faces, f"{module}:Guests", turned))
+    assert str(caught.value) == (
+        f"identities.source '{module}:Guests' and expressions.prior '{faces}' both give pose; set "
+        "one of them to one that does not"
+    )
+    with pytest.raises(ConfigError) as caught:
+        written("mixture", of=[{"prior": faces}])
+    assert str(caught.value).endswith(
+        "expressions.of.0: a component gives pose; a mixture gives aus alone"
+    )
+    data = config.model_dump(mode="json")
+    data["identities"]["neutral_image"] = True
+    sys.path.append(str(Path.cwd()))
+    with pytest.raises(ConfigError) as caught:
+        build_plan(parse_config(data))
+    assert str(caught.value) == (
+        f"identities.neutral_image adds faces without pose, which expressions.prior '{faces}' "
+        "gives; leave one of them out"
+    )
+
+
 @pytest.mark.parametrize(
     ("prior", "source", "said"),
     [
@@ -329,6 +382,12 @@ def test_a_condition_that_nobody_takes_or_gives_is_told(module, written):
             "prompts",
             "expressions.prior is '{m}:Narrow', whose draws of 16 positions have the shape "
             "(16, 3); it must be (16, 12), an intensity for each AU",
+        ),
+        (
+            "Silent",
+            "prompts",
+            "expressions.prior is '{m}:Silent', which gives aus; its section says that it gives "
+            "aus, pose",
         ),
         (
             "Smiles",
