@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -11,6 +11,7 @@ from PIL import Image
 from cluster.worker import Worker
 from pipelines.interfaces import ImageSource, Measurement
 from pipelines.libreface.check import ActionUnitCheck
+from pipelines.libreface.section import LibreFaceCheck
 from samplers.plan import Plan
 from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT
@@ -63,7 +64,8 @@ class VirtualGpu:
         """Load a worker whose batches are written down in `PAINTED`."""
         PAINTED.append([])
         source = WaitingSource(self.batch_seconds, self.acceptance, PAINTED[-1])
-        checks = [ActionUnitCheck(ReadingVerifier(self.judge_seconds), config.verify.policy)]
+        policy = cast(LibreFaceCheck, config.verify.checks[0]).policy
+        checks = [ActionUnitCheck(ReadingVerifier(self.judge_seconds), policy)]
         return Worker(config, plan, source, checks, Storage(config.output.path))
 
 

@@ -36,9 +36,7 @@ def _with_absolute_files(config: RunConfig) -> RunConfig:
         "expressions": config.expressions.with_absolute_paths(),
         "identities": config.identities.with_absolute_paths(),
     }
-    if config.verify.identity is not None:
-        identity = config.verify.identity.with_absolute_stores()
-        changed["verify"] = config.verify.model_copy(update={"identity": identity})
+    changed["verify"] = config.verify.with_absolute_paths()
     return config.model_copy(update=changed)
 
 

@@ -1,25 +1,18 @@
 """From the configuration to a loaded image source and verifier, and their weights."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
 
 from pipelines.interfaces import ImageSource, Verifier
-from pipelines.weight_files import count_numbers, read_safetensors_header
 from synthgen.config import (
     PipelineSection,
     RunConfig,
-    VerifyConfig,
 )
 from synthgen.config.base import Component, Weights
 from synthgen.config.components import ComponentKind, either
 from synthgen.config.identities import IDENTITIES
 from synthgen.config.pipeline import PIPELINES
 from synthgen.config.priors import PRIORS
-from synthgen.config.verify import InsightFaceConfig
-from synthgen.errors import ConfigError, MissingDependencyError, WeightsError
-from synthgen.installation import install_command
+from synthgen.errors import ConfigError
 
 
 def pick_device() -> str:
@@ -72,29 +65,20 @@ def load_checks(config: RunConfig, device: str) -> list[Verifier]:
     """Load the checks of a run.
 
     Raises:
+        ConfigError: if what a section makes is no verifier.
         WeightsError: if weights are missing or of the wrong format.
         MissingDependencyError: if a package is not installed.
         StoreError: if a store cannot be read or was made by another embedder.
     """
-    from pipelines.faceid.verifier import IdentityVerifier
-    from pipelines.libreface import LibreFaceVerifier
-    from pipelines.libreface.check import ActionUnitCheck
-
-    verify = config.verify
-    reader = LibreFaceVerifier.from_pretrained(
-        verify.weights, aligner=verify.aligner, device=device
-    )
-    checks: list[Verifier] = [ActionUnitCheck(reader, verify.policy, config.expressions.au_set)]
-    if verify.identity is not None:
-        checks.append(
-            IdentityVerifier.from_config(
-                verify.identity,
-                verify.policy,
-                device,
-                config.pipeline.threads,
-                people="faceid" in config.identities.gives,
+    checks = []
+    for section in config.verify.checks:
+        check = section.load(device, config)
+        if not isinstance(check, Verifier):
+            raise ConfigError(
+                f"verify.checks names {section.name!r}, whose load() returns a "
+                f"{type(check).__name__}; it must return a pipelines.interfaces.Verifier"
             )
-        )
+        checks.append(check)
     return checks
 
 
@@ -180,11 +164,7 @@ def _way(key: str, names: list[str]) -> str:
 
 def weight_finders(run: RunConfig) -> list[Callable[[bool], Weights]]:
     """Return what looks for the weights of each component; see `Component.find_weights`."""
-    return [
-        *(component.find_weights for component in run.components()),
-        partial(_verifier, run.verify),
-        partial(_embedder, run.verify),
-    ]
+    return [component.find_weights for component in run.components()]
 
 
 def fetch_weights(run: RunConfig) -> Weights:
@@ -195,48 +175,3 @@ def fetch_weights(run: RunConfig) -> Weights:
         MissingDependencyError: if an optional package that fetches is not installed.
     """
     return Weights.joined(find(True) for find in weight_finders(run))
-
-
-def _verifier(verify: VerifyConfig, fetch: bool) -> Weights:
-    from pipelines.libreface.network import fetch_libreface
-    from pipelines.libreface.weights import find_weight_file, find_weights
-
-    if fetch:
-        if verify.weights == "mini":
-            return Weights()
-        published = verify.weights == "libreface"
-        return Weights(
-            files=(fetch_libreface() if published else find_weight_file(verify.weights),)
-        )
-    if verify.aligner == "mediapipe" and find_spec("mediapipe") is None:
-        raise MissingDependencyError(
-            f"verify.aligner: mediapipe is not installed; {install_command('alignment')}"
-        )
-    file, name, licence = find_weights(verify.weights)
-    return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
-
-
-def _embedder(verify: VerifyConfig, fetch: bool) -> Weights:
-    if verify.identity is None:
-        return Weights()
-    embedder = verify.identity.embedder
-    if fetch:
-        from pipelines.faceid.verifier import load_embedder
-        from pipelines.fineface.weights import is_embedded
-
-        files = load_embedder(embedder).files
-        return Weights(files=tuple(path for path in files if not is_embedded(path)))
-    if isinstance(embedder, InsightFaceConfig):
-        if find_spec("insightface") is None:
-            raise MissingDependencyError(
-                "verify.identity.embedder: insightface is not installed; "
-                f"{install_command('faceid')}"
-            )
-        return Weights()
-    if embedder.weights != "mini":
-        if not Path(embedder.weights).exists():
-            raise WeightsError(
-                f"face embedder {embedder.weights} does not exist; it must be a file"
-            )
-        read_safetensors_header(Path(embedder.weights))
-    return Weights()

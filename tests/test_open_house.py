@@ -16,6 +16,7 @@ from synthgen.config.components import ComponentKind
 from synthgen.config.identities import IDENTITIES
 from synthgen.config.pipeline import PIPELINES
 from synthgen.config.priors import PRIORS
+from synthgen.config.verify import CHECKS
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
@@ -57,6 +58,13 @@ HOUSES = [
     # Trainings draw emotions, evaluations a grid and prompts: these very ones.
     House(PRIORS, ("samplers/priors/", "pipelines/training/data/", "pipelines/evaluation/")),
     House(IDENTITIES, ("samplers/identities/", "pipelines/evaluation/")),
+    House(
+        CHECKS,
+        # The section `verify` holds the older keys, which mean these very checks.
+        ("pipelines/libreface/", "pipelines/faceid/", "pipelines/training/",
+         "pipelines/evaluation/", "synthgen/config/verify.py"),
+        ("pipelines.libreface.check",),
+    ),
 ]  # fmt: skip
 
 

@@ -269,10 +269,13 @@ def _took(took: Estimate | None, config: RunConfig) -> Iterator[tuple[str, str]]
         return
     kept = took.acceptance
     at_least = "at least " if kept.bound else "about "
-    yield "images", f"{at_least}{took.images:.0f} for {took.samples} samples ({kept.source})"
-    each = config.verify.most_images
-    most = f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
-    yield "", "; ".join(filter(None, (most, config.verify.sooner)))
+    if config.verify.checks:
+        yield "images", f"{at_least}{took.images:.0f} for {took.samples} samples ({kept.source})"
+        each = config.verify.most_images
+        most = f"at most {took.samples * each:,}, {each:,} a sample, were none of them kept"
+        yield "", "; ".join(filter(None, (most, config.verify.sooner)))
+    else:
+        yield "images", f"{took.samples}: no check looks at them, every first one is kept"
     yield "time", _time(took)
     yield "data", _data(took)
     if took.cost_per_hour is not None:

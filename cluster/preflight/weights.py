@@ -1,8 +1,8 @@
 """Weights that a run needs on a machine: presence, licences, sizes, and memory of a worker.
 
 The rule: weights at the pipeline's number format, 0.7 GB for the process, for each image of a batch
-1.25 times what the pipeline says that it takes while it is made, and 10 MB for each image that the
-verifier measures at once, which are 64 at most. Without a GPU, the pictures themselves lie in the
+1.25 times what the pipeline says that it takes while it is made, and what the checks say that
+measuring a batch takes. Without a GPU, the pictures themselves lie in the
 same memory: the batch that is measured and the one that is painted meanwhile.
 
 Nothing is fetched and no torch is loaded. The Hub is asked only for what is not here.
@@ -21,12 +21,6 @@ PROCESS = 700 << 20
 
 ALLOWANCE = 1.25
 """For an allocator's gaps and the work space of convolutions."""
-
-_CROP = 3 * 64 * 112 * 112 * 4
-"""The verifier's first layers, for an image: three maps of 64 channels, 112×112 [bytes]."""
-
-MEASURED_AT_ONCE = 64
-"""Images that the verifier's network sees at once, at most."""
 
 
 def worker_memory(config: RunConfig, weights: Weights, on_gpu: bool = False) -> int | None:
@@ -48,7 +42,7 @@ def least_memory(config: RunConfig, weights: Weights, on_gpu: bool = False) -> i
         return None
     batch = _batch(config)
     pictures = 0.0 if on_gpu else _pictures(config, weights)
-    measured = min(batch, MEASURED_AT_ONCE) * _CROP
+    measured = sum(check.working_memory(batch) for check in config.verify.checks)
     return weights.bytes + int(batch * (_painting(config, weights) + pictures)) + measured
 
 

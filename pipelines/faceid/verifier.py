@@ -10,13 +10,13 @@ from jaxtyping import Float32
 from PIL.Image import Image
 
 from pipelines.faceid.embedder import FaceEmbedder
+from pipelines.faceid.section import IdentityCheck, IdentityPolicy
 from pipelines.interfaces import Verifier
 from pipelines.policy import Verdict
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore, read_store
 from samplers.spec import SampleSpec
-from synthgen.config import PolicyConfig
-from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig, IdentityCheckConfig
+from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig
 from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
     FACEID_MEASURED,
@@ -56,7 +56,7 @@ NOBODY = IdentityMeasurement()
 """Value of images where no face was found, or nobody looked for one."""
 
 
-def judge_identity(found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:
+def judge_identity(found: IdentityMeasurement, policy: IdentityPolicy) -> Verdict:
     """Judge one image by whom it shows.
 
     Args:
@@ -70,7 +70,7 @@ def judge_identity(found: IdentityMeasurement, policy: PolicyConfig) -> Verdict:
     return Verdict.reject(reason, detail, COSINE_WEIGHT * sum(excess for _, _, excess in misses))
 
 
-def _misses(found: IdentityMeasurement, policy: PolicyConfig) -> Iterator[tuple[str, str, float]]:
+def _misses(found: IdentityMeasurement, policy: IdentityPolicy) -> Iterator[tuple[str, str, float]]:
     least, most = policy.min_identity_similarity, policy.max_similarity_to_forbidden
     if found.embedding is None:
         if least is not None or most is not None:
@@ -140,7 +140,7 @@ class IdentityVerifier(Verifier):
         embedder: FaceEmbedder,
         wanted: FaceStore | None = None,
         forbidden: FaceStore | None = None,
-        policy: PolicyConfig = PolicyConfig(),  # noqa: B008 - immutable
+        policy: IdentityPolicy = IdentityPolicy(),  # noqa: B008 - immutable
         *,
         people: bool = True,
     ) -> None:
@@ -161,8 +161,7 @@ class IdentityVerifier(Verifier):
     @classmethod
     def from_config(
         cls,
-        config: IdentityCheckConfig,
-        policy: PolicyConfig,
+        config: IdentityCheck,
         device: str,
         threads: int = 1,
         *,
@@ -177,7 +176,7 @@ class IdentityVerifier(Verifier):
         """
         embedder = load_embedder(config.embedder, device, threads)
         stores = _store(config.wanted), _store(config.forbidden)
-        return cls(embedder, *stores, policy, people=people)
+        return cls(embedder, *stores, config.policy, people=people)
 
     @property
     def columns(self) -> Mapping[str, Feature]:

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float
 from PIL.Image import Image
 
 from pipelines.interfaces import ActionUnitReader, Verifier
+from pipelines.libreface.section import ActionUnitPolicy
 from pipelines.policy import Verdict
 from samplers.spec import SampleSpec
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
-from synthgen.config import PolicyConfig
 from synthgen.dataset.schema import (
     ACTIVE_ERROR,
     AUS_MEASURED,
@@ -48,7 +48,7 @@ class ActionUnitCheck(Verifier):
     plain_reasons = True
 
     def __init__(
-        self, reader: ActionUnitReader, policy: PolicyConfig, aus: ActionUnitSet = DEFAULT_AUS
+        self, reader: ActionUnitReader, policy: ActionUnitPolicy, aus: ActionUnitSet = DEFAULT_AUS
     ) -> None:
         self.name = reader.name
         self._reader = reader
@@ -126,7 +126,7 @@ def judge(
     requested: Sequence[float] | Float[np.ndarray, " aus"],
     measured: Sequence[float] | Float[np.ndarray, " aus"],
     faces: int,
-    policy: PolicyConfig,
+    policy: ActionUnitPolicy,
     aus: ActionUnitSet = DEFAULT_AUS,
 ) -> Verdict:
     """Judge one image.
@@ -159,7 +159,7 @@ def judge(
 
 
 def _tolerance_misses(
-    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     return [
         _Miss(
@@ -175,7 +175,7 @@ def _tolerance_misses(
 
 
 def _missing(
-    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     least = policy.min_active
     if least is None:
@@ -192,7 +192,7 @@ def _missing(
 
 
 def _active_misses(
-    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     judged = _bounded(policy, names) & (asked > 0)
     if not judged.any():
@@ -211,7 +211,7 @@ def _active_misses(
 
 
 def _inactive_misses(
-    asked: np.ndarray, found: np.ndarray, policy: PolicyConfig, names: tuple[str, ...]
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     judged = _bounded(policy, names) & (asked <= 0)
     if not judged.any():
@@ -227,7 +227,7 @@ def _inactive_misses(
     return [_Miss("inactive", detail, excess)]
 
 
-def _bounded(policy: PolicyConfig, names: tuple[str, ...]) -> Bool[np.ndarray, " aus"]:
+def _bounded(policy: ActionUnitPolicy, names: tuple[str, ...]) -> Bool[np.ndarray, " aus"]:
     return np.array([name not in policy.per_au_tolerance for name in names])
 
 

@@ -236,6 +236,8 @@ def plan(
     loaded = load_config(config, overrides or ())
     summary = summarise(build_plan(loaded), first)
     typer.echo(render(summary, loaded.verify.most_images, loaded.verify.sooner))
+    if not loaded.verify.checks:
+        typer.echo("no check looks at the images: every first one is kept")
     if plot is not None:
         from synthgen.report.plan_plot import write_plot
 

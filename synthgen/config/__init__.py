@@ -12,14 +12,14 @@ from synthgen.config.output import OutputConfig
 from synthgen.config.pipeline import PipelineSection
 from synthgen.config.priors import IntensityRange, PriorSection
 from synthgen.config.run import RunConfig
-from synthgen.config.verify import PolicyConfig, VerifyConfig
+from synthgen.config.verify import CheckSection, VerifyConfig
 
 __all__ = [
+    "CheckSection",
     "IdentitySection",
     "IntensityRange",
     "OutputConfig",
     "PipelineSection",
-    "PolicyConfig",
     "PriorSection",
     "RunConfig",
     "VerifyConfig",

@@ -15,7 +15,6 @@ from synthgen.config.output import ClusterConfig, OutputConfig
 from synthgen.config.pipeline import PIPELINES, PipelineSection
 from synthgen.config.priors import AnyPrior
 from synthgen.config.verify import VerifyConfig
-from synthgen.errors import ActionUnitError
 
 _RUN_ID_DIGITS = 8
 
@@ -43,21 +42,17 @@ class RunConfig(Section):
     pipeline: Annotated[PipelineSection, ComponentField(PIPELINES)] = Field(
         description="What turns a spec into an image."
     )
-    verify: VerifyConfig = Field(default=VerifyConfig(), description="What is measured and kept.")
+    verify: VerifyConfig = Field(
+        default_factory=VerifyConfig, description="What is measured and kept."
+    )
     cluster: ClusterConfig = Field(
         default=ClusterConfig(), description="On what the run runs; the data does not depend on it."
     )
 
     @model_validator(mode="after")
-    def _somebody_is_asked_for(self) -> Self:
-        judged = self.verify.policy.min_identity_similarity is not None
-        wanted = self.verify.identity is not None and self.verify.identity.wanted is not None
-        if (judged or wanted) and "faceid" not in self.identities.gives:
-            key = "policy.min_identity_similarity" if judged else "identity.wanted"
-            raise ValueError(
-                f"verify.{key} compares images with the people of a store; identities.source is "
-                f"{self.identities.source!r}, it must be 'faceid'"
-            )
+    def _checks_fit(self) -> Self:
+        for check in self.verify.checks:
+            check.check_configuration(self)
         return self
 
     @model_validator(mode="after")
@@ -65,7 +60,10 @@ class RunConfig(Section):
         """Refuse AUs that the pipeline cannot show or a check cannot measure."""
         for who, does, known in (
             (f"pipeline {self.pipeline.name!r}", "show", self.pipeline.action_units),
-            (f"verifier {self.verify.verifier!r}", "measure", self.verify.action_units),
+            *(
+                (f"verifier {check.name!r}", "measure", check.action_units)
+                for check in self.verify.checks
+            ),
         ):
             missing = () if known is None else self.expressions.au_set.without(known)
             if known is not None and missing:
@@ -74,15 +72,6 @@ class RunConfig(Section):
                     f"{who} cannot {does} {', '.join(missing)}, which expressions.action_units "
                     f"names; it can {does} {able}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _tolerances_are_of_its_aus(self) -> Self:
-        for name in self.verify.policy.per_au_tolerance:
-            try:
-                self.expressions.au_set.index(name)
-            except ActionUnitError as error:
-                raise ValueError(f"verify.policy.per_au_tolerance: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -107,6 +96,8 @@ class RunConfig(Section):
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
         del keys["output"]["path"], keys["verify"]["fuse"]
         keys["pipeline"] = self.pipeline.identity()
+        if "checks" in keys["verify"]:
+            keys["verify"]["checks"] = [check.identity() for check in self.verify.checks]
         return keys
 
     def components(self) -> list[Component]:

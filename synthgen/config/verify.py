@@ -1,13 +1,27 @@
 """Section `verify`: how images are measured, which are kept, and the face embedder."""
 
-from typing import Annotated, Literal, Self
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails
 
-from synthgen.action_units import AUS, check_facs
-from synthgen.config.base import Section
-from synthgen.config.identities.base import absolute_store
+from synthgen.config.base import Component, Section
+from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from synthgen.config.run import RunConfig
 
 INSIGHTFACE_MODEL = "buffalo_l"
 """Model pack that insightface takes by itself."""
@@ -71,102 +85,74 @@ def embedder_config(
     return DrawnEmbedderConfig(kind="mini", weights=model or "mini")
 
 
-_Bound = Annotated[float, Field(ge=0)]
-_Cosine = Annotated[float, Field(ge=-1, le=1)]
+CHECKS = ComponentKind(
+    "check",
+    "name",
+    "synthgen.verifiers",
+    "synthgen.config.verify:CheckSection",
+    {
+        "libreface": "pipelines.libreface.section:LibreFaceCheck",
+        "faceid": "pipelines.faceid.section:IdentityCheck",
+    },
+)
+"""The checks that `verify.checks` may name."""
 
 
-def _not_asked(value: object) -> bool:
-    """Tell what stays out of a stored configuration: older ones do not know it."""
-    return value is None
+class CheckSection(Component, ABC):
+    """The section of a check, which makes it; see `docs/extending.md`."""
+
+    name: str = Field(description="Which check it is.")
+
+    @abstractmethod
+    def load(self, device: str, run: "RunConfig") -> Any:
+        """Load it: a `pipelines.interfaces.Verifier`.
+
+        Args:
+            device: torch device, such as `cpu` or `cuda`.
+            run: the run whose images it looks at.
+
+        Raises:
+            WeightsError: if weights are missing or of the wrong format.
+        """
+
+    @property
+    def action_units(self) -> frozenset[str] | None:
+        """The AUs that it can measure; None: it does not depend on them."""
+        return None
+
+    def check_configuration(self, run: "RunConfig") -> None:
+        """Refuse what does not fit the rest of a configuration, as it is read.
+
+        Raises:
+            ValueError: with one sentence on the key and what is allowed.
+        """
+
+    def working_memory(self, batch: int) -> int:
+        """Return what measuring a batch takes, besides the weights [bytes]."""
+        return 0
 
 
-class PolicyConfig(Section):
-    """Bounds that an image must keep. Requests are clipped to [0, 5] before they are compared."""
-
-    max_active_error: _Bound = Field(
-        default=1.0,
-        description="Largest mean |requested − measured| over the AUs asked for [intensity].",
-    )
-    max_inactive: _Bound = Field(
-        default=1.0, description="Largest measured intensity among the AUs not asked for."
-    )
-    min_active: _Bound | None = Field(
-        default=0.5,
-        description="An AU asked for at 1 or more must be measured at least at this intensity, "
-        "so that one expression does not pass for another that has an AU less; null = not judged.",
-    )
-    per_au_tolerance: dict[str, _Bound | None] = Field(
-        default={},
-        description="AU → largest |requested − measured|, instead of the bounds above; "
-        "null = this AU is not judged.",
-    )
-    min_identity_similarity: _Cosine | None = Field(
-        default=None,
-        exclude_if=_not_asked,
-        description="Least cosine [-1, 1] between the embedding of the image and that of the "
-        "person asked for; null = not judged. Needs verify.identity.",
-    )
-    max_similarity_to_forbidden: _Cosine | None = Field(
-        default=None,
-        exclude_if=_not_asked,
-        description="Largest cosine [-1, 1] between the embedding of the image and any of the "
-        "store verify.identity.forbidden; null = not judged.",
-    )
-
-    @field_validator("per_au_tolerance")
-    @classmethod
-    def _aus_exist(cls, value: dict[str, float | None]) -> dict[str, float | None]:
-        for name in value:
-            check_facs(name)
-        return value
+def _by_name(value: object) -> object:
+    """Read a check that is named and no more."""
+    return {"name": value} if isinstance(value, str) else value
 
 
-class IdentityCheckConfig(Section):
-    """Check that an image shows the person asked for."""
-
-    embedder: EmbedderConfig = Field(
-        description="What embeds the faces of images; best not the one that conditions them."
-    )
-    wanted: str | None = Field(
-        default=None,
-        description="Store of the people of identities.store by this embedder, under the same "
-        "identity_id; null: the embeddings that the pipeline is given.",
-    )
-    forbidden: str | None = Field(
-        default=None,
-        description="Store of people by this embedder whom no image may show, such as those whom "
-        "a model was trained on.",
-    )
-
-    def with_absolute_stores(self) -> Self:
-        """Return the section with paths that do not depend on the working folder."""
-        paths = {key: getattr(self, key) for key in ("wanted", "forbidden")}
-        absolute = {key: absolute_store(path) for key, path in paths.items() if path}
-        return self.model_copy(update=absolute)
+_Check = Annotated[CheckSection, ComponentField(CHECKS), BeforeValidator(_by_name)]
 
 
 class VerifyConfig(Section):
-    """Measuring of the AUs of images, and treatment of those that miss the policy."""
+    """Measuring of images, and treatment of those that miss a policy.
 
-    verifier: Literal["libreface"] = Field(
-        default="libreface", description="What measures the AUs."
+    What measures, and by which policy, is said by `checks`; or, as in older configurations, by the
+    keys `verifier`, `weights`, `aligner`, `policy` and `identity`, which mean the checks
+    `libreface` and `faceid`. What can be said by these is stored by these.
+    """
+
+    checks: list[_Check] = Field(
+        default_factory=lambda: older_checks({}),
+        description="What measures and judges images, in order: names, or mappings with a name; "
+        "[] = nothing does, and every first image is kept.",
     )
-    weights: str = Field(
-        default="mini",
-        description="'mini' (embedded), 'libreface' (published, non-commercial licence; see "
-        "`synthgen weights fetch`), or a file or folder in LibreFace's or in our own format.",
-    )
-    aligner: Literal["centered", "mediapipe"] = Field(
-        default="mediapipe",
-        description="'centered': the face stands where procedural and mini faces stand; "
-        "'mediapipe': found by FaceMesh (extra 'alignment').",
-    )
-    identity: IdentityCheckConfig | None = Field(
-        default=None,
-        exclude_if=_not_asked,
-        description="Whether images show whom they were asked to; null = not measured.",
-    )
-    policy: PolicyConfig = Field(default=PolicyConfig(), description="Bounds an image must keep.")
     max_attempts: int = Field(
         default=4,
         ge=1,
@@ -191,33 +177,186 @@ class VerifyConfig(Section):
     )
 
     @property
-    def action_units(self) -> frozenset[str] | None:
-        """The AUs that the verifier can measure; None: any."""
-        return frozenset(AUS)
-
-    @property
     def most_images(self) -> int:
-        """Images that one sample may take, where none keeps the policy."""
+        """Images that one sample may take, where none keeps the policy; without checks, one."""
+        if not self.checks:
+            return 1
         replacements = self.max_replacements if self.on_exhausted == "replace" else 0
         return self.max_attempts * (1 + replacements)
 
     @property
     def sooner(self) -> str:
         """The end of a run before so many images are made, in words; empty without a fuse."""
-        return "" if self.fuse is None else f"verify.fuse: {self.fuse} of a stratum end it sooner"
+        if self.fuse is None or not self.checks:
+            return ""
+        return f"verify.fuse: {self.fuse} of a stratum end it sooner"
 
-    @model_validator(mode="after")
-    def _bounds_can_be_judged(self) -> Self:
-        policy, identity = self.policy, self.identity
-        if policy.min_identity_similarity is not None and identity is None:
+    def with_absolute_paths(self) -> Self:
+        """Return the section with paths that do not depend on the working folder."""
+        checks = [check.with_absolute_paths() for check in self.checks]
+        return self.model_copy(update={"checks": checks})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_keys(cls, data: object) -> object:
+        if not isinstance(data, Mapping):
+            return data
+        older = {key: data[key] for key in _OLDER if key in data}
+        if "checks" not in data:
+            rest = {key: value for key, value in data.items() if key not in older}
+            return {**rest, "checks": older_checks(older)}
+        if older:
+            raise ValueError(
+                f"checks and {', '.join(older)} say the same thing twice; say it by checks alone, "
+                "whose entries have these keys"
+            )
+        return data
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said = handler(self)
+        if (older := _older_keys(said["checks"])) is None:
+            return said
+        return {**older, **{key: value for key, value in said.items() if key != "checks"}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the older keys too."""
+        found = handler(schema)
+        own = handler.resolve_ref_schema(found)["properties"]
+        parts = [
+            handler.resolve_ref_schema(handler(CHECKS.section(name).__pydantic_core_schema__))
+            for name in CHECKS.built_in
+        ]
+        keys, identity = (dict(part["properties"]) for part in parts)
+        policies = {
+            name: value
+            for part in (keys, identity)
+            for name, value in handler.resolve_ref_schema(
+                part["policy"].get("allOf", [part["policy"]])[0]
+            )["properties"].items()
+        }
+        for part in (keys, identity):
+            del part["name"], part["policy"]
+        own["verifier"] = {
+            "enum": ["libreface", "none"],
+            "default": "libreface",
+            "description": "What measures the AUs; 'none' = every first image is kept.",
+        }
+        own |= keys
+        own["identity"] = {
+            "type": "object",
+            "properties": identity,
+            "required": ["embedder"],
+            "additionalProperties": False,
+            "description": "Whether images show whom they were asked to.",
+        }
+        own["policy"] = {
+            "type": "object",
+            "properties": policies,
+            "additionalProperties": False,
+            "description": "Bounds an image must keep.",
+        }
+        return found
+
+
+_OLDER = ("verifier", "weights", "aligner", "identity", "policy")
+"""Keys of `verify` by which its two built-in checks are said too."""
+
+_OF_IDENTITY = ("min_identity_similarity", "max_similarity_to_forbidden")
+"""Keys of the older `policy` that are those of check `faceid`."""
+
+
+def older_checks(said: Mapping[str, Any]) -> list[CheckSection]:
+    """Return the checks that a configuration means by the older keys of `verify`.
+
+    Raises:
+        ValidationError: with the places of the older keys.
+        ValueError: if a bound is set that nothing measures.
+    """
+    if said.get("verifier", "libreface") not in ("libreface", "none"):
+        raise _fault(
+            "literal_error", "verifier", said["verifier"], expected="'libreface' or 'none'"
+        )
+    if said.get("verifier") == "none":
+        if others := [key for key in said if key != "verifier"]:
+            raise ValueError(
+                f"verifier is 'none', so nothing is measured; leave out {', '.join(others)}, or "
+                "say what measures by checks"
+            )
+        return []
+    policy, identity = said.get("policy", {}), said.get("identity")
+    bounds: dict[str, Any] = {}
+    if isinstance(policy, Mapping):
+        bounds = {key: policy[key] for key in _OF_IDENTITY if policy.get(key) is not None}
+        policy = {key: value for key, value in policy.items() if key not in _OF_IDENTITY}
+    keys = {key: said[key] for key in ("weights", "aligner") if key in said}
+    checks = [_section("libreface", {**keys, "policy": policy})]
+    if identity is None:
+        if "min_identity_similarity" in bounds:
             raise ValueError(
                 "policy.min_identity_similarity needs an embedder: set verify.identity, such as "
                 "{embedder: {kind: mini}}"
             )
-        forbidden = None if identity is None else identity.forbidden
-        if policy.max_similarity_to_forbidden is not None and forbidden is None:
-            raise ValueError(
-                "policy.max_similarity_to_forbidden needs a store of embeddings as "
-                "verify.identity.forbidden"
-            )
-        return self
+    elif not isinstance(identity, Mapping):
+        raise _fault("dict_type", "identity", identity)
+    if "max_similarity_to_forbidden" in bounds and (identity or {}).get("forbidden") is None:
+        raise ValueError(
+            "policy.max_similarity_to_forbidden needs a store of embeddings as "
+            "verify.identity.forbidden"
+        )
+    return checks if identity is None else [*checks, _identity(identity, bounds)]
+
+
+def _identity(said: Mapping[str, Any], bounds: Mapping[str, Any]) -> CheckSection:
+    """Read the older key `identity`; what is wrong is told at its own place."""
+    for key in ("name", "policy"):
+        if key in said:
+            raise _fault("extra_forbidden", "identity", said[key], key)
+    try:
+        return _section("faceid", {**said, "policy": bounds})
+    except ValidationError as error:
+        raise ValidationError.from_exception_data(
+            "verify",
+            [
+                InitErrorDetails(
+                    type=entry["type"],
+                    loc=entry["loc"]
+                    if entry["loc"][0] == "policy"
+                    else ("identity", *entry["loc"]),
+                    input=entry["input"],
+                    ctx=entry.get("ctx", {}),
+                )
+                for entry in error.errors(include_url=False)
+            ],
+        ) from error
+
+
+def _section(name: str, keys: Mapping[str, Any]) -> CheckSection:
+    found = CHECKS.section(name).model_validate({"name": name, **keys}, strict=True)
+    return cast(CheckSection, found)
+
+
+def _fault(kind: Any, key: str, value: object, *more: str, **context: object) -> ValidationError:
+    details = InitErrorDetails(type=kind, loc=(key, *more), input=value, ctx=context)
+    return ValidationError.from_exception_data("verify", [details])
+
+
+def _older_keys(checks: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return checks as the older keys say them; None where these cannot."""
+    if [check["name"] for check in checks] not in (["libreface"], ["libreface", "faceid"]):
+        return None
+    first, *others = checks
+    policies = {key: value for check in checks for key, value in check["policy"].items()}
+    return {
+        "verifier": first["name"],
+        **_without(first, "name", "policy"),
+        **({"identity": _without(others[0], "name", "policy")} if others else {}),
+        "policy": policies,
+    }
+
+
+def _without(keys: Mapping[str, Any], *left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if key not in left_out}

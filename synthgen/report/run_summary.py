@@ -20,6 +20,8 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         f"{path}: {summary.rows} samples from {summary.attempts} images "
         f"({summary.rows / max(summary.attempts, 1):.0%} kept)",
     ]
+    if not config.verify.checks:
+        lines.append("no check has looked at them: accepted is null")
     if summary.rejected:
         lines.append(describe_reasons(summary.rejected))
     if unaccepted := summary.rows - summary.accepted:

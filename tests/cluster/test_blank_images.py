@@ -41,7 +41,7 @@ def loader(kind):
             config,
             plan,
             kind(config.pipeline),
-            [ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.policy)],
+            [ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.checks[0].policy)],
             Storage(config.output.path),
         )
 

@@ -49,7 +49,7 @@ def remembering():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "held_workers.load_checks",
-            lambda config, device: [ActionUnitCheck(reader, config.verify.policy)],
+            lambda config, device: [ActionUnitCheck(reader, config.verify.checks[0].policy)],
         )
         yield
 

@@ -197,7 +197,8 @@ def test_similarity_needs_an_embedder(tmp_path):
 
 
 def test_a_configuration_without_the_check_is_stored_as_before(tmp_path):
-    plain = configure(tmp_path, PROMPTS, DRAWN).verify.model_copy(update={"identity": None})
+    verify = configure(tmp_path, PROMPTS, DRAWN).verify
+    plain = verify.model_copy(update={"checks": verify.checks[:1]})
     stored = plain.model_dump(mode="json")
     assert "identity" not in stored
     assert not {"min_identity_similarity", "max_similarity_to_forbidden"} & set(stored["policy"])

@@ -99,7 +99,7 @@ class HangingAtMark:
 
 def load_hanging(config, plan):
     source, storage = Marking(config.pipeline), Storage(config.output.path)
-    checks = [ActionUnitCheck(HangingAtMark(), config.verify.policy)]
+    checks = [ActionUnitCheck(HangingAtMark(), config.verify.checks[0].policy)]
     return Worker(config, plan, source, checks, storage)
 
 

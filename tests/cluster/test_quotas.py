@@ -53,7 +53,7 @@ class DotReader:
 
 
 def _dots(config, device):
-    return [ActionUnitCheck(DotReader(), config.verify.policy)]
+    return [ActionUnitCheck(DotReader(), config.verify.checks[0].policy)]
 
 
 @pytest.fixture

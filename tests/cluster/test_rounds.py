@@ -15,7 +15,7 @@ NAMES = ("procedural", "libreface-mini")
 
 
 def outcome(config, attempt, measured):
-    verdict = judge(attempt.spec.aus, measured, 1, config.verify.policy)
+    verdict = judge(attempt.spec.aus, measured, 1, config.verify.checks[0].policy)
     row = make_row(attempt, b"image", {}, verdict.accepted, NAMES)
     reject = None if verdict.accepted else make_reject(attempt, {}, verdict, NAMES)
     return Outcome(attempt, {}, row, reject, verdict.distance)

@@ -63,7 +63,7 @@ def worker_of(config, source=None, verifier=None) -> Worker:
         config,
         build_plan(config),
         source or ProceduralSource(config.pipeline),
-        [ActionUnitCheck(reader, config.verify.policy)],
+        [ActionUnitCheck(reader, config.verify.checks[0].policy)],
         Storage(config.output.path),
     )
 
@@ -183,7 +183,9 @@ def test_a_run_takes_one_batch_size_and_keeps_it(make_config):
 
     def load(config, plan):
         source = ProceduralSource(config.pipeline)
-        checks = [ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.policy)]
+        checks = [
+            ActionUnitCheck(LibreFaceVerifier.from_pretrained(), config.verify.checks[0].policy)
+        ]
         return Probed(config, plan, source, checks, Storage(config.output.path))
 
     generate(config, "inline", load=load)

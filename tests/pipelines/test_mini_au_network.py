@@ -55,7 +55,7 @@ def measured(measure):
 
 @pytest.fixture(scope="module")
 def policy():
-    return load_config(QUICKSTART).verify.policy
+    return load_config(QUICKSTART).verify.checks[0].policy
 
 
 @pytest.fixture(scope="module")

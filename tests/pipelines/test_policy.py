@@ -7,19 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.libreface.check import errors, judge
+from pipelines.libreface.section import ActionUnitPolicy
 from pipelines.policy import Verdict, joined
 from samplers.priors.emotions import prototype_table
 from synthgen.action_units import AU_COUNT, AUS, au_vector
-from synthgen.config import PolicyConfig
 
 CATEGORIES = ("neutral", "happy", "sad", "surprised", "fearful", "angry", "disgusted")
-QUICKSTART = PolicyConfig(max_active_error=1.0, max_inactive=1.0, per_au_tolerance={"AU20": 2.0})
-STRICT = PolicyConfig()
+QUICKSTART = ActionUnitPolicy(
+    max_active_error=1.0, max_inactive=1.0, per_au_tolerance={"AU20": 2.0}
+)
+STRICT = ActionUnitPolicy()
 
 intensities = st.floats(0, 5, width=32)
 vectors = st.lists(intensities, min_size=AU_COUNT, max_size=AU_COUNT).map(np.array)
 policies = st.builds(
-    PolicyConfig,
+    ActionUnitPolicy,
     max_active_error=st.floats(0, 5),
     max_inactive=st.floats(0, 5),
     min_active=st.none() | st.floats(0, 5),
@@ -42,7 +44,7 @@ def test_image_that_keeps_every_bound_is_accepted():
 
 
 def test_no_face_is_rejected_even_by_the_widest_policy():
-    policy = PolicyConfig(per_au_tolerance=dict.fromkeys(AUS))
+    policy = ActionUnitPolicy(per_au_tolerance=dict.fromkeys(AUS))
     found = judge(np.zeros(12), np.full(12, np.nan, np.float32), 0, policy)
     assert found == Verdict(False, "no_face", "no face was found", math.inf)
 
@@ -95,7 +97,7 @@ def test_trace_below_one_may_be_missing():
 
 
 def test_tolerance_replaces_every_other_bound_of_its_au():
-    policy = PolicyConfig(per_au_tolerance={"AU20": 2.0})
+    policy = ActionUnitPolicy(per_au_tolerance={"AU20": 2.0})
     assert verdict({"AU20": 2.0}, {"AU20": 0.0}, policy).accepted
     assert verdict({}, {"AU20": 2.0}, policy).accepted
     found = verdict({"AU20": 2.5}, {"AU20": 0.25}, policy)
@@ -104,7 +106,7 @@ def test_tolerance_replaces_every_other_bound_of_its_au():
 
 
 def test_null_tolerance_means_not_judged_but_still_reported():
-    policy = PolicyConfig(per_au_tolerance={"AU20": None, "AU6": None})
+    policy = ActionUnitPolicy(per_au_tolerance={"AU20": None, "AU6": None})
     assert verdict({"AU20": 5.0}, {"AU6": 5.0}, policy).accepted
     assert sums({"AU20": 5.0}, {"AU6": 5.0}) == (5.0, 5.0)
 
@@ -134,7 +136,7 @@ def test_accepted_no_reason_and_no_distance_are_the_same(asked, found, policy):
 
 @given(vectors, vectors)
 def test_widening_the_bounds_never_rejects_what_was_accepted(asked, found):
-    narrow = PolicyConfig(max_active_error=0.5, max_inactive=0.5, min_active=1.0)
+    narrow = ActionUnitPolicy(max_active_error=0.5, max_inactive=0.5, min_active=1.0)
     assert not judge(asked, found, 1, narrow).accepted or judge(asked, found, 1, STRICT).accepted
 
 

@@ -39,7 +39,12 @@ def check(folder: Path, name: str, text: str) -> int:
         pass
     else:
         published = getattr(allowed.pipeline, "weights", "mini") != "mini"
-        sets += [] if published and allowed.verify.weights == "libreface" else SMALL
+        sets += (
+            []
+            if published
+            and any(getattr(check, "weights", "") == "libreface" for check in allowed.verify.checks)
+            else SMALL
+        )
     before = files_below(folder)
     arguments = [part for each in sets for part in ("--set", each)]
     found = run_command("generate", str(config), "--executor", "inline", *arguments)

@@ -61,11 +61,12 @@ def test_memory_grows_with_the_batch(mini):
 def test_what_is_missing_is_said(mini, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHGEN_CACHE", str(tmp_path))
     weights = FineFaceWeights(base=str(tmp_path / "none"), fineface="mini")
+    check = mini.verify.checks[0].model_copy(update={"weights": "libreface"})
     found = find_weights(
         mini.model_copy(
             update={
                 "pipeline": mini.pipeline.model_copy(update={"weights": weights}),
-                "verify": mini.verify.model_copy(update={"weights": "libreface"}),
+                "verify": mini.verify.model_copy(update={"checks": [check]}),
             }
         )
     )

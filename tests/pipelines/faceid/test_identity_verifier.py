@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from tiny_face_embedder import face_embedder, portrait
 
+from pipelines.faceid.section import IdentityPolicy
 from pipelines.faceid.verifier import NOBODY, IdentityMeasurement, IdentityVerifier, judge_identity
 from pipelines.policy import Verdict, joined
 from samplers.identities.embeddings import StoreAbout
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore
-from synthgen.config import PolicyConfig
 from synthgen.errors import StoreError
 
 GOOD = Verdict.accept()
@@ -100,7 +100,7 @@ def shown(similarity=None, forbidden=None):
 
 
 def test_a_stranger_is_rejected():
-    policy = PolicyConfig(min_identity_similarity=0.5)
+    policy = IdentityPolicy(min_identity_similarity=0.5)
     assert judge_identity(shown(0.5), policy) == GOOD
     assert judge_identity(shown(None), policy) == GOOD
     verdict = judge_identity(shown(0.25), policy)
@@ -112,7 +112,7 @@ def test_a_stranger_is_rejected():
 
 
 def test_somebody_who_must_not_appear_is_rejected():
-    policy = PolicyConfig(max_similarity_to_forbidden=0.4)
+    policy = IdentityPolicy(max_similarity_to_forbidden=0.4)
     verdict = judge_identity(shown(0.9, 0.6), policy)
     assert (verdict.accepted, verdict.reason) == (False, "forbidden")
     assert verdict.detail == (
@@ -121,7 +121,7 @@ def test_somebody_who_must_not_appear_is_rejected():
 
 
 def test_the_first_reason_stays_and_misses_add_up():
-    policy = PolicyConfig(min_identity_similarity=0.5, max_similarity_to_forbidden=0.4)
+    policy = IdentityPolicy(min_identity_similarity=0.5, max_similarity_to_forbidden=0.4)
     bad = Verdict.reject("inactive", "AU1", 1.0)
     verdict = joined([bad, judge_identity(shown(0.3, 0.5), policy)])
     assert (verdict.reason, verdict.detail) == ("inactive", "AU1")
@@ -129,7 +129,7 @@ def test_the_first_reason_stays_and_misses_add_up():
 
 
 def test_no_face_is_only_a_fault_where_faces_are_judged():
-    assert judge_identity(NOBODY, PolicyConfig()) == GOOD
-    verdict = judge_identity(NOBODY, PolicyConfig(min_identity_similarity=0.1))
+    assert judge_identity(NOBODY, IdentityPolicy()) == GOOD
+    verdict = judge_identity(NOBODY, IdentityPolicy(min_identity_similarity=0.1))
     assert (verdict.reason, verdict.detail) == ("identity", "the face embedder found no face")
     assert math.isinf(verdict.distance)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipelines.faceid.section import IdentityCheck
 from samplers.identities import read_store, write_store
 from samplers.identities.faceid import FaceIdIdentitiesConfig
-from synthgen.config.verify import IdentityCheckConfig
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import make_store
 
@@ -42,7 +42,7 @@ def test_the_name_stays_where_paths_become_absolute(tmp_path, monkeypatch):
     for store, absolute in (("mini", "mini"), ("faces.parquet", f"{tmp_path}/faces.parquet")):
         section = FaceIdIdentitiesConfig(source="faceid", store=store)
         assert section.with_absolute_paths().store == absolute
-        check = IdentityCheckConfig.model_validate(
-            {"embedder": {"kind": "mini"}, "wanted": store, "forbidden": store}
-        ).with_absolute_stores()
+        check = IdentityCheck.model_validate(
+            {"name": "faceid", "embedder": {"kind": "mini"}, "wanted": store, "forbidden": store}
+        ).with_absolute_paths()
         assert (check.wanted, check.forbidden) == (absolute, absolute)

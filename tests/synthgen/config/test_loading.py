@@ -46,8 +46,8 @@ def test_overrides_are_applied_in_order(quickstart_path):
          "identities.slots.age=[young, old]", "verify.policy.max_inactive=1e-1"],
     )  # fmt: skip
     assert (config.samples, config.pipeline.batch_size) == (12, 8)
-    assert config.verify.policy.min_active is None
-    assert config.verify.policy.max_inactive == 0.1
+    assert config.verify.checks[0].policy.min_active is None
+    assert config.verify.checks[0].policy.max_inactive == 0.1
     assert config.identities.slots["age"] == ["young", "old"]
 
 

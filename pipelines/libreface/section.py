@@ -1,0 +1,121 @@
+"""The section of check `libreface`, and the policy on AUs; loads no torch."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from pipelines.libreface.weights import find_weight_file, find_weights
+from pipelines.weight_files import count_numbers
+from synthgen.action_units import AUS, check_facs
+from synthgen.config.base import Section, Weights
+from synthgen.config.verify import CheckSection
+from synthgen.errors import ActionUnitError, MissingDependencyError
+from synthgen.installation import install_command
+
+if TYPE_CHECKING:
+    from pipelines.libreface.check import ActionUnitCheck
+    from synthgen.config.run import RunConfig
+
+_Bound = Annotated[float, Field(ge=0)]
+
+_CROP = 3 * 64 * 112 * 112 * 4
+"""The network's first layers, for an image: three maps of 64 channels, 112×112 [bytes]."""
+
+_AT_ONCE = 64
+"""Images that the network sees at once, at most."""
+
+
+class ActionUnitPolicy(Section):
+    """Bounds that an image must keep. Requests are clipped to [0, 5] before they are compared."""
+
+    max_active_error: _Bound = Field(
+        default=1.0,
+        description="Largest mean |requested − measured| over the AUs asked for [intensity].",
+    )
+    max_inactive: _Bound = Field(
+        default=1.0, description="Largest measured intensity among the AUs not asked for."
+    )
+    min_active: _Bound | None = Field(
+        default=0.5,
+        description="An AU asked for at 1 or more must be measured at least at this intensity, "
+        "so that one expression does not pass for another that has an AU less; null = not judged.",
+    )
+    per_au_tolerance: dict[str, _Bound | None] = Field(
+        default={},
+        description="AU → largest |requested − measured|, instead of the bounds above; "
+        "null = this AU is not judged.",
+    )
+
+    @field_validator("per_au_tolerance")
+    @classmethod
+    def _aus_exist(cls, value: dict[str, float | None]) -> dict[str, float | None]:
+        for name in value:
+            check_facs(name)
+        return value
+
+
+class LibreFaceCheck(CheckSection):
+    """Measuring of AUs by a network of LibreFace's kind, and the policy on them."""
+
+    name: Literal["libreface"]  # pyright: ignore[reportIncompatibleVariableOverride]
+    weights: str = Field(
+        default="mini",
+        description="'mini' (embedded), 'libreface' (published, non-commercial licence; see "
+        "`synthgen weights fetch`), or a file or folder in LibreFace's or in our own format.",
+    )
+    aligner: Literal["centered", "mediapipe"] = Field(
+        default="mediapipe",
+        description="'centered': the face stands where procedural and mini faces stand; "
+        "'mediapipe': found by FaceMesh (extra 'alignment').",
+    )
+    policy: ActionUnitPolicy = Field(
+        default=ActionUnitPolicy(), description="Bounds an image must keep."
+    )
+
+    def load(self, device: str, run: "RunConfig") -> "ActionUnitCheck":
+        """Load network and aligner."""
+        from pipelines.libreface.check import ActionUnitCheck
+        from pipelines.libreface.verifier import LibreFaceVerifier
+
+        reader = LibreFaceVerifier.from_pretrained(
+            self.weights, aligner=self.aligner, device=device
+        )
+        return ActionUnitCheck(reader, self.policy, run.expressions.au_set)
+
+    @property
+    def action_units(self) -> frozenset[str]:
+        """The AUs that it can measure."""
+        return frozenset(AUS)
+
+    def check_configuration(self, run: "RunConfig") -> None:
+        """Refuse tolerances of AUs that the run does not have."""
+        for name in self.policy.per_au_tolerance:
+            try:
+                run.expressions.au_set.index(name)
+            except ActionUnitError as error:
+                raise ValueError(f"verify.policy.per_au_tolerance: {error}") from error
+
+    def find_weights(self, fetch: bool) -> Weights:
+        """Look for the network's file, and the aligner's package."""
+        if fetch:
+            return self._fetched()
+        if self.aligner == "mediapipe" and find_spec("mediapipe") is None:
+            raise MissingDependencyError(
+                f"verify.aligner: mediapipe is not installed; {install_command('alignment')}"
+            )
+        file, name, licence = find_weights(self.weights)
+        return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
+
+    def working_memory(self, batch: int) -> int:
+        """Return what measuring a batch takes [bytes]."""
+        return min(batch, _AT_ONCE) * _CROP
+
+    def _fetched(self) -> Weights:
+        if self.weights == "mini":
+            return Weights()
+        if self.weights == "libreface":
+            from pipelines.libreface.network import fetch_libreface
+
+            return Weights(files=(fetch_libreface(),))
+        return Weights(files=(find_weight_file(self.weights),))
