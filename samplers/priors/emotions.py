@@ -254,7 +254,7 @@ class EmotionsConfig(PriorSection):
     )
     allow_ambiguous: bool = Field(
         default=False,
-        description="Allow two categories whose prototypes are the same on the 12 AUs.",
+        description="Allow two categories whose prototypes are the same on the AUs of the run.",
     )
 
     @field_validator("categories")

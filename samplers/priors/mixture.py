@@ -82,7 +82,7 @@ class MixtureConfig(PriorSection):
     allow_ambiguous: bool = Field(
         default=False,
         description="Allow categories of different components whose prototypes are the same on "
-        "the 12 AUs.",
+        "the AUs of the run.",
     )
 
     @model_validator(mode="after")
