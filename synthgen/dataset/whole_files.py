@@ -81,8 +81,7 @@ def replacing(path: Path, temporary: Path) -> Iterator[None]:
     """
     try:
         yield
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync_file(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -168,6 +167,7 @@ def _put_new_locally(final: Path, data: bytes) -> None:
     _make_folder(final.parent)
     try:
         _write(final, data)
+        _sync_file(final)
     except FileExistsError:
         raise
     except BaseException:
@@ -187,7 +187,10 @@ def _make_folder(folder: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         file.write(data)
-        file.flush()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
