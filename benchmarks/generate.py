@@ -8,8 +8,8 @@ one worker; the plain loop retries nothing, writes nothing and pads nothing. Bud
     python benchmarks/generate.py [--pipeline procedural|mini] [--images 2000] [--rounds 1]
     python benchmarks/generate.py --workers 2 [--pipeline procedural|mini] [--images 2000]
 
-Images that came in vain, because they only filled a shard's last batches up, count for nothing: the
-smaller a shard (`--shard-size`), the more of them there are. They are told.
+Images that are discarded, because they only filled a shard's last batches up, count for nothing:
+the smaller a shard (`--shard-size`), the more of them there are. They are told.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def generate_rate(config: RunConfig) -> float:
     print("  busy: " + "  ".join(f"{stage} {share:.0%}" for stage, share in shares.items()))
     needed = sum(marker.attempts for marker in markers)
     painted = sum(marker.painted for marker in markers)
-    print(f"  {needed} images from {painted} painted: {1 - needed / painted:.1%} in vain")
+    print(f"  {needed} images from {painted} generated: {1 - needed / painted:.1%} discarded")
     return needed / seconds
 
 

@@ -20,7 +20,7 @@ from virtual_gpu import PAINTED, Batch
 
 from cluster.actors import RayExecutor, WorkerActor
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
-from cluster.pool import Member
+from cluster.pool import ActorState
 from cluster.schedule import Schedule, Task
 from cluster.worker import WorkerLoader
 from samplers.spec import Shard
@@ -187,7 +187,7 @@ class VirtualExecutor(RayExecutor):
         if waiting and not schedule.waiting:
             self._observed.dry = time.monotonic()
 
-    def _give(self, member: Member, task: Task) -> None:
+    def _give(self, member: ActorState, task: Task) -> None:
         self._timed("give", super()._give, member, task)
 
     def _settle(self, ref: ray.ObjectRef, schedule: Schedule, on_commit: OnCommit) -> None:

@@ -17,10 +17,10 @@ from cluster.batches import StageBlocked, StageTimeout
 from cluster.connection import connect
 from cluster.executors import IN_FLIGHT, OnCommit, OnTick
 from cluster.fuse import FuseError
-from cluster.pool import Member, Pool, Tally, cause
+from cluster.pool import ActorCounters, ActorState, Pool, cause
 from cluster.progress import log_to_session
 from cluster.remote import actor_class, arguments_of
-from cluster.resolve import frozen, gpus_per_actor
+from cluster.resolve import gpus_per_actor, with_batch_size
 from cluster.schedule import Schedule, Task
 from cluster.worker import Worker, WorkerLoader, load_worker
 from samplers.plan import build_plan
@@ -119,8 +119,8 @@ class RayExecutor:
             max_failures=config.cluster.max_failures,
             mixed_hardware=config.cluster.mixed_hardware,
         )
-        self._in_work: dict[ray.ObjectRef, Member] = {}
-        self._tally = Tally()
+        self._in_work: dict[ray.ObjectRef, ActorState] = {}
+        self._counters = ActorCounters()
         self._tick_at = time.monotonic()
         self._patient_until = self._tick_at + _PATIENCE
 
@@ -150,7 +150,7 @@ class RayExecutor:
         """Let the first loaded actor find its batch size; all others get it; see `Executor`."""
         for _ in range(self._config.cluster.max_failures):
             if (size := self._probe_once()) is not None:
-                self._config = frozen(self._config, size)
+                self._config = with_batch_size(self._config, size)
                 self._pool.resize(self._size())
                 self._pool.follow()
                 return size
@@ -243,7 +243,7 @@ class RayExecutor:
                 if member.takes(in_flight) and (task := schedule.next(alone=not in_flight)):
                     self._give(member, task)
 
-    def _give(self, member: Member, task: Task) -> None:
+    def _give(self, member: ActorState, task: Task) -> None:
         ref = member.handle.work.remote(task.shard, task.isolate)
         member.tasks[ref] = task
         self._in_work[ref] = member
@@ -261,7 +261,7 @@ class RayExecutor:
             if schedule.finished(task):
                 on_commit(marker)
 
-    def _raised(self, member: Member, task: Task, error: Exception, schedule: Schedule) -> None:
+    def _raised(self, member: ActorState, task: Task, error: Exception, schedule: Schedule) -> None:
         if isinstance(error, FuseError):
             schedule.blew(task, error)
             return
@@ -272,7 +272,9 @@ class RayExecutor:
         else:
             schedule.failed(task, error)
 
-    def _hangs(self, member: Member, task: Task, error: StageTimeout, schedule: Schedule) -> None:
+    def _hangs(
+        self, member: ActorState, task: Task, error: StageTimeout, schedule: Schedule
+    ) -> None:
         """Replace an actor; of its shards the one that hangs failed, the one behind it is lost."""
         others = self._take_all(member)
         _log_loss(member, [task, *others], error)
@@ -281,20 +283,20 @@ class RayExecutor:
             schedule.lost(each, error)
         for each in hanging:
             schedule.failed(each, StageTimeout(*error.args))
-        self._tally.keep(member)
+        self._counters.keep(member)
         self._pool.remove(member)
 
-    def _died(self, member: Member, task: Task, error: RayError, schedule: Schedule) -> None:
+    def _died(self, member: ActorState, task: Task, error: RayError, schedule: Schedule) -> None:
         tasks = [task, *self._take_all(member)]
         _log_loss(member, tasks, error)
-        self._tally.keep(member)
+        self._counters.keep(member)
         if self._pool.bury(member, error):
             for each in tasks:
                 schedule.lost(each, error)
         else:
             schedule.killed(tasks, error)
 
-    def _take_all(self, member: Member) -> list[Task]:
+    def _take_all(self, member: ActorState) -> list[Task]:
         """Take from an actor what it has in work."""
         for ref in member.tasks:
             del self._in_work[ref]
@@ -310,15 +312,15 @@ class RayExecutor:
         self._mind_the_wait()
         if self._config.cluster.speculate:
             self._speculate(schedule)
-        on_tick(self._tally.total(self._pool.members))
+        on_tick(self._counters.total(self._pool.members))
         for member in [member for member in self._pool.members if member.died]:
             self._bury_idle(member)
 
-    def _bury_idle(self, member: Member) -> None:
+    def _bury_idle(self, member: ActorState) -> None:
         """Replace an actor that died without work; with work, its tasks report the death."""
         if member.died is not None and not member.tasks:
             _log_loss(member, [], member.died)
-            self._tally.keep(member)
+            self._counters.keep(member)
             self._pool.bury(member, member.died)
 
     def _speculate(self, schedule: Schedule) -> None:
@@ -327,18 +329,18 @@ class RayExecutor:
         for member, task in zip(idle, schedule.stragglers(len(idle)), strict=False):
             self._give(member, task)
 
-    def _end(self, members: Sequence[Member]) -> None:
+    def _end(self, members: Sequence[ActorState]) -> None:
         """End actors, and see that what they had in work is over."""
         refs = [ref for member in members for ref in member.tasks]
         for member in members:
             self._take_all(member)
-            self._tally.keep(member)
+            self._counters.keep(member)
             self._pool.remove(member)
         if refs:
             ray.wait(refs, num_returns=len(refs), timeout=_LAST_WORDS)
 
 
-def _log_loss(member: Member, tasks: Sequence[Task], error: Exception) -> None:
+def _log_loss(member: ActorState, tasks: Sequence[Task], error: Exception) -> None:
     shards = [task.name for task in tasks]
     _log.warning(
         "an actor on node %s is lost with %s: %s",

@@ -11,7 +11,7 @@ from cluster.fuse import RunFuse
 from cluster.preflight import check_before_run, check_room
 from cluster.progress import Progress
 from cluster.records import make_record
-from cluster.resolve import anchored, frozen, reached_output, settled
+from cluster.resolve import absolute_paths, reached_output, resolve_batch_size, with_batch_size
 from cluster.schedule import Schedule
 from cluster.worker import WorkerLoader, load_worker
 from pipelines.loading import check_components
@@ -106,7 +106,7 @@ def _generate(
     config: RunConfig, executor: ExecutorName, overwrite: bool, load: WorkerLoader, verify: bool
 ) -> Summary:
     storage = reached_output(config)
-    config = config if overwrite else settled(config, storage)
+    config = config if overwrite else resolve_batch_size(config, storage)
     plan = build_plan(config)
     check_components(config)
     check_room(config, executor)
@@ -117,9 +117,9 @@ def _generate(
     with ExitStack() as held:
         with _start(config, plan, executor, load) as running:
             if load is load_worker:
-                check_before_run(anchored(config), executor)
+                check_before_run(absolute_paths(config), executor)
             if config.pipeline.batch_size == "auto":
-                config = frozen(config, running.probe())
+                config = with_batch_size(config, running.probe())
             record = make_record(config, plan, running.fingerprint())
             held.enter_context(lease)
             markers = open_run(
@@ -162,7 +162,7 @@ def _start(config: RunConfig, plan: Plan, executor: ExecutorName, load: WorkerLo
         return InlineExecutor(config, plan, load)
     from cluster.actors import RayExecutor
 
-    return RayExecutor(anchored(config), load, plan.run_id)
+    return RayExecutor(absolute_paths(config), load, plan.run_id)
 
 
 def _work(

@@ -87,7 +87,7 @@ COUNTED = ("judged", "accepted")
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class ActorState:
     """An actor of the pool.
 
     Attributes:
@@ -118,17 +118,17 @@ class Member:
         return self.ready and len(self.tasks) == in_flight and not alone
 
 
-class Tally:
+class ActorCounters:
     """The images judged and accepted by all actors there ever were, without waiting for any."""
 
     def __init__(self) -> None:
         self._gone: dict[str, int] = dict.fromkeys(COUNTED, 0)
 
-    def keep(self, member: Member) -> None:
+    def keep(self, member: ActorState) -> None:
         """Keep the counts of an actor that leaves the pool."""
         self._gone = _sum([self._gone, member.counts])
 
-    def total(self, members: Iterable[Member]) -> dict[str, int]:
+    def total(self, members: Iterable[ActorState]) -> dict[str, int]:
         """Take in the answers that have come, ask again, and return the sums."""
         ready = [member for member in members if member.ready]
         asked = {member.counting: member for member in ready if member.counting is not None}
@@ -142,7 +142,7 @@ class Tally:
         return _sum([self._gone, *(member.counts for member in ready)])
 
 
-def _take_in(member: Member, ref: ray.ObjectRef) -> None:
+def _take_in(member: ActorState, ref: ray.ObjectRef) -> None:
     member.counting = None
     try:
         member.counts = ray.get(ref)
@@ -199,7 +199,7 @@ class Pool:
             clock: the time [s].
         """
         self._size = size
-        self.members: dict[Member, None] = {}
+        self.members: dict[ActorState, None] = {}
         self.fingerprint: dict[str, Any] | None = None
         self._takes = takes
         self._start = start
@@ -208,7 +208,7 @@ class Pool:
         self._mixed_hardware = mixed_hardware
         self._clock = clock
         self._nodes = Nodes(clock)
-        self._arriving: dict[ray.ObjectRef, Member] = {}
+        self._arriving: dict[ray.ObjectRef, ActorState] = {}
         self._failed_loads: Counter[str | None] = Counter()
         self._look_at = self._clock()
 
@@ -264,13 +264,13 @@ class Pool:
             else:
                 self._admit(member, answer)
 
-    def bury(self, member: Member, error: RayError) -> bool:
+    def bury(self, member: ActorState, error: RayError) -> bool:
         """Remove a dead actor, and see to another; return whether its node took it along."""
         took = self._nodes.took(member.node, error)
         self.remove(member)
         return took
 
-    def remove(self, member: Member) -> None:
+    def remove(self, member: ActorState) -> None:
         """End an actor, dead or alive, and see to another soon."""
         self._forget(member)
         self._look_at = self._clock()
@@ -288,11 +288,11 @@ class Pool:
 
     def _hire(self) -> None:
         avoids = self._nodes.selector()
-        member = Member(self._start(avoids), avoids)
+        member = ActorState(self._start(avoids), avoids)
         self.members[member] = None
         self._await(member, member.handle.where.remote())
 
-    def _await(self, member: Member, answer: ray.ObjectRef) -> None:
+    def _await(self, member: ActorState, answer: ray.ObjectRef) -> None:
         member.arriving = answer
         self._arriving[answer] = member
 
@@ -305,13 +305,13 @@ class Pool:
             if place < surplus or member.avoids != avoids:
                 self._forget(member)
 
-    def _forget(self, member: Member) -> None:
+    def _forget(self, member: ActorState) -> None:
         del self.members[member]
         if member.arriving is not None:
             self._arriving.pop(member.arriving, None)
         self._end(member.handle)
 
-    def _placed(self, member: Member, node: str) -> None:
+    def _placed(self, member: ActorState, node: str) -> None:
         """Let an actor load, now that its node is known: to blame, should it die of that."""
         member.node = node
         _log.info(
@@ -321,7 +321,7 @@ class Pool:
         )
         self._await(member, member.handle.load.remote())
 
-    def _admit(self, member: Member, fingerprint: dict[str, Any]) -> None:
+    def _admit(self, member: ActorState, fingerprint: dict[str, Any]) -> None:
         first = self.fingerprint
         if first is None:
             self.fingerprint = fingerprint
@@ -341,7 +341,7 @@ class Pool:
             extra={"event": "actor_loaded", "node": member.node},
         )
 
-    def _let_go(self, member: Member, kind: str, first: str) -> None:
+    def _let_go(self, member: ActorState, kind: str, first: str) -> None:
         if member.node is not None:
             self._nodes.bar(
                 member.node,
@@ -350,14 +350,14 @@ class Pool:
             )
         self.remove(member)
 
-    def _cannot_load(self, member: Member, error: Exception) -> None:
+    def _cannot_load(self, member: ActorState, error: Exception) -> None:
         if self.fingerprint is None or member.node is None:
             raise error
         text = " ".join(str(error).split())
         self._nodes.bar(member.node, f"loading failed there: {type(error).__name__}: {text}")
         self._forget(member)
 
-    def _died_loading(self, member: Member, error: RayError) -> None:
+    def _died_loading(self, member: ActorState, error: RayError) -> None:
         """Remove an actor that died; the next look hires another, not at once, lest it spins."""
         took = self._nodes.took(member.node, error)
         self._forget(member)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from synthgen.config import RunConfig
 from synthgen.config.base import Section
-from synthgen.dataset import Patience, Storage, layout, reached, read_record
+from synthgen.dataset import RetryPolicy, Storage, layout, reached, read_record
 from synthgen.errors import ConfigError
 
 IN_JOB = "SYNTHGEN_IN_JOB"
@@ -14,7 +14,7 @@ IN_JOB = "SYNTHGEN_IN_JOB"
 which need not lie at the same place on all nodes."""
 
 
-def anchored(config: RunConfig) -> RunConfig:
+def absolute_paths(config: RunConfig) -> RunConfig:
     """Make local paths absolute: an actor may have another working directory.
 
     In a job they stay as they are.
@@ -60,17 +60,17 @@ def reached_output(config: RunConfig) -> Storage:
     return reached(config.output.path, _patience(config))
 
 
-def _patience(config: RunConfig) -> Patience:
-    return Patience(config.cluster.storage_patience)
+def _patience(config: RunConfig) -> RetryPolicy:
+    return RetryPolicy(config.cluster.storage_patience)
 
 
-def frozen(config: RunConfig, size: int) -> RunConfig:
+def with_batch_size(config: RunConfig, size: int) -> RunConfig:
     """Return a configuration whose batches have a number of images."""
     pipeline = config.pipeline.model_copy(update={"batch_size": size})
     return config.model_copy(update={"pipeline": pipeline})
 
 
-def settled(config: RunConfig, storage: Storage) -> RunConfig:
+def resolve_batch_size(config: RunConfig, storage: Storage) -> RunConfig:
     """Return the configuration with the batch size that a begun run has taken.
 
     Args:
@@ -86,7 +86,7 @@ def settled(config: RunConfig, storage: Storage) -> RunConfig:
     if config.pipeline.batch_size != "auto" or not storage.exists(layout.RUN):
         return config
     stored = read_record(storage).configuration.get("pipeline", {}).get("batch_size")
-    return frozen(config, stored) if isinstance(stored, int) else config
+    return with_batch_size(config, stored) if isinstance(stored, int) else config
 
 
 def gpus_per_actor(config: RunConfig, resources: Mapping[str, float]) -> float:

@@ -16,7 +16,7 @@ from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
 from cluster.progress import about
 from cluster.records import components_fingerprint, dataset_schema, declared_columns
-from cluster.resolve import frozen, output_storage
+from cluster.resolve import output_storage, with_batch_size
 from cluster.rounds import Outcome, ShardRounds
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.loading import (
@@ -104,7 +104,7 @@ class Worker:
         share = 1.0 if gpus == "auto" or gpus == 0 else gpus
         with naming_batch_size(1, "make"):
             size = probe_batch_size(self._source, self._measure, self._plan, share)
-        self._config = frozen(self._config, size)
+        self._config = with_batch_size(self._config, size)
         return size
 
     def warm_up(self) -> None:

@@ -52,7 +52,7 @@ class IdentityMeasurement:
 _SHOWN = "shown"
 """Key of a measurement that is no column: the whole of it."""
 
-NOBODY = IdentityMeasurement()
+NOT_MEASURED = IdentityMeasurement()
 """Value of images where no face was found, or nobody looked for one."""
 
 
@@ -247,7 +247,7 @@ class IdentityVerifier(Verifier):
         """
         found = self._embedder.embed(images)
         return [
-            self._compare(embedding, person) if faces else NOBODY
+            self._compare(embedding, person) if faces else NOT_MEASURED
             for embedding, faces, person in zip(found.embeddings, found.faces, people, strict=True)
         ]
 

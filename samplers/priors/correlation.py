@@ -117,7 +117,7 @@ def nearest_correlation(
 
     Args:
         asked: symmetric, of unit diagonal, entries in [−1, 1].
-        fixed: symmetric mask of the entries that were asked for; the others are wishes.
+        fixed: symmetric mask of the entries that were asked for; the others are targets.
     """
     if _is_definite(asked):
         return asked
@@ -170,7 +170,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _PairTarget:
     """Request for one pair: its latent correlation, or a joint probability and its name."""
 
     pair: tuple[str, str]
@@ -180,47 +180,50 @@ class _Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repair:
+class _PairFit:
     """Result of a request: correlations, and probabilities where one was asked for."""
 
-    wish: _Wish
+    target: _PairTarget
     correlation: float
     before: float
     after: float
 
     @classmethod
     def of(
-        cls, wish: _Wish, rates: Float64[np.ndarray, " aus"], found: Float64[np.ndarray, "aus aus"]
-    ) -> "_Repair":
-        i, j = wish.indices
+        cls,
+        target: _PairTarget,
+        rates: Float64[np.ndarray, " aus"],
+        found: Float64[np.ndarray, "aus aus"],
+    ) -> "_PairFit":
+        i, j = target.indices
         correlation = float(found[i, j])
-        before_after = np.clip([wish.correlation, correlation], -MAX_CORRELATION, MAX_CORRELATION)
+        before_after = np.clip([target.correlation, correlation], -MAX_CORRELATION, MAX_CORRELATION)
         both = joint_probability(rates[[i, i]], rates[[j, j]], before_after)
-        before, after = (both / (rates[j] if "|" in wish.probability else 1.0)).tolist()
-        return cls(wish, correlation, before, after)
+        before, after = (both / (rates[j] if "|" in target.probability else 1.0)).tolist()
+        return cls(target, correlation, before, after)
 
     @property
     def name(self) -> str:
-        return f"{self.wish.pair[0]}+{self.wish.pair[1]}"
+        return f"{self.target.pair[0]}+{self.target.pair[1]}"
 
     @property
     def move(self) -> float:
-        return abs(self.correlation - self.wish.correlation)
+        return abs(self.correlation - self.target.correlation)
 
     @property
     def counts(self) -> bool:
         """True where the value asked for has visibly changed."""
-        change = abs(self.after - self.before) if self.wish.probability else self.move
+        change = abs(self.after - self.before) if self.target.probability else self.move
         return change > _WORTH_TELLING
 
     def told(self) -> str:
         text = (
-            f"its latent correlation from {self.wish.correlation:.3f} to {self.correlation:.3f}, "
+            f"its latent correlation from {self.target.correlation:.3f} to {self.correlation:.3f}, "
             f"by {self.move:.3f}"
         )
-        if not self.wish.probability:
+        if not self.target.probability:
             return text
-        return f"{text} ({self.wish.probability} from {self.before:.4f} to {self.after:.4f})"
+        return f"{text} ({self.target.probability} from {self.before:.4f} to {self.after:.4f})"
 
 
 def latent_matrix(
@@ -238,26 +241,27 @@ def latent_matrix(
         ConfigError: if a pair is asked what the rates of its AUs rule out, or if the pairs cannot
             stand together but by moving one by more than `max_repair`.
     """
-    wishes = _wishes(config, rates)
+    targets = _pair_targets(config, rates)
     asked, fixed = np.eye(len(rates)), np.eye(len(rates), dtype=bool)
-    for wish in wishes:
-        i, j = wish.indices
-        asked[i, j] = asked[j, i] = np.clip(wish.correlation, -MAX_CORRELATION, MAX_CORRELATION)
+    for target in targets:
+        i, j = target.indices
+        asked[i, j] = asked[j, i] = np.clip(target.correlation, -MAX_CORRELATION, MAX_CORRELATION)
         fixed[i, j] = fixed[j, i] = True
     found = nearest_correlation(asked, fixed)
-    return found, _repairs(config, rates, wishes, found) + _unnamed(config, fixed, found)
+    return found, _repairs(config, rates, targets, found) + _unnamed(config, fixed, found)
 
 
-def _wishes(config: CopulaKeys, rates: Float64[np.ndarray, " aus"]) -> list[_Wish]:
+def _pair_targets(config: CopulaKeys, rates: Float64[np.ndarray, " aus"]) -> list[_PairTarget]:
     """Return what is asked of the pairs; one with an AU of rate 0 or 1 has nothing to decide."""
     kind, pairs = config.dependence(), config.pairs()
     if kind in ("joint", "conditional"):
-        wishes = _of_probabilities(kind, pairs, rates, config.au_set)
+        targets = _of_probabilities(kind, pairs, rates, config.au_set)
     else:
-        wishes = [
-            _Wish(pair, pair_indices(pair, config.au_set), number) for pair, number in pairs.items()
+        targets = [
+            _PairTarget(pair, pair_indices(pair, config.au_set), number)
+            for pair, number in pairs.items()
         ]
-    return [wish for wish in wishes if all(0 < rates[au] < 1 for au in wish.indices)]
+    return [target for target in targets if all(0 < rates[au] < 1 for au in target.indices)]
 
 
 def pair_indices(pair: tuple[str, str], aus: ActionUnitSet) -> tuple[int, int]:
@@ -270,7 +274,7 @@ def _of_probabilities(
     pairs: dict[tuple[str, str], float],
     rates: Float64[np.ndarray, " aus"],
     aus: ActionUnitSet,
-) -> list[_Wish]:
+) -> list[_PairTarget]:
     indices = [pair_indices(pair, aus) for pair in pairs]
     asked = zip(pairs.items(), indices, strict=True)
     joint = [
@@ -283,7 +287,7 @@ def _of_probabilities(
     found = latent_correlation(rate, other, np.array(joint)).tolist()
     mark = "|" if kind == "conditional" else " and "
     return [
-        _Wish(pair, places, number, f"P({mark.join(pair)})")
+        _PairTarget(pair, places, number, f"P({mark.join(pair)})")
         for pair, places, number in zip(pairs, indices, found, strict=True)
     ]
 
@@ -324,13 +328,13 @@ def _check_bounds(
 def _repairs(
     config: CopulaKeys,
     rates: Float64[np.ndarray, " aus"],
-    wishes: list[_Wish],
+    targets: list[_PairTarget],
     found: Float64[np.ndarray, "aus aus"],
 ) -> tuple[str, ...]:
     """Tell the moves of the pairs that were asked for, the largest first, or refuse them."""
     where = f"expressions.{config.dependence()}"
-    repairs = [_Repair.of(wish, rates, found) for wish in wishes]
-    moved = sorted((repair for repair in repairs if repair.counts), key=lambda one: -one.move)
+    fits = [_PairFit.of(target, rates, found) for target in targets]
+    moved = sorted((fit for fit in fits if fit.counts), key=lambda one: -one.move)
     if moved and moved[0].move > config.max_repair:
         raise ConfigError(
             f"{where}: the pairs cannot all go together as asked; the nearest that can moves "
@@ -338,8 +342,8 @@ def _repairs(
             f"{config.max_repair:g}"
         )
     told = [
-        f"{where}: {repair.name} was moved so that all pairs can go together, {repair.told()}"
-        for repair in moved[:_TOLD]
+        f"{where}: {fit.name} was moved so that all pairs can go together, {fit.told()}"
+        for fit in moved[:_TOLD]
     ]
     if len(moved) > _TOLD:
         told.append(f"{where}: {len(moved) - _TOLD} more pairs were moved, by less")

@@ -39,7 +39,7 @@ def check(
         ),
     ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Also paint and judge a few batches, for the time.")
+        bool, typer.Option("--measure", help="Also generate and judge a few batches, for the time.")
     ] = False,
 ) -> None:
     """Say what is missing on each node, and what a run will take; makes nothing."""

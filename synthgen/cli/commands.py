@@ -254,7 +254,7 @@ def preview(
         "preview.png"
     ),
 ) -> None:
-    """Write a sheet of first attempts with requested and measured AUs."""
+    """Write a contact sheet of first attempts with requested and measured AUs."""
     from synthgen.config import load_config
     from synthgen.report.pictures import write_preview
 
@@ -272,7 +272,7 @@ def image(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration whose pipeline paints; without one, the quickstart's."),
+        typer.Option(help="Configuration whose pipeline makes it; without one, the quickstart's."),
     ] = None,
     overrides: Overrides = None,
     seed: Annotated[

@@ -11,7 +11,7 @@ from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.lease import Lease
 from synthgen.dataset.markers import FileStamp, MarkerIndex, ShardMarker, read_markers
 from synthgen.dataset.opening import ShardRange, check_output, open_run, reached, remove_leftovers
-from synthgen.dataset.retry import Patience
+from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.shards import ShardResult, commit_shard, verify_shard
 from synthgen.dataset.sheet import contact_sheet, encode_png
@@ -24,7 +24,7 @@ __all__ = [
     "Inspection",
     "Lease",
     "MarkerIndex",
-    "Patience",
+    "RetryPolicy",
     "RunRecord",
     "ShardKey",
     "ShardMarker",

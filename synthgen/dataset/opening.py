@@ -18,7 +18,7 @@ from synthgen.dataset.damage import find_damage, report_damage, shortened
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import refuse_unloadable
 from synthgen.dataset.markers import ShardMarker, readable_markers
-from synthgen.dataset.retry import Patience
+from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import (
     CONFIGURATION,
     RunRecord,
@@ -176,7 +176,7 @@ _ASK_AGAIN = 0.7
 """Share of it in which a store that fails is asked again, so that there is time to say why."""
 
 
-def reached(url: str, patience: Patience | None = None) -> Storage:
+def reached(url: str, patience: RetryPolicy | None = None) -> Storage:
     """Open a dataset's folder or URL, and see that its store answers; nothing is written.
 
     Args:
@@ -194,12 +194,12 @@ def reached(url: str, patience: Patience | None = None) -> Storage:
     # Opening alone may ask for credentials over the network, and no package bounds all that it
     # does: so another thread asks, which nobody waits for at the end.
     seconds = patience.seconds if patience else 0.0
-    brief = Patience(min(_ASK_AGAIN * FIRST_ANSWER, seconds))
+    brief = RetryPolicy(min(_ASK_AGAIN * FIRST_ANSWER, seconds))
     _within(FIRST_ANSWER, url, lambda: _ask(url, brief))
     return Storage(url, patience)
 
 
-def _ask(url: str, patience: Patience) -> None:
+def _ask(url: str, patience: RetryPolicy) -> None:
     storage = Storage(url, patience, once=True)
     try:
         there = storage.has_bucket() if has_buckets(url) else True

@@ -16,6 +16,9 @@ from synthgen.dataset.markers import ShardMarker
 STAGES = ("paint", "measure", "encode", "write")
 """Stages that a worker is busy with, in the order in which an image goes through them."""
 
+_SHOWN = {"paint": "generate"}
+"""Stage → its name in texts, where markers and metrics have an older one."""
+
 RECENT = 600.0
 """A worker that made a shard so long before the last one, or later, counts as there [s]."""
 
@@ -90,13 +93,17 @@ def measure_pace(markers: Collection[ShardMarker]) -> Pace | None:
 
 
 def describe_stages(pace: Pace) -> str:
-    """Say which stage held the workers back, and how busy each was."""
-    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in pace.stages.items())
+    """Say which stage is the bottleneck, and how busy each was."""
+    shares = ", ".join(
+        f"{_SHOWN.get(stage, stage)} {share:.0%}" for stage, share in pace.stages.items()
+    )
     if not shares:
-        return "held back by: not known, no stage was timed"
-    held = pace.held_back_by or "none of the stages, the workers waited"
-    spare = f"; {pace.spare:.0%} of the painting only filled batches up" if pace.spare else ""
-    return f"held back by: {held} (busy: {shares} of the workers' time{spare})"
+        return "bottleneck: not known, no stage was timed"
+    slowest = pace.held_back_by or "none of the stages, the workers waited"
+    spare = f"; {pace.spare:.0%} of the images only filled batches up" if pace.spare else ""
+    return (
+        f"bottleneck: {_SHOWN.get(slowest, slowest)} (busy: {shares} of the workers' time{spare})"
+    )
 
 
 @dataclass(frozen=True, slots=True)

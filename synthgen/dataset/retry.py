@@ -58,7 +58,7 @@ _STORE_PACKAGES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Time during which a call to a store is tried again; can be pickled.
 
     Attributes:

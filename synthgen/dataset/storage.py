@@ -15,7 +15,7 @@ from fsspec.registry import known_implementations, registry
 
 from synthgen.config.output import WRITTEN, place_fault, protocol_of
 from synthgen.dataset import whole_files
-from synthgen.dataset.retry import Patience, cause, is_of_store, is_passing
+from synthgen.dataset.retry import RetryPolicy, cause, is_of_store, is_passing
 from synthgen.errors import DatasetError, MissingDependencyError, MissingFileError, OutputError
 from synthgen.foreign import excerpt, first_line
 from synthgen.installation import install_command
@@ -150,7 +150,9 @@ class Storage:
         url: the folder as the user wrote it.
     """
 
-    def __init__(self, url: str, patience: Patience | None = None, *, once: bool = False) -> None:
+    def __init__(
+        self, url: str, patience: RetryPolicy | None = None, *, once: bool = False
+    ) -> None:
         """Open a folder; it need not exist, and nothing is written.
 
         Args:
@@ -163,7 +165,7 @@ class Storage:
             MissingDependencyError: if the protocol needs a package that is not installed.
         """
         self.url = url
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._filesystem, root = open_filesystem(url, once=once)
         self._root = root.rstrip("/")
 

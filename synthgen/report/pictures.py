@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 import synthgen
-from cluster.resolve import settled
+from cluster.resolve import resolve_batch_size
 from cluster.rounds import Outcome
 from cluster.worker import load_worker
 from pipelines.interfaces import Verifier
@@ -265,7 +265,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
     """
     plan = build_plan(config)
     number = min(number, config.samples)
-    config = settled(config, reached(config.output.path))
+    config = resolve_batch_size(config, reached(config.output.path))
     worker = load_worker(config, plan)
     if config.pipeline.batch_size == "auto":
         worker.probe()

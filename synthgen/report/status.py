@@ -28,7 +28,7 @@ from synthgen.report.run_summary import describe_reasons
 
 
 @dataclass(frozen=True, slots=True)
-class Heart:
+class DriverHeartbeat:
     """Signs of life of a driver.
 
     Attributes:
@@ -42,7 +42,7 @@ class Heart:
     silence: float
 
 
-class HeartReader:
+class HeartbeatReader:
     """Looks at the lease of a run again and again."""
 
     def __init__(self, storage: Storage, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class HeartReader:
         self._since = clock()
         self._moved = False
 
-    def read(self) -> Heart | None:
+    def read(self) -> DriverHeartbeat | None:
         """Look; None if nobody holds the run.
 
         Raises:
@@ -70,12 +70,12 @@ class HeartReader:
             self._moved = before is not None
         return None if lease is None else self._judged(parse_holder(lease))
 
-    def _judged(self, holder: Holder | None) -> Heart:
+    def _judged(self, holder: Holder | None) -> DriverHeartbeat:
         silence = self._clock() - self._since
         if holder is not None and holder.place and holder.place == place():
-            return Heart(str(holder), holder.is_alive(), silence)
+            return DriverHeartbeat(str(holder), holder.is_alive(), silence)
         beats = False if silence > STALE else True if self._moved else None
-        return Heart(str(holder or "an unknown process"), beats, silence)
+        return DriverHeartbeat(str(holder or "an unknown process"), beats, silence)
 
     def _read(self) -> bytes | None:
         try:
@@ -128,7 +128,7 @@ class Status:
     hardware: tuple[str, ...]
     pace: Pace | None
     since_last: float | None
-    heart: Heart | None
+    heart: DriverHeartbeat | None
     cost_per_hour: float | None
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
 
@@ -235,7 +235,7 @@ class StatusReader:
         read_record(self._storage)
         self._config = stored_config(self._storage)
         self._markers = MarkerReader(self._storage)
-        self._heart = HeartReader(self._storage)
+        self._heart = HeartbeatReader(self._storage)
         self._cost = cost_per_hour or self._config.cluster.cost_per_hour
 
     def read(self) -> Status:

@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from cluster.resolve import anchored
+from cluster.resolve import absolute_paths
 
 
 def placed(make_config, path):
     config = make_config()
     output = config.output.model_copy(update={"path": path})
-    return anchored(config.model_copy(update={"output": output})).output.path
+    return absolute_paths(config.model_copy(update={"output": output})).output.path
 
 
 def test_an_actor_writes_where_the_driver_does(make_config, monkeypatch):

@@ -40,7 +40,7 @@ from pipelines.interfaces import Verifier
 from pipelines.loading import fix_arithmetic, load_checks, load_source
 from samplers.plan import Plan
 from synthgen.config import RunConfig
-from synthgen.dataset import Patience, Storage, layout, whole_files
+from synthgen.dataset import RetryPolicy, Storage, layout, whole_files
 from synthgen.dataset.layout import shard_of
 
 PATIENCE = 120.0
@@ -184,7 +184,7 @@ class HeldStorage(Storage):
     """A storage that passes the gates `data`, `rejects`, `marker` and `written`."""
 
     def __init__(self, config, gates):
-        super().__init__(config.output.path, Patience(config.cluster.storage_patience))
+        super().__init__(config.output.path, RetryPolicy(config.cluster.storage_patience))
         self._gates = gates
 
     def write(self, name, data):

@@ -37,7 +37,7 @@ from synthgen.dataset.merging.sources import (
 )
 from synthgen.dataset.opening import check_place, clear, reached
 from synthgen.dataset.parquet import BYTES_PER_GROUP, encode_tables
-from synthgen.dataset.retry import Patience
+from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import CONFIGURATION, RunRecord
 from synthgen.dataset.schema import DatasetSchema, Feature, data_features, reject_features
 from synthgen.dataset.shards import ERROR
@@ -282,7 +282,7 @@ def _target(url: str) -> Storage:
     except ValidationError as error:
         sentence = first_sentence(error, {"path": url}).removeprefix("path: ")
         raise OutputError(f"--to: {sentence}") from error
-    return reached(url, Patience(PATIENCE))
+    return reached(url, RetryPolicy(PATIENCE))
 
 
 def _refuse_occupied(target: Storage) -> None:

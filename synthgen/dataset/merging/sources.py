@@ -16,7 +16,7 @@ from synthgen.dataset import layout
 from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.opening import reached
 from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
-from synthgen.dataset.retry import Patience
+from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
     SOURCE,
@@ -322,7 +322,7 @@ def mixed_embedders(sources: Iterable[Source]) -> list[str]:
 
 
 def _opened(url: str) -> tuple[Storage, RunRecord, str, tuple[ShardMarker, ...]]:
-    storage = reached(url, Patience(PATIENCE))
+    storage = reached(url, RetryPolicy(PATIENCE))
     record = read_record(storage)
     markers = tuple(read_markers(storage).values())
     if not any(marker.rows for marker in markers):

@@ -7,7 +7,12 @@ import pytest
 from tiny_face_embedder import face_embedder, portrait
 
 from pipelines.faceid.section import IdentityPolicy
-from pipelines.faceid.verifier import NOBODY, IdentityMeasurement, IdentityVerifier, judge_identity
+from pipelines.faceid.verifier import (
+    NOT_MEASURED,
+    IdentityMeasurement,
+    IdentityVerifier,
+    judge_identity,
+)
 from pipelines.policy import Verdict, joined
 from samplers.identities.embeddings import StoreAbout
 from samplers.identities.identity import FaceIdentity
@@ -129,7 +134,7 @@ def test_the_first_reason_stays_and_misses_add_up():
 
 
 def test_no_face_is_only_a_fault_where_faces_are_judged():
-    assert judge_identity(NOBODY, IdentityPolicy()) == GOOD
-    verdict = judge_identity(NOBODY, IdentityPolicy(min_identity_similarity=0.1))
+    assert judge_identity(NOT_MEASURED, IdentityPolicy()) == GOOD
+    verdict = judge_identity(NOT_MEASURED, IdentityPolicy(min_identity_similarity=0.1))
     assert (verdict.reason, verdict.detail) == ("identity", "the face embedder found no face")
     assert math.isinf(verdict.distance)

@@ -38,7 +38,7 @@ def test_two_shards_at_a_time_in_two_workers():
     assert pace.stages == pytest.approx({"paint": 29 / 30, "measure": 0.2})
     assert pace.last == BEGIN + timedelta(seconds=15)
     assert describe_stages(pace) == (
-        "held back by: paint (busy: paint 97%, measure 20% of the workers' time)"
+        "bottleneck: generate (busy: generate 97%, measure 20% of the workers' time)"
     )
 
 
@@ -48,8 +48,8 @@ def test_images_that_only_filled_batches_up_are_told_where_markers_know():
     assert pace is not None
     assert pace.spare == pytest.approx(0.2)
     assert describe_stages(pace) == (
-        "held back by: paint (busy: paint 90% of the workers' time; "
-        "20% of the painting only filled batches up)"
+        "bottleneck: generate (busy: generate 90% of the workers' time; "
+        "20% of the images only filled batches up)"
     )
 
 
@@ -93,15 +93,15 @@ def test_no_stage_is_blamed_where_the_workers_waited():
     assert pace is not None
     assert pace.held_back_by is None
     assert describe_stages(pace) == (
-        "held back by: none of the stages, the workers waited "
-        "(busy: paint 40%, write 1% of the workers' time)"
+        "bottleneck: none of the stages, the workers waited "
+        "(busy: generate 40%, write 1% of the workers' time)"
     )
 
 
 def test_stages_that_were_not_timed_are_not_known():
     pace = measure_pace([_marker(0, 0, 10)])
     assert pace is not None
-    assert describe_stages(pace) == "held back by: not known, no stage was timed"
+    assert describe_stages(pace) == "bottleneck: not known, no stage was timed"
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative():

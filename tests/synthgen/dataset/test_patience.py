@@ -7,7 +7,7 @@ from aiohttp import ClientConnectionError, ServerDisconnectedError
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 from gcsfs.retry import HttpError
 
-from synthgen.dataset import Patience, Storage
+from synthgen.dataset import RetryPolicy, Storage
 from synthgen.dataset.retry import is_of_store, is_passing, pause
 from synthgen.errors import DatasetError, OutputError
 
@@ -75,7 +75,7 @@ def test_what_lasts_fails_at_once(error):
     assert is_of_store(error)
     clock = Clock()
     with pytest.raises(type(error)):
-        Patience(300, clock.sleep, clock).call("write a", failing(1, error))
+        RetryPolicy(300, clock.sleep, clock).call("write a", failing(1, error))
     assert clock.pauses == []
 
 
@@ -86,7 +86,7 @@ def test_a_defect_of_the_program_is_none_of_the_store():
 
 def test_pauses_double_with_a_jitter_that_is_the_same_each_time(caplog):
     clock = Clock()
-    patience = Patience(300, clock.sleep, clock)
+    patience = RetryPolicy(300, clock.sleep, clock)
     with caplog.at_level(logging.WARNING):
         assert patience.call("write data/a", failing(10, ConnectionResetError("gone"))) == "done"
     assert clock.pauses == [pause("write data/a", number) for number in range(10)]
@@ -102,12 +102,12 @@ def test_pauses_double_with_a_jitter_that_is_the_same_each_time(caplog):
 def test_patience_ends_with_a_last_attempt_at_its_end():
     clock = Clock()
     with pytest.raises(ConnectionResetError):
-        Patience(10, clock.sleep, clock).call("write a", failing(99, ConnectionResetError()))
+        RetryPolicy(10, clock.sleep, clock).call("write a", failing(99, ConnectionResetError()))
     assert clock.now == pytest.approx(10)
 
 
 def test_patience_travels_between_processes():
-    assert pickle.loads(pickle.dumps(Patience(5.0))) == Patience(5.0)
+    assert pickle.loads(pickle.dumps(RetryPolicy(5.0))) == RetryPolicy(5.0)
 
 
 class AwayStorage(Storage):
@@ -139,7 +139,7 @@ class Away:
 
 def away(tmp_path, times, error, seconds=300.0):
     clock = Clock()
-    patience = Patience(seconds, clock.sleep, clock)
+    patience = RetryPolicy(seconds, clock.sleep, clock)
     return AwayStorage(str(tmp_path), patience, times, error), clock
 
 

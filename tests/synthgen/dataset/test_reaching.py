@@ -7,7 +7,7 @@ import pytest
 import s3fs
 from s3_server import s3_server
 
-from synthgen.dataset import Patience, Storage, opening, reached
+from synthgen.dataset import RetryPolicy, Storage, opening, reached
 from synthgen.errors import OutputError
 
 S3 = (
@@ -52,7 +52,7 @@ def listening(answers):
 
 def test_a_bucket_that_is_there_is_reached_and_another_is_named():
     with s3_server() as bucket:
-        storage = reached(f"{bucket}/out", Patience(300))
+        storage = reached(f"{bucket}/out", RetryPolicy(300))
         storage.write("a", b"x")
         assert Storage(f"{bucket}/out").read("a") == b"x"
         assert storage._patience.seconds == 300
@@ -66,7 +66,7 @@ def test_a_wrong_endpoint_is_named_within_seconds(keys):
     keys.setattr(opening, "FIRST_ANSWER", 6.0)
     with listening(answers=False) as address:
         keys.setenv("AWS_ENDPOINT_URL", address)
-        for patience, tried in [(None, ""), (Patience(300), " (tried again for 4.2 s)")]:
+        for patience, tried in [(None, ""), (RetryPolicy(300), " (tried again for 4.2 s)")]:
             assert sentence_on(f"s3://bucket-{address[-5:]}/out", patience) == (
                 f"cannot reach s3://bucket-{address[-5:]}/out: could not connect to the endpoint "
                 f'URL: "{address}/bucket-{address[-5:]}"{tried}; {address} (AWS_ENDPOINT_URL) was '

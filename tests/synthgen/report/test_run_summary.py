@@ -55,6 +55,6 @@ def test_the_summary_names_the_stage_that_held_the_run_back():
         "out: 4 samples from 5 images (80% kept)",
         "rejected: 1 inactive",
         "speed: 0.5 images/s, 0.00278 worker hours",
-        "held back by: measure (busy: paint 40%, measure 96% of the workers' time)",
+        "bottleneck: measure (busy: generate 40%, measure 96% of the workers' time)",
         f'load it: datasets.load_dataset("{Path.cwd()}/out")',
     ]

@@ -11,7 +11,7 @@ from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.pace import measure_pace
 from synthgen.errors import DatasetError
 from synthgen.report.status import (
-    Heart,
+    DriverHeartbeat,
     Status,
     StatusReader,
     describe_status,
@@ -50,7 +50,7 @@ def _status(**changes):
         "hardware": ("CPU",),
         "pace": measure_pace([marker]),
         "since_last": 3.0,
-        "heart": Heart("node-1:5", True, 2.0),
+        "heart": DriverHeartbeat("node-1:5", True, 2.0),
         "cost_per_hour": 3.6,
     }
     return Status(**{**values, **changes})
@@ -63,7 +63,7 @@ def test_a_running_run():
         "5 images made, 80.0% accepted",
         "rejected: 1 inactive",
         "speed: 0.5 images/s by 1 worker over the last shards, 0.5 over all",
-        "held back by: paint (busy: paint 95%, measure 20%, write 1% of the workers' time)",
+        "bottleneck: generate (busy: generate 95%, measure 20%, write 1% of the workers' time)",
         "cost: 2.5 per thousand accepted images (3.6 an hour, 0.00278 worker hours in whole "
         "shards)",
         "last shard: 3 s ago",
@@ -80,8 +80,11 @@ def test_a_run_that_nobody_works_on_says_no_time_left():
 @pytest.mark.parametrize(
     ("heart", "says"),
     [
-        (Heart("x", False, 0.0), "not running, x is gone; synthgen generate continues it"),
-        (Heart("x", None, 7.5), "held by x; no heartbeat in 8 s of waiting for one"),
+        (
+            DriverHeartbeat("x", False, 0.0),
+            "not running, x is gone; synthgen generate continues it",
+        ),
+        (DriverHeartbeat("x", None, 7.5), "held by x; no heartbeat in 8 s of waiting for one"),
     ],
 )
 def test_a_driver_that_is_silent(heart, says):
@@ -115,7 +118,7 @@ def test_a_whole_run_tells_what_it_lacks():
         "failed: 1 samples raised; see reason 'error' in rejects",
         "made on: CPU, NVIDIA H200",
         "speed: 0.5 images/s by 1 worker over the last shards, 0.5 over all",
-        "held back by: paint (busy: paint 95%, measure 20%, write 1% of the workers' time)",
+        "bottleneck: generate (busy: generate 95%, measure 20%, write 1% of the workers' time)",
     ]
 
 
