@@ -1,25 +1,34 @@
 """Runs whose AUs are others than the twelve."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import load_dataset
+from PIL import Image
 
 from cluster.driver import generate
+from pipelines.interfaces import ImageSource, Verifier
+from pipelines.policy import Verdict
 from samplers import load_prior
 from samplers.plan import build_plan
 from samplers.summary import render, summarise
-from synthgen.action_units import AUS
+from synthgen.action_units import AUS, FACS, ActionUnitSet
+from synthgen.config import CheckSection, parse_config
+from synthgen.config.pipeline import PipelineSection
 from synthgen.dataset import Storage, inspect_dataset, layout, read_record, read_statistics
 from synthgen.dataset.merging.joining import Merging, merge
+from synthgen.dataset.schema import vector_feature
 from synthgen.errors import ConfigError, DatasetError
 from synthgen.report.comparison import compare, describe_comparison
 from synthgen.report.plan_plot import draw_plan
 from synthgen.report.reproduction import reproduce
 
 EIGHT = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU25", "AU26")
+MANY = [name for name in FACS if name != "AU8"][:24]
+OTHERS = [name for name in MANY if name not in AUS]
 CATEGORIES = ["neutral", "happy", "sad", "surprised"]
 EMOTIONS = {"prior": "emotions", "categories": CATEGORIES, "action_units": [*reversed(EIGHT)]}
 
@@ -129,3 +138,127 @@ def test_further_aus_show_what_the_twelve_lose():
     rates = dict(zip(prior.action_units.names, prior.rates().tolist(), strict=True))
     assert rates == {**dict.fromkeys(AUS, 0.0), "AU4": 1, "AU7": 1, "AU24": 1, "AU17": 0.52}
     assert np.count_nonzero(prior.sample(50, seed=0), axis=1).min() == 3
+
+
+class Dots(PipelineSection):
+    """A pipeline of others: a dot for each AU, as bright as it is strong."""
+
+    can: list[str] = MANY
+
+    @property
+    def action_units(self):
+        return frozenset(self.can)
+
+    def load(self, device):
+        return DotSource()
+
+
+class DotSource(ImageSource):
+    """Draws the dots from left to right."""
+
+    def paint(self, attempts):
+        return [self._dots(attempt.spec) for attempt in attempts]
+
+    def _dots(self, spec):
+        values = 40 * np.clip(np.array(spec.aus_of(ActionUnitSet.of(MANY))), 0, 5) + 10
+        rows = np.repeat(np.repeat(values[None], 64, axis=0), 4, axis=1)
+        return Image.fromarray(np.stack([rows] * 3, axis=-1).astype(np.uint8))
+
+
+class ReadDots(CheckSection):
+    """A check of others that reads the dots of the run's AUs."""
+
+    @property
+    def action_units(self):
+        return frozenset(MANY)
+
+    def load(self, device, run):
+        return DotReader(run.expressions.au_set)
+
+
+class DotReader(Verifier):
+    """Reads an intensity from each dot."""
+
+    def __init__(self, aus):
+        self._aus = aus
+        self._places = [4 * MANY.index(name) for name in aus.names]
+
+    @property
+    def columns(self):
+        return {"dots": vector_feature(len(self._aus))}
+
+    def measure(self, images, specs):
+        found = [(np.asarray(image)[0, self._places, 0] - 10.0) / 40 for image in images]
+        return [{"dots": values.tolist()} for values in found]
+
+    def verdict(self, spec, measured):
+        missed = float(np.abs(np.array(spec.aus) - measured["dots"]).max())
+        return Verdict.accept() if missed < 0.05 else Verdict.reject("dots", "far off", missed)
+
+
+RATES = {name: {"rate": 0.25} for name in MANY}
+OF_24 = {
+    "expressions": {"prior": "independent", "action_units": MANY, "aus": RATES},
+    "pipeline": {"name": f"{__name__}:Dots", "batch_size": 5},
+    "verify": {"checks": [f"{__name__}:ReadDots"]},
+}
+
+
+@pytest.fixture
+def make_24(make_config):
+    """Return a function that builds a run of 24 AUs, with keys replaced."""
+
+    def make(**changes):
+        stored = make_config().model_dump(mode="json")
+        people = {**stored["identities"], "expressions_per_identity": 250}
+        return parse_config({**stored, "identities": people, **OF_24, **changes})
+
+    return make
+
+
+def test_a_pipeline_and_a_check_of_others_make_24_aus(make_24, tmp_path):
+    config = make_24(samples=12)
+    assert generate(config, "inline").rows == 12
+    dataset = load_dataset(config.output.path, cache_dir=str(tmp_path / "cache"))
+    rows = [row for split in dataset.values() for row in split]
+    assert all(row["accepted"] for row in rows)
+    asked, dots = (np.array([row[name] for row in rows]) for name in ("aus", "dots"))
+    assert asked.shape == dots.shape == (12, 24)
+    assert np.abs(asked - dots).max() < 0.05
+    assert read_record(Storage(config.output.path)).schema.aus == tuple(MANY)
+    assert inspect_dataset(config.output.path).problems == ()
+    assert "AU24  lip presser" in describe_comparison(compare(config.output.path))
+
+
+def test_a_plan_of_24_aus_needs_little_memory(make_24):
+    config = make_24(samples=10_000)
+    tracemalloc.start()
+    try:
+        summary = summarise(build_plan(config))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 200 * 2**20
+    assert [round(au.expected_rate, 2) for au in summary.aus] == [0.25] * 24
+    assert summary.counted == 10_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"verify": {"verifier": "libreface", "weights": "mini", "aligner": "centered"}},
+            f"configuration: verifier 'libreface' cannot measure {', '.join(OTHERS)}, which "
+            f"expressions.action_units names; it can measure {', '.join(AUS)}",
+        ),
+        (
+            {"pipeline": {"name": f"{__name__}:Dots", "can": ["AU2", "AU1"]}},
+            f"configuration: pipeline '{__name__}:Dots' cannot show {', '.join(MANY[2:])}, which "
+            "expressions.action_units names; it can show AU1, AU2",
+        ),
+    ],
+)
+def test_who_cannot_is_named(make_24, changes, message):
+    with pytest.raises(ConfigError) as caught:
+        make_24(**changes)
+    assert str(caught.value) == message
