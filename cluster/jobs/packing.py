@@ -11,7 +11,6 @@ from zipfile import ZipFile
 import synthgen
 from cluster.preflight.findings import in_bytes
 from synthgen.config import RunConfig, dump_config
-from synthgen.config.base import Section
 from synthgen.config.components import source_of
 from synthgen.errors import ConfigError, OutputError
 from synthgen.foreign import excerpt, first_few, regular_file
@@ -20,9 +19,6 @@ from synthgen.revision import REVISION_FILE, git_revision
 
 CONFIG_FILE = "config.yaml"
 """Name of the resolved configuration in a package."""
-
-_PATHS = frozenset({"wanted", "forbidden", "weights", "model"})
-"""Keys of `verify` whose text may be a file or a folder."""
 
 _STAY = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", "__pycache__"})
 """Folders that stay behind: no run reads them, and they may hold what is nobody's business."""
@@ -77,7 +73,7 @@ def pack(config: RunConfig, folder: Path) -> Package:
     """
     check_output_of_job(config.output.path)
     said = [path for component in config.components() for path in component.local_paths()]
-    named = list(dict.fromkeys([*_named(config), *said, *_modules(config)]))
+    named = list(dict.fromkeys([*said, *_modules(config)]))
     along = [path for path in named if _goes_along(path)]
     code = Path(synthgen.__file__).parents[1]
     found = {name: _files(code / name) for name in PACKAGES} | {p: _files(p) for p in along}
@@ -147,18 +143,6 @@ def _on_this_cluster(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"cluster": cluster})
 
 
-def _named(section: Section) -> Iterator[str]:
-    """Yield the texts in a configuration that are files or folders here."""
-    for name in type(section).model_fields:
-        value = getattr(section, name)
-        parts = value if isinstance(value, list | tuple) else [value]
-        for part in parts:
-            if isinstance(part, Section):
-                yield from _named(part)
-            elif isinstance(part, str) and name in _PATHS and _is_path(part):
-                yield part
-
-
 def _modules(config: RunConfig) -> Iterator[str]:
     """Yield the files and folders of components that no distribution brings."""
     here = Path.cwd()
@@ -166,13 +150,6 @@ def _modules(config: RunConfig) -> Iterator[str]:
         if source := source_of(type(component)):
             below = source.is_relative_to(here)
             yield str(source.relative_to(here) if below else source)
-
-
-def _is_path(text: str) -> bool:
-    """Tell files and folders from Hub ids and names such as `mini`."""
-    if text in ("mini", "libreface"):
-        return False
-    return not _goes_along(text) or Path(text).exists()
 
 
 def _goes_along(path: str) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pipelines.weight_files import read_safetensors_header
 from synthgen.config.base import Section, Weights
-from synthgen.config.identities.base import absolute_store
+from synthgen.config.identities.base import MINI_STORE, absolute_store
 from synthgen.config.verify import CheckSection, EmbedderConfig, InsightFaceConfig
 from synthgen.errors import MissingDependencyError, WeightsError
 from synthgen.installation import install_command
@@ -111,6 +111,16 @@ class IdentityCheck(CheckSection):
                 )
             read_safetensors_header(Path(embedder.weights))
         return Weights()
+
+    def local_paths(self) -> list[str]:
+        """Return the stores and the embedder's files, where they are not embedded."""
+        if isinstance(self.embedder, InsightFaceConfig):
+            model = Path(self.embedder.model).expanduser()  # or the name of a model pack
+            files = [self.embedder.model] if model.is_absolute() or model.exists() else []
+        else:
+            files = [] if self.embedder.weights == "mini" else [self.embedder.weights]
+        stores = [path for path in (self.wanted, self.forbidden) if path not in (None, MINI_STORE)]
+        return [*(str(path) for path in stores), *files]
 
     def with_absolute_paths(self) -> "IdentityCheck":
         """Return the section with paths that do not depend on the working folder."""

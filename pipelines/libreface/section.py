@@ -107,6 +107,10 @@ class LibreFaceCheck(CheckSection):
         file, name, licence = find_weights(self.weights)
         return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
 
+    def local_paths(self) -> list[str]:
+        """Return the network's file or folder, where it is neither embedded nor fetched."""
+        return [] if self.weights in ("mini", "libreface") else [self.weights]
+
     def working_memory(self, batch: int) -> int:
         """Return what measuring a batch takes [bytes]."""
         return min(batch, _AT_ONCE) * _CROP

@@ -35,7 +35,12 @@ from synthgen.dataset import (
 )
 from synthgen.dataset.merging import Merging, merge
 from synthgen.dataset.merging import joining as merge_writing
-from synthgen.dataset.schema import DatasetSchema, columns_of_earlier_versions
+from synthgen.dataset.schema import (
+    Column,
+    DatasetSchema,
+    columns_of_earlier_versions,
+    value_feature,
+)
 from synthgen.errors import ConfigError, DatasetError, OutputError
 
 OTHER = DatasetSchema(("happy", "awed"), ("age", "skin"), "png", COLUMNS)
@@ -200,6 +205,28 @@ def test_what_sources_say_differently_under_one_name_is_told_of_each(first, tmp_
         "au_net (of third)": "CC-BY-NC-4.0",
         "base": "MIT",
     }
+
+
+def test_columns_of_checks_join_with_nulls_and_of_one_kind_alone(first, tmp_path):
+    def schema(dtype):
+        column = Column("brightness", value_feature(dtype), "Brightness")
+        return DatasetSchema((), (), "png", (*COLUMNS, column))
+
+    rows = rows_of("f", range(60, 62), emotions=None, identity={}, brightness=64.5)
+    bright = write(tmp_path / "bright", {"train": rows}, schema("float32"), name="bright")
+    merged = merge(Merging(sources=[first, bright], to=str(tmp_path / "both")))
+    assert merged.notes[0] == "brightness: null in the rows of first, which has none"
+    rows = load(tmp_path / "both")["train"]
+    assert [rows[0]["brightness"], rows[-1]["brightness"]] == [None, 64.5]
+
+    rows = rows_of("g", range(70, 72), emotions=None, identity={}, brightness=64)
+    other = write(tmp_path / "other", {"train": rows}, schema("int32"), name="other")
+    with pytest.raises(DatasetError) as caught:
+        merge(Merging(sources=[bright, other], to=str(tmp_path / "neither")))
+    assert str(caught.value) == (
+        "cannot merge: the column brightness is float32 in bright and int32 in other; merge "
+        "datasets whose columns of one name hold one kind of values"
+    )
 
 
 def test_datasets_of_other_columns_join_with_nulls(first, tmp_path):
