@@ -112,6 +112,7 @@ class Status:
         heart: what is heard of the run's driver; None if nobody holds the run.
         cost_per_hour: cost of an hour of one worker; None if it is not known.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
+        checked: whether checks look at the images; else every first one is kept.
     """
 
     url: str
@@ -131,6 +132,7 @@ class Status:
     heart: DriverHeartbeat | None
     cost_per_hour: float | None
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
+    checked: bool = True
 
     @property
     def finished(self) -> bool:
@@ -269,6 +271,7 @@ class StatusReader:
             heart=self._heart.read(),
             cost_per_hour=self._cost,
             short=total_short(markers),
+            checked=bool(self._config.verify.checks),
         )
 
 
@@ -363,7 +366,9 @@ def _state(status: Status) -> str:
 def _counts(status: Status) -> Iterator[str]:
     there = f"{status.rows} of {status.samples} samples ({status.rows / status.samples:.1%})"
     yield f"{there}, {status.whole_shards} of {status.shards} shards"
-    if status.acceptance is not None:
+    if not status.checked:
+        yield f"{status.attempts} images made; no check looks at them"
+    elif status.acceptance is not None:
         yield f"{status.attempts} images made, {status.acceptance:.1%} accepted"
     if status.rejected:
         yield describe_reasons(status.rejected)

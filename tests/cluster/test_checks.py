@@ -23,6 +23,7 @@ from synthgen.errors import ConfigError
 from synthgen.report.comparison import stored_config
 from synthgen.report.reproduction import reproduce
 from synthgen.report.run_summary import describe_run
+from synthgen.report.status import describe_status, read_status
 
 LIBREFACE = {"name": "libreface", "weights": "mini", "aligner": "centered"}
 
@@ -139,6 +140,9 @@ def test_without_checks_every_first_image_is_kept(make_config, verify):
         inspect_dataset(config.output.path)
     )
     assert "checks: []" in dump_config(config)
+    assert "8 images made; no check looks at them" in describe_status(
+        read_status(config.output.path)
+    )
 
 
 def test_checks_that_the_older_keys_can_say_are_stored_by_them(make_config):
