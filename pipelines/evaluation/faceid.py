@@ -1,6 +1,6 @@
 """FaceID evaluation: whether images show the people and the AUs that they were asked to show.
 
-Images are kept in a folder as they are painted, as for `synthgen evaluate fineface`.
+Images are kept in a folder as they are generated, as for `synthgen evaluate fineface`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from pipelines.evaluation.faceid_report import (
     CONDITIONING,
     EXPRESSIONS,
     INDEPENDENT,
-    Painted,
+    Generated,
     PeopleResults,
     Unscaled,
     document,
@@ -25,7 +25,7 @@ from pipelines.evaluation.faceid_report import (
 from pipelines.evaluation.gallery import (
     Candidate,
     Gallery,
-    PaintingSettings,
+    GenerationSettings,
     candidate_of,
     settings_of,
     write_document,
@@ -44,7 +44,7 @@ from synthgen.choices import NoiseOwner
 from synthgen.errors import WeightsError
 
 
-class FaceIdEvaluation(PaintingSettings):
+class FaceIdEvaluation(GenerationSettings):
     """An evaluation; its document is a function of this and of the files that it names."""
 
     weights: str = Field(
@@ -150,7 +150,7 @@ class FaceIdEvaluator:
         )
 
     def run(self) -> PeopleResults:
-        """Paint and measure everything.
+        """Generate and measure everything.
 
         Raises:
             WeightsError: if weights are missing or do not fit.
@@ -198,19 +198,19 @@ class FaceIdEvaluator:
         source = FineFaceSource(config, self._device)
         return candidate_of("text alone", source, settings_of(config))
 
-    def _examined(self, candidate: Candidate) -> Painted:
+    def _examined(self, candidate: Candidate) -> Generated:
         found = examine("people", candidate, self._requests, self._gallery, self._instruments)
-        return Painted(candidate.name, found)
+        return Generated(candidate.name, found)
 
     def _unscaled(self, text: Candidate) -> Unscaled:
-        """Compare what the face adapter paints at scale 0 with the text variant, for one batch."""
+        """Compare one batch of the face adapter at scale 0 with the text variant."""
         candidate = self._shown(self._settings.pipeline(ip_scale=0.0))
         first = self._requests[: self._gallery.batch_size]
-        pairs = zip(self._painted(candidate, first), self._painted(text, first), strict=True)
+        pairs = zip(self._generated(candidate, first), self._generated(text, first), strict=True)
         apart = [_difference(one, other) for one, other in pairs]
         return Unscaled(len(apart), sum(value == 0 for value in apart), max(apart))
 
-    def _painted(self, candidate: Candidate, requests: Sequence[Request]) -> list[Image]:
+    def _generated(self, candidate: Candidate, requests: Sequence[Request]) -> list[Image]:
         batches = self._gallery.batches(candidate, requests)
         return [image for _, images in batches for image in images]
 

@@ -177,11 +177,11 @@ def drawn_pictures() -> Candidate:
     """
     drawn = ProceduralSource(ProceduralConfig(name="procedural"))
 
-    def paint(requests: Sequence[Request]) -> list[Image]:
+    def generate(requests: Sequence[Request]) -> list[Image]:
         return [_drawn(request) for request in requests]
 
     settings = {"size": drawn.config.size, "of the picture": OF_THE_PICTURE}
-    return Candidate("drawn pictures", {"settings": settings, **drawn.fingerprint()}, paint)
+    return Candidate("drawn pictures", {"settings": settings, **drawn.fingerprint()}, generate)
 
 
 def _drawn(request: Request) -> Image:
@@ -219,7 +219,7 @@ CONDITIONING, INDEPENDENT = "conditioning embedder", "independent embedder"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Painted:
+class Generated:
     """Findings in the images of one model.
 
     Attributes:
@@ -282,15 +282,15 @@ class PeopleResults:
     recognisers: Mapping[str, str]
     people: Int[np.ndarray, " n"]
     wanted: Mapping[str, Float[np.ndarray, "P 512"]]
-    shown: Painted
-    text: Painted
-    drawn: Painted
+    shown: Generated
+    text: Generated
+    drawn: Generated
     unscaled: Unscaled
     files: Mapping[str, str]
 
-    def likeness(self, painted: Painted, recogniser: str) -> Likeness:
+    def likeness(self, generated: Generated, recogniser: str) -> Likeness:
         """Return whom the images of a model show, by one of the embedders."""
-        return likeness(painted.found.faces[recogniser], self.people, self.wanted[recogniser])
+        return likeness(generated.found.faces[recogniser], self.people, self.wanted[recogniser])
 
 
 def document(results: PeopleResults) -> str:
@@ -344,9 +344,9 @@ def _identity(results: PeopleResults, recogniser: str) -> str:
         _row(results.shown.name, shown.wanted, [shown.found, shown.rank1], shown.consistency),
         _row("another person", shown.others, chance, math.nan),
     ]
-    for painted in (results.text, results.drawn):
-        of = results.likeness(painted, recogniser)
-        rows.append(_row(painted.name, of.wanted, [of.found, of.rank1], of.consistency))
+    for generated in (results.text, results.drawn):
+        of = results.likeness(generated, recogniser)
+        rows.append(_row(generated.name, of.wanted, [of.found, of.rank1], of.consistency))
     head = ["images", "cosine, mean", *(f"at least {bound:g}" for bound in BOUNDS),
             f"nearest of {people}", "rank-1", "consistency"]  # fmt: skip
     said = (
@@ -364,13 +364,13 @@ def _row(name: str, cosines: Cosines, shares: list[float], consistency: float) -
 
 def _expression_section(results: PeopleResults) -> str:
     columns = {
-        (painted.name, recogniser): by_expression(
-            painted.found.faces[recogniser],
+        (generated.name, recogniser): by_expression(
+            generated.found.faces[recogniser],
             results.people,
             results.wanted[recogniser],
             EXPRESSIONS,
         )
-        for painted in (results.shown, results.drawn)
+        for generated in (results.shown, results.drawn)
         for recogniser in results.recognisers
     }
     rows = [[name, *(number(column[name]) for column in columns.values())] for name in EXPRESSIONS]
@@ -381,13 +381,13 @@ def _expression_section(results: PeopleResults) -> str:
 
 def _control(results: PeopleResults) -> str:
     judge = results.judge
-    painted = (results.shown, results.text, results.drawn)
-    overall = [one.errors(judge).pearson for one in painted]
-    each = [one.correlations(judge) for one in painted]
+    generated = (results.shown, results.text, results.drawn)
+    overall = [one.errors(judge).pearson for one in generated]
+    each = [one.correlations(judge) for one in generated]
     rows = [["all", "", *_with_ratio(overall)]]
     rows += [[au, name, *_with_ratio([one[au] for one in each])] for au, name in AU_NAMES.items()]
-    head = ["AU", "", *(f"r, {one.name}" for one in painted),
-            f"{painted[0].name} : {painted[1].name}"]  # fmt: skip
+    head = ["AU", "", *(f"r, {one.name}" for one in generated),
+            f"{generated[0].name} : {generated[1].name}"]  # fmt: skip
     said = (
         f"Pearson r of intensity asked for and measured. Over all AUs and images it is "
         f"{number(overall[0])} with faces and {number(overall[1])} without: "

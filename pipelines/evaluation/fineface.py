@@ -1,6 +1,6 @@
 """FineFace evaluation: its settings, the variants that are compared, and the study of each.
 
-Images are kept in a folder as they are painted: an evaluation that was killed goes on when the
+Images are kept in a folder as they are generated: an evaluation that was killed goes on when the
 command is given again, and ends in the same document.
 """
 
@@ -16,7 +16,7 @@ from pipelines.evaluation.fineface_report import Results, Variant, document
 from pipelines.evaluation.gallery import (
     Candidate,
     Gallery,
-    PaintingSettings,
+    GenerationSettings,
     candidate_of,
     settings_of,
     write_document,
@@ -40,7 +40,7 @@ from pipelines.procedural.source import ProceduralSource
 from synthgen.errors import WeightsError
 
 
-class FineFaceEvaluation(PaintingSettings):
+class FineFaceEvaluation(GenerationSettings):
     """An evaluation; its document is a function of this and of the files that it names."""
 
     weights: str = Field(description="FineFace files: 'mini', a folder, or a Hub id.")
@@ -253,7 +253,7 @@ class FineFaceEvaluator:
         } | (embedder.weights if embedder else {})
 
     def run(self) -> Results:
-        """Paint and measure everything.
+        """Generate and measure everything.
 
         Raises:
             WeightsError: if weights are missing or do not fit.
@@ -310,7 +310,7 @@ class FineFaceEvaluator:
         made = candidate_of("AUs in words", source, settings_of(config))
         weights = made.identity["weights"]
         base = {file: sha for file, sha in weights.items() if not file.startswith(_ADAPTER_FILES)}
-        return Candidate(made.name, {**made.identity, "weights": base}, made.paint)
+        return Candidate(made.name, {**made.identity, "weights": base}, made.generate)
 
     def _variant(self, adapter: TrainedAdapter) -> Study:
         config = self._settings.pipeline(fineface=str(adapter.folder))

@@ -37,10 +37,10 @@ class Results:
         judges: names of the judges, in order.
         main: the model.
         budget: what it was trained with, in words; None: its files do not say.
-        plain: what the base without adapter paints for the plain prompts: the images without AUs.
+        plain: images that the base without adapter makes for the plain prompts, without AUs.
         worded: the base without adapter, told the AUs in words; None: it was left out.
         drawn: drawn faces, which show exactly what is asked for: what the judges can read at best;
-            None for models that paint other faces.
+            None for models that show other faces.
         encoders: rows of Table 2.
         smoothing: rows of Table 3.
     """

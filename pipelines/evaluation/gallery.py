@@ -56,7 +56,7 @@ def files_section(files: Mapping[str, str]) -> str:
     return f"## Weights\n\n{table(['file', 'sha256'], rows)}"
 
 
-class PaintingSettings(Section):
+class GenerationSettings(Section):
     """Sampler, scales, number format and seed of an evaluation."""
 
     scheduler: Scheduler = Field(default="dpmpp", description="Sampler.")
@@ -67,7 +67,7 @@ class PaintingSettings(Section):
         description="Guidance scale; null: 1.2 for the embedded base, 7.5 for others.",
     )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="Images painted at once.")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Images generated at once.")
     dtype: NumberFormat = Field(default="float32", description="Number format of the models.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of prompts and noise.")
@@ -92,9 +92,9 @@ class PaintingSettings(Section):
         """Return the command with all that is set, without where things are written.
 
         Args:
-            command: the command's name; what is its own comes before how it paints.
+            command: the command's name; what is its own comes before how it generates.
         """
-        shared = PaintingSettings.model_fields
+        shared = GenerationSettings.model_fields
         own = {name: field for name, field in type(self).model_fields.items() if name not in shared}
         words = [command]
         for name, field in (own | shared).items():
@@ -109,7 +109,7 @@ def _word(value: object) -> str:
     return f'"{text}"' if " " in text else text
 
 
-Painter = Callable[[Sequence[Request]], list[Image]]
+Generate = Callable[[Sequence[Request]], list[Image]]
 """Requests → one image each."""
 
 
@@ -120,12 +120,12 @@ class Candidate:
     Attributes:
         name: what the tables call it.
         identity: what its images are a function of besides requests and batch size: JSON values.
-        paint: paints one batch.
+        generate: generates one batch.
     """
 
     name: str
     identity: dict[str, Any]
-    paint: Painter
+    generate: Generate
 
 
 def candidate_of(name: str, source: ImageSource, settings: dict[str, Any]) -> Candidate:
@@ -137,10 +137,10 @@ def candidate_of(name: str, source: ImageSource, settings: dict[str, Any]) -> Ca
         settings: its configuration, which its images are a function of too.
     """
 
-    def paint(requests: Sequence[Request]) -> list[Image]:
+    def generate(requests: Sequence[Request]) -> list[Image]:
         return source.paint([_attempt(request) for request in requests])
 
-    return Candidate(name, {"settings": settings, **source.fingerprint()}, paint)
+    return Candidate(name, {"settings": settings, **source.fingerprint()}, generate)
 
 
 def settings_of(config: FineFaceConfig | FaceIdConfig) -> dict[str, Any]:
@@ -174,11 +174,11 @@ def _attempt(request: Request) -> Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Folder where images are kept, and the number that is painted at once.
+    """Folder where images are kept, and the number that is generated at once.
 
     Attributes:
         folder: folder of the images; made if missing.
-        batch_size: images painted at once; a last batch is filled up with repeats.
+        batch_size: images generated at once; a last batch is filled up with repeats.
     """
 
     folder: Path
@@ -187,7 +187,7 @@ class Gallery:
     def batches(
         self, candidate: Candidate, requests: Sequence[Request]
     ) -> Iterator[tuple[Sequence[Request], list[Image]]]:
-        """Yield batches of requests with their images, painted or kept from before.
+        """Yield batches of requests with their images, generated or kept from before.
 
         Raises:
             OutputError: if an image cannot be written.
@@ -202,7 +202,7 @@ class Gallery:
         kept = _read(path, self.batch_size)
         if kept is not None:
             return kept
-        images = candidate.paint(filled)
+        images = candidate.generate(filled)
         for detail in filter(None, map(blank_detail, images)):
             raise WeightsError(f"an image of {candidate.name} is blank: {detail}")
         _write(path, images)
@@ -232,7 +232,7 @@ def _read(path: Path, count: int) -> list[Image] | None:
         with PILImage.open(path) as file:
             strip = file.convert("RGB")
     except (UnidentifiedImageError, OSError):
-        return None  # painted anew
+        return None  # generated anew
     width = strip.width // count
     return [strip.crop((i * width, 0, (i + 1) * width, strip.height)) for i in range(count)]
 

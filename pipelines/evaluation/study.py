@@ -87,11 +87,11 @@ def examine(
     gallery: Gallery,
     instruments: Instruments,
 ) -> Findings:
-    """Paint what is asked for, or take what was kept, and measure it, batch by batch.
+    """Generate what is asked for, or take what was kept, and measure it, batch by batch.
 
     Args:
         what: name for the progress bar.
-        candidate: who paints.
+        candidate: what generates.
         requests: what is asked for.
         gallery: where images are kept.
         instruments: what measures.

@@ -44,7 +44,7 @@ def test_the_parts_belong_together(embedder):
 
 def test_the_embedder_tells_unseen_people_apart_whatever_they_show(embedder, wanted):
     requests = people_requests(wanted, embedder.fingerprint, "a person", "sample", seed=0)
-    faces = embedder.embed(drawn_pictures().paint(requests)).embeddings
+    faces = embedder.embed(drawn_pictures().generate(requests)).embeddings
     found = likeness(faces, np.repeat(np.arange(PEOPLE), 7), wanted)
     assert found.rank1 >= 0.99
     assert found.wanted.mean > 0.85

@@ -134,7 +134,7 @@ def test_no_training_sees_these_people():
 def test_a_noise_is_a_picture_of_the_same_person():
     first, second = asked()[:2]
     same = replace(second, aus=first.aus)
-    pictures = [np.asarray(image) for image in drawn_pictures().paint([first, same, first])]
+    pictures = [np.asarray(image) for image in drawn_pictures().generate([first, same, first])]
     assert np.array_equal(pictures[0], pictures[2])
     assert not np.array_equal(pictures[0], pictures[1])
 
