@@ -1,4 +1,5 @@
-# `make quickstart` generates the example dataset, `make test` runs the test suite.
+# `make quickstart` generates the example dataset, `make test` runs the test suite, `make mini` trains
+# the embedded weights anew (eleven hours of a CPU core).
 # Both make .venv first. PYTHON picks the interpreter, TORCH_INDEX a PyTorch index:
 #   make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
@@ -9,10 +10,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: quickstart test lint install install-dev
+.PHONY: quickstart mini test lint install install-dev
 
 quickstart: install
 	$(BIN)/synthgen generate examples/quickstart.yaml
+
+mini: install
+	PATH="$(abspath $(BIN)):$$PATH" examples/train/all.sh
 
 test: install-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
