@@ -1,20 +1,21 @@
 """Training of the small CLIP: tokenizer, text and image encoders.
 
-The vocabulary is laid out as CLIP's: 256 bytes, 256 bytes that end a word, the merges, and the two
-special tokens (Radford et al. 2021; Sennrich et al. 2016 for the merges).
+The tokenizer is a byte-level BPE of our own. Its vocabulary is laid out as CLIP's: 256 bytes, 256
+bytes that end a word, the merges, and the two special tokens (Radford et al. 2021; Sennrich et al.
+2016 for the merges). The loss is that of Radford et al. 2021, Fig. 3.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
 from PIL.Image import Image
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import CLIPConfig as CLIPModelConfig
 from transformers import (
@@ -31,18 +32,18 @@ from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from pipelines.fineface.prompts import load_tokenizer
 from pipelines.training.data.augmentation import to_pixels
 from pipelines.training.data.config import DataConfig
-from pipelines.training.data.drawing import ROUND, face_number
-from pipelines.training.data.examples import Examples, examples_of, warn_of_cut_captions
+from pipelines.training.data.drawing import ROUND, RoundCache, face_number
+from pipelines.training.data.examples import examples_of, first_rows, warn_of_cut_captions
 from pipelines.training.data.loader import Order, batch_places, load_batches
 from pipelines.training.diffusion.config import ENCODER_WEIGHTS, IMAGE, PROCESSOR, TEXT, TOKENIZER
 from pipelines.training.files import writing
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import about_training, what_counts, write_card
-from pipelines.training.session import CHECKPOINT, Session, training_folder
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.session import CHECKPOINT
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 from synthgen.errors import TrainingError
 
 
@@ -138,8 +139,25 @@ def train_tokenizer(captions: Iterable[str], size: int, max_length: int) -> CLIP
     Raises:
         TrainingError: if there is no text, or none that repeats.
     """
-    merges = _merges(captions, size)
-    letters = _alphabet()
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    splitter = CLIPTokenizer().backend_tokenizer
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
+    tokenizer.normalizer = splitter.normalizer
+    tokenizer.pre_tokenizer = splitter.pre_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,  # more than fit; the last merges are left out
+        min_frequency=2,
+        end_of_word_suffix=_END_OF_WORD,
+        initial_alphabet=letters,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    found = json.loads(tokenizer.to_str())["model"]["merges"]
+    merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in found]
+    if not merges:
+        raise TrainingError(
+            "there are no captions to learn a tokenizer from, or none in which two letters repeat"
+        )
     words = [*letters, *(letter + _END_OF_WORD for letter in letters)]
     words += ["".join(pair) for pair in merges]
     vocabulary = list(dict.fromkeys(words))[: size - 2]
@@ -150,36 +168,6 @@ def train_tokenizer(captions: Iterable[str], size: int, max_length: int) -> CLIP
         merges=[pair for pair in merges if "".join(pair) in known],  # pyright: ignore
         model_max_length=max_length,
     )
-
-
-def _merges(captions: Iterable[str], size: int) -> list[tuple[str, str]]:
-    splitter = CLIPTokenizer().backend_tokenizer
-    tokenizer = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
-    tokenizer.normalizer = splitter.normalizer
-    tokenizer.pre_tokenizer = splitter.pre_tokenizer
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,  # more than fit; the last merges are left out
-        min_frequency=2,
-        end_of_word_suffix=_END_OF_WORD,
-        initial_alphabet=_alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(captions, trainer)
-    merges = _trained_merges(tokenizer)
-    if not merges:
-        raise TrainingError(
-            "there are no captions to learn a tokenizer from, or none in which two letters repeat"
-        )
-    return merges
-
-
-def _trained_merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    found = json.loads(tokenizer.to_str())["model"]["merges"]
-    return [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in found]
-
-
-def _alphabet() -> list[str]:
-    return sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
 _MEAN = torch.tensor(OPENAI_CLIP_MEAN).view(3, 1, 1)
@@ -215,7 +203,7 @@ class ClipExamples(Dataset[ClipBatch]):
         self._examples = examples_of(config.data, config.seed, held_out)
         count = None if held_out else self._examples.count
         self._order = Order(count, config.seed, "clip/order")
-        self._drawn: dict[int, Image] = {}
+        self._images = RoundCache(self._examples.image)
 
     def __getitem__(self, place: int) -> ClipBatch:
         row, epoch = self._order(face_number(place, self._views))
@@ -226,15 +214,7 @@ class ClipExamples(Dataset[ClipBatch]):
             truncation=True,
             return_tensors="pt",
         )
-        return ClipBatch(normalised(self._image(row)), tokens.input_ids[0])
-
-    def _image(self, row: int) -> Image:
-        """Keep the images of a round: they come again in the next view."""
-        if row not in self._drawn:
-            if len(self._drawn) == ROUND:
-                self._drawn.clear()
-            self._drawn[row] = self._examples.image(row)
-        return self._drawn[row]
+        return ClipBatch(normalised(self._images[row]), tokens.input_ids[0])
 
 
 def normalised(image: Image) -> Float[Tensor, "3 h w"]:
@@ -246,8 +226,7 @@ class ClipLearner(Learner):
     """Learns a `CLIPModel` by telling which caption belongs to which image."""
 
     def __init__(self, config: CLIPConfig, tokenizer: CLIPTokenizer, device: torch.device) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             clip = make_clip(config, tokenizer)
         super().__init__(config, config.cycles, clip, device)
 
@@ -306,7 +285,7 @@ _AT_ONCE = 50
 
 
 def measure_pairs(
-    learner: ClipLearner, config: CLIPConfig, tokenizer: CLIPTokenizer
+    learner: Learner, config: CLIPConfig, tokenizer: CLIPTokenizer
 ) -> dict[str, float]:
     """Tell how often a held-out image's own caption is the nearest of all.
 
@@ -318,8 +297,8 @@ def measure_pairs(
     Returns:
         `pairs`, the number of pairs; `top-1`, the share that is told rightly.
     """
-    there = examples_of(config.data, config.seed, held_out=True).count
-    count = config.held_out if there is None else min(config.held_out, there)
+    held_out = examples_of(config.data, config.seed, held_out=True)
+    count = len(first_rows(held_out, config.held_out))
     pairs = ClipExamples(config, tokenizer, held_out=True)
     images, texts = [], []
     for start in range(0, count, _AT_ONCE):
@@ -350,61 +329,73 @@ def top1(images: Float[Tensor, "n d"], texts: Float[Tensor, "n d"]) -> float:
     return float((near == torch.arange(len(near))).float().mean())
 
 
-def export_clip(
-    clip: CLIPModel,
-    tokenizer: CLIPTokenizer,
-    folder: Path,
-    held_out: dict[str, float],
-    about: dict[str, Any],
-) -> Path:
-    """Write both encoders in half precision, as Stable Diffusion's folders are named.
+class ClipRecipe(Recipe[CLIPConfig]):
+    """The training of the CLIP pair, which begins with its tokenizer."""
 
-    Args:
-        clip: the trained pair.
-        tokenizer: tokenizer of the captions.
-        folder: folder of the training.
-        held_out: how well captions are told apart.
-        about: what the card says besides.
+    name = "clip"
+    settings = CLIPConfig
+    makes = "."
+    what = "CLIP pair: a text encoder that conditions the UNet, and the image encoder beside it"
 
-    Returns:
-        The folder, with `text_encoder`, `tokenizer`, `image_encoder` and `feature_extractor`.
-    """
-    sizes: Any = clip.config
-    text: Any = CLIPTextModel(sizes.text_config)
-    _fill(text, clip)
-    image: Any = CLIPVisionModelWithProjection(sizes.vision_config)
-    _fill(image, clip)
-    text.to(torch.float16).save_pretrained(folder / TEXT)
-    image.to(torch.float16).save_pretrained(folder / IMAGE)
-    tokenizer.save_pretrained(folder / TOKENIZER)
-    _processor(sizes.vision_config.image_size).save_pretrained(folder / PROCESSOR)
-    files = {part: file_sha256(folder / part / ENCODER_WEIGHTS) for part in (TEXT, IMAGE)}
-    for part, sha256 in files.items():
-        card = {**about, "file": ENCODER_WEIGHTS, "sha256": sha256, "held_out": held_out}
-        write_card(folder / part / "card.json", card)
-    return folder
+    def __init__(self, config: CLIPConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.data = config.data
+        device = pick_training_device(config.device)
+        examples = examples_of(config.data, config.seed)
+        self.facts = examples.fingerprint
+        path = folder / TOKENIZER
+        if path.exists() and (folder / CHECKPOINT).exists():
+            self._tokenizer = load_tokenizer(path)
+        else:
+            told = map(examples.caption, first_rows(examples, config.text.captions))
+            self._tokenizer = train_tokenizer(told, config.text.vocabulary, config.text.max_length)
+            with writing(path):
+                self._tokenizer.save_pretrained(path)
+        warn_of_cut_captions(examples, self._tokenizer)
+        self.learner = ClipLearner(config, self._tokenizer, device)
+        self._pairs = ClipExamples(config, self._tokenizer)
+
+    def batches(self, first: int, last: int) -> Iterable[ClipBatch]:
+        """Read or draw the pairs of each step."""
+        config = self.config
+        places = batch_places(config.batch_size, first, last)
+        return load_batches(self._pairs, places, config.workers)
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write both encoders in half precision, as Stable Diffusion's folders are named.
+
+        Beside `text_encoder` and `image_encoder`, each with a card, come `tokenizer` and
+        `feature_extractor`.
+        """
+        measured = measure_pairs(self.learner, self.config, self._tokenizer)
+        clip = self.learner.average
+        sizes: Any = clip.config
+        parts = {
+            TEXT: CLIPTextModel(sizes.text_config),
+            IMAGE: CLIPVisionModelWithProjection(sizes.vision_config),
+        }
+        for name, part in parts.items():
+            _fill(part, clip)
+            half: Any = part.to(torch.float16)  # pyright: ignore
+            half.save_pretrained(self.folder / name)
+        self._tokenizer.save_pretrained(self.folder / TOKENIZER)
+        side, make_processor = sizes.vision_config.image_size, cast("Any", CLIPImageProcessor)
+        crop = {"height": side, "width": side}
+        processor = make_processor(size={"shortest_edge": side}, crop_size=crop)
+        processor.save_pretrained(self.folder / PROCESSOR)
+        for name in parts:
+            sha256 = file_sha256(self.folder / name / ENCODER_WEIGHTS)
+            file = {"file": ENCODER_WEIGHTS, "sha256": sha256, "held_out": measured}
+            write_card(self.folder / name / CARD, {**about, **file})
 
 
-def _fill(part: torch.nn.Module, clip: CLIPModel) -> None:
-    """Copy the part's weights from the pair, whose names are the same."""
+def _fill(part: nn.Module, clip: CLIPModel) -> None:
+    """Copy a part's weights from the pair, whose names are the same but for the text's prefix."""
     state = clip.state_dict()
     own = part.state_dict()
-    part.load_state_dict({name: state[_name(name, state)] for name in own})
-
-
-def _name(name: str, state: dict[str, Tensor]) -> str:
-    for prefix in ("", "text_model."):
-        if prefix + name in state:
-            return prefix + name
-    raise KeyError(name)
-
-
-def _processor(side: int) -> Any:
-    make: Any = CLIPImageProcessor
-    return make(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-
-
-_WHAT = "CLIP pair: a text encoder that conditions the UNet, and the image encoder beside it"
+    part.load_state_dict(
+        {name: state[name if name in state else f"text_model.{name}"] for name in own}
+    )
 
 
 def train_clip(
@@ -413,60 +404,10 @@ def train_clip(
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train a CLIP pair, measure it on held-out pairs, and export it; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `CLIPConfig` describes it.
-        out: folder for the checkpoint, the curves and the encoders; made if missing.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
+    """Train a CLIP pair, measure it on held-out pairs, and export it, as `run_recipe` says.
 
     Returns:
         The folder, with `text_encoder`, `tokenizer` and `image_encoder` when the training has
         reached its end.
-
-    Raises:
-        SynthgenError: if the configuration, the data or the folder do not serve, or the loss is
-            not finite.
     """
-    config = load_section(config_path, CLIPConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    device = pick_training_device(config.device)
-    examples = examples_of(config.data, config.seed)
-    tokenizer = _tokenizer(config, examples, folder)
-    warn_of_cut_captions(examples, tokenizer)
-    learner = ClipLearner(config, tokenizer, device)
-    pairs = ClipExamples(config, tokenizer)
-    session = Session(
-        "clip",
-        learner,
-        folder,
-        what_counts(config, **examples.fingerprint),
-        lambda first, last: load_batches(
-            pairs, batch_places(config.batch_size, first, last), config.workers
-        ),
-    )
-    session.resume()
-    if session.train(stop_at):
-        about = about_training(
-            "clip", _WHAT, config, config.data, folder, config_path, learner.step,
-            examples.fingerprint,
-        )  # fmt: skip
-        export_clip(
-            learner.average, tokenizer, folder, measure_pairs(learner, config, tokenizer), about
-        )
-    return folder
-
-
-def _tokenizer(config: CLIPConfig, examples: Examples, folder: Path) -> CLIPTokenizer:
-    """Learn the tokenizer; a training that goes on keeps the one that it has."""
-    path = folder / TOKENIZER
-    if path.exists() and (folder / CHECKPOINT).exists():
-        return load_tokenizer(path)
-    count, there = config.text.captions, examples.count
-    captions = (examples.caption(i) for i in range(count if there is None else min(count, there)))
-    tokenizer = train_tokenizer(captions, config.text.vocabulary, config.text.max_length)
-    with writing(path):
-        tokenizer.save_pretrained(path)
-    return tokenizer
+    return run_recipe(ClipRecipe, config_path, out, stop_at, overrides)

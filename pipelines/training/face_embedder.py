@@ -6,7 +6,7 @@ CosFace: Wang et al., CVPR 2018, Eq. 4. ArcFace: Deng et al., CVPR 2019, Eq. 3.
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,15 +25,14 @@ from pipelines.training.data.config import BatchAugmentation, ExpressiveFaces
 from pipelines.training.data.drawing import draw_aus, in_another_picture
 from pipelines.training.data.loader import batch_places, load_batches
 from pipelines.training.files import write_whole
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import what_counts, write_card
-from pipelines.training.session import Session, training_folder
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import file_sha256
 from samplers.identities.identity import FACEID_WIDTH
 from samplers.randomness import uniforms
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 
 _Channels = Annotated[int, Field(ge=1, le=1024)]
 _Blocks = Annotated[int, Field(ge=1, le=16)]
@@ -217,8 +216,7 @@ class FaceEmbedderLearner(Learner):
     """Learns a `PeopleClassifier`; batches are `Pictures`."""
 
     def __init__(self, config: FaceEmbedderConfig, device: torch.device) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             embedder = FaceNetwork(config.model.channels, config.model.blocks)
             network = PeopleClassifier(embedder, config.people.count)
         super().__init__(config, config.cycles, network, device)
@@ -230,11 +228,12 @@ class FaceEmbedderLearner(Learner):
         pixels = augment(batch.pixels.float() / 255, self._config.augmentation, INPUT_SIDE)
         with self.autocast():
             cosines = self.network(pixels)
-        loss = margin_loss(cosines, batch.people, self._config.margin, self._risen())
+        loss = margin_loss(cosines, batch.people, self._config.margin, self.margin_share())
         right = (cosines.argmax(1) == batch.people).float().mean()
         return {"loss": loss, "right": right}
 
-    def _risen(self) -> float:
+    def margin_share(self) -> float:
+        """Return the share of the margin that counts in this step [0, 1]."""
         return min(1.0, (self.step + 1) / self._rising) if self._rising else 1.0
 
 
@@ -293,8 +292,36 @@ def evaluate_embedder(
     }
 
 
-WEIGHTS = "face_embedder.safetensors"
-CARD = "card.json"
+class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
+    """The training of the face embedder, on people of its own."""
+
+    name = "face-embedder"
+    settings = FaceEmbedderConfig
+    makes = "face_embedder.safetensors"
+    what = "a residual network; turns drawn and mini faces into 512-d embeddings"
+    free = ("evaluation",)
+    data = "drawn people, each in many pictures"
+
+    def __init__(self, config: FaceEmbedderConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.learner = FaceEmbedderLearner(config, pick_training_device(config.device))
+        self.facts = {"renderer": RENDERER_VERSION}
+
+    def batches(self, first: int, last: int) -> Iterable[Pictures]:
+        """Draw the pictures of each step."""
+        config = self.config
+        places = batch_places(config.batch_size, first, last)
+        return load_batches(TrainingPictures(config), places, config.workers)
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write the embedder, and how well it tells people apart whom it never saw."""
+        weights = self.folder / self.makes
+        with write_whole(weights) as partial:
+            embedder = self.learner.average.embedder.to("cpu")
+            save_face_network(embedder, partial, {"licence": LICENCE})
+        measured = evaluate_embedder(DrawnFaceEmbedder.from_pretrained(weights), self.config)
+        file = {"file": weights.name, "sha256": file_sha256(weights), "held_out": measured}
+        write_card(self.folder / CARD, {**about, **file})
 
 
 def train_face_embedder(
@@ -303,55 +330,5 @@ def train_face_embedder(
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train a face embedder, measure it on people it never saw, export it; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `FaceEmbedderConfig` describes it.
-        out: folder for the weights, the card, the checkpoint and the curves; made if missing.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        The weight file (which exists only when the training reached its end).
-
-    Raises:
-        ConfigError: if the configuration is not allowed.
-        OutputError: if the folder cannot be made, or holds a checkpoint of another configuration.
-        WeightsError: if the checkpoint cannot be read.
-        TrainingError: if the loss is not finite.
-    """
-    config = load_section(config_path, FaceEmbedderConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    learner = FaceEmbedderLearner(config, pick_training_device(config.device))
-    counts = what_counts(config, renderer=RENDERER_VERSION)
-    del counts["evaluation"]  # decides nothing about the weights
-    session = Session("face-embedder", learner, folder, counts, lambda a, b: _batches(config, a, b))
-    session.resume()
-    if session.train(stop_at):
-        _export(learner.average.embedder, config, folder, Path(config_path).name)
-    return folder / WEIGHTS
-
-
-def _batches(config: FaceEmbedderConfig, first: int, last: int) -> Iterable[Pictures]:
-    places = batch_places(config.batch_size, first, last)
-    return load_batches(TrainingPictures(config), places, config.workers)
-
-
-def _export(average: FaceNetwork, config: FaceEmbedderConfig, folder: Path, name: str) -> None:
-    weights = folder / WEIGHTS
-    with write_whole(weights) as partial:
-        save_face_network(average.to("cpu"), partial, {"licence": LICENCE})
-    card = {
-        "command": f"synthgen train face-embedder {name} --to {folder.name}",
-        "file": weights.name,
-        "sha256": file_sha256(weights),
-        "what": "a residual network; turns drawn and mini faces into 512-d embeddings",
-        "licence": LICENCE,
-        "data": "drawn people, each in many pictures",
-        "renderer": RENDERER_VERSION,
-        "steps": sum(cycle.steps for cycle in config.cycles),
-        "configuration": config.model_dump(mode="json"),
-        "held_out": evaluate_embedder(DrawnFaceEmbedder.from_pretrained(weights), config),
-    }
-    write_card(folder / CARD, card)
+    """Train a face embedder, measure and export it, as `run_recipe` says."""
+    return run_recipe(FaceEmbedderRecipe, config_path, out, stop_at, overrides)

@@ -1,8 +1,10 @@
-"""Files of a training, which appear only when whole."""
+"""Files of a training: whole or as they were before, also on a full disk."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from synthgen.dataset.whole_files import replacing
 from synthgen.errors import OutputError
@@ -58,3 +60,23 @@ def unwritable(path: Path, error: OSError) -> OutputError:
         f"cannot write {path}: {error.strerror or error}; the last checkpoint stays, and the same "
         "command continues from it"
     )
+
+
+def read_made_of(path: Path, made_of: dict[str, Any]) -> dict[str, Any] | None:
+    """Read the note of what files were made of; None where there is none yet.
+
+    Args:
+        path: the note; JSON, with the key `made_of` or nothing beside it.
+        made_of: what the files must be made of.
+
+    Raises:
+        OutputError: if they were made of something else.
+    """
+    if not path.exists():
+        return None
+    note = json.loads(path.read_text(encoding="utf-8"))
+    if (found := note.get("made_of", note)) != made_of:
+        raise OutputError(
+            f"{path} was made of {found}, now it is {made_of}; train into another folder"
+        )
+    return note

@@ -2,12 +2,11 @@
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler
 from jaxtyping import Float, Int
 from PIL.Image import Image
 from pydantic import Field, field_validator, model_validator
@@ -30,6 +29,8 @@ from pipelines.training.diffusion.base import (
     find_base,
     load_base,
     load_vae,
+    sheet_images,
+    sheet_pipeline,
 )
 from pipelines.training.diffusion.config import (
     AdapterCycle,
@@ -47,7 +48,13 @@ from pipelines.training.diffusion.latents import (
     LatentStore,
     open_latents,
 )
-from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised, painted_guess
+from pipelines.training.diffusion.loss import (
+    Guess,
+    diffusion_loss,
+    generated_guess,
+    guess_of,
+    noised,
+)
 from pipelines.training.diffusion.reader import (
     LatentReader,
     ReaderLearner,
@@ -55,14 +62,13 @@ from pipelines.training.diffusion.reader import (
     read_guess,
     trained_reader,
 )
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import about_training, what_counts, write_card
-from pipelines.training.session import Session, training_folder
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, training_fingerprint, write_card
+from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import cycle_at, pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 
 
 class Smoothing(Section):
@@ -95,7 +101,7 @@ class FineFaceSheet(AdapterSheet):
         ),
         min_length=1,
         max_length=16,
-        description="What is painted.",
+        description="Prompts, a column each.",
     )
     expressions: SheetExpressions = Field(
         default=(
@@ -185,18 +191,9 @@ def perturb(aus: Float[Tensor, "B aus"], smoothing: Smoothing) -> Float[Tensor, 
 
 
 class AUReaderLearner(ReaderLearner):
-    """Learns to read AUs.
+    """Learns to read AUs."""
 
-    Args:
-        config: how.
-        shape: channels, height and width of a latent.
-        device: torch device.
-    """
-
-    def __init__(
-        self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
-    ) -> None:
-        super().__init__(config, shape, AU_COUNT, device)
+    outputs = AU_COUNT
 
     def errors(self, read: Float[Tensor, "B aus"], batch: LabelledLatents) -> dict[str, Tensor]:
         """Return Huber's loss of what was read."""
@@ -218,9 +215,13 @@ def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) ->
     return trained_reader(
         AUReaderLearner(config, store.shape, device),
         Path(store.folder),
-        what_counts(config, latents=store.made_of),
+        training_fingerprint(config, latents=store.made_of),
         lambda first, last: store.labelled(first, last, config.batch_size, config.seed),
     )
+
+
+COMPONENT = "au_adapter"
+"""Folder of the component of diffusers, beside what is published."""
 
 
 class FineFaceLearner(Learner):
@@ -261,7 +262,14 @@ class FineFaceLearner(Learner):
             read = self._read(guess_of(scheduler, seen, predicted), batch.aus)
             found = {"loss": loss + reading.weight * read, "diffusion": loss, "read": read}
         if cycle.painted:
-            found["painted"] = self._painted(batch, cycle.painting_steps)
+            text = self._text(batch.input_ids)
+            guess = generated_guess(
+                lambda noisy, timesteps: self._predict(noisy, timesteps, text, batch.aus),
+                scheduler,
+                batch.latents,
+                cycle.painting_steps,
+            )
+            found["painted"] = self._read(guess, batch.aus)
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
         return found
 
@@ -269,15 +277,6 @@ class FineFaceLearner(Learner):
         if self._reader is None:
             raise ValueError("the configuration has the reading loss, but there is no reader")
         return au_error(read_guess(self._reader, guess), aus, guess.signal)
-
-    def _painted(self, batch: LatentBatch, steps: int) -> Tensor:
-        text = self._text(batch.input_ids)
-
-        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-            return self._predict(noisy, timesteps, text, batch.aus)
-
-        guess = painted_guess(predict, self._base.scheduler, batch.latents, steps)
-        return self._read(guess, batch.aus)
 
     def predict(
         self,
@@ -320,8 +319,7 @@ def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AU
         rank: rank of the LoRA.
         seed: seed of the weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         adapter = AUAdapter.for_unet(unet, lora_rank=rank, encoder=encoder)
         for path in adapter.config["lora_layers"]:
             nn.init.normal_(adapter.get_parameter(f"unet.{path}.lora_A.weight"), std=1 / rank)
@@ -334,15 +332,64 @@ def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AU
     return adapter
 
 
-PUBLISHED = "fineface"
-COMPONENT = "au_adapter"
-CARD = "card.json"
+class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
+    """The training of an AU adapter beside a frozen base; the base's files count, not their place.
+
+    What it makes is what `FineFacePipeline.load_au_adapter` reads.
+    """
+
+    name = "fineface"
+    settings = FineFaceTrainingConfig
+    makes = "fineface"
+    what = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
+    free = ("base", "revision", "latents", "sheet", "export")
+
+    def __init__(self, config: FineFaceTrainingConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.data = config.data
+        device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
+        self._dtype = dtype if device.type == "cuda" else torch.float32
+        self._base = base = load_base(
+            find_base(config.base, config.revision), device, dtype, config.attention
+        )
+        examples = examples_of(config.data, config.seed)
+        encoder = encoder_sha256(base.folder / "vae")
+        self.facts = {
+            "base_files": base.checksums(),
+            "vae_encoder_sha256": encoder,
+            **examples.fingerprint,
+        }
+        vae = load_vae(base.folder / "vae", device)
+        self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
+        reading = config.reading
+        reader = None if reading is None else au_reader(reading.reader, self._store, device)
+        self.learner = FineFaceLearner(config, base, device, reader)
+
+    def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
+        """Read the latents of each step."""
+        return self._store.batches(first, last)
+
+    def sheet(self) -> Image:
+        """Generate each expression for each prompt, through the files that the adapter will be."""
+        sheet = self.config.sheet
+        pipeline = sheet_pipeline(FineFacePipeline, self._base.folder, self._dtype)
+        with no_progress_bars(), tempfile.TemporaryDirectory() as folder:
+            write_au_adapter(self.learner.average, Path(folder), "", SAFETENSORS_SUFFIX)
+            pipeline.load_au_adapter(folder)
+        pipeline.to(self.learner.device)
+        return sheet_of(
+            [sheet_images(pipeline, sheet, sheet.prompts, one) for one in sheet.expressions]
+        )
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write the adapter as published, with a card, and as a component of diffusers."""
+        export_adapter(self.learner.average, self.folder, self.config.export, about)
 
 
 def export_adapter(
     adapter: AUAdapter, folder: Path, export: AdapterExport, about: dict[str, Any]
 ) -> Path:
-    """Write the adapter as published, as a component of diffusers, and a card beside the first.
+    """Write an adapter as published, as a component of diffusers, and a card beside the first.
 
     Args:
         adapter: the trained adapter.
@@ -355,7 +402,7 @@ def export_adapter(
     """
     written = copy.deepcopy(adapter)
     nn.Module.to(written, device="cpu", dtype=getattr(torch, export.dtype))
-    published = folder / PUBLISHED
+    published = folder / FineFaceRecipe.makes
     write_au_adapter(written, published, "", SAFETENSORS_SUFFIX)
     if export.also == "ckpt":
         write_au_adapter(written, published, "", PICKLE_SUFFIX)
@@ -366,128 +413,11 @@ def export_adapter(
     return published
 
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-
-def paint_sheet(
-    base: Path,
-    adapter: AUAdapter,
-    sheet: FineFaceSheet,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Image:
-    """Paint each expression for each prompt; a column has one noise.
-
-    Args:
-        base: folder of the base.
-        adapter: the adapter.
-        sheet: what is painted.
-        device: torch device.
-        dtype: number format of the computation.
-    """
-    pipeline = _pipeline(base, adapter, dtype).to(device)
-    rows = []
-    for expression in sheet.expressions:
-        generators = [torch.Generator().manual_seed(i) for i in range(len(sheet.prompts))]
-        output = pipeline(
-            list(sheet.prompts),
-            expression,
-            num_inference_steps=sheet.num_inference_steps,
-            guidance_scale=sheet.guidance_scale,
-            generator=generators,
-            output_type="pt",
-        )
-        rows.append([2 * image.float().cpu() - 1 for image in output.images])  # pyright: ignore
-    return sheet_of(rows)
-
-
-def _pipeline(base: Path, adapter: AUAdapter, dtype: torch.dtype) -> FineFacePipeline:
-    with no_progress_bars(), tempfile.TemporaryDirectory() as folder:
-        pipeline = FineFacePipeline.from_pretrained(
-            base,
-            safety_checker=None,
-            feature_extractor=None,
-            image_encoder=None,
-            requires_safety_checker=False,
-            use_safetensors=True,
-            dtype=dtype,
-        )
-        write_au_adapter(adapter, Path(folder), "", SAFETENSORS_SUFFIX)
-        pipeline.load_au_adapter(folder)
-    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
-        pipeline.scheduler.config, algorithm_type="dpmsolver++"
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-_WHAT = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
-_FREE = ("base", "revision", "latents", "sheet", "export")
-"""Keys that the weights are not a function of; the base's files count, not their place."""
-
-
 def train_fineface(
     config_path: str | Path,
     out: str | Path,
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train an AU adapter beside a frozen base and export it; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `FineFaceTrainingConfig` describes it.
-        out: folder for the latents, the checkpoint, the curves, the sheets and the adapter.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        The folder that `FineFacePipeline.load_au_adapter` reads (which exists only when the
-        training reached its end).
-
-    Raises:
-        SynthgenError: if the configuration, the base, the data or the folder do not serve, or the
-            loss is not finite.
-    """
-    config = load_section(config_path, FineFaceTrainingConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    device = pick_training_device(config.device)
-    base = load_base(
-        find_base(config.base, config.revision),
-        device,
-        getattr(torch, config.dtype),
-        config.attention,
-    )
-    examples = examples_of(config.data, config.seed)
-    facts = {
-        "base_files": base.checksums(),
-        "vae_encoder_sha256": encoder_sha256(base.folder / "vae"),
-        **examples.fingerprint,
-    }
-    vae = load_vae(base.folder / "vae", device)
-    store = open_latents(config, folder, examples, vae, base.tokenizer, facts["vae_encoder_sha256"])
-    reading = config.reading
-    reader = None if reading is None else au_reader(reading.reader, store, device)
-    learner = FineFaceLearner(config, base, device, reader)
-    session = Session(
-        "fineface",
-        learner,
-        folder,
-        what_counts(config, *_FREE, **facts),
-        store.batches,
-        lambda: _sheet(config, base, learner),
-    )
-    session.resume()
-    if session.train(stop_at):
-        about = about_training(
-            "fineface", _WHAT, config, config.data, folder, config_path, learner.step, facts
-        )
-        export_adapter(learner.average, folder, config.export, about)
-    return folder / PUBLISHED
-
-
-def _sheet(config: FineFaceTrainingConfig, base: FrozenBase, learner: FineFaceLearner) -> Image:
-    on_gpu = learner.device.type == "cuda"
-    dtype = getattr(torch, config.dtype) if on_gpu else torch.float32
-    return paint_sheet(base.folder, learner.average, config.sheet, learner.device, dtype)
+    """Train an AU adapter beside a frozen base and export it, as `run_recipe` says."""
+    return run_recipe(FineFaceRecipe, config_path, out, stop_at, overrides)

@@ -9,7 +9,7 @@ Its weights are not shipped: whoever evaluates trains a judge that nothing else 
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,15 +31,14 @@ from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, re
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.augmentation import augment, middle
 from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import ROUND, draw_aus, face_number
+from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
 from pipelines.training.data.loader import batch_places, load_batches
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import what_counts, write_card
-from pipelines.training.session import Session, training_folder
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 from synthgen.config.priors import IntensityRange
 
 _Channels = Annotated[int, Field(ge=1, le=4096)]
@@ -140,21 +139,18 @@ class JudgePortraits(Dataset[Portraits]):
 
     def __init__(self, config: JudgeConfig) -> None:
         self._config = config
-        self._drawn: dict[int, Portraits] = {}
+        self._portraits = RoundCache(self._draw)
 
     def __len__(self) -> int:
         return self._config.batch_size * sum(cycle.steps for cycle in self._config.cycles)
 
     def __getitem__(self, index: int) -> Portraits:
-        faces, number = self._config.faces, face_number(index, self._config.faces.views)
-        if number not in self._drawn:
-            if len(self._drawn) == ROUND:
-                self._drawn.clear()
-            aus = draw_aus(
-                self._config.seed, "judge/train", number, faces.expressions, faces.intensity
-            )
-            self._drawn[number] = draw_portrait(FIRST_IDENTITY + number, aus)
-        return self._drawn[number]
+        return self._portraits[face_number(index, self._config.faces.views)]
+
+    def _draw(self, number: int) -> Portraits:
+        faces, seed = self._config.faces, self._config.seed
+        aus = draw_aus(seed, "judge/train", number, faces.expressions, faces.intensity)
+        return draw_portrait(FIRST_IDENTITY + number, aus)
 
 
 class HeldOutPortraits(Dataset[Portraits]):
@@ -186,13 +182,12 @@ def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " aus"]) -> Portrai
 
 def trait_classes(identity: Identity) -> Sequence[int]:
     """Return the class of each judged trait."""
-    return [_class(identity, trait) for trait in JUDGED_TRAITS]
-
-
-def _class(identity: Identity, trait: str) -> int:
-    if trait == "hair" and identity.hair_style == "bald":
-        return NOT_SHOWN
-    return TRAITS[trait].index(identity.traits[trait])
+    return [
+        NOT_SHOWN
+        if trait == "hair" and identity.hair_style == "bald"
+        else TRAITS[trait].index(identity.traits[trait])
+        for trait in JUDGED_TRAITS
+    ]
 
 
 _SMOOTHING = 0.02
@@ -203,9 +198,9 @@ class JudgeLearner(Learner):
     """Learns a `JudgeNetwork`; batches are `Portraits`."""
 
     def __init__(self, config: JudgeConfig, device: torch.device) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            network = make_judge(config.model)
+        model = config.model
+        with seeded(config.seed):
+            network = JudgeNetwork(model.channels, model.narrow, model.hidden)
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         super().__init__(config, config.cycles, network, device)
         self._config = config
@@ -216,23 +211,18 @@ class JudgeLearner(Learner):
         with self.autocast():
             found = self.network(pixels.contiguous(memory_format=torch.channels_last))
         errors = {"aus": functional.smooth_l1_loss(found.aus, batch.aus, beta=_QUADRATIC_BELOW)}
-        for place, trait in enumerate(JUDGED_TRAITS):
-            errors[trait] = _cross_entropy(found.traits[trait], batch.traits[:, place])
+        for place, trait in enumerate(JUDGED_TRAITS):  # over portraits that show the trait
+            classes = batch.traits[:, place]
+            total = functional.cross_entropy(
+                found.traits[trait],
+                classes,
+                ignore_index=NOT_SHOWN,
+                label_smoothing=_SMOOTHING,
+                reduction="sum",
+            )
+            errors[trait] = total / (classes != NOT_SHOWN).sum().clamp(min=1)
         traits = torch.stack([errors[trait] for trait in JUDGED_TRAITS]).sum()
         return {"loss": errors["aus"] + self._config.trait_weight * traits, **errors}
-
-
-def make_judge(model: JudgeModel) -> JudgeNetwork:
-    """Make an untrained judge."""
-    return JudgeNetwork(model.channels, model.narrow, model.hidden)
-
-
-def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the mean cross-entropy over portraits that show the trait; 0 where none does."""
-    total = functional.cross_entropy(
-        logits, classes, ignore_index=NOT_SHOWN, label_smoothing=_SMOOTHING, reduction="sum"
-    )
-    return total / (classes != NOT_SHOWN).sum().clamp(min=1)
 
 
 _AT_ONCE = 50
@@ -250,7 +240,9 @@ def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[s
             found = network(middle(batch.pixels.float() / 255, INPUT_SIDE))
             drawn.append(batch.aus)
             read.append(found.aus)
-            right.append(_right(found.traits, batch))
+            told = [found.traits[trait].argmax(1) for trait in JUDGED_TRAITS]
+            hits = (torch.stack(told, 1) == batch.traits).float()
+            right.append(hits.masked_fill(batch.traits == NOT_SHOWN, float("nan")))
     aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy())
     shares = torch.cat(right).nanmean(0).tolist()
     return {
@@ -259,19 +251,34 @@ def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[s
     }
 
 
-def _right(logits: dict[str, torch.Tensor], batch: Portraits) -> torch.Tensor:
-    """Return 1 where a trait was read rightly, 0 where not, NaN where it is not shown."""
-    columns = [
-        (logits[trait].argmax(1) == batch.traits[:, place]).float()
-        for place, trait in enumerate(JUDGED_TRAITS)
-    ]
-    return torch.stack(columns, 1).masked_fill(batch.traits == NOT_SHOWN, float("nan"))
+class JudgeRecipe(Recipe[JudgeConfig]):
+    """The training of the second judge, on portraits of its own."""
 
+    name = "judge"
+    settings = JudgeConfig
+    makes = "judge.safetensors"
+    what = "a plain convolutional network; reads 12 AUs and traits of drawn and mini faces"
+    free = ("evaluation",)
+    data = "procedural faces of identities that no other training sees"
 
-WEIGHTS = "judge.safetensors"
-CARD = "card.json"
+    def __init__(self, config: JudgeConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.learner = JudgeLearner(config, pick_training_device(config.device))
+        self.facts = {"renderer": RENDERER_VERSION}
 
-_LICENCE = "Apache-2.0"
+    def batches(self, first: int, last: int) -> Iterable[Portraits]:
+        """Draw the portraits of each step."""
+        config = self.config
+        places = batch_places(config.batch_size, first, last)
+        return load_batches(JudgePortraits(config), places, config.workers)
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write the network, and how well it reads held-out portraits."""
+        weights = self.folder / self.makes
+        save_judge(self.learner.average, weights)
+        measured = evaluate_judge(load_judge(weights), HeldOutPortraits(self.config))
+        file = {"file": weights.name, "sha256": file_sha256(weights), "held_out": measured}
+        write_card(self.folder / CARD, {**about, **file})
 
 
 def train_judge(
@@ -280,54 +287,5 @@ def train_judge(
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train a judge, measure it on held-out portraits, and export it; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `JudgeConfig` describes it.
-        out: folder for the weights, the card, the checkpoint and the curves; made if missing.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        The weight file (which exists only when the training reached its end).
-
-    Raises:
-        ConfigError: if the configuration is not allowed.
-        OutputError: if the folder cannot be made, or holds a checkpoint of another configuration.
-        WeightsError: if the checkpoint cannot be read.
-        TrainingError: if the loss is not finite.
-    """
-    config = load_section(config_path, JudgeConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    learner = JudgeLearner(config, pick_training_device(config.device))
-    counts = what_counts(config, renderer=RENDERER_VERSION)
-    del counts["evaluation"]  # decides nothing about the weights
-    session = Session("judge", learner, folder, counts, lambda a, b: _batches(config, a, b))
-    session.resume()
-    if session.train(stop_at):
-        _export(learner.average, config, folder, Path(config_path).name)
-    return folder / WEIGHTS
-
-
-def _batches(config: JudgeConfig, first: int, last: int) -> Iterable[Portraits]:
-    places = batch_places(config.batch_size, first, last)
-    return load_batches(JudgePortraits(config), places, config.workers)
-
-
-def _export(average: JudgeNetwork, config: JudgeConfig, folder: Path, name: str) -> None:
-    weights = folder / WEIGHTS
-    save_judge(average, weights)
-    card = {
-        "command": f"synthgen train judge {name} --to {folder.name}",
-        "file": weights.name,
-        "sha256": file_sha256(weights),
-        "what": "a plain convolutional network; reads 12 AUs and traits of drawn and mini faces",
-        "licence": _LICENCE,
-        "data": "procedural faces of identities that no other training sees",
-        "renderer": RENDERER_VERSION,
-        "steps": sum(cycle.steps for cycle in config.cycles),
-        "configuration": config.model_dump(mode="json"),
-        "held_out": evaluate_judge(load_judge(weights), HeldOutPortraits(config)),
-    }
-    write_card(folder / CARD, card)
+    """Train a judge, measure it on held-out portraits, and export it, as `run_recipe` says."""
+    return run_recipe(JudgeRecipe, config_path, out, stop_at, overrides)

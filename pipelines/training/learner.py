@@ -1,50 +1,65 @@
 """The learner of a training: parameters, optimiser, averages, one step."""
 
-import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from pipelines.training.settings import Cycle, TrainingSettings
 from synthgen.errors import ConfigError, TrainingError
 
-Network = TypeVar("Network", bound=nn.Module)
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from torch's CPU generator by a seed; after the block it is as it was before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
-class MovingAverage(Generic[Network]):
-    """Follows a network, early on faster than `decay` says, so that it forgets the start.
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """Make an average that follows a network: its weights and its batch statistics.
+
+    Early on it follows faster than `decay` says, so that it forgets the start.
 
     Args:
         network: the network to follow; it is copied.
         decay: share of the average that a step keeps in the long run [0, 1).
     """
 
-    def __init__(self, network: Network, decay: float) -> None:
-        self.network: Network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, network: Network, step: int) -> None:
-        """Take in the network after step `step`, counted from 0."""
-        keep = min(self._decay, (1 + step) / (10 + step))
-        followed = network.state_dict()
-        for name, average in self.network.state_dict().items():
+    def follow(averages: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        step = int(count) - 1
+        share = 1 - min(decay, (1 + step) / (10 + step))
+        for average, value in zip(averages, current, strict=True):
             if average.is_floating_point():
-                average.lerp_(followed[name], 1 - keep)
+                average.lerp_(value, share)
             else:
-                average.copy_(followed[name])
+                average.copy_(value)
+
+    average = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    average.module.eval().requires_grad_(False)
+    average.n_averaged += 1  # the untrained network is the first of those that are averaged
+    return average
 
 
 def learning_rate(step: int, cycles: Sequence[Cycle]) -> float:
     """Return the learning rate of a step, counted from 0 over all cycles; after the last one 0."""
     for cycle in cycles:
-        if step < cycle.steps:
-            return cycle.learning_rate * _share(step, cycle)
-        step -= cycle.steps
+        if step >= cycle.steps:
+            step -= cycle.steps
+            continue
+        warm = cycle.warmup * cycle.steps
+        if step < warm:
+            return cycle.learning_rate * ((step + 1) / (warm + 1))
+        if cycle.schedule == "constant":
+            return cycle.learning_rate
+        done = (step - warm) / max(cycle.steps - warm, 1)
+        return cycle.learning_rate * (0.5 * (1 + math.cos(math.pi * done)))
     return 0.0
 
 
@@ -57,16 +72,6 @@ def parameter_groups(
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _share(step: int, cycle: Cycle) -> float:
-    warm = cycle.warmup * cycle.steps
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    if cycle.schedule == "constant":
-        return 1.0
-    done = (step - warm) / max(cycle.steps - warm, 1)
-    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 class Learner(ABC):
@@ -104,7 +109,7 @@ class Learner(ABC):
         self.cycles = cycles
         self.device = device
         self.network = network.to(device).train()
-        self._average = MovingAverage(self.network, settings.ema_decay)
+        self._average = moving_average(self.network, settings.ema_decay)
         if device.type == "cuda":  # its convolutions want channels last; files want them first
             self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self._parameters = [p for p in self.network.parameters() if p.requires_grad]
@@ -119,7 +124,7 @@ class Learner(ABC):
     @property
     def average(self) -> Any:
         """Moving average of the network, in evaluation mode."""
-        return self._average.network
+        return self._average.module
 
     @abstractmethod
     def losses(self, batch: Any) -> dict[str, Tensor]:
@@ -150,7 +155,7 @@ class Learner(ABC):
         self._check_finite(found["loss"], norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self._average.update(self.network, self.step)
+        self._average.update_parameters(self.network)
         self.step += 1
         return {**found, "gradient norm": float(norm), "learning rate": rate}
 
@@ -159,7 +164,7 @@ class Learner(ABC):
         return {
             "step": self.step,
             "network": self.network.state_dict(),
-            "average": self._average.network.state_dict(),
+            "average": self._average.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
@@ -167,7 +172,8 @@ class Learner(ABC):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.network.load_state_dict(state["network"])
-        self._average.network.load_state_dict(state["average"])
+        self._average.module.load_state_dict(state["average"])
+        self._average.n_averaged.fill_(state["step"] + 1)
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self.step = state["step"]

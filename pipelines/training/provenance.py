@@ -1,59 +1,26 @@
-"""Provenance of trained weights: card, versions, and by which fingerprint a training continues."""
+"""Provenance of trained weights: their card, and the fingerprint by which a training continues."""
 
 import json
 import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.files import write_text_whole
-from pipelines.training.settings import FREE, TrainingSettings
+from pipelines.training.settings import FREE
 from synthgen import __version__
 from synthgen.config.base import Section
 from synthgen.errors import OutputError
 from synthgen.revision import git_revision
 
-_OURS = "Apache-2.0"
+OUR_LICENCE = "Apache-2.0"
+"""Licence of weights that learned from procedural faces alone."""
 
-
-def about_training(
-    name: str,
-    what: str,
-    config: TrainingSettings,
-    data: ProceduralData | DatasetData,
-    folder: Path,
-    config_path: str | Path,
-    steps: int,
-    facts: dict[str, Any],
-) -> dict[str, Any]:
-    """Say how weights came to be.
-
-    Args:
-        name: the training, such as `vae`.
-        what: what the weights are.
-        config: the training's configuration.
-        data: what was learned from.
-        folder: folder of the training.
-        config_path: the configuration's file.
-        steps: steps that were learned.
-        facts: what the weights are a function of besides the configuration.
-    """
-    drawn = isinstance(data, ProceduralData)
-    return {
-        "command": f"synthgen train {name} {Path(config_path).name} --to {folder.name}",
-        "what": what,
-        "licence": _OURS if drawn else "as the data that it was trained on",
-        "data": "drawn portraits" if drawn else f"{data.path} ({data.split})",
-        **facts,
-        "steps": steps,
-        "examples_seen": steps * config.batch_size,
-        "configuration": config.model_dump(mode="json"),
-    }
-
+CARD = "card.json"
+"""Name of the card beside weights."""
 
 _PACKAGES = ("torch", "skia-python", "numpy", "pillow")
 
@@ -86,19 +53,13 @@ def _finite(value: object) -> object:
     return value
 
 
-class _Difference(NamedTuple):
-    key: str
-    old: str
-    new: object
-
-
-def what_counts(settings: Section, *free: str, **facts: Any) -> dict[str, Any]:
-    """Return what weights are a function of.
+def training_fingerprint(settings: Section, *free: str, **facts: Any) -> dict[str, Any]:
+    """Return everything that weights are a function of.
 
     Args:
         settings: configuration of the training.
-        free: keys of the configuration that do not count, besides `FREE`.
-        facts: what else counts, such as checksums.
+        free: keys of the configuration that decide nothing about the weights, besides `FREE`.
+        facts: facts besides the configuration, such as checksums.
     """
     return {**facts, **settings.model_dump(mode="json", exclude={*FREE, *free})}
 
@@ -111,52 +72,44 @@ def check_same(
     A key that the configuration did not have when the checkpoint was written had its default.
 
     Args:
-        found: what counted for the checkpoint.
-        wanted: what counts now.
+        found: fingerprint in the checkpoint.
+        wanted: fingerprint of the training now.
         path: the checkpoint.
         kind: class of the configuration.
 
     Raises:
         OutputError: with the first difference.
     """
-    difference = _difference(_completed(found, kind), wanted, ())
-    if difference:
+    if difference := _difference(_with_defaults(found, kind), wanted, ()):
+        old, new = difference
         raise OutputError(
-            f"{path} was trained {difference.old}, now it is {difference.new!r}; "
-            "train into another folder, or start anew"
+            f"{path} was trained {old}, now it is {new!r}; train into another folder, or start anew"
         )
 
 
-def _completed(found: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
+def _with_defaults(found: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
+    """Return a fingerprint with all defaults in it; key by key, for free keys are not there."""
+    completed = dict(found)
     try:
-        completed = {name: _completed_key(found, name, kind) for name in _known(found, kind)}
+        for name, field in kind.model_fields.items():
+            if name in found or not field.is_required():
+                adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", field.annotation))
+                default = field.get_default(call_default_factory=True)
+                value = adapter.validate_python(found.get(name, default))
+                completed[name] = adapter.dump_python(value, mode="json")
     except ValidationError:
         return found  # of another kind of training: the difference will say so
-    return {**found, **completed}
+    return completed
 
 
-def _known(found: dict[str, Any], kind: type[Section]) -> list[str]:
-    fields = kind.model_fields.items()
-    return [name for name, field in fields if name in found or not field.is_required()]
-
-
-def _completed_key(found: dict[str, Any], name: str, kind: type[Section]) -> Any:
-    """Return a key with all defaults in it; by itself, for keys that do not count are not there."""
-    field = kind.model_fields[name]
-    adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", field.annotation))
-    value = found[name] if name in found else field.get_default(call_default_factory=True)
-    return adapter.dump_python(adapter.validate_python(value), mode="json")
-
-
-def _difference(old: Any, new: Any, keys: tuple[str, ...]) -> _Difference | None:
-    name = ".".join(keys)
+def _difference(old: Any, new: Any, keys: tuple[str, ...]) -> tuple[str, object] | None:
+    """Return in words what the first differing key was, and its new value; None: all are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key, value in new.items():
             if key not in old:
-                below = ".".join((*keys, key))
-                return _Difference(below, f"without {below}", value)
+                return f"without {'.'.join((*keys, key))}", value
             if below := _difference(old[key], value, (*keys, key)):
                 return below
         return None
     begun = new[: len(old)] if keys == ("cycles",) and isinstance(old, list) else new
-    return None if old == begun else _Difference(name, f"with {name} {old!r}", new)
+    return None if old == begun else (f"with {'.'.join(keys)} {old!r}", new)

@@ -87,17 +87,18 @@ class Session:
         name: name of the training, such as `vae`.
         learner: what learns.
         folder: folder for checkpoints, curves and sheets.
-        counts: what the weights are a function of; a checkpoint of another is refused.
+        fingerprint: everything that the weights are a function of; a checkpoint of another is
+            refused.
         batches: first step and last step → batches between them.
-        sheet: draws a sample sheet of the learner's average; None: no sheets.
+        sheet: draws a sample sheet of the learner's average, if there are sheets.
     """
 
     name: str
     learner: Learner
     folder: Path
-    counts: dict[str, Any]
+    fingerprint: dict[str, Any]
     batches: Callable[[int, int], Iterable[Any]]
-    sheet: Callable[[], Image] | None = None
+    sheet: Callable[[], Image | None] = lambda: None
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one.
@@ -114,7 +115,7 @@ class Session:
                     f"{path} is of a training of {name}, not of {self.name}; "
                     "train into another folder"
                 )
-            check_same(content["config"], self.counts, path, type(self.learner.settings))
+            check_same(content["config"], self.fingerprint, path, type(self.learner.settings))
             self.learner.restore(content["state"])
 
     def train(self, stop_at: int | None = None) -> bool:
@@ -135,33 +136,24 @@ class Session:
         return learner.step == total
 
     def _learn(self, last: int, curves: Curves, bar: Any) -> None:
+        learner, settings = self.learner, self.learner.settings
         with Interruption() as interruption:
-            for batch in self.batches(self.learner.step, last):
-                found = self.learner.learn(batch)
+            for batch in self.batches(learner.step, last):
+                found = learner.learn(batch)
+                step = learner.step
                 bar.update()
-                self._show(found, curves, bar)
-                every = self.learner.settings.checkpoint_every
-                if (
-                    self.learner.step % every == 0
-                    or self.learner.step == last
-                    or interruption.asked
-                ):
-                    self._save(curves)
+                if step % settings.log_every == 0:
+                    bar.set_postfix(loss=f"{found['loss']:.4f}")
+                    curves.add(step, found)
+                if step % settings.sample_every == 0 and (sheet := self.sheet()) is not None:
+                    curves.show(step, sheet)
+                if step % settings.checkpoint_every == 0 or step == last or interruption.asked:
+                    state = learner.state()
+                    content = {"training": self.name, "config": self.fingerprint, "state": state}
+                    save_checkpoint(self.folder / CHECKPOINT, content)
+                    curves.draw()
                 if interruption.asked:
                     raise KeyboardInterrupt
-
-    def _show(self, found: dict[str, float], curves: Curves, bar: Any) -> None:
-        step, settings = self.learner.step, self.learner.settings
-        if step % settings.log_every == 0:
-            bar.set_postfix(loss=f"{found['loss']:.4f}")
-            curves.add(step, found)
-        if step % settings.sample_every == 0 and self.sheet is not None:
-            curves.show(step, self.sheet())
-
-    def _save(self, curves: Curves) -> None:
-        content = {"training": self.name, "config": self.counts, "state": self.learner.state()}
-        save_checkpoint(self.folder / CHECKPOINT, content)
-        curves.draw()
 
 
 def training_folder(path: str | Path) -> Path:

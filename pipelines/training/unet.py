@@ -1,17 +1,19 @@
-"""Training of the small UNet."""
+"""Training of the small UNet: the text-to-image base that FineFace steers."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
-    DPMSolverMultistepScheduler,
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
@@ -27,8 +29,14 @@ from transformers import (
 )
 
 from pipelines.training.data.augmentation import sheet_of
-from pipelines.training.data.examples import examples_of
-from pipelines.training.diffusion.base import checksums, load_text, load_vae
+from pipelines.training.data.examples import examples_of, first_rows
+from pipelines.training.diffusion.base import (
+    encoder_sha256,
+    load_text,
+    load_vae,
+    sheet_images,
+    with_sheet_sampler,
+)
 from pipelines.training.diffusion.config import (
     ENCODER_WEIGHTS,
     IMAGE,
@@ -36,17 +44,18 @@ from pipelines.training.diffusion.config import (
     PROCESSOR,
     TEXT,
     TOKENIZER,
+    AdapterSheet,
     DiffusionSettings,
 )
 from pipelines.training.diffusion.latents import LatentBatch, open_latents
 from pipelines.training.diffusion.loss import diffusion_loss, noised
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import about_training, what_counts, write_card
-from pipelines.training.session import Session, training_folder
+from pipelines.training.files import write_text_whole
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError
 
 
@@ -97,8 +106,8 @@ class UNetConfig(DiffusionSettings):
     model: UNetModel = Field(default=UNetModel(), description="Size of the network.")
 
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
+_ON_A_SHEET, _IN_A_ROW = 16, 8
+_SAMPLING = AdapterSheet(num_inference_steps=20, guidance_scale=3.0)
 
 
 class UNetLearner(Learner):
@@ -121,8 +130,7 @@ class UNetLearner(Learner):
         text_encoder: CLIPTextModel,
         device: torch.device,
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             unet = make_unet(config, shape, text_encoder.config.hidden_size)
         if config.attention == "explicit":
             unet.set_attn_processor(AttnProcessor())
@@ -192,130 +200,87 @@ def make_scheduler(config: UNetConfig) -> DDPMScheduler:
     )
 
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
+class UNetRecipe(Recipe[UNetConfig]):
+    """The training of the base UNet, in the latents of a VAE and beside a text encoder."""
+
+    name = "unet"
+    settings = UNetConfig
+    makes = "base"
+    what = "text-to-image base: a UNet beside the VAE and the text encoder that it was trained with"
+    free = ("vae", "clip", "latents")
+
+    def __init__(self, config: UNetConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.data = config.data
+        device = pick_training_device(config.device)
+        self._vae_folder, self._clip_folder = Path(config.vae), Path(config.clip)
+        vae = load_vae(self._vae_folder, device)
+        text, tokenizer = load_text(self._clip_folder, device)
+        encoder = encoder_sha256(self._vae_folder)
+        examples = examples_of(config.data, config.seed)
+        self._store = open_latents(config, folder, examples, vae, tokenizer, encoder)
+        learner = UNetLearner(config, self._store.shape, text, device)
+        self.learner, self._schedule = learner, learner.scheduler
+        self.facts = {
+            "vae_encoder_sha256": encoder,
+            "text_sha256": file_sha256(self._clip_folder / TEXT / ENCODER_WEIGHTS),
+            **examples.fingerprint,
+        }
+        held_out = examples_of(config.data, config.seed, held_out=True)
+        self._prompts = [held_out.caption(row) for row in first_rows(held_out, _ON_A_SHEET)]
+        self._parts = vae, text, tokenizer
+
+    def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
+        """Read the latents of each step."""
+        return self._store.batches(first, last)
+
+    def sheet(self) -> Image:
+        """Generate an image for each of some held-out captions."""
+        absent, schedule = (cast("Any", part) for part in (None, self._schedule))
+        pipeline = with_sheet_sampler(
+            StableDiffusionPipeline(
+                *self._parts, self.learner.average, schedule, absent, absent, absent, False
+            )
+        )
+        made = sheet_images(pipeline, _SAMPLING, self._prompts)
+        return sheet_of([made[i : i + _IN_A_ROW] for i in range(0, len(made), _IN_A_ROW)])
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write a folder that `StableDiffusionPipeline` reads, in half precision, with cards."""
+        make: Any = StableDiffusionPipeline
+        half: Any = copy.deepcopy(self.learner.average)
+        clip = self._clip_folder
+        pipeline = make(
+            vae=_half(AutoencoderKL, self._vae_folder),
+            text_encoder=_half(CLIPTextModel, clip / TEXT),
+            tokenizer=CLIPTokenizer.from_pretrained(clip / TOKENIZER),
+            unet=half.to("cpu", torch.float16),
+            scheduler=DDIMScheduler.from_config(
+                self._schedule.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1
+            ),
+            safety_checker=None,
+            feature_extractor=CLIPImageProcessor.from_pretrained(clip / PROCESSOR),
+            image_encoder=_half(CLIPVisionModelWithProjection, clip / IMAGE),
+            requires_safety_checker=False,
+        )
+        base = self.folder / self.makes
+        pipeline.save_pretrained(base)
+        for folder in (self._vae_folder, clip / TEXT, clip / IMAGE):
+            part = "vae" if folder == self._vae_folder else folder.name
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            text = json.dumps({**card, **_file(base / part)}, indent=1, ensure_ascii=False)
+            write_text_whole(base / part / CARD, text + "\n")
+        write_card(base / "unet" / CARD, {**about, **_file(base / "unet")})
 
 
-BASE = "base"
-CARD = "card.json"
-_FILES = {
-    "vae": MODEL_WEIGHTS,
-    "unet": MODEL_WEIGHTS,
-    TEXT: ENCODER_WEIGHTS,
-    IMAGE: ENCODER_WEIGHTS,
-}
-
-
-def export_base(
-    unet: UNet2DConditionModel,
-    scheduler: Any,
-    vae_folder: Path,
-    clip_folder: Path,
-    folder: Path,
-    about: dict[str, Any],
-) -> Path:
-    """Write a folder that `StableDiffusionPipeline.from_pretrained` reads, in half precision.
-
-    Args:
-        unet: the trained UNet.
-        scheduler: noise schedule that it was trained with.
-        vae_folder: folder of the VAE.
-        clip_folder: folder with both CLIP encoders.
-        folder: folder of the training; the base goes to `base` in it.
-        about: what the card of the UNet says.
-
-    Returns:
-        The folder of the base.
-    """
-    make: Any = StableDiffusionPipeline
-    half: Any = copy.deepcopy(unet)
-    pipeline = make(
-        vae=_loaded(AutoencoderKL, vae_folder),
-        text_encoder=_loaded(CLIPTextModel, clip_folder / TEXT),
-        tokenizer=CLIPTokenizer.from_pretrained(clip_folder / TOKENIZER),
-        unet=half.to("cpu", torch.float16),
-        scheduler=DDIMScheduler.from_config(
-            scheduler.config, clip_sample=False, set_alpha_to_one=False, steps_offset=1
-        ),
-        safety_checker=None,
-        feature_extractor=CLIPImageProcessor.from_pretrained(clip_folder / PROCESSOR),
-        image_encoder=_loaded(CLIPVisionModelWithProjection, clip_folder / IMAGE),
-        requires_safety_checker=False,
-    )
-    base = folder / BASE
-    pipeline.save_pretrained(base)
-    own = {
-        "vae": vae_folder,
-        TEXT: clip_folder / TEXT,
-        IMAGE: clip_folder / IMAGE,
-    }
-    for part, source in own.items():
-        _hand_on(source / CARD, base / part)
-    write_card(base / "unet" / CARD, {**about, **_file(base / "unet", "unet")})
-    return base
-
-
-def _loaded(kind: Any, folder: Path) -> nn.Module:
+def _half(kind: Any, folder: Path) -> nn.Module:
     return kind.from_pretrained(folder, dtype=torch.float16)
 
 
-def _hand_on(card: Path, folder: Path) -> None:
-    """Copy a part's card; its file was written anew, so that the checksum is taken anew."""
-    content = json.loads(card.read_text(encoding="utf-8"))
-    text = json.dumps({**content, **_file(folder, folder.name)}, indent=1, ensure_ascii=False)
-    (folder / CARD).write_text(text + "\n", encoding="utf-8")
-
-
-def _file(folder: Path, part: str) -> dict[str, str]:
-    return {"file": _FILES[part], "sha256": file_sha256(folder / _FILES[part])}
-
-
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-
-_STEPS, _GUIDANCE, _IN_A_ROW = 20, 3.0, 8
-
-
-def paint_prompts(
-    unet: Any,
-    vae: AutoencoderKL,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
-    noise_schedule: Any,
-    prompts: Sequence[str],
-) -> Image:
-    """Paint a sheet, one picture a prompt; picture i always begins from noise i.
-
-    Args:
-        unet: the UNet, on the device of the others.
-        vae: the VAE.
-        text_encoder: the text encoder.
-        tokenizer: its tokenizer.
-        noise_schedule: the schedule that the UNet learns with.
-        prompts: what is painted.
-    """
-    scheduler: Any = DPMSolverMultistepScheduler.from_config(
-        noise_schedule.config, algorithm_type="dpmsolver++"
-    )
-    absent: Any = None
-    pipeline = StableDiffusionPipeline(
-        vae, text_encoder, tokenizer, unet, scheduler, absent, absent, absent, False
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    output: Any = pipeline(
-        list(prompts),
-        num_inference_steps=_STEPS,
-        guidance_scale=_GUIDANCE,
-        output_type="pt",
-        generator=[torch.Generator().manual_seed(i) for i in range(len(prompts))],
-    )
-    made = 2 * output.images.float() - 1
-    return sheet_of([list(row) for row in made.split(_IN_A_ROW)])
-
-
-_WHAT = "text-to-image base: a UNet beside the VAE and the text encoder that it was trained with"
-_ON_A_SHEET = 16
+def _file(part: Path) -> dict[str, str]:
+    """Return name and checksum of a part's weights, which are written anew in half precision."""
+    name = MODEL_WEIGHTS if (part / MODEL_WEIGHTS).is_file() else ENCODER_WEIGHTS
+    return {"file": name, "sha256": file_sha256(part / name)}
 
 
 def train_unet(
@@ -324,54 +289,5 @@ def train_unet(
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train a base UNet and export it as a Stable Diffusion folder; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `UNetConfig` describes it.
-        out: folder for the latents, the checkpoint, the curves, the sheets and the base.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        The folder of the base (which exists only when the training reached its end).
-
-    Raises:
-        SynthgenError: if the configuration, the data, the VAE, the text encoder or the folder do
-            not serve, or the loss is not finite.
-    """
-    config = load_section(config_path, UNetConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    device = pick_training_device(config.device)
-    vae = load_vae(Path(config.vae), device)
-    text, tokenizer = load_text(Path(config.clip), device)
-    facts = checksums(Path(config.vae), Path(config.clip))
-    examples = examples_of(config.data, config.seed)
-    store = open_latents(config, folder, examples, vae, tokenizer, facts["vae_encoder_sha256"])
-    learner = UNetLearner(config, store.shape, text, device)
-    facts |= examples.fingerprint
-    prompts = _prompts(config)
-
-    def sheet() -> Image:
-        return paint_prompts(learner.average, vae, text, tokenizer, learner.scheduler, prompts)
-
-    counts = what_counts(config, "vae", "clip", "latents", **facts)
-    session = Session("unet", learner, folder, counts, store.batches, sheet)
-    session.resume()
-    if session.train(stop_at):
-        about = about_training(
-            "unet", _WHAT, config, config.data, folder, config_path, learner.step, facts
-        )
-        export_base(
-            learner.average, learner.scheduler, Path(config.vae), Path(config.clip), folder, about
-        )
-    return folder / BASE
-
-
-def _prompts(config: UNetConfig) -> list[str]:
-    held_out = examples_of(config.data, config.seed, held_out=True)
-    there = held_out.count
-    return [
-        held_out.caption(i)
-        for i in range(_ON_A_SHEET if there is None else min(_ON_A_SHEET, there))
-    ]
+    """Train a base UNet and export it as a Stable Diffusion folder, as `run_recipe` says."""
+    return run_recipe(UNetRecipe, config_path, out, stop_at, overrides)

@@ -1,6 +1,9 @@
-"""Training of the small VAE."""
+"""Training of the small VAE, which turns images to latents and back."""
 
-from collections.abc import Callable, Iterator, Sequence
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -14,21 +17,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from pipelines.libreface import LibreFaceVerifier
 from pipelines.libreface.network import IMAGENET_MEAN, IMAGENET_STD, load_network, resized_side
 from pipelines.libreface.weights import MINI_FILE
 from pipelines.training.data.augmentation import sheet_of, to_image, to_pixels
 from pipelines.training.data.config import DataConfig
-from pipelines.training.data.examples import Examples, examples_of
+from pipelines.training.data.examples import examples_of, first_rows
 from pipelines.training.data.loader import Order, load_batches
 from pipelines.training.diffusion.config import MODEL_WEIGHTS
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import about_training, what_counts, write_card
-from pipelines.training.session import Session, training_folder
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, cycle_at, pick_training_device
 from pipelines.weight_files import file_sha256
 from samplers.randomness import uniforms
+from synthgen.action_units import AUS
 from synthgen.config.base import Section
-from synthgen.config.loading import load_section
 
 
 class VAELoss(Section):
@@ -74,7 +78,7 @@ class VAECycle(Cycle):
         ge=0,
         le=1,
         description="Noise on the latents that are decoded, up to this many of their standard "
-        "deviations: what a UNet paints is not exact either.",
+        "deviations: what a UNet generates is not exact either.",
     )
     loss: VAELoss = Field(default=VAELoss(), description="What is learned.")
 
@@ -124,19 +128,18 @@ class VAEConfig(TrainingSettings):
         if self.data.size % factor:
             raise ValueError(f"data.size {self.data.size} must be a multiple of {factor}")
         for cycle in self.cycles:
-            _check_crop(cycle, self.data.size, self.batch_size, factor)
+            if cycle.crop is None:
+                continue
+            if cycle.crop > self.data.size or cycle.crop % factor:
+                raise ValueError(
+                    f"crop {cycle.crop} must be a multiple of {factor} and at most data.size "
+                    f"{self.data.size}"
+                )
+            if self.batch_size % cycle.crops:
+                raise ValueError(
+                    f"batch_size {self.batch_size} must be a multiple of crops {cycle.crops}"
+                )
         return self
-
-
-def _check_crop(cycle: VAECycle, size: int, batch_size: int, factor: int) -> None:
-    if cycle.crop is None:
-        return
-    if cycle.crop > size or cycle.crop % factor:
-        raise ValueError(
-            f"crop {cycle.crop} must be a multiple of {factor} and at most data.size {size}"
-        )
-    if batch_size % cycle.crops:
-        raise ValueError(f"batch_size {batch_size} must be a multiple of crops {cycle.crops}")
 
 
 class Place(NamedTuple):
@@ -168,7 +171,11 @@ class VAEImages(Dataset[Tensor]):
         draws = uniforms(
             self._config.seed, "vae/crops", place.number, place.number + 1, 4 * cycle.crops
         )[0]
-        return torch.stack([_cut(pixels, cycle.crop, four) for four in draws.reshape(-1, 4)])
+        room, squares = pixels.shape[-1] - cycle.crop, []
+        for four in draws.reshape(-1, 4):  # the mean of two draws an axis prefers the middle
+            x, y = (int((room + 1) * 0.5 * (a + b)) for a, b in (four[:2], four[2:]))
+            squares.append(pixels[:, y : y + cycle.crop, x : x + cycle.crop])
+        return torch.stack(squares)
 
 
 def places(config: VAEConfig, first: int, last: int) -> Iterator[list[Place]]:
@@ -180,15 +187,6 @@ def places(config: VAEConfig, first: int, last: int) -> Iterator[list[Place]]:
         if step >= first:
             yield [Place(step, number + i) for i in range(images)]
         number += images
-
-
-def _cut(
-    pixels: Float[Tensor, "3 h w"], side: int, draws: Float[np.ndarray, " 4"]
-) -> Float[Tensor, "3 side side"]:
-    """Cut a square; the mean of two draws for each axis prefers the middle."""
-    room = pixels.shape[-1] - side
-    x, y = (int((room + 1) * 0.5 * (a + b)) for a, b in (draws[:2], draws[2:]))
-    return pixels[:, y : y + side, x : x + side]
 
 
 _LAYERS = 7
@@ -230,19 +228,16 @@ class AUFeatures:
         return (0.5 * inner + 0.5 - self._mean) / self._std
 
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-
 Pixels = Float[Tensor, "B 3 h w"]
+
+_AT_ONCE, _ON_A_SHEET, _IN_A_ROW = 16, 16, 8
 
 
 class VAELearner(Learner):
     """Learns an `AutoencoderKL`; batches are pixels [-1, 1], cut as the cycle says."""
 
     def __init__(self, config: VAEConfig, device: torch.device) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             vae = make_vae(config.model, config.data.size)
         self._vae: Any = vae
         super().__init__(config, config.cycles, vae, device)
@@ -255,8 +250,10 @@ class VAELearner(Learner):
 
         So what is exported encodes as what the decoder learns beside.
         """
-        if self.step and _frozen(self._config, self.step) > _frozen(self._config, self.step - 1):
-            self._settle_encoder()
+        frozen = cycle_at(self._config.cycles, self.step).freeze_encoder
+        if self.step and frozen > cycle_at(self._config.cycles, self.step - 1).freeze_encoder:
+            self._vae.encoder.load_state_dict(self.average.encoder.state_dict())
+            self._vae.quant_conv.load_state_dict(self.average.quant_conv.state_dict())
         return super().learn(batch)
 
     def losses(self, batch: Pixels) -> dict[str, Tensor]:
@@ -265,7 +262,12 @@ class VAELearner(Learner):
         with self.autocast():
             with torch.set_grad_enabled(not cycle.freeze_encoder):
                 posterior = vae.encode(batch).latent_dist
-            decoded = vae.decode(_disturbed(posterior.sample(), cycle.latent_noise)).sample
+            latents = posterior.sample()
+            if cycle.latent_noise:
+                size = cycle.latent_noise * torch.rand(len(latents), 1, 1, 1).to(latents)
+                strength = size * latents.std().detach()
+                latents = latents + strength * torch.randn(latents.shape).to(latents)
+            decoded = vae.decode(latents).sample
         decoded = decoded.float()
         found = {
             "absolute": (decoded - batch).abs().mean(),
@@ -282,10 +284,6 @@ class VAELearner(Learner):
     def compiled(self) -> Sequence[nn.Module]:
         """Return the two halves: the VAE's own call is not used."""
         return [self._vae.encoder, self._vae.decoder]
-
-    def _settle_encoder(self) -> None:
-        self._vae.encoder.load_state_dict(self.average.encoder.state_dict())
-        self._vae.quant_conv.load_state_dict(self.average.quant_conv.state_dict())
 
     def parts(self, batch: Pixels) -> Sequence[Any]:
         """Cut a batch into parts, on the device."""
@@ -306,91 +304,93 @@ def make_vae(model: VAEModel, size: int) -> AutoencoderKL:
     )
 
 
-def _frozen(config: VAEConfig, step: int) -> bool:
-    return cycle_at(config.cycles, step).freeze_encoder
-
-
-def _disturbed(latents: Float[Tensor, "B c h w"], noise: float) -> Float[Tensor, "B c h w"]:
-    """Add gaussian noise of up to `noise` standard deviations of the batch's latents."""
-    if not noise:
-        return latents
-    strength = noise * torch.rand(len(latents), 1, 1, 1).to(latents) * latents.std().detach()
-    return latents + strength * torch.randn(latents.shape).to(latents)
-
-
 def edge_error(decoded: Pixels, wanted: Pixels) -> Tensor:
     """Return the mean absolute error of the differences of neighbours, at two sizes."""
     error = decoded - wanted
-    small = functional.avg_pool2d(error, 2)
-    return _differences(error) + _differences(small)
+    total = error.new_zeros(())
+    for one in (error, functional.avg_pool2d(error, 2)):
+        across = (one[..., :, 1:] - one[..., :, :-1]).abs().mean()
+        down = (one[..., 1:, :] - one[..., :-1, :]).abs().mean()
+        total = total + 0.5 * (across + down)
+    return total
 
 
-def _differences(error: Pixels) -> Tensor:
-    across = (error[..., :, 1:] - error[..., :, :-1]).abs().mean()
-    down = (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
-    return 0.5 * (across + down)
+class VAERecipe(Recipe[VAEConfig]):
+    """The training of the VAE, on images of any source."""
 
+    name = "vae"
+    settings = VAEConfig
+    makes = "vae"
+    what = "AutoencoderKL: images to latents of an eighth of their side, and back"
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
+    def __init__(self, config: VAEConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.data = config.data
+        self._images = VAEImages(config)
+        self._held_out = held_out = examples_of(config.data, config.seed, held_out=True)
+        self.learner = VAELearner(config, pick_training_device(config.device))
+        self.facts = examples_of(config.data, config.seed).fingerprint
+        shown = first_rows(held_out, _ON_A_SHEET)
+        self._shown = torch.stack([to_pixels(held_out.image(row)) for row in shown])
 
+    def batches(self, first: int, last: int) -> Iterable[Pixels]:
+        """Read, or draw and cut, the images of each step."""
+        config = self.config
+        return load_batches(self._images, places(config, first, last), config.workers, torch.cat)
 
-VAE = "vae"
-_AT_ONCE = 16
+    @torch.inference_mode()
+    def sheet(self) -> Image:
+        """Show held-out images, and below each what the VAE makes of it."""
+        vae = self.learner.average
+        latents = vae.encode(self._shown.to(self.learner.device)).latent_dist.mode()
+        made = vae.decode(latents).sample.cpu()
+        pairs = zip(self._shown.split(_IN_A_ROW), made.split(_IN_A_ROW), strict=True)
+        return sheet_of([list(row) for pair in pairs for row in pair])
 
-
-def export_vae(
-    vae: AutoencoderKL, folder: Path, held_out: Examples, faces: int, about: dict[str, Any]
-) -> Path:
-    """Write the VAE in half precision, with its scaling factor and a card.
-
-    Args:
-        vae: the trained VAE, in evaluation mode.
-        folder: folder of the training; the VAE goes to `vae` in it.
-        held_out: examples that it is measured on.
-        faces: number of them.
-        about: what the card says besides the measurements.
-
-    Returns:
-        The folder of the VAE.
-    """
-    images = [held_out.image(i) for i in range(faces)]
-    latents, decoded = _through(vae, images)
-    vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
-    path = folder / VAE
-    _half(vae).save_pretrained(path)
-    wanted = torch.stack([to_pixels(image) for image in images])
-    error = (decoded - wanted).float()
-    card = {
-        **about,
-        "file": MODEL_WEIGHTS,
-        "sha256": file_sha256(path / MODEL_WEIGHTS),
-        "scaling_factor": vae.config["scaling_factor"],
-        "held_out": {
-            "faces": faces,
-            "absolute_error": float(error.abs().mean()),
-            "psnr": float(10 * torch.log10(4 / error.square().mean())),
-            "aus": aus_that_survive(images, decoded, held_out, faces),
-        },
-    }
-    write_card(path / "card.json", card)
-    return path
+    def export(self, about: dict[str, Any]) -> None:
+        """Write the VAE in half precision, with its scaling factor and its errors in the card."""
+        held_out, vae = self._held_out, self.learner.average
+        rows = first_rows(held_out, self.config.held_out)
+        images = [held_out.image(row) for row in rows]
+        wanted = torch.stack([to_pixels(image) for image in images])
+        latents, decoded = _through(vae, wanted)
+        vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 5))
+        half: Any = AutoencoderKL.from_config(vae.config)
+        half.load_state_dict(vae.state_dict())
+        path = self.folder / self.makes
+        half.to(torch.float16).save_pretrained(path)
+        error = (decoded - wanted).float()
+        card = {
+            **about,
+            "file": MODEL_WEIGHTS,
+            "sha256": file_sha256(path / MODEL_WEIGHTS),
+            "scaling_factor": vae.config["scaling_factor"],
+            "held_out": {
+                "faces": len(rows),
+                "absolute_error": float(error.abs().mean()),
+                "psnr": float(10 * torch.log10(4 / error.square().mean())),
+                "aus": aus_that_survive(images, decoded, np.stack([*map(held_out.aus, rows)])),
+            },
+        }
+        write_card(path / CARD, card)
 
 
 def aus_that_survive(
-    images: list[Image], decoded: Float[Tensor, "n 3 h w"], held_out: Examples, faces: int
+    images: list[Image], decoded: Float[Tensor, "n 3 h w"], asked: Float[np.ndarray, "n aus"]
 ) -> dict[str, dict[str, float]]:
-    """Compare the AUs that the embedded verifier reads from images and from what the VAE made."""
-    from pipelines import LibreFaceVerifier
-    from synthgen.action_units import AUS
+    """Compare the AUs that the embedded verifier reads from images and from what the VAE made.
 
+    Args:
+        images: the images.
+        decoded: what the VAE made of them.
+        asked: AUs that they show.
+    """
     verifier = LibreFaceVerifier.from_pretrained("mini")
     before = verifier.measure(images).aus
     after = verifier.measure([to_image(pixels) for pixels in decoded]).aus
-    drawn = np.stack([held_out.aus(i) for i in range(faces)])
     return {
         name: {
-            "r_drawn": float(np.corrcoef(drawn[:, i], after[:, i])[0, 1]),
+            "r_drawn": float(np.corrcoef(asked[:, i], after[:, i])[0, 1]),
             "r_image": float(np.corrcoef(before[:, i], after[:, i])[0, 1]),
         }
         for i, name in enumerate(AUS)
@@ -399,26 +399,14 @@ def aus_that_survive(
 
 @torch.inference_mode()
 def _through(
-    vae: Any, images: list[Image]
+    vae: Any, images: Float[Tensor, "n 3 H W"]
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n 3 H W"]]:
     latents, decoded = [], []
-    for start in range(0, len(images), _AT_ONCE):
-        part = images[start : start + _AT_ONCE]
-        pixels = torch.stack([to_pixels(image) for image in part]).to(vae.device)
-        found = vae.encode(pixels).latent_dist.mode()
+    for part in images.split(_AT_ONCE):
+        found = vae.encode(part.to(vae.device)).latent_dist.mode()
         latents.append(found.cpu())
         decoded.append(vae.decode(found).sample.cpu())
     return torch.cat(latents), torch.cat(decoded)
-
-
-def _half(vae: AutoencoderKL) -> Any:
-    copy: Any = AutoencoderKL.from_config(vae.config)
-    copy.load_state_dict(vae.state_dict())
-    return copy.to(torch.float16)
-
-
-_WHAT = "AutoencoderKL: images to latents of an eighth of their side, and back"
-_ON_A_SHEET, _IN_A_ROW = 16, 8
 
 
 def train_vae(
@@ -427,62 +415,5 @@ def train_vae(
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train a VAE, measure it on held-out images, and export it; goes on by itself.
-
-    Args:
-        config_path: YAML file, as `VAEConfig` describes it.
-        out: folder for the checkpoint, the curves, the sheets and the VAE; made if missing.
-        stop_at: end after this step with a checkpoint and without an export; None: to the end.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        The folder of the VAE (which exists only when the training reached its end).
-
-    Raises:
-        SynthgenError: if the configuration, the data or the folder do not serve, or the loss is
-            not finite.
-    """
-    config = load_section(config_path, VAEConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    images = VAEImages(config)
-    held_out = examples_of(config.data, config.seed, held_out=True)
-    learner = VAELearner(config, pick_training_device(config.device))
-    facts = examples_of(config.data, config.seed).fingerprint
-    session = Session(
-        "vae",
-        learner,
-        folder,
-        what_counts(config, **facts),
-        lambda first, last: load_batches(
-            images, places(config, first, last), config.workers, torch.cat
-        ),
-        _sheet(learner, held_out),
-    )
-    session.resume()
-    if session.train(stop_at):
-        about = about_training(
-            "vae", _WHAT, config, config.data, folder, config_path, learner.step, facts
-        )
-        export_vae(learner.average, folder, held_out, _there(held_out, config.held_out), about)
-    return folder / VAE
-
-
-def _sheet(learner: VAELearner, held_out: Examples) -> Callable[[], Image]:
-    """Show held-out images, and below each what the VAE makes of it."""
-    shown = range(_there(held_out, _ON_A_SHEET))
-    pixels = torch.stack([to_pixels(held_out.image(i)) for i in shown])
-
-    @torch.inference_mode()
-    def draw() -> Image:
-        vae = learner.average
-        latents = vae.encode(pixels.to(learner.device)).latent_dist.mode()
-        made = vae.decode(latents).sample.cpu()
-        pairs = zip(pixels.split(_IN_A_ROW), made.split(_IN_A_ROW), strict=True)
-        return sheet_of([list(row) for pair in pairs for row in pair])
-
-    return draw
-
-
-def _there(examples: Examples, count: int) -> int:
-    return count if examples.count is None else min(count, examples.count)
+    """Train a VAE, measure it on held-out images, and export it, as `run_recipe` says."""
+    return run_recipe(VAERecipe, config_path, out, stop_at, overrides)

@@ -28,7 +28,7 @@ from pipelines.libreface.network import (
 )
 from pipelines.procedural import random_identity, render
 from pipelines.training.data.config import ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import ROUND, draw_aus, face_number
+from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
 from pipelines.training.data.examples import HELD_OUT
 from pipelines.training.settings import Cycle, OptimizerConfig, cycle_at
 from samplers.randomness import uniforms
@@ -325,28 +325,23 @@ class TrainingFaces(Dataset[Face]):
     def __init__(self, config: AUNetworkConfig) -> None:
         self._config = config
         self._aligner = CenteredAligner(resized_side(config.input_size))
-        self._drawn: dict[int, tuple[Image.Image, Float[np.ndarray, " aus"]]] = {}
+        self._faces = RoundCache(self._draw)
 
     def __len__(self) -> int:
         return self._config.steps * self._config.batch_size
 
     def __getitem__(self, index: int) -> Face:
         config = self._config
-        image, aus = self._draw(face_number(index, config.faces.views))
+        image, aus = self._faces[face_number(index, config.faces.views)]
         draws = uniforms(config.seed, "au-net/augmentation", index, index + 1, DRAWS)[0]
         chance = config.cycle(index // config.batch_size).augmented
         image = augment(image, draws, chance, config.augmentation)
         return _face(self._aligner, image, aus, config.input_size)
 
     def _draw(self, number: int) -> tuple[Image.Image, Float[np.ndarray, " aus"]]:
-        if number not in self._drawn:
-            if len(self._drawn) == ROUND:
-                self._drawn.clear()
-            config, faces = self._config, self._config.faces
-            aus = draw_aus(config.seed, "au-net/train", number, faces.expressions, faces.intensity)
-            image = render(random_identity(seed=number), aus.tolist(), size=faces.size)
-            self._drawn[number] = image, aus
-        return self._drawn[number]
+        faces, seed = self._config.faces, self._config.seed
+        aus = draw_aus(seed, "au-net/train", number, faces.expressions, faces.intensity)
+        return render(random_identity(seed=number), aus.tolist(), size=faces.size), aus
 
 
 class HeldOutFaces(Dataset[Face]):

@@ -6,7 +6,7 @@ It goes on where it was stopped, and then ends in the same weights as without th
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,14 @@ from pipelines.libreface.network import LibreFaceNetwork, load_network, save_net
 from pipelines.procedural import RENDERER_VERSION
 from pipelines.training.au_network.learner import (
     AUNetworkConfig,
-    Face,
     HeldOutFaces,
     TrainingFaces,
     au_loss,
 )
 from pipelines.training.data.loader import batch_places, load_batches
 from pipelines.training.files import writing
-from pipelines.training.learner import MovingAverage, learning_rate, parameter_groups
-from pipelines.training.provenance import check_same, what_counts, write_card
+from pipelines.training.learner import learning_rate, moving_average, parameter_groups, seeded
+from pipelines.training.provenance import OUR_LICENCE, check_same, training_fingerprint, write_card
 from pipelines.training.session import CHECKPOINT, load_checkpoint, save_checkpoint, training_folder
 from pipelines.weight_files import file_sha256
 from synthgen.config.loading import load_section
@@ -59,8 +58,6 @@ def evaluate_network(
 WEIGHTS = "au_network.safetensors"
 CARD = "au_network.json"
 
-_LICENCE = "Apache-2.0"
-
 
 def export_network(
     network: LibreFaceNetwork, config: AUNetworkConfig, folder: Path, name: str
@@ -74,21 +71,15 @@ def export_network(
         name: name of the configuration's file.
     """
     weights = folder / WEIGHTS
-    save_network(network, weights, {"licence": _LICENCE})
+    save_network(network, weights, {"licence": OUR_LICENCE})
     faces = HeldOutFaces(config, config.evaluation.faces)
     found = evaluate_network(load_network(weights), faces, workers=config.workers)
-    command = f"synthgen train au-net {name} --to {folder.name}"
-    write_card(folder / CARD, {"command": command, **_card(config, weights, found)})
-
-
-def _card(
-    config: AUNetworkConfig, weights: Path, found: dict[str, AUAgreement]
-) -> dict[str, object]:
-    return {
+    card = {
+        "command": f"synthgen train au-net {name} --to {folder.name}",
         "file": weights.name,
         "sha256": file_sha256(weights),
         "what": "ResNet-18 in LibreFace's format; measures 12 AUs of procedural and mini faces",
-        "licence": _LICENCE,
+        "licence": OUR_LICENCE,
         "data": "procedural faces, each of an identity of its own, drawn for the training",
         "renderer": RENDERER_VERSION,
         "faces_seen": config.steps * config.batch_size,
@@ -96,6 +87,7 @@ def _card(
         "configuration": config.model_dump(mode="json"),
         "held_out": {name: dataclasses.asdict(value) for name, value in found.items()},
     }
+    write_card(folder / CARD, card)
 
 
 class AUTrainer:
@@ -111,12 +103,13 @@ class AUTrainer:
 
     def __init__(self, config: AUNetworkConfig) -> None:
         self._config = config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+        with seeded(config.seed):
             self._network = LibreFaceNetwork(config.input_size)
-        set_dropout(self._network, config.dropout)
+        for module in self._network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = config.dropout
         self._network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-        self._average = MovingAverage(self._network, config.ema_decay)
+        self._average = moving_average(self._network, config.ema_decay)
         self._optimizer = torch.optim.AdamW(
             parameter_groups(self._network.parameters(), config.optimizer.weight_decay),
             fused=True,
@@ -126,7 +119,9 @@ class AUTrainer:
     @property
     def average(self) -> LibreFaceNetwork:
         """Moving average of the network, in evaluation mode."""
-        return self._average.network
+        average = self._average.module
+        assert isinstance(average, LibreFaceNetwork)  # noqa: S101 - narrows the type
+        return average
 
     def learn(self, pixels: Float[Tensor, "B 3 h w"], aus: Float[Tensor, "B aus"]) -> float:
         """Do one step on a batch and return its loss."""
@@ -139,7 +134,7 @@ class AUTrainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), config.optimizer.clip)
         self._optimizer.step()
-        self._average.update(self._network, self.step)
+        self._average.update_parameters(self._network)
         self.step += 1
         return float(loss.detach())
 
@@ -152,14 +147,15 @@ class AUTrainer:
         return {
             "step": self.step,
             "network": self._network.state_dict(),
-            "average": self._average.network.state_dict(),
+            "average": self._average.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self._network.load_state_dict(state["network"])
-        self._average.network.load_state_dict(state["average"])
+        self._average.module.load_state_dict(state["average"])
+        self._average.n_averaged.fill_(state["step"] + 1)
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
 
@@ -181,13 +177,6 @@ class AUTrainer:
         return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
 
 
-def set_dropout(network: nn.Module, chance: float) -> None:
-    """Set the chance of every dropout layer."""
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = chance
-
-
 HISTORY = "history.jsonl"
 
 _GLANCE = 5
@@ -196,16 +185,14 @@ _GLANCE = 5
 def train_au_network(
     config_path: str | Path,
     out: str | Path,
-    resume: bool = True,
     stop_at: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Path:
-    """Train an AU network, measure it on held-out faces, and export it.
+    """Train an AU network, measure it on held-out faces, and export it; goes on by itself.
 
     Args:
         config_path: YAML file, as `AUNetworkConfig` describes it.
         out: folder for the weights, the card, the checkpoint and the history; made if missing.
-        resume: go on from the folder's checkpoint if there is one; otherwise start anew.
         stop_at: end after this step with a checkpoint and without an export; None trains to the
             end.
         overrides: `key=value`, as for `load_section`.
@@ -221,51 +208,29 @@ def train_au_network(
     config = load_section(config_path, AUNetworkConfig, overrides)
     folder = training_folder(out)
     torch.set_num_threads(config.threads)
-    trainer = AUTrainer(config)
-    if resume:
-        _restore(trainer, config, folder / CHECKPOINT)
-    _train(trainer, config, folder, config.steps if stop_at is None else stop_at)
+    trainer, checkpoint = AUTrainer(config), folder / CHECKPOINT
+    fingerprint = training_fingerprint(config, "evaluation", renderer=RENDERER_VERSION)
+    if checkpoint.exists():
+        content = load_checkpoint(checkpoint)
+        check_same(content["config"], fingerprint, checkpoint, AUNetworkConfig)
+        trainer.restore(content["state"])
+    last = config.steps if stop_at is None else stop_at
+    places = batch_places(config.batch_size, trainer.step, last)
+    with tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step") as bar:
+        for batch in load_batches(TrainingFaces(config), places, config.workers):
+            bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
+            bar.update()
+            if trainer.step % config.checkpoint_every == 0 or trainer.step == last:
+                save_checkpoint(checkpoint, {"config": fingerprint, "state": trainer.state()})
+            if trainer.step % config.evaluation.every == 0 and trainer.step < config.steps:
+                _note(trainer, config, folder)
     if trainer.step == config.steps:
         export_network(trainer.average, config, folder, Path(config_path).name)
     return folder / WEIGHTS
 
 
-def _restore(trainer: AUTrainer, config: AUNetworkConfig, path: Path) -> None:
-    if not path.exists():
-        return
-    content = load_checkpoint(path)
-    check_same(content["config"], _what_counts(config), path, AUNetworkConfig)
-    trainer.restore(content["state"])
-
-
-def _what_counts(config: AUNetworkConfig) -> dict[str, Any]:
-    """Return what the weights are a function of: the configuration's part, and the renderer."""
-    return what_counts(config, "evaluation", renderer=RENDERER_VERSION)
-
-
-def _train(trainer: AUTrainer, config: AUNetworkConfig, folder: Path, last: int) -> None:
-    bar = tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step")
-    with bar:
-        for batch in _batches(config, trainer.step, last):
-            bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
-            bar.update()
-            if trainer.step % config.checkpoint_every == 0 or trainer.step == last:
-                _save(trainer, config, folder)
-            if trainer.step % config.evaluation.every == 0 and trainer.step < config.steps:
-                _note(trainer, config, folder)
-
-
-def _batches(config: AUNetworkConfig, first: int, last: int) -> Iterator[Face]:
-    places = batch_places(config.batch_size, first, last)
-    return load_batches(TrainingFaces(config), places, config.workers)
-
-
-def _save(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
-    content = {"config": _what_counts(config), "state": trainer.state()}
-    save_checkpoint(folder / CHECKPOINT, content)
-
-
 def _note(trainer: AUTrainer, config: AUNetworkConfig, folder: Path) -> None:
+    """Measure some held-out faces, add a line to the history, and tell of the worst AU."""
     faces = HeldOutFaces(config, max(config.evaluation.faces // _GLANCE, 2))
     found = evaluate_network(trainer.measure, faces)
     line = {"step": trainer.step, "aus": {k: dataclasses.asdict(v) for k, v in found.items()}}

@@ -1,8 +1,9 @@
 """Procedural faces as training pictures: expressions drawn, views, pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +15,8 @@ from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
 from synthgen.config.priors import IntensityRange
 
+Made = TypeVar("Made")
+
 ROUND = 1024
 """Faces that come in turn before their next view: as many are worth keeping."""
 
@@ -22,6 +25,25 @@ def face_number(index: int, views: int) -> int:
     """Return the face that a sample shows: 1,024 faces in turn, `views` times, then the next."""
     rounds, place = divmod(index, ROUND * views)
     return rounds * ROUND + place % ROUND
+
+
+class RoundCache(Generic[Made]):
+    """Makes something of a face once, and keeps it for the face's next views.
+
+    Args:
+        make: number of a face → what is kept of it.
+    """
+
+    def __init__(self, make: Callable[[int], Made]) -> None:
+        self._make = make
+        self._kept: dict[int, Made] = {}
+
+    def __getitem__(self, number: int) -> Made:
+        if number not in self._kept:
+            if len(self._kept) == ROUND:
+                self._kept.clear()
+            self._kept[number] = self._make(number)
+        return self._kept[number]
 
 
 OF_THE_PICTURE = (

@@ -383,6 +383,11 @@ def examples_of(data: ProceduralData | DatasetData, seed: int, held_out: bool = 
     return DatasetExamples(data, held_out)
 
 
+def first_rows(examples: Examples, count: int) -> range:
+    """Return the first `count` examples, or as many as there are."""
+    return range(count if examples.count is None else min(count, examples.count))
+
+
 def warn_of_cut_captions(examples: Examples, tokenizer: Any, count: int | None = None) -> None:
     """Say how many captions are longer than the text encoder reads: what lies beyond is not seen.
 

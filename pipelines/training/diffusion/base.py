@@ -1,13 +1,24 @@
-"""The frozen base of a diffusion training, and its parts."""
+"""The frozen base of a diffusion training, its parts, and what it generates for sample sheets."""
+
+# pyright: reportPrivateImportUsage=false
+# diffusers exports its names lazily, which the type checker does not see.
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    UNet2DConditionModel,
+)
 from diffusers.models.attention_processor import AttnProcessor
+from jaxtyping import Float
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import read_safetensors
@@ -15,16 +26,34 @@ from pipelines.fineface.models import check_text_parts, load_model, no_progress_
 from pipelines.fineface.prompts import load_tokenizer
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import resolve
-from pipelines.training.diffusion.config import ENCODER_WEIGHTS, MODEL_WEIGHTS, TEXT, TOKENIZER
+from pipelines.training.diffusion.config import (
+    ENCODER_WEIGHTS,
+    MODEL_WEIGHTS,
+    TEXT,
+    TOKENIZER,
+    AdapterSheet,
+)
 from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-
 _ENCODER = ("encoder.", "quant_conv.")
+_SCHEDULER_FILE = "scheduler/scheduler_config.json"
+_WEIGHT_FILES = (
+    "text_encoder/model.safetensors",
+    "unet/diffusion_pytorch_model.safetensors",
+)
+_FILES = (
+    "model_index.json",
+    _SCHEDULER_FILE,
+    "text_encoder/config.json",
+    "unet/config.json",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    *_WEIGHT_FILES,
+)
+
+_PREDICTIONS = ("epsilon", "v_prediction")
 
 
 def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
@@ -63,14 +92,6 @@ def load_text(folder: Path, device: torch.device) -> tuple[CLIPTextModel, CLIPTo
     return text, tokenizer
 
 
-def checksums(vae: Path, clip: Path) -> dict[str, str]:
-    """Return the SHA-256 of what a UNet's weights are a function of."""
-    return {
-        "vae_encoder_sha256": encoder_sha256(vae),
-        "text_sha256": file_sha256(clip / TEXT / ENCODER_WEIGHTS),
-    }
-
-
 def encoder_sha256(vae: Path) -> str:
     """Return the SHA-256 of what latents are a function of: a VAE's encoder and latent scale.
 
@@ -89,6 +110,58 @@ def encoder_sha256(vae: Path) -> str:
     return digest.hexdigest()
 
 
+def sheet_pipeline(kind: Any, base: Path, dtype: torch.dtype) -> Any:
+    """Load a pipeline that generates sample sheets, as `with_sheet_sampler` makes it.
+
+    Args:
+        kind: class of the pipeline.
+        base: folder of the base.
+        dtype: number format of the computation.
+    """
+    with no_progress_bars():
+        pipeline = kind.from_pretrained(
+            base,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+            use_safetensors=True,
+            dtype=dtype,
+        )
+    return with_sheet_sampler(pipeline)
+
+
+def with_sheet_sampler(pipeline: Any) -> Any:
+    """Let a pipeline sample by DPM-Solver++ and show no progress, and return it."""
+    pipeline.scheduler = DPMSolverMultistepScheduler.from_config(
+        pipeline.scheduler.config, algorithm_type="dpmsolver++"
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def sheet_images(
+    pipeline: Any, sheet: AdapterSheet, prompts: Sequence[str], *conditions: Any
+) -> list[Float[Tensor, "3 h w"]]:
+    """Generate the images of a sheet in [-1, 1]; image i always begins from noise i.
+
+    Args:
+        pipeline: as `sheet_pipeline` loads it.
+        sheet: denoising steps and guidance.
+        prompts: a prompt for each image.
+        conditions: what the pipeline takes after the prompts.
+    """
+    output = pipeline(
+        list(prompts),
+        *conditions,
+        num_inference_steps=sheet.num_inference_steps,
+        guidance_scale=sheet.guidance_scale,
+        generator=[torch.Generator().manual_seed(i) for i in range(len(prompts))],
+        output_type="pt",
+    )
+    return [2 * image.float().cpu() - 1 for image in output.images]
+
+
 def _check_files(folder: Path, names: tuple[str, ...], key: str, what: str) -> None:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
@@ -105,28 +178,6 @@ def _loaded(kind: Any, folder: Path) -> Any:
 
 def _frozen(model: Any, device: torch.device) -> Any:
     return model.to(device).eval().requires_grad_(False)
-
-
-# pyright: reportPrivateImportUsage=false
-# diffusers exports its names lazily, which the type checker does not see.
-
-
-_SCHEDULER_FILE = "scheduler/scheduler_config.json"
-_WEIGHT_FILES = (
-    "text_encoder/model.safetensors",
-    "unet/diffusion_pytorch_model.safetensors",
-)
-_FILES = (
-    "model_index.json",
-    _SCHEDULER_FILE,
-    "text_encoder/config.json",
-    "unet/config.json",
-    "vae/config.json",
-    "vae/diffusion_pytorch_model.safetensors",
-    *_WEIGHT_FILES,
-)
-
-_PREDICTIONS = ("epsilon", "v_prediction")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class DiffusionSettings(TrainingSettings):
 
 
 class AdapterCycle(Cycle):
-    """Steps of an adapter, in which it may learn from what it paints.
+    """Steps of an adapter, in which it may learn from what it generates.
 
     As in FineFace's paper, the learning rate stays what it is.
     """
@@ -73,11 +73,11 @@ class AdapterCycle(Cycle):
         default=0.0,
         ge=0,
         le=1000,
-        description="Weight of what is read from images that the model paints from noise itself, "
-        "without guidance; needs `reading`. Such a step takes three times as long.",
+        description="Weight of what is read from images that the model itself generates from "
+        "noise, without guidance; needs `reading`. Such a step takes three times as long.",
     )
     painting_steps: int = Field(
-        default=10, ge=2, le=1000, description="Steps in which it would paint them whole."
+        default=10, ge=2, le=1000, description="Steps in which it would generate them whole."
     )
 
 
@@ -144,7 +144,7 @@ class ReadingConfig(Section):
 
 
 def check_painted(cycles: Sequence[AdapterCycle], reading: ReadingConfig | None) -> None:
-    """Refuse cycles that learn from what the model paints where nothing reads it.
+    """Refuse cycles that learn from what the model generates where nothing reads it.
 
     Raises:
         ValueError: with the first of them.

@@ -23,10 +23,10 @@ from pipelines.training.data.config import WORDS
 from pipelines.training.data.examples import Examples, warn_of_cut_captions
 from pipelines.training.data.loader import Order, batch_places
 from pipelines.training.diffusion.config import DiffusionSettings
-from pipelines.training.files import write_text_whole, writing
+from pipelines.training.files import read_made_of, write_text_whole, writing
 from samplers.randomness import uniforms
 from synthgen.action_units import AU_COUNT
-from synthgen.errors import ConfigError, OutputError, WeightsError
+from synthgen.errors import ConfigError, WeightsError
 
 LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
 
@@ -53,7 +53,8 @@ def make_latents(
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    done = _done(folder, made_of)
+    note = read_made_of(folder / MADE_OF, made_of)
+    done = 0 if note is None else int(note["done"])
     if done == count:
         return
     first = _encode(vae, examples, range(1))
@@ -70,36 +71,21 @@ def make_latents(
             write_text_whole(folder / MADE_OF, text)
 
 
-def _done(folder: Path, made_of: dict[str, Any]) -> int:
-    path = folder / MADE_OF
-    if not path.exists():
-        return 0
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if found["made_of"] != made_of:
-        raise OutputError(
-            f"{path} was made of {found['made_of']}, now it is {made_of}; train into another folder"
-        )
-    return int(found["done"])
-
-
 def _open(path: Path, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.memmap:
     if begun:
         return np.lib.format.open_memmap(path, "r+")
     with writing(path):
         try:
             made = np.lib.format.open_memmap(path, "w+", dtype, shape)
-            _reserve(path)
+            if hasattr(
+                os, "posix_fallocate"
+            ):  # a mapped file that finds no space kills the process
+                with path.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError:
             path.unlink(missing_ok=True)
             raise
     return made
-
-
-def _reserve(path: Path) -> None:
-    """Take the space on the disk: a mapped file that finds none later would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 @torch.inference_mode()

@@ -1,9 +1,9 @@
 """The losses of a diffusion training: noise, and pictures rolled out.
 
 A diffusion model learns from noisy images that already show what it is told, and so hardly learns
-to mend what it painted wrong. Here it paints, without gradients, down to a step late on the way;
-what it guesses from there is read and learned from (ReFL, Xu et al. 2023, Alg. 1, with the reader
-in place of a reward).
+to mend what it generated wrong. Here it generates, without gradients, down to a step late on the
+way; what it guesses from there is read and learned from (ReFL, Xu et al. 2023, Alg. 1, with the
+reader in place of a reward).
 """
 
 from collections.abc import Callable
@@ -101,43 +101,38 @@ def diffusion_loss(
 ) -> Tensor:
     """Return the mean squared error, weighted by noise level (Hang et al. 2023, Eq. 7)."""
     errors = (predicted.float() - target.float()).square().flatten(1).mean(1)  # [B]
-    return (errors * _weights(timesteps, scheduler, settings)).mean()
-
-
-def _weights(timesteps: Int[Tensor, " B"], scheduler: Any, settings: NoiseSettings) -> Tensor:
     if settings.min_snr is None:
-        return torch.ones_like(timesteps, dtype=torch.float32)
+        return errors.mean()
     kept = scheduler.alphas_cumprod.to(timesteps.device)[timesteps]
     ratio = kept / (1 - kept)  # signal to noise
-    weight = ratio.clamp(max=settings.min_snr)
-    if scheduler.config.prediction_type == "v_prediction":
-        return weight / (ratio + 1)
-    return weight / ratio
+    predicts_v = scheduler.config.prediction_type == "v_prediction"
+    weights = ratio.clamp(max=settings.min_snr) / (ratio + 1 if predicts_v else ratio)
+    return (errors * weights).mean()
 
 
 Predict = Callable[[Float[Tensor, "B c h w"], Int[Tensor, " B"]], Float[Tensor, "B c h w"]]
 
 
-def painted_guess(
+def generated_guess(
     predict: Predict, scheduler: Any, latents: Float[Tensor, "B c h w"], steps: int
 ) -> Guess:
-    """Paint from noise until late on the way, and return what the model guesses from there.
+    """Generate from noise until late on the way; return what the model guesses from there.
 
     Gradients reach this last guess alone. The noise is drawn from torch's generator.
 
     Args:
         predict: the model: noisy latents and timesteps → prediction.
         scheduler: the noise schedule of its training.
-        latents: latents whose shape and device those that are painted have.
+        latents: latents whose shape and device the generated ones have.
         steps: steps of DPM-Solver++ that the whole way would have.
     """
     noise = torch.randn(latents.shape).to(latents.device)
-    seen = paint_partly(predict, scheduler, noise, steps)
+    seen = generate_partly(predict, scheduler, noise, steps)
     return guess_of(scheduler, seen, predict(seen.latents, seen.timesteps))
 
 
-def paint_partly(predict: Predict, scheduler: Any, noise: Tensor, steps: int) -> Noised:
-    """Paint from noise, without guidance, and stop before a step of the later half.
+def generate_partly(predict: Predict, scheduler: Any, noise: Tensor, steps: int) -> Noised:
+    """Generate from noise, without guidance, and stop before a step of the later half.
 
     Where it stops is drawn from torch's generator.
 

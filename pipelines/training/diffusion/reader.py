@@ -9,7 +9,7 @@ no judge is in it.
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.loss import Guess
-from pipelines.training.learner import Learner
+from pipelines.training.learner import Learner, seeded
 from pipelines.training.session import Session, training_folder
 
 _GROUPS = 8
@@ -99,18 +99,21 @@ class ReaderLearner(Learner):
     """Learns a `LatentReader`; a child says what is read.
 
     Args:
-        config: how.
+        config: settings of the training.
         shape: channels, height and width of a latent.
-        outputs: how many numbers are read.
         device: torch device.
+
+    Attributes:
+        outputs: number of values that are read.
     """
 
+    outputs: ClassVar[int]
+
     def __init__(
-        self, config: ReaderConfig, shape: tuple[int, int, int], outputs: int, device: torch.device
+        self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            reader = LatentReader(shape, config.channels, outputs)
+        with seeded(config.seed):
+            reader = LatentReader(shape, config.channels, self.outputs)
         super().__init__(config, config.cycles, reader, device)
         self._noise = config.noise
 
@@ -130,7 +133,7 @@ class ReaderLearner(Learner):
 def trained_reader(
     learner: ReaderLearner,
     folder: Path,
-    counts: dict[str, Any],
+    fingerprint: dict[str, Any],
     batches: Callable[[int, int], Iterable[Any]],
 ) -> LatentReader:
     """Return what a learner of a reader comes to; goes on by itself.
@@ -138,7 +141,7 @@ def trained_reader(
     Args:
         learner: learns the reader.
         folder: folder whose `reader` keeps it.
-        counts: what the reader is a function of.
+        fingerprint: everything that the reader is a function of.
         batches: first step and last step → batches between them.
 
     Raises:
@@ -146,7 +149,7 @@ def trained_reader(
         TrainingError: if the loss is not finite.
     """
     kept = training_folder(folder / FOLDER)
-    session = Session("reader", learner, kept, counts, batches)
+    session = Session("reader", learner, kept, fingerprint, batches)
     session.resume()
     session.train()
     return learner.average

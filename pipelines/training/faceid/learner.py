@@ -1,22 +1,31 @@
-"""The learner of the FaceID projection, with what it reads in latents."""
+"""The face adapter as a network that learns, and its losses."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from diffusers.models.attention_processor import IPAdapterAttnProcessor, IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import IPAdapterFaceIDImageProjection
 from jaxtyping import Float, Float32, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.fineface.adapter import AUAdapter
+from pipelines.fineface.adapter import AUAdapter, text_width
 from pipelines.fineface.branch import au_branch, unfused_lora
+from pipelines.fineface.face_adapter import ATTENTION, PROJECTION, FaceAdapterFile
 from pipelines.training.diffusion.base import FrozenBase
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.latents import LatentStore
-from pipelines.training.diffusion.loss import Guess, diffusion_loss, guess_of, noised, painted_guess
+from pipelines.training.diffusion.loss import (
+    Guess,
+    diffusion_loss,
+    generated_guess,
+    guess_of,
+    noised,
+)
 from pipelines.training.diffusion.reader import (
     LatentReader,
     ReaderLearner,
@@ -25,18 +34,92 @@ from pipelines.training.diffusion.reader import (
     trained_reader,
 )
 from pipelines.training.faceid.people import (
-    FaceAdapter,
     FaceIdTrainingConfig,
     FaceReadingConfig,
     LabelledPeople,
     PeopleBatch,
     labelled_people,
 )
-from pipelines.training.learner import Learner
-from pipelines.training.provenance import what_counts
+from pipelines.training.learner import Learner, seeded
+from pipelines.training.provenance import training_fingerprint
 from pipelines.training.settings import cycle_at
 from samplers.identities.identity import FACEID_WIDTH
 from synthgen.action_units import AU_COUNT
+
+_INNER = 2
+"""The published projection's inner layer, in widths of an embedding."""
+
+_PROCESSORS = {"sdpa": IPAdapterAttnProcessor2_0, "explicit": IPAdapterAttnProcessor}
+_PUBLISHED = {"ff.net.0.proj": "proj.0", "ff.net.2": "proj.2", "norm": "norm"}
+
+
+class FaceAdapter(nn.Module):
+    """Tokens of face embeddings, and K_img and V_img of each cross-attention layer.
+
+    K_img and V_img begin as copies of the layer's text projections.
+
+    Args:
+        unet: the UNet that it is for.
+        tokens: tokens of a face.
+        attention: `sdpa` or `explicit`.
+        seed: seed of the projection's weights.
+    """
+
+    def __init__(self, unet: nn.Module, tokens: int, attention: str, seed: int) -> None:
+        super().__init__()
+        width = text_width(unet)
+        with seeded(seed):
+            self.projection = IPAdapterFaceIDImageProjection(
+                FACEID_WIDTH, width, mult=_INNER, num_tokens=tokens
+            )
+        self.layers = nn.ModuleList()
+        for path in cross_layers(unet):
+            text: Any = unet.get_submodule(path)
+            layer = _PROCESSORS[attention](text.inner_dim, text.cross_attention_dim, (tokens,))
+            for name in ("k", "v"):
+                own = layer.get_parameter(f"to_{name}_ip.0.weight")
+                own.data.copy_(text.get_parameter(f"to_{name}.weight"))
+            self.layers.append(layer)
+
+    def forward(self, faces: Float[Tensor, "B 512"]) -> Float[Tensor, "B 1 tokens width"]:
+        """Return the tokens of one face a person, as the processors take them."""
+        return self.projection(faces).unsqueeze(1)
+
+    def install(self, unet: Any) -> None:
+        """Let a UNet's cross-attention compute with this adapter, for good.
+
+        The UNet then takes (text, [tokens]) as its encoder's hidden states.
+        """
+        own = dict(zip(cross_layers(unet), self.layers, strict=True))
+        kept = unet.attn_processors
+        unet.set_attn_processor(
+            {name: own.get(name.removesuffix(".processor"), kept[name]) for name in kept}
+        )
+
+    def to_file(self, dtype: torch.dtype, embedder: str) -> FaceAdapterFile:
+        """Return what a published file holds.
+
+        Args:
+            dtype: number format.
+            embedder: fingerprint of the recogniser.
+        """
+        projection = {
+            f"{_PUBLISHED[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value.to(dtype)
+            for name, value in self.projection.state_dict().items()
+        }
+        attention = {
+            f"{2 * number + 1}.to_{kind}_ip.weight": layer.get_parameter(
+                f"to_{kind}_ip.0.weight"
+            ).to(dtype)
+            for number, layer in enumerate(self.layers)
+            for kind in "kv"
+        }
+        return FaceAdapterFile({PROJECTION: projection, ATTENTION: attention}, embedder)
+
+
+def cross_layers(unet: Any) -> list[str]:
+    """Return the paths of a UNet's cross-attention layers, in the order of its processors."""
+    return [name.removesuffix(".processor") for name in unet.attn_processors if ".attn2." in name]
 
 
 class ReadError(NamedTuple):
@@ -88,18 +171,9 @@ def face_errors(read: Float[Tensor, "B 512"], faces: Float[Tensor, "B 512"]) -> 
 
 
 class PeopleReaderLearner(ReaderLearner):
-    """Learns to read embeddings, and AUs where the data have them.
+    """Learns to read embeddings, and AUs where the data have them."""
 
-    Args:
-        config: how.
-        shape: channels, height and width of a latent.
-        device: torch device.
-    """
-
-    def __init__(
-        self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
-    ) -> None:
-        super().__init__(config, shape, FACEID_WIDTH + AU_COUNT, device)
+    outputs = FACEID_WIDTH + AU_COUNT
 
     def errors(self, read: Float[Tensor, "B outputs"], batch: LabelledPeople) -> dict[str, Tensor]:
         """Return 1 − cosine of the embeddings, Huber's loss of the AUs, and their sum."""
@@ -132,11 +206,11 @@ def people_reader(
         OutputError: if the folder holds a reader of another configuration.
         TrainingError: if the loss is not finite.
     """
-    counts = what_counts(config, latents=store.made_of, embedder=embedder)
+    fingerprint = training_fingerprint(config, latents=store.made_of, embedder=embedder)
     return trained_reader(
         PeopleReaderLearner(config, store.shape, device),
         folder,
-        counts,
+        fingerprint,
         lambda first, last: labelled_people(store, embeddings, config, first, last),
     )
 
@@ -186,7 +260,16 @@ class FaceIdLearner(Learner):
             found = {"loss": loss + reading.weight * read.total, "diffusion": loss}
             found |= read.parts("read")
             if cycle.painted:
-                read = self._read(reading, self._painted(batch, cycle.painting_steps), batch)
+                text = self._text(batch.input_ids)
+                guess = generated_guess(
+                    lambda noisy, timesteps: self._predict(
+                        noisy, timesteps, text, batch.aus, batch.faces
+                    ),
+                    scheduler,
+                    batch.latents,
+                    cycle.painting_steps,
+                )
+                read = self._read(reading, guess, batch)
                 found |= read.parts("painted")
                 found["loss"] = found["loss"] + cycle.painted * read.total
         return found
@@ -227,14 +310,6 @@ class FaceIdLearner(Learner):
             seen = (text, [self.network(faces)])
             first = unet.conv_in.weight.dtype  # the UNet's own: the adapter in it has another
             return unet(noisy.to(first), timesteps, seen).sample.float()
-
-    def _painted(self, batch: PeopleBatch, steps: int) -> Guess:
-        text = self._text(batch.input_ids)
-
-        def predict(noisy: Tensor, timesteps: Tensor) -> Tensor:
-            return self._predict(noisy, timesteps, text, batch.aus, batch.faces)
-
-        return painted_guess(predict, self._base.scheduler, batch.latents, steps)
 
     @contextlib.contextmanager
     def _expression(self, aus: Tensor) -> Iterator[None]:

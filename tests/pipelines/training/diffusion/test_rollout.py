@@ -4,7 +4,7 @@ import torch
 from diffusers import DDPMScheduler  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
-from pipelines.training.diffusion.loss import guess_of, paint_partly
+from pipelines.training.diffusion.loss import generate_partly, guess_of
 
 SHAPE = (3, 4, 8, 8)
 STEPS = 8
@@ -24,7 +24,7 @@ def test_it_stops_before_a_step_of_the_later_half_wherever_the_generator_says() 
     for seed in range(20):
         torch.manual_seed(seed)
         called.clear()
-        seen = paint_partly(predict, scheduler, torch.randn(SHAPE), STEPS)
+        seen = generate_partly(predict, scheduler, torch.randn(SHAPE), STEPS)
         assert called == sorted(called, reverse=True)
         assert int(seen.timesteps[0]) < called[-1]
         stops.add(len(called))
@@ -40,7 +40,7 @@ def test_a_model_that_knows_the_image_paints_it() -> None:
         kept = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
         return (kept.sqrt() * noisy - image) / (1 - kept).sqrt()  # the v of that image
 
-    seen = paint_partly(predict, scheduler, torch.randn(SHAPE), 2 * STEPS)
+    seen = generate_partly(predict, scheduler, torch.randn(SHAPE), 2 * STEPS)
     guess = guess_of(scheduler, seen, predict(seen.latents, seen.timesteps))
     torch.testing.assert_close(guess.latents, image, rtol=1e-3, atol=1e-3)
     kept = guess.signal.view(-1, 1, 1, 1)

@@ -121,7 +121,7 @@ def test_the_margin_rises_with_the_steps():
     )
     shares = []
     for learner.step in range(4):
-        shares.append(learner._risen())
+        shares.append(learner.margin_share())
     assert shares == [0.5, 1.0, 1.0, 1.0]
 
 

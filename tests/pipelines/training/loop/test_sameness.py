@@ -4,7 +4,7 @@ import pytest
 import tiny_training as tiny
 
 from pipelines.training.fineface import FineFaceTrainingConfig
-from pipelines.training.provenance import check_same, what_counts
+from pipelines.training.provenance import check_same, training_fingerprint
 from pipelines.training.vae import VAEConfig
 from synthgen.errors import OutputError
 
@@ -13,7 +13,7 @@ PATH = Path("out/checkpoint.pt")
 
 def counts(facts: dict | None = None, **changes) -> dict:
     config = VAEConfig.model_validate(tiny.vae(**changes))
-    return what_counts(config, **(facts or {"renderer": 2}))
+    return training_fingerprint(config, **(facts or {"renderer": 2}))
 
 
 def refusal(found: dict, wanted: dict) -> str:
@@ -49,10 +49,10 @@ def test_it_had_its_default_also_where_a_key_that_does_not_count_has_none():
     cycle = {"steps": 5, "learning_rate": 0.01}
     base = {"seed": 1, "batch_size": 4, "examples": 8, "base": "there", "data": tiny.DRAWN}
     config = FineFaceTrainingConfig.model_validate({**base, "cycles": [cycle]})
-    old = what_counts(config, "base")
+    old = training_fingerprint(config, "base")
     del old["cycles"][0]["painted"], old["reading"]
     longer = config.model_copy(update={"cycles": (*config.cycles, *config.cycles)})
-    check_same(old, what_counts(longer, "base"), PATH, FineFaceTrainingConfig)
+    check_same(old, training_fingerprint(longer, "base"), PATH, FineFaceTrainingConfig)
 
 
 def test_the_first_difference_is_named_where_it_is():

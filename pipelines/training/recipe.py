@@ -1,0 +1,117 @@
+"""A recipe, which says what one training has of its own, and the run that is alike for all."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from PIL.Image import Image
+
+from pipelines.training.data.config import DatasetData, ProceduralData
+from pipelines.training.learner import Learner
+from pipelines.training.provenance import OUR_LICENCE, training_fingerprint
+from pipelines.training.session import Session, training_folder
+from pipelines.training.settings import TrainingSettings
+from synthgen.config.loading import load_section
+
+Settings = TypeVar("Settings", bound=TrainingSettings)
+
+
+class Recipe(ABC, Generic[Settings]):
+    """A training, put together from its configuration; a child sets the attributes.
+
+    Args:
+        config: the configuration.
+        folder: folder of the training.
+
+    Attributes:
+        name: name of the training, as in `synthgen train NAME`.
+        settings: class of the configuration.
+        makes: file or folder that a finished training leaves, in the folder of the training.
+        what: what the weights are, in words for the card.
+        free: keys of the configuration that decide nothing about the weights, besides `FREE`.
+        learner: what learns.
+        facts: what the weights are a function of besides the configuration.
+        data: the section of what is learned from, or procedural faces of its own in words.
+    """
+
+    name: ClassVar[str]
+    settings: ClassVar[type[TrainingSettings]]
+    makes: ClassVar[str]
+    what: ClassVar[str]
+    free: ClassVar[tuple[str, ...]] = ()
+
+    learner: Learner
+    facts: dict[str, Any]
+    data: ProceduralData | DatasetData | str
+
+    def __init__(self, config: Settings, folder: Path) -> None:
+        self.config = config
+        self.folder = folder
+
+    @abstractmethod
+    def batches(self, first: int, last: int) -> Iterable[Any]:
+        """Return the batches of steps `first` to `last`."""
+
+    def sheet(self) -> Image | None:
+        """Draw a sample sheet of the learner's average; None where there are no sheets."""
+        return None
+
+    @abstractmethod
+    def export(self, about: dict[str, Any]) -> None:
+        """Measure and write what a finished training leaves.
+
+        Args:
+            about: what the card says of every training.
+        """
+
+
+def run_recipe(
+    kind: type[Recipe[Any]],
+    config_path: str | Path,
+    out: str | Path,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train by a recipe and export what it makes; goes on from the folder's checkpoint by itself.
+
+    Args:
+        kind: the recipe.
+        config_path: YAML file, as the recipe's `settings` describe it.
+        out: folder for checkpoint, curves, sheets and what is made; made if missing.
+        stop_at: end after this step with a checkpoint and without an export; None: to the end.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        What the recipe makes (which exists only when the training reached its end).
+
+    Raises:
+        SynthgenError: if the configuration, the data, the weights that it reads or the folder do
+            not serve, the folder holds another training, or the loss is not finite.
+    """
+    config = load_section(config_path, kind.settings, overrides)
+    folder = training_folder(out)
+    torch.set_num_threads(config.threads)
+    recipe = kind(config, folder)
+    learner = recipe.learner
+    fingerprint = training_fingerprint(config, *kind.free, **recipe.facts)
+    session = Session(kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet)
+    session.resume()
+    if session.train(stop_at):
+        foreign = recipe.data if isinstance(recipe.data, DatasetData) else None
+        words = recipe.data if isinstance(recipe.data, str) else "drawn portraits"
+        command = f"synthgen train {kind.name} {Path(config_path).name} --to {folder.name}"
+        recipe.export(
+            {
+                "command": command,
+                "what": kind.what,
+                "licence": "as the data that it was trained on" if foreign else OUR_LICENCE,
+                "data": f"{foreign.path} ({foreign.split})" if foreign else words,
+                **recipe.facts,
+                "steps": learner.step,
+                "examples_seen": learner.step * config.batch_size,
+                "configuration": config.model_dump(mode="json"),
+            }
+        )
+    return folder / kind.makes
