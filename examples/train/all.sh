@@ -41,4 +41,5 @@ cp out/train/face-embedder/card.json "$mini/face_embedder.json"
 cp -R out/train/unet/base "$mini/base"
 cp -R out/train/fineface/fineface "$mini/fineface"
 cp -R out/train/faceid/faceid "$mini/faceid"
+cp pipelines/mini/sampling.json "$mini" # steps and guidance: chosen, not trained
 echo "$mini"

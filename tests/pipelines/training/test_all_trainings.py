@@ -13,13 +13,13 @@ import pytest
 import typer
 import yaml
 
-from pipelines.training.au_network.config import AUNetworkConfig
-from pipelines.training.clip.config import CLIPConfig
-from pipelines.training.face_embedder.config import FaceEmbedderConfig
-from pipelines.training.faceid.config import FaceIdTrainingConfig
-from pipelines.training.fineface.config import FineFaceTrainingConfig
-from pipelines.training.unet.config import UNetConfig
-from pipelines.training.vae.config import VAEConfig
+from pipelines.training.au_network.learner import AUNetworkConfig
+from pipelines.training.clip import ClipRecipe
+from pipelines.training.face_embedder import FaceEmbedderRecipe
+from pipelines.training.faceid.train import FaceIdRecipe
+from pipelines.training.fineface import FineFaceRecipe
+from pipelines.training.unet import UNetRecipe
+from pipelines.training.vae import VAERecipe
 from synthgen.cli import app
 from synthgen.config.loading import load_section
 
@@ -29,15 +29,8 @@ TEXT = SCRIPT.read_text()
 COMMANDS = [shlex.split(line) for line in TEXT.splitlines() if line.startswith("synthgen ")]
 TRAININGS = [command for command in COMMANDS if command[1] == "train"]
 MINI = REPOSITORY / "pipelines" / "mini"
-SECTIONS = {
-    "au-net": AUNetworkConfig,
-    "clip": CLIPConfig,
-    "face-embedder": FaceEmbedderConfig,
-    "faceid": FaceIdTrainingConfig,
-    "fineface": FineFaceTrainingConfig,
-    "unet": UNetConfig,
-    "vae": VAEConfig,
-}
+RECIPES = (ClipRecipe, FaceEmbedderRecipe, FaceIdRecipe, FineFaceRecipe, UNetRecipe, VAERecipe)
+SECTIONS = {"au-net": AUNetworkConfig, **{recipe.name: recipe.settings for recipe in RECIPES}}
 
 
 def option(command, name):
@@ -83,6 +76,7 @@ def test_the_result_is_laid_out_as_the_embedded_weights(tmp_path):
     script = tmp_path / "examples" / "train" / "all.sh"
     script.parent.mkdir(parents=True)
     script.write_text(TEXT)
+    (tmp_path / "pipelines").symlink_to(REPOSITORY / "pipelines")
     out = tmp_path / "out" / "train"
     for name, source in {
         "au-net/au_network.safetensors": "au_network.safetensors",
