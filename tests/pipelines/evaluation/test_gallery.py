@@ -14,18 +14,18 @@ CONFIG = ProceduralConfig(name="procedural", size=64)
 
 
 class Counting:
-    """Drawn faces; counts what is painted."""
+    """Drawn faces; counts what is generated."""
 
     def __init__(self):
         self.batches = []
         settings = CONFIG.model_dump(mode="json")
         drawn = candidate_of("drawn", ProceduralSource(CONFIG), settings)
 
-        def paint(requests):
+        def generate(requests):
             self.batches.append(len(requests))
-            return drawn.paint(requests)
+            return drawn.generate(requests)
 
-        self.candidate = Candidate(drawn.name, drawn.identity, paint)
+        self.candidate = Candidate(drawn.name, drawn.identity, generate)
 
 
 @pytest.fixture(scope="module")
