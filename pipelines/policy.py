@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check, or all checks of a run together, say about one image.
+    """Verdict of a check, or of all checks of a run together, on one image.
 
     Attributes:
         accepted: whether the image keeps every bound.

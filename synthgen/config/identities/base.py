@@ -47,7 +47,7 @@ class IdentitySection(Component, ABC):
     """
 
     follows_prompts: ClassVar[bool] = False
-    """Whether its people follow from seed, number and prompt alone: runs of one seed share them."""
+    """True where people follow from seed, number and prompt alone: runs of one seed share them."""
 
     source: str = Field(description="Where people come from.")
     template: str = Field(
