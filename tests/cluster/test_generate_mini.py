@@ -32,11 +32,13 @@ def with_mini(config: RunConfig) -> RunConfig:
 
 
 def package_with(mini: Path, folder: Path) -> Path:
-    """Copy the package `pipelines`, with other embedded weights, into a folder of its own."""
+    """Lay out an installation of ours with other embedded weights."""
     without = shutil.ignore_patterns("mini", "__pycache__")
     shutil.copytree(PACKAGE, folder / "pipelines", ignore=without)
     shutil.copytree(mini, folder / "pipelines" / "mini")
-    for file in PACKAGE.glob("mini/au_network.*"):
+    for name in ("synthgen", "samplers", "cluster"):
+        (folder / name).symlink_to(PACKAGE.parent / name)
+    for file in [*PACKAGE.glob("mini/au_network.*"), PACKAGE / "mini" / "sampling.json"]:
         (folder / "pipelines" / "mini" / file.name).symlink_to(file)
     return folder
 
