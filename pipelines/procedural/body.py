@@ -1,7 +1,5 @@
 """Painting around and upon the face: background, neck, clothes, ears; freckles, beard, glasses."""
 
-import skia
-
 from pipelines.procedural.canvas import (
     Colour,
     Point,
@@ -12,6 +10,7 @@ from pipelines.procedural.canvas import (
     radial_paint,
     scale,
     shadow,
+    skia,
     smooth_path,
     soft_spot,
     stroke_paint,

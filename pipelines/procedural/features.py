@@ -1,7 +1,6 @@
 """Painting of eyes, lids and brows, nose, mouth."""
 
 import numpy as np
-import skia
 
 from pipelines.procedural.canvas import (
     Colour,
@@ -14,6 +13,7 @@ from pipelines.procedural.canvas import (
     radial_paint,
     scale,
     shadow,
+    skia,
     smooth_path,
     soft_spot,
     stroke_paint,

@@ -4,7 +4,6 @@ import itertools
 import math
 
 import numpy as np
-import skia
 
 from pipelines.procedural.canvas import (
     Colour,
@@ -15,6 +14,7 @@ from pipelines.procedural.canvas import (
     linear_paint,
     mix,
     scale,
+    skia,
     smooth_path,
     soft_spot,
     stroke_paint,

@@ -1,6 +1,5 @@
 """Paint a whole portrait, back to front."""
 
-import skia
 from PIL import Image
 
 from pipelines.procedural.body import (
@@ -12,7 +11,7 @@ from pipelines.procedural.body import (
     draw_glasses,
     draw_neck,
 )
-from pipelines.procedural.canvas import new_canvas, to_image
+from pipelines.procedural.canvas import new_canvas, skia, to_image
 from pipelines.procedural.expression import AUVector
 from pipelines.procedural.features import draw_brow, draw_eye, draw_mouth, draw_nose
 from pipelines.procedural.geometry import Face, geometry, roll_of

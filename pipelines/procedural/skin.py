@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import skia
 from jaxtyping import Float, UInt8
 
-from pipelines.procedural.canvas import Colour, Point, mix, smooth_path
+from pipelines.procedural.canvas import Colour, Point, mix, skia, smooth_path
 from pipelines.procedural.geometry import Face
 
 Bump = tuple[float, float, float, float, float]

@@ -6,8 +6,6 @@ of the nose, AU12 the nasolabial folds, AU15 the pouches below the mouth corners
 AU20 the cheeks beside the mouth corners. Lines of age run in the same places, much fainter.
 """
 
-import skia
-
 from pipelines.procedural.canvas import (
     Colour,
     Point,
@@ -15,6 +13,7 @@ from pipelines.procedural.canvas import (
     lens_path,
     mix,
     shadow,
+    skia,
     soft_spot,
 )
 from pipelines.procedural.geometry import Face

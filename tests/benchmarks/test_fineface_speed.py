@@ -74,7 +74,7 @@ class _Turned:
         turned = type(spec)(
             **{
                 **{name: getattr(spec, name) for name in spec.__dataclass_fields__},
-                "aus": spec.aus[::-1],
+                "conditions": {"aus": spec.aus[::-1]},
             }
         )
         first = type(batch[0])(spec=turned, number=0, seed=batch[0].seed)

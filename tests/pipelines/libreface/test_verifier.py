@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.interfaces import Verifier
+from pipelines.interfaces import ActionUnitReader
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.libreface import verifier as verifier_module
 from pipelines.libreface import weights as files_module
@@ -45,7 +45,7 @@ def faces(count, size=128):
 
 
 def test_batch_is_measured_in_order(centered):
-    assert isinstance(centered, Verifier)
+    assert isinstance(centered, ActionUnitReader)
     found = centered.measure(faces(3))
     assert found.aus.shape == (3, 12)
     assert found.aus.dtype == np.float32
