@@ -112,7 +112,8 @@ def test_a_job_s_exit_code_is_the_command_s(make_config, two_nodes, tmp_path):
 
 def test_a_detached_job_takes_files_along_and_is_followed_later(make_config, two_nodes, tmp_path):
     write_csv(tmp_path / "labels.csv", np.random.default_rng(0).integers(1, 5, (40, 12)))
-    data = a_run(make_config, samples=24).model_dump(mode="json")
+    # Enough samples that the job still goes on when its follower has started and leaves.
+    data = a_run(make_config, samples=144).model_dump(mode="json")
     data["expressions"] = {"prior": "empirical", "labels": "labels.csv", "format": "csv"}
     config = parse_config(data)
     file = write_config(config, tmp_path / "config.yaml")
@@ -132,7 +133,7 @@ def test_a_detached_job_takes_files_along_and_is_followed_later(make_config, two
     )
     done = synthgen(two_nodes, "submit", "--follow", job, *address)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{config.output.path}: 24 samples from " in done.stdout
+    assert f"{config.output.path}: 144 samples from " in done.stdout
     told = synthgen(two_nodes, "status", config.output.path)
     assert (told.returncode, told.stdout.splitlines()[0]) == (0, f"{config.output.path}: finished")
 
