@@ -107,7 +107,7 @@ def check_and_count(folders: tuple[Path, Path], device: str) -> Callable[[int], 
     published = PublishedLoop(*folders, CHECKED_STEPS, GUIDANCE, device)
     ours = fineface_source(folders, "ddim", CHECKED_STEPS, "float32", device)
     check_images(published, ours, attempts(2))
-    counts = count_flops(partial(ours.paint, attempts(1)))
+    counts = count_flops(partial(ours.generate, attempts(1)))
     step = counts["UNet2DConditionModel"] / CHECKED_STEPS
     return lambda steps: counts["Global"] + (steps - CHECKED_STEPS) * step
 
@@ -146,7 +146,9 @@ def _load_ours(
 ) -> Painter:
     """Load ours as a worker of a run does."""
     fix_arithmetic(torch.get_num_threads())
-    return fineface_source(folders, sampler, steps, dtype, options.device, compiled=compiled).paint
+    return fineface_source(
+        folders, sampler, steps, dtype, options.device, compiled=compiled
+    ).generate
 
 
 def _speed(painter: Painter, batch: Sequence[Attempt], options: argparse.Namespace) -> Speed:

@@ -65,7 +65,7 @@ def image_works(options: argparse.Namespace) -> Iterator[Works]:
     check_images(published, ours[options.steps[0], "float32"], batch[:2])
     works: dict = {
         f"published way, {options.steps[0]} steps, one by one": (
-            lambda: published.paint(batch[:1]),
+            lambda: published.generate(batch[:1]),
             1,
         )
     }
@@ -77,8 +77,8 @@ def image_works(options: argparse.Namespace) -> Iterator[Works]:
 
 def check_images(published: PublishedLoop, ours: FineFaceSource, batch: list[Attempt]) -> None:
     """End the run unless both ways paint the same images, up to the rounding to 8 bits."""
-    expected = torch.stack(published.paint(batch))
-    found = torch.stack([_pixels(image) for image in ours.paint(batch)])
+    expected = torch.stack(published.generate(batch))
+    found = torch.stack([_pixels(image) for image in ours.generate(batch)])
     worst = float((found - expected).abs().max())
     if not worst <= TOLERANCE + 0.5 / 255:
         raise SystemExit(f"the two ways differ by {worst:.1e} of the range of a pixel")
@@ -201,7 +201,7 @@ def fineface_source(
 
 
 def _painting(source: FineFaceSource, batch: list[Attempt]) -> Callable[[], object]:
-    return lambda: source.paint(batch)
+    return lambda: source.generate(batch)
 
 
 def _inputs(side: int, device: str) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,7 @@ def plain_rate(config: RunConfig) -> float:
     started = time.perf_counter()
     for start in range(0, len(attempts), size):
         batch = attempts[start : start + size]
-        images = source.paint(batch)
+        images = source.generate(batch)
         specs = [attempt.spec for attempt in batch]
         found = [check.measure(images, specs) for check in checks]
         for spec, image, *measured in zip(specs, images, *found, strict=True):

@@ -79,7 +79,7 @@ class PublishedLoop:
         self._tensors = {k: v.to(device) for k, v in _read(fineface)}
         self._steps, self._guidance, self._device = steps, guidance_scale, device
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Float[Tensor, "3 height width"]]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Float[Tensor, "3 height width"]]:
         """Return one image for each attempt, made one after another, values in [0, 1]."""
         return [self.paint_together([attempt])[0] for attempt in attempts]
 

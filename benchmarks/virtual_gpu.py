@@ -77,7 +77,7 @@ class WaitingSource(ImageSource):
     def __init__(self, seconds: float, acceptance: float, painted: list[Batch]) -> None:
         self._seconds, self._acceptance, self._painted = seconds, acceptance, painted
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image.Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image.Image]:
         """Wait; the attempt's seed decides whether its image has a face."""
         started = time.monotonic()
         time.sleep(self._seconds)

@@ -141,7 +141,7 @@ class Painter:
         """Paint no further batch."""
         self._stopped = True
 
-    def paint(self, attempts: Sequence[Attempt], size: int, times: StageTimes) -> list[Image]:
+    def generate(self, attempts: Sequence[Attempt], size: int, times: StageTimes) -> list[Image]:
         """Paint at most a batch of attempts, padded to its size: bits hold for one shape.
 
         Args:
@@ -159,7 +159,7 @@ class Painter:
             if self._stopped:
                 raise RunError("the run was stopped")
             with times.busy("paint"), naming_batch_size(size, "paint"):
-                return self._source.paint(padded)[: len(attempts)]
+                return self._source.generate(padded)[: len(attempts)]
         finally:
             self._turn.release()
 

@@ -133,7 +133,7 @@ def probe_batch_size(
         memory.forget()
         attempts = _first_attempts(plan, size)
         specs = [attempt.spec for attempt in attempts]
-        return _rate(lambda: measure(source.paint(attempts), specs), size)
+        return _rate(lambda: measure(source.generate(attempts), specs), size)
 
     return largest_worthwhile(rate, lambda: memory.used() <= _FULL, _LARGEST[device])
 

@@ -113,7 +113,7 @@ class Worker:
         An actor counts as loaded after it: compiling takes minutes, in which the driver gives work
         to others.
         """
-        self.paint([self._plan.attempt(self._plan.sample(0), 0)])
+        self.generate([self._plan.attempt(self._plan.sample(0), 0)])
 
     def stop(self) -> None:
         """Let every shard in work end at its next batch, uncommitted."""
@@ -172,7 +172,7 @@ class Worker:
             _log.info(f"{name} is made", extra={**facts, "seconds": dict(marker.seconds)})
         return marker
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Paint at most a batch of attempts, padded to the batch size: bits hold for one shape.
 
         Raises:
@@ -268,7 +268,7 @@ class Worker:
             return self._judge.failed(attempt, error)
 
     def _paint(self, attempts: Sequence[Attempt], times: StageTimes) -> list[Image]:
-        return self._painter.paint(attempts, self.batch_size, times)
+        return self._painter.generate(attempts, self.batch_size, times)
 
     def _judged(
         self, attempts: Sequence[Attempt], images: Sequence[Image], times: StageTimes

@@ -20,11 +20,11 @@ class ImageSource(ABC):
     """Source of images for attempts; a pipeline's section loads it.
 
     An image is a function of its attempt and of the number of attempts in the call alone: never of
-    what stands beside it in the batch or of what was painted before.
+    what stands beside it in the batch or of what was generated before.
     """
 
     @abstractmethod
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Return one RGB image for each attempt, in order."""
 
     def fingerprint(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class ImageSource(ABC):
         return {"weights": {}, "licences": {}, "versions": {}}
 
     def prepare(self, run: RunConfig) -> None:  # noqa: B027 - most have nothing to do
-        """Fit itself to a run, once it is loaded and before it paints.
+        """Fit itself to a run, once it is loaded and before it generates.
 
         Raises:
             SynthgenError: if it cannot do what the run asks for.

@@ -72,12 +72,12 @@ def measure_here(config: RunConfig) -> Measured:
     plan = build_plan(config)
     worker = load_worker(config, plan)
     size = _batch_size(config, worker)
-    worker.judge(batch := _batch(plan, size, 0), worker.paint(batch))
+    worker.judge(batch := _batch(plan, size, 0), worker.generate(batch))
     painting = judging = 0.0
     outcomes, encoded = [], []
     for number in range(1, _BATCHES + 1):
         batch = _batch(plan, size, number)
-        seconds, images = _timed(lambda batch=batch: worker.paint(batch))
+        seconds, images = _timed(lambda batch=batch: worker.generate(batch))
         painting += seconds
         seconds, found = _timed(lambda batch=batch, images=images: worker.judge(batch, images))
         judging += seconds

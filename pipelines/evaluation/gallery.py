@@ -138,7 +138,7 @@ def candidate_of(name: str, source: ImageSource, settings: dict[str, Any]) -> Ca
     """
 
     def generate(requests: Sequence[Request]) -> list[Image]:
-        return source.paint([_attempt(request) for request in requests])
+        return source.generate([_attempt(request) for request in requests])
 
     return Candidate(name, {"settings": settings, **source.fingerprint()}, generate)
 

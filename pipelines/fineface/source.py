@@ -185,7 +185,7 @@ class DiffusionSource(ImageSource):
         height, width = (length * pipeline.vae_scale_factor for length in own)
         return config.height or height, config.width or width
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Paint a batch; the noise of each image comes from its own generator on the CPU.
 
         An image with a number that is not finite becomes black as a whole, which no policy keeps.

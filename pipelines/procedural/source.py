@@ -40,7 +40,7 @@ class ProceduralSource(ImageSource):
     def __init__(self, config: ProceduralConfig) -> None:
         self.config = config
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Paint one portrait for each attempt, in order."""
         return [self._paint(attempt) for attempt in attempts]
 

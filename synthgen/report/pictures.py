@@ -93,7 +93,7 @@ def write_image(
     aus = parse_intensities(intensities, known)
     attempt = Attempt(one_sample(prompt, aus, seed, known), 0, seed)
     fix_arithmetic(pipeline.threads)
-    (picture,) = load_source(pipeline, pick_device()).paint([attempt])
+    (picture,) = load_source(pipeline, pick_device()).generate([attempt])
     refuse_blank([picture], pipeline)
     save_picture(picture, to)
 
@@ -222,7 +222,7 @@ def write_sweep(
     attempts = [Attempt(one_sample(prompt, request, seed, known), 0, seed) for request in requests]
     fix_arithmetic(loaded.pipeline.threads)
     device = pick_device()
-    pictures = load_source(loaded.pipeline, device).paint(attempts)
+    pictures = load_source(loaded.pipeline, device).generate(attempts)
     refuse_blank(pictures, loaded.pipeline)
     specs = [attempt.spec for attempt in attempts]
     found = _measured_aus(load_checks(loaded, device), pictures, specs)
@@ -272,7 +272,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
     cells: list[tuple[Image, str]] = []
     rejected: Counter[str] = Counter()
     for batch in _batches(plan, number, worker.batch_size):
-        images = worker.paint(batch)
+        images = worker.generate(batch)
         outcomes = worker.judge(batch, images)
         rejected.update(outcome.reject.reason for outcome in outcomes if outcome.reject)
         cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]

@@ -69,7 +69,7 @@ class _Turned:
     def __init__(self, published) -> None:
         self._published = published
 
-    def paint(self, batch):
+    def generate(self, batch):
         spec = batch[0].spec
         turned = type(spec)(
             **{
@@ -78,4 +78,4 @@ class _Turned:
             }
         )
         first = type(batch[0])(spec=turned, number=0, seed=batch[0].seed)
-        return self._published.paint([first, *batch[1:]])
+        return self._published.generate([first, *batch[1:]])

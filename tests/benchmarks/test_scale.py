@@ -23,7 +23,7 @@ def test_a_virtual_gpu_s_images_say_what_was_asked_for(load, tmp_path: Path) -> 
     plan = build_plan(scale.configuration(1, scale._options().parse_args([]), str(tmp_path)))
     attempts = [plan.attempt(plan.sample(index), 0) for index in range(200)]
     painted: list = []
-    images = gpu.WaitingSource(0.0, 0.8, painted).paint(attempts)
+    images = gpu.WaitingSource(0.0, 0.8, painted).generate(attempts)
     found = gpu.ReadingVerifier(0.0).measure(images)
 
     kept = found.faces == 1

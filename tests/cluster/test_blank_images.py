@@ -24,10 +24,10 @@ class BlackSource(ProceduralSource):
 
     always = True
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         return [
             Image.new("RGB", picture.size) if self.always or not attempt.number else picture
-            for attempt, picture in zip(attempts, super().paint(attempts), strict=True)
+            for attempt, picture in zip(attempts, super().generate(attempts), strict=True)
         ]
 
 

@@ -146,10 +146,10 @@ def test_overwrite_begins_anew_and_leaves_foreign_files(make_config, digests):
 class Poisoned(ProceduralSource):
     """The real source with one sample that always raises."""
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         if any(attempt.spec.index == 7 for attempt in attempts):
             raise ValueError("sample 7 is poison")
-        return super().paint(attempts)
+        return super().generate(attempts)
 
 
 def test_a_poison_sample_becomes_a_reject_and_the_rest_is_as_without_it(make_config, monkeypatch):

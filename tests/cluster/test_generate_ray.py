@@ -75,8 +75,8 @@ def test_what_the_user_can_mend_keeps_its_error_through_an_actor(make_config, lo
 class Marking(ProceduralSource):
     """The real source, which marks a corner of one sample's images."""
 
-    def paint(self, attempts):
-        images = super().paint(attempts)
+    def generate(self, attempts):
+        images = super().generate(attempts)
         for attempt, image in zip(attempts, images, strict=True):
             if attempt.spec.index == 21:
                 image.putpixel((0, 0), MARK)

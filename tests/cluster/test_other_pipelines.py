@@ -41,7 +41,7 @@ class RingSource(ImageSource):
     def __init__(self, size):
         self.size = size
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         return [self.face(attempt) for attempt in attempts]
 
     def face(self, attempt):

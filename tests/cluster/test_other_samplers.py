@@ -124,7 +124,7 @@ class Turned(PipelineSection):
 
 
 class TurnedHeads(ImageSource):
-    def paint(self, attempts):
+    def generate(self, attempts):
         return [self.head(attempt) for attempt in attempts]
 
     def head(self, attempt):

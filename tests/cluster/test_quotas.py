@@ -28,7 +28,7 @@ FAILS = {True: 0.95, False: 0.8}
 class DottedSource(ProceduralSource):
     """Writes the AUs into 12 pixels; of a surprised face often none, by the attempt's seed."""
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         return [self._dots(attempt) for attempt in attempts]
 
     def _dots(self, attempt):

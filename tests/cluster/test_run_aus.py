@@ -156,7 +156,7 @@ class Dots(PipelineSection):
 class DotSource(ImageSource):
     """Draws the dots from left to right."""
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         return [self._dots(attempt.spec) for attempt in attempts]
 
     def _dots(self, spec):

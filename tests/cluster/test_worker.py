@@ -44,10 +44,10 @@ class HungrySource(ProceduralSource):
         super().__init__(config)
         self._room = room
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         if len(attempts) > self._room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return super().paint(attempts)
+        return super().generate(attempts)
 
 
 class GrayVerifier(HangingVerifier):
@@ -130,17 +130,19 @@ def test_a_worker_goes_on_with_the_size_that_it_found(make_config):
     sizes = []
 
     class Watched(HungrySource):
-        def paint(self, attempts):
+        def generate(self, attempts):
             sizes.append(len(attempts))
             time.sleep(0.05)  # dear whatever the size: the larger batch is worth it
-            return [Image.new("RGB", (128, 128))] * len(super().paint(attempts[:1])) * len(attempts)
+            return (
+                [Image.new("RGB", (128, 128))] * len(super().generate(attempts[:1])) * len(attempts)
+            )
 
     worker = worker_of(config, Watched(config.pipeline, room=4))
     size = worker.probe()
     assert size & (size - 1) == 0
     assert size == worker.batch_size
     sizes.clear()
-    worker.paint([build_plan(config).attempt(build_plan(config).sample(0), 0)])
+    worker.generate([build_plan(config).attempt(build_plan(config).sample(0), 0)])
     assert sizes == [size]
 
 

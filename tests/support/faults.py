@@ -260,12 +260,12 @@ def poisonous(shard: str, happen: Callable[[], object]) -> type[ProceduralSource
     start = int(number) * RUN["output"]["shard_size"]
 
     class Poisonous(ProceduralSource):
-        def paint(self, attempts):
+        def generate(self, attempts):
             first = attempts[0].spec
             several = len({attempt.spec.index for attempt in attempts}) > 1
             if several and (first.split, first.position) == (split, start):
                 happen()
-            return super().paint(attempts)
+            return super().generate(attempts)
 
     return Poisonous
 
@@ -284,7 +284,7 @@ def die_unless_isolated(load: HeldLoader, name: str) -> WorkerLoader:
 
         def made_or_died(shard, isolate):
             if f"{shard.split}-{shard.number:05d}" == name and not isolate:
-                worker.paint([plan.attempt(plan.sample(0), 0)])
+                worker.generate([plan.attempt(plan.sample(0), 0)])
                 os.kill(os.getpid(), signal.SIGKILL)
             return made(shard, isolate)
 

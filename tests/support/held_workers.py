@@ -147,12 +147,12 @@ class HeldSource:
         self._source, self._gates = source, gates
         self._shard_size = config.output.shard_size
 
-    def paint(self, attempts):
+    def generate(self, attempts):
         """Paint a batch."""
         spec = attempts[0].spec
         shard = f"{spec.split}-{spec.position // self._shard_size:05d}"
         self._gates.pass_by(f"{shard}:paint")
-        images = self._source.paint(attempts)
+        images = self._source.generate(attempts)
         self.painted.update({id(image): (image, shard) for image in images})
         return images
 

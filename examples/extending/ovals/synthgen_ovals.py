@@ -42,7 +42,7 @@ class OvalSource(ImageSource):
         """Take size and width of lines from the section."""
         self._size, self._line = section.size, section.line
 
-    def paint(self, attempts: Sequence[Attempt]) -> list[Image.Image]:
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image.Image]:
         """Return one RGB image for each attempt, in order."""
         return [self._draw(attempt) for attempt in attempts]
 

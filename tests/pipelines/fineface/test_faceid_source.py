@@ -71,7 +71,7 @@ def attempt(index: int, person: FaceIdentity | None, **settings: object) -> Atte
 
 
 def pixels(source: ImageSource, attempts: Sequence[Attempt]) -> list[np.ndarray]:
-    return [np.asarray(image) for image in source.paint(attempts)]
+    return [np.asarray(image) for image in source.generate(attempts)]
 
 
 def test_an_image_depends_on_its_attempt_and_the_batch_length_alone(source: FaceIdSource) -> None:
@@ -137,7 +137,7 @@ def test_people_that_it_cannot_show_are_refused(
     source: FaceIdSource, person: FaceIdentity | None, sentence: str
 ) -> None:
     with pytest.raises(FaceEmbeddingError) as error:
-        source.paint([attempt(1, someone(1)), attempt(2, person)])
+        source.generate([attempt(1, someone(1)), attempt(2, person)])
     assert str(error.value) == sentence
 
 

@@ -49,7 +49,7 @@ def latents(pipe: FineFacePipeline, noise: Tensor, **settings: object) -> Tensor
 
 
 def pixels(source: FineFaceSource) -> np.ndarray:
-    return np.asarray(source.paint([SMILE])[0])
+    return np.asarray(source.generate([SMILE])[0])
 
 
 def test_mini_is_the_embedded_base_with_its_adapter(mini: Path, noise: Tensor) -> None:

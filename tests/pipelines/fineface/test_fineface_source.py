@@ -59,17 +59,17 @@ def source(sd_folder: Path, fineface_folder: Path) -> ImageSource:
 
 
 def test_source_paints_one_rgb_image_for_each_attempt(source: ImageSource) -> None:
-    images = source.paint(ATTEMPTS)
+    images = source.generate(ATTEMPTS)
 
     assert [(image.mode, image.size) for image in images] == [("RGB", (32, 32))] * 3
     assert source.name == "fineface"
 
 
 def test_image_depends_on_its_attempt_and_the_batch_length_alone(source: ImageSource) -> None:
-    first = pixels(source.paint(ATTEMPTS))
+    first = pixels(source.generate(ATTEMPTS))
 
-    turned = pixels(source.paint(ATTEMPTS[::-1]))
-    repeated = pixels(source.paint([ATTEMPTS[0]] * 3))
+    turned = pixels(source.generate(ATTEMPTS[::-1]))
+    repeated = pixels(source.generate([ATTEMPTS[0]] * 3))
 
     assert all(np.array_equal(*pair) for pair in zip(first, turned[::-1], strict=True))
     assert np.array_equal(repeated[2], first[0])
@@ -78,7 +78,7 @@ def test_image_depends_on_its_attempt_and_the_batch_length_alone(source: ImageSo
 def test_another_seed_is_another_image(source: ImageSource) -> None:
     other = Attempt(spec=ATTEMPTS[0].spec, number=1, seed=12)
 
-    one, two = pixels(source.paint([ATTEMPTS[0], other]))
+    one, two = pixels(source.generate([ATTEMPTS[0], other]))
 
     assert not np.array_equal(one, two)
 
@@ -97,7 +97,7 @@ def test_sampler_size_and_number_format_follow_the_configuration(
     settings = {"scheduler": scheduler, "dtype": "bfloat16", "height": 48}
     source = FineFaceSource(config(sd_folder, fineface_folder, **settings), "cpu")
 
-    (image,) = source.paint(ATTEMPTS[:1])
+    (image,) = source.generate(ATTEMPTS[:1])
 
     assert type(source._pipeline.scheduler).__name__ == kind
     assert image.size == (32, 48)
@@ -132,7 +132,7 @@ def test_another_vae_is_used_and_named(
 
     gray = FineFaceSource(config(sd_folder, fineface_folder, weights={"vae": str(tmp_path)}), "cpu")
 
-    (image,) = gray.paint(ATTEMPTS[:1])
+    (image,) = gray.generate(ATTEMPTS[:1])
     assert np.ptp(np.asarray(image)) <= 1
     name = "vae/diffusion_pytorch_model.safetensors"
     assert gray.fingerprint()["weights"][name] != source.fingerprint()["weights"][name]
@@ -145,7 +145,7 @@ def test_base_that_holds_our_adapter_already_gets_it_once(
 
     again = FineFaceSource(config(tmp_path, fineface_folder), "cpu")
 
-    for one, two in zip(*(pixels(s.paint(ATTEMPTS)) for s in (source, again)), strict=True):
+    for one, two in zip(*(pixels(s.generate(ATTEMPTS)) for s in (source, again)), strict=True):
         assert np.abs(one.astype(int) - two).max() <= 1
 
 
@@ -205,7 +205,7 @@ def test_an_image_with_a_number_that_is_not_finite_is_black_as_a_whole(
     sd_folder: Path, fineface_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = FineFaceSource(config(sd_folder, fineface_folder), "cpu")
-    whole = source.paint(ATTEMPTS)
+    whole = source.generate(ATTEMPTS)
     vae = source._pipeline.vae
     decode = vae.decode
 
@@ -215,7 +215,7 @@ def test_an_image_with_a_number_that_is_not_finite_is_black_as_a_whole(
         return (decoded,)
 
     monkeypatch.setattr(vae, "decode", spoil)
-    first, second, third = source.paint(ATTEMPTS)
+    first, second, third = source.generate(ATTEMPTS)
 
     assert second.getextrema() == ((0, 0),) * 3
     assert [first.tobytes(), third.tobytes()] == [whole[0].tobytes(), whole[2].tobytes()]
@@ -223,5 +223,5 @@ def test_an_image_with_a_number_that_is_not_finite_is_black_as_a_whole(
 
 def test_images_are_those_that_diffusers_itself_makes(source: ImageSource) -> None:
     made = source._pipeline(**source._arguments(ATTEMPTS)).images
-    painted = source.paint(ATTEMPTS)
+    painted = source.generate(ATTEMPTS)
     assert [image.tobytes() for image in painted] == [image.tobytes() for image in made]

@@ -239,10 +239,10 @@ def test_a_source_paints_long_prompts_the_same_whatever_stands_beside(
     assert isinstance(config.pipeline, FineFaceConfig)
     source = FineFaceSource(config.pipeline, "cpu")
     source.prepare(config)
-    one = source.paint([attempt(SHORT, 1), attempt(LONG, 2)])
-    two = source.paint([attempt(SHORT, 1), attempt(SHORT, 3)])
+    one = source.generate([attempt(SHORT, 1), attempt(LONG, 2)])
+    two = source.generate([attempt(SHORT, 1), attempt(SHORT, 3)])
     assert one[0].tobytes() == two[0].tobytes()
-    assert one[1].tobytes() != source.paint([attempt(LONG[:-4], 2)] * 2)[1].tobytes()
+    assert one[1].tobytes() != source.generate([attempt(LONG[:-4], 2)] * 2)[1].tobytes()
 
 
 def test_the_key_stays_out_of_stored_configurations() -> None:

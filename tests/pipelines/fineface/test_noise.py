@@ -58,7 +58,8 @@ def test_a_sampler_that_draws_on_its_way_draws_the_same_for_an_identity(sd_folde
     source._pipeline.scheduler = EulerAncestralDiscreteScheduler.from_config(scheduler.config)
     shared = [Attempt(SPEC, 0, seed, 9, 0.0) for seed in (5, 6)]
     one, other, blend = (
-        np.asarray(source.paint([attempt])[0]) for attempt in (*shared, Attempt(SPEC, 1, 5, 9, 0.3))
+        np.asarray(source.generate([attempt])[0])
+        for attempt in (*shared, Attempt(SPEC, 1, 5, 9, 0.3))
     )
     assert np.array_equal(one, other)
     assert not np.array_equal(one, blend)

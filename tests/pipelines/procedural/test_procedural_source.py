@@ -29,7 +29,7 @@ def source(noise: float, size: int = 96) -> ProceduralSource:
 
 
 def test_without_noise_the_request_is_shown():
-    image = source(0.0).paint([attempt()])[0]
+    image = source(0.0).generate([attempt()])[0]
     assert image.size == (96, 96)
     assert image.tobytes() == render(identity_from_text(PROMPT, 9), HAPPY, 96).tobytes()
 
@@ -37,17 +37,19 @@ def test_without_noise_the_request_is_shown():
 @pytest.mark.parametrize("size", [64, 128])
 def test_an_expression_shown_again_is_another_picture_of_the_same_face(size):
     again = [replace(attempt(seed), repeats=True) for seed in range(12)]
-    pictures = source(0.0, size).paint([attempt(), *again])
+    pictures = source(0.0, size).generate([attempt(), *again])
     assert len({picture.tobytes() for picture in pictures}) == 13
     first = np.asarray(pictures[0], np.int16)
     for picture in pictures[1:]:
         assert 0.3 < np.abs(np.asarray(picture, np.int16) - first).mean() < 12
-    assert source(0.0, size).paint([again[3]])[0].tobytes() == pictures[4].tobytes()
+    assert source(0.0, size).generate([again[3]])[0].tobytes() == pictures[4].tobytes()
 
 
 def test_an_image_depends_on_its_attempt_alone():
-    alone = [source(0.6).paint([attempt(seed)])[0].tobytes() for seed in (1, 2, 3)]
-    bulk = [image.tobytes() for image in source(0.6).paint([attempt(seed) for seed in (1, 2, 3)])]
+    alone = [source(0.6).generate([attempt(seed)])[0].tobytes() for seed in (1, 2, 3)]
+    bulk = [
+        image.tobytes() for image in source(0.6).generate([attempt(seed) for seed in (1, 2, 3)])
+    ]
     assert alone == bulk
     assert len(set(bulk)) == 3
 
