@@ -10,7 +10,6 @@ from hashlib import blake2b
 
 import numpy as np
 from jaxtyping import Float64, UInt64
-from scipy.special import ndtri
 
 _WORDS = 4
 """64-bit words that one Philox counter yields."""
@@ -44,6 +43,8 @@ def normals(
 
     Args and rows are those of `uniforms`.
     """
+    from scipy.special import ndtri  # 0.1 s, for those who draw normals
+
     return ndtri(uniforms(seed, stage, start, stop, width))
 
 
