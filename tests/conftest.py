@@ -1,5 +1,6 @@
 """What all tests share: offline, one thread, no writing outside of temporary folders."""
 
+import logging
 import os
 
 from hypothesis import settings
@@ -11,3 +12,11 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # A loaded machine is slow, not wrong.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_runtest_teardown() -> None:
+    """Undo what a command that ran in this process did to the logs of our packages."""
+    for name in ("cluster", "pipelines", "samplers", "synthgen"):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.setLevel(logging.NOTSET)

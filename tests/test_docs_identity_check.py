@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from pipelines.faceid.photographs import Quality
+from pipelines.faceid.section import IdentityCheck
 from synthgen.config import VerifyConfig
 
 TEXT = (Path(__file__).parents[1] / "docs" / "identity-check.md").read_text(encoding="utf-8")
@@ -14,8 +15,8 @@ TEXT = (Path(__file__).parents[1] / "docs" / "identity-check.md").read_text(enco
 def test_its_yaml_is_a_section():
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
     config = VerifyConfig.model_validate(yaml.safe_load(block)["verify"])
-    assert config.identity is not None
-    assert config.identity.forbidden == "training-people.parquet"
+    (check,) = [check for check in config.checks if isinstance(check, IdentityCheck)]
+    assert check.forbidden == "training-people.parquet"
 
 
 def test_its_bounds_are_those_of_the_code():

@@ -53,7 +53,7 @@ def test_each_way_is_timed_at_each_batch_and_says_that_there_is_no_gpu(
 def test_a_batch_that_the_memory_does_not_hold_is_said_so(load) -> None:
     gpu = load("fineface_gpu")
 
-    def generate(batch):
+    def paint(batch):
         if len(batch) > 1:
             raise torch.OutOfMemoryError("no room")
 

@@ -95,7 +95,7 @@ def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
     folder = train_fineface(config, tmp_path / "out")
     settings = {"num_inference_steps": 2, "output_type": "latent"}
 
-    def generate() -> torch.Tensor:
+    def paint() -> torch.Tensor:
         pipeline = FineFacePipeline.from_pretrained(base)
         pipeline.load_au_adapter(folder)
         noise = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
