@@ -43,7 +43,7 @@ def test_a_stop_leaves_no_traceback():
     script = (
         "import signal; from synthgen import cli\n"
         "signal.signal(signal.SIGALRM, signal.default_int_handler)\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.5, 0)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1, 0)\n"
         "cli.main()"
     )
     done = subprocess.run(
