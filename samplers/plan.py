@@ -139,6 +139,16 @@ class Plan:
         return self.prior.categories
 
     @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names of expressions; empty where the prior has none."""
+        return self.prior.expressions
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether expressions have levels."""
+        return self.prior.has_levels
+
+    @property
     def slots(self) -> tuple[str, ...]:
         """Names of the identity slots, in the order of the template."""
         return self.identities.slots
@@ -241,6 +251,16 @@ class Plan:
         """No stratum, and no AU."""
         return None, (0.0,) * len(self.action_units)
 
+    @property
+    def _neutral_labels(self) -> tuple[str | None, str | None, float | None]:
+        """Category, expression and level of neutral images: the prior's neutral ones."""
+        named = NEUTRAL in self.expressions
+        return (
+            NEUTRAL if NEUTRAL in self.categories else None,
+            NEUTRAL if named else None,
+            0.0 if named and self.has_levels else None,
+        )
+
     def _is_shown_before(self, spec: SampleSpec) -> bool:
         """Return whether an earlier spec of the identity asks for the same AU vector.
 
@@ -294,16 +314,24 @@ class Plan:
         identity: Identity,
     ) -> SampleSpec:
         stratum, aus = shown
-        more = {} if stratum is None else self.prior.conditions(stratum, aus)
-        neutral = NEUTRAL if NEUTRAL in self.categories else None
+        prior = self.prior
+        if stratum is None:
+            name, more = NEUTRAL, {}
+            emotion, expression, level = self._neutral_labels
+        else:
+            name, more = prior.stratum_name(stratum), prior.conditions(stratum, aus)
+            emotion, expression = prior.category(stratum), prior.expression(stratum)
+            level = prior.level(stratum)
         return SampleSpec(
             index=index,
             split=split,
             position=position,
             replacement=replacement,
-            stratum=NEUTRAL if stratum is None else self.prior.stratum_name(stratum),
+            stratum=name,
             conditions={**more, **identity.conditions, "aus": aus},
-            emotion=neutral if stratum is None else self.prior.category(stratum),
+            emotion=emotion,
+            expression=expression,
+            level=level,
             identity_id=identity.identity_id,
             identity=identity.values,
             identity_seed=identity.seed,

@@ -27,6 +27,8 @@ class SampleSpec:
             its type; nobody else looks at it.
         action_units: the AUs of the run.
         emotion: category, or None where the prior has none.
+        expression: name of the expression, or None where the prior has none.
+        level: how strong the expression is on its owner's scale, or None where nothing is said.
         identity_id: name of the identity, the same for all samples that show it.
         identity: slot → value.
         identity_seed: seed of what the slots leave open about the identity.
@@ -49,6 +51,8 @@ class SampleSpec:
     negative_prompt: str
     run_id: str = ""
     action_units: ActionUnitSet = DEFAULT_AUS
+    expression: str | None = None
+    level: float | None = None
 
     def aus_of(self, others: ActionUnitSet) -> tuple[float, ...]:
         """Return the intensities of other AUs, as a network of these wants them: 0 for the rest."""

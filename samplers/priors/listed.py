@@ -38,7 +38,17 @@ class CombinationConfig(Section):
         default=1.0, gt=0, le=MOST_WEIGHT, description="Weight of the combination, above 0."
     )
     name: str | None = Field(
-        default=None, min_length=1, description="Name of the stratum; without it, AU6+AU12."
+        default=None,
+        min_length=1,
+        description="Name of the expression, a label of its rows; without it, AU6+AU12.",
+    )
+    level: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        exclude_if=lambda level: level is None,
+        description="How strong the expression is on a scale of yours [0, 100], a label of its "
+        "rows; combinations of one name may differ by it.",
     )
 
     @model_validator(mode="after")
@@ -53,8 +63,13 @@ class CombinationConfig(Section):
 
     @property
     def title(self) -> str:
-        """Name of the stratum."""
+        """Name of the expression."""
         return self.name or "+".join(name for name in FACS if name in self.aus) or "neutral"
+
+    @property
+    def stratum(self) -> str:
+        """Name of the stratum: the expression, and its level where it has one."""
+        return self.title if self.level is None else f"{self.title} at {self.level:g}"
 
     def range_of(self, name: str) -> tuple[float, float]:
         """Return the lowest and the highest intensity of an AU; 0 where it is not active."""
@@ -77,7 +92,7 @@ class CombinationsConfig(PriorSection):
     def _are_allowed(self) -> "CombinationsConfig":
         seen = set()
         for combination in self.combinations:
-            title = combination.title
+            title = combination.stratum
             if title in seen:
                 raise ValueError(f"two combinations are named {title!r}; give one another name")
             seen.add(title)
@@ -95,10 +110,12 @@ class CombinationsPrior(DealtPrior):
     """Combinations of AUs in exact proportion. A stratum is the number of a combination.
 
     Attributes:
-        names: name of each combination.
+        names: name of the stratum of each combination.
         counts: how often each stands in a block of positions.
         low: for each, the lowest intensity of each AU; 0 where the AU is not active.
         high: for each, the highest intensity of each AU.
+        titles: name of each one's expression; empty where their owner named none.
+        levels: level of each, or None; empty where none has any.
         action_units: the AUs of a vector.
     """
 
@@ -106,19 +123,25 @@ class CombinationsPrior(DealtPrior):
     counts: tuple[int, ...]
     low: tuple[tuple[float, ...], ...]
     high: tuple[tuple[float, ...], ...]
+    titles: tuple[str, ...] = field(default=(), kw_only=True)
+    levels: tuple[float | None, ...] = field(default=(), kw_only=True)
     action_units: ActionUnitSet = field(default=DEFAULT_AUS, kw_only=True)
 
     @classmethod
     def from_config(cls, config: CombinationsConfig) -> "CombinationsPrior":
         """Build the prior of a configuration."""
         combinations = config.combinations
-        counts = whole_proportions({one.title: one.weight for one in combinations})
+        counts = whole_proportions({one.stratum: one.weight for one in combinations})
+        named = any(one.name for one in combinations)
+        leveled = any(one.level is not None for one in combinations)
         ranges = [[one.range_of(au) for au in config.action_units] for one in combinations]
         return cls(
-            names=tuple(one.title for one in combinations),
-            counts=tuple(counts[one.title] for one in combinations),
+            names=tuple(one.stratum for one in combinations),
+            counts=tuple(counts[one.stratum] for one in combinations),
             low=tuple(tuple(low for low, _ in row) for row in ranges),
             high=tuple(tuple(high for _, high in row) for row in ranges),
+            titles=tuple(one.title for one in combinations) if named else (),
+            levels=tuple(one.level for one in combinations) if leveled else (),
             action_units=config.au_set,
         )
 
@@ -131,6 +154,24 @@ class CombinationsPrior(DealtPrior):
     def categories(self) -> tuple[str, ...]:
         """Nothing: names of combinations are no emotions."""
         return ()
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names of the combinations, each once; empty where their owner named none."""
+        return tuple(dict.fromkeys(self.titles))
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether a combination has a level."""
+        return bool(self.levels)
+
+    def expression(self, stratum: int) -> str | None:
+        """Return the name of the combination, or None where none has one."""
+        return self.titles[stratum] if self.titles else None
+
+    def level(self, stratum: int) -> float | None:
+        """Return the level of the combination, or None where it has none."""
+        return self.levels[stratum] if self.levels else None
 
     def strata(self, seed: int, split: str, start: int, stop: int) -> Int64[np.ndarray, " rows"]:
         """Return the number of the combination of each position."""

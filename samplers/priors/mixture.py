@@ -235,6 +235,27 @@ class MixturePrior(Prior):
         own, number = divmod(stratum, len(self.components))
         return self.components[number].category(own)
 
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names that components give to expressions, each once."""
+        names = [name for component in self.components for name in component.expressions]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether strata of a component have a level."""
+        return any(component.has_levels for component in self.components)
+
+    def expression(self, stratum: int) -> str | None:
+        """Return the name of the expression of the component's stratum, or None."""
+        own, number = divmod(stratum, len(self.components))
+        return self.components[number].expression(own)
+
+    def level(self, stratum: int) -> float | None:
+        """Return the level of the expression of the component's stratum, or None."""
+        own, number = divmod(stratum, len(self.components))
+        return self.components[number].level(own)
+
     def category_shares(self) -> dict[str, float]:
         """Return the share of each category in a block; the rest has none."""
         shares = dict.fromkeys(self.categories, 0.0)

@@ -210,6 +210,24 @@ class Prior(ABC):
         """Return the category of a stratum, or None where it has none."""
         return self.categories[stratum] if self.categories else None
 
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names that the owner gave to expressions, each once; empty where there are none."""
+        return ()
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether strata have a level."""
+        return False
+
+    def expression(self, stratum: int) -> str | None:
+        """Return the name of the expression of a stratum, or None where it has none."""
+        return None
+
+    def level(self, stratum: int) -> float | None:
+        """Return the level of the expression of a stratum, or None where it has none."""
+        return None
+
     def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
         """Return what else a spec of this stratum and AU vector is to show: those of `gives`."""
         return {}
@@ -463,6 +481,24 @@ class WrappedPrior(Prior, ABC):
     def category(self, stratum: int) -> str | None:
         """Return the category of a stratum, or None where it has none."""
         return self.inner.category(stratum)
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Names that the owner gave to expressions."""
+        return self.inner.expressions
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether strata have a level."""
+        return self.inner.has_levels
+
+    def expression(self, stratum: int) -> str | None:
+        """Return the name of the expression of a stratum, or None where it has none."""
+        return self.inner.expression(stratum)
+
+    def level(self, stratum: int) -> float | None:
+        """Return the level of the expression of a stratum, or None where it has none."""
+        return self.inner.level(stratum)
 
     def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
         """Return what else a spec of this stratum and AU vector is to show."""

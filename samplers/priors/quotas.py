@@ -104,6 +104,14 @@ class QuotaPrior(WrappedPrior):
         """Return the category of a stratum, or None where the prior has none."""
         return self.inner.category(stratum // len(self.counts))
 
+    def expression(self, stratum: int) -> str | None:
+        """Return the name of the expression of a stratum, or None where it has none."""
+        return self.inner.expression(stratum // len(self.counts))
+
+    def level(self, stratum: int) -> float | None:
+        """Return the level of the expression of a stratum, or None where it has none."""
+        return self.inner.level(stratum // len(self.counts))
+
     def conditions(self, stratum: int, aus: tuple[float, ...]) -> Mapping[str, Any]:
         """Return what else a spec of this stratum and AU vector is to show."""
         return self.inner.conditions(stratum // len(self.counts), aus)
