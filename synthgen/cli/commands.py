@@ -319,13 +319,26 @@ def reproduce(
     dataset: Dataset,
     sample_id: Annotated[str, typer.Argument(help="As in column sample_id.")],
     to: Annotated[
-        Path | None, typer.Option("--to", "-o", help="PNG file for both images, side by side.")
+        Path | None,
+        typer.Option(
+            "--to",
+            "-o",
+            help="PNG file for both images, side by side; of a rejected attempt for the new one, "
+            "above what was asked and measured.",
+        ),
+    ] = None,
+    attempt: Annotated[
+        int | None,
+        typer.Option(min=0, help="Attempt to make again, a rejected one too; else the one kept."),
+    ] = None,
+    replacement: Annotated[
+        int | None, typer.Option(min=0, help="Its spec, where the sample has several.")
     ] = None,
 ) -> None:
-    """Make one sample again from the stored configuration and compare it."""
+    """Make one image again from the stored configuration, kept or rejected, and compare it."""
     from synthgen.report.reproduction import reproduce as make_again
 
-    found = make_again(dataset, sample_id, to)
+    found = make_again(dataset, sample_id, to, attempt, replacement)
     typer.echo(found.text())
     if not found.same:
         raise typer.Exit(3)

@@ -4,8 +4,8 @@ from synthgen.dataset.card import render_card, write_card
 from synthgen.dataset.inspection import (
     Inspection,
     describe_inspection,
-    find_sample,
     inspect_dataset,
+    sample_rows,
 )
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.lease import Lease
@@ -37,7 +37,6 @@ __all__ = [
     "contact_sheet",
     "describe_inspection",
     "encode_png",
-    "find_sample",
     "inspect_dataset",
     "open_run",
     "reached",
@@ -46,6 +45,7 @@ __all__ = [
     "read_statistics",
     "remove_leftovers",
     "render_card",
+    "sample_rows",
     "verify_shard",
     "write_card",
 ]

@@ -1,4 +1,4 @@
-"""Inspection of a dataset: its content, whether it is whole, one sample by its id."""
+"""Inspection of a dataset: its content, whether it is whole, the rows of one sample."""
 
 import fnmatch
 import hashlib
@@ -17,7 +17,7 @@ from synthgen.dataset import layout
 from synthgen.dataset.card import faces_line
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import card_files
-from synthgen.dataset.markers import ShardMarker, parse_marker, read_markers
+from synthgen.dataset.markers import ShardMarker, parse_marker
 from synthgen.dataset.opening import obstacles, reached, strays
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
@@ -29,27 +29,28 @@ from synthgen.errors import ConfigError, DatasetError, MissingFileError
 from synthgen.foreign import first_few, first_line
 
 
-def find_sample(storage: Storage, sample_id: str) -> dict[str, Any]:
-    """Return the row of a sample as Python values; `image` is `{"bytes": …, "path": …}`.
+def sample_rows(storage: Storage, name: str, sample_id: str) -> list[dict[str, Any]]:
+    """Return the rows of a sample as Python values; `image` is `{"bytes": …, "path": …}`.
+
+    Args:
+        storage: the dataset.
+        name: its file of samples or of rejected attempts.
+        sample_id: name of the sample.
 
     Raises:
-        DatasetError: if no shard that is finished holds the sample, or a data file is corrupt.
+        DatasetError: if the file is missing or corrupt.
     """
-    for key in read_markers(storage):
-        name = layout.data_file(*key)
-        ids = [batch.column(0) for batch in read_columns(storage, name, ["sample_id"])]
-        place = pa.chunked_array(ids, pa.string()).index(sample_id).as_py()
-        if place >= 0:
-            return _row(storage, name, place)
-    raise DatasetError(f"{storage.url} has no sample {sample_id!r}")
-
-
-def _row(storage: Storage, name: str, place: int) -> dict[str, Any]:
-    for batch in read_columns(storage, name, batch_rows=100):
-        if place < batch.num_rows:
-            return batch.slice(place, 1).to_pylist()[0]
-        place -= batch.num_rows
-    raise DatasetError(f"{name} has fewer rows than ids")
+    places, start = [], 0
+    for batch in read_columns(storage, name, ["sample_id"]):
+        equal = pc.equal(batch.column(0), sample_id)  # pyright: ignore[reportAttributeAccessIssue]
+        places += [start + int(place) for place in np.flatnonzero(equal)]
+        start += batch.num_rows
+    rows, start = [], 0
+    for batch in read_columns(storage, name, batch_rows=100) if places else ():
+        here = [place - start for place in places if 0 <= place - start < batch.num_rows]
+        rows += [batch.slice(place, 1).to_pylist()[0] for place in here]
+        start += batch.num_rows
+    return rows
 
 
 _SHOWN = 5

@@ -247,7 +247,7 @@ def _found(aus: Sequence[float] | None, place: int) -> str:
     return "no face found" if aus is None else f"found {aus[place]:.1f}"
 
 
-_PREVIEW_SIDE = 220
+PREVIEW_SIDE = 220
 """Side of a picture on the sheet [pixels]: wide enough for the words below it."""
 
 
@@ -275,12 +275,12 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
         images = worker.generate(batch)
         outcomes = worker.judge(batch, images)
         rejected.update(outcome.reject.reason for outcome in outcomes if outcome.reject)
-        cells += [(picture, _legend(o)) for picture, o in zip(images, outcomes, strict=True)]
+        cells += [(picture, legend(o)) for picture, o in zip(images, outcomes, strict=True)]
     pictures, legends = zip(*cells, strict=True)
     columns = math.ceil(math.sqrt(number))
     try:
         to.write_bytes(
-            encode_png(contact_sheet(pictures, legends, columns=columns, size=_PREVIEW_SIDE))
+            encode_png(contact_sheet(pictures, legends, columns=columns, size=PREVIEW_SIDE))
         )
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error
@@ -293,7 +293,8 @@ def _batches(plan: Plan, number: int, size: int) -> list[list[Attempt]]:
     return list(iter(lambda: list(islice(attempts, size)), []))
 
 
-def _legend(outcome: Outcome) -> str:
+def legend(outcome: Outcome) -> str:
+    """Say who is shown, what was asked and measured, and what became of it, a line each."""
     spec = outcome.attempt.spec
     describe = spec.action_units.describe
     lines = [f"{spec.emotion or spec.stratum} · {spec.identity_id}", f"asked {describe(spec.aus)}"]

@@ -1,19 +1,36 @@
-"""Make one sample of a dataset again, from what is stored with it."""
+"""Make one image of a dataset again, kept or rejected, from what is stored with it."""
 
 import io
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from cluster.batches import encode_image
-from cluster.worker import load_worker
-from samplers.plan import build_plan
-from synthgen.dataset import Storage, find_sample, layout, reached, read_record
+from cluster.rounds import Outcome
+from cluster.worker import Worker, load_worker
+from samplers.plan import Plan, build_plan
+from samplers.spec import Attempt
+from synthgen.config import RunConfig
+from synthgen.dataset import (
+    Storage,
+    contact_sheet,
+    layout,
+    reached,
+    read_markers,
+    read_record,
+    sample_rows,
+)
+from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.schema import SOURCE
-from synthgen.errors import DatasetError, OutputError
+from synthgen.dataset.shards import ERROR
+from synthgen.errors import ConfigError, DatasetError, MissingFileError, OutputError, SynthgenError
 from synthgen.report.comparison import stored_config
+from synthgen.report.pictures import PREVIEW_SIDE, legend
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,40 +59,100 @@ class Reproduction:
         )
 
 
-def reproduce(dataset: str, sample_id: str, to: Path | None = None) -> Reproduction:
-    """Make one sample again and compare it.
+@dataclass(frozen=True, slots=True)
+class ReproducedReject:
+    """Comparison of a rejected attempt, whose image is not stored, with the same one made again.
+
+    Attributes:
+        sample_id: name of the sample.
+        attempt: number of the attempt.
+        replacement: number of its spec among the sample's.
+        reason: why it was rejected.
+        detail: the same in words, as stored.
+        now: why it is rejected this time; empty where it is accepted.
+        largest: largest difference between a stored value and one of now: requested AUs and
+            whatever checks measured; ∞ where only one of them is there.
+    """
+
+    sample_id: str
+    attempt: int
+    replacement: int
+    reason: str
+    detail: str
+    now: str
+    largest: float
+
+    @property
+    def same(self) -> bool:
+        """Whether the reason and all values are the same."""
+        return self.now == self.reason and self.largest == 0
+
+    def text(self) -> str:
+        """Say it in one line."""
+        head = f"{self.sample_id}, {_named(self.replacement, self.attempt)}"
+        if self.now != self.reason:
+            verdict = f"rejected for {self.now}" if self.now else "accepted"
+            return f"{head}: was rejected for {self.reason} ({self.detail}), now {verdict}"
+        again = f"{head}: rejected again for {self.reason} ({self.detail})"
+        if self.same:
+            return f"{again}, all values the same"
+        by = f"differ by {self.largest:.2g} at most" if self.largest < math.inf else "are others"
+        return f"{again}, but measured values {by}"
+
+
+def reproduce(
+    dataset: str,
+    sample_id: str,
+    to: Path | None = None,
+    attempt: int | None = None,
+    replacement: int | None = None,
+) -> Reproduction | ReproducedReject:
+    """Make one image again and compare it with what is stored of it.
+
+    Only the sample's own shard is read.
 
     Args:
         dataset: folder or URL of the dataset.
         sample_id: as in column `sample_id`.
-        to: PNG file for the stored image and the new one, side by side.
+        to: PNG file: for a sample the stored image and the new one, side by side; for a rejected
+            attempt the new image above what was asked, measured, and decided.
+        attempt: number of the attempt; None: that of the row, or of a sample without one the last.
+        replacement: number of its spec; None: where no other has such an attempt.
 
     Raises:
-        DatasetError: if there is no such dataset or sample, or the dataset was merged.
+        DatasetError: if there is no such dataset, sample or attempt, the sample's shard is not
+            there, or the dataset was merged.
         OutputError: if the file cannot be written.
     """
     storage = reached(dataset)
     _refuse_merged(storage, sample_id)
     config = stored_config(storage)
-    row = find_sample(storage, sample_id)
     plan = build_plan(config)
-    spec = plan.sample(plan.find(sample_id), row["replacement"])
-    (picture,) = load_worker(config, plan).generate([plan.attempt(spec, row["attempt"])])
-    stored = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
-    encoded = encode_image(picture, config.output.image_format)
-    again = Image.open(io.BytesIO(encoded)).convert("RGB")
-    if to is not None:
-        _write_pair(stored, again, to)
-    difference = np.abs(np.asarray(stored, np.int16) - np.asarray(again, np.int16))
-    same = encoded == row["image"]["bytes"]
-    return Reproduction(sample_id, same, int(difference.max()), float(difference.mean()))
+    index = _index(storage, plan, sample_id)
+    row = _stored(storage, _shard(storage, plan, index, sample_id), sample_id, attempt, replacement)
+    made = plan.attempt(plan.sample(index, row["replacement"]), row["attempt"])
+    worker = load_worker(config, plan)
+    if "image" in row:
+        return _compared(config, row, worker.generate([made])[0], to)
+    picture, outcome, now = _rejected_again(worker, made, may_raise=row["reason"] == ERROR)
+    if to is not None and picture is not None and outcome is not None:
+        _write(contact_sheet([picture], [legend(outcome)], columns=1, size=PREVIEW_SIDE), to)
+    return ReproducedReject(
+        sample_id,
+        row["attempt"],
+        row["replacement"],
+        row["reason"],
+        row["detail"],
+        now,
+        _largest(row, {"aus": made.spec.aus, **(outcome.measured if outcome else {})}),
+    )
 
 
 def _refuse_merged(storage: Storage, sample_id: str) -> None:
     """Say which dataset makes a sample again, where several were merged."""
     if not storage.exists(layout.RUN) or not (record := read_record(storage)).sources:
         return
-    name = find_sample(storage, sample_id)[SOURCE]
+    name = _source(storage, sample_id)
     urls = [source["url"] for source in record.sources if source["name"] == name]
     at = f"; run: synthgen reproduce {urls[0]} {sample_id}" if urls else ""
     raise DatasetError(
@@ -84,11 +161,136 @@ def _refuse_merged(storage: Storage, sample_id: str) -> None:
     )
 
 
-def _write_pair(stored: Image.Image, again: Image.Image, to: Path) -> None:
+def _source(storage: Storage, sample_id: str) -> str:
+    for key in read_markers(storage):
+        for name in (layout.data_file(*key), layout.reject_file(*key)):
+            for row in sample_rows(storage, name, sample_id):
+                return row[SOURCE]
+    raise DatasetError(f"{storage.url} has no sample {sample_id!r}")
+
+
+def _index(storage: Storage, plan: Plan, sample_id: str) -> int:
+    try:
+        return plan.find(sample_id)
+    except ConfigError as error:
+        raise DatasetError(f"{storage.url} has no sample {sample_id!r}") from error
+
+
+def _shard(storage: Storage, plan: Plan, index: int, sample_id: str) -> ShardKey:
+    """Find the sample's shard, and see that it is finished."""
+    spec = plan.sample(index)
+    shard = plan.shard_of(spec.split, spec.position)
+    if not storage.exists(layout.marker_file(shard.split, shard.number)):
+        raise DatasetError(
+            f"{storage.url} has no finished shard {shard.split}-{shard.number:05d}, which holds "
+            f"{sample_id}"
+        )
+    return shard.split, shard.number
+
+
+def _stored(
+    storage: Storage,
+    shard: ShardKey,
+    sample_id: str,
+    attempt: int | None,
+    replacement: int | None,
+) -> dict[str, Any]:
+    """Return the stored row of an attempt: with its image, or with the reason of its rejection."""
+    kept = _rows(storage, layout.data_file(*shard), sample_id)
+    if kept and attempt is None and replacement in (None, kept[0]["replacement"]):
+        return kept[0]
+    rejected = _rows(storage, layout.reject_file(*shard), sample_id)
+    # An image that was kept though no attempt keeps the policy stands in both.
+    rows = {(row["replacement"], row["attempt"]): row for row in [*rejected, *kept]}
+    found = [
+        rows[number]
+        for number in sorted(rows)
+        if replacement in (None, number[0]) and attempt in (None, number[1])
+    ]
+    if not found:
+        there = ", ".join(
+            f"{_named(*number)} ({rows[number].get('reason', 'kept')})" for number in sorted(rows)
+        )
+        asked = f"attempt {attempt}" if attempt is not None else "attempt"
+        of = f" of replacement {replacement}" if replacement is not None else ""
+        raise DatasetError(f"{sample_id} has no {asked}{of}; it has {there or 'none'}")
+    if attempt is not None and len(found) > 1:
+        numbers = ", ".join(str(row["replacement"]) for row in found)
+        raise DatasetError(
+            f"{sample_id} has an attempt {attempt} of each of the replacements {numbers}; say "
+            "which with --replacement"
+        )
+    return found[-1]
+
+
+def _rows(storage: Storage, name: str, sample_id: str) -> list[dict[str, Any]]:
+    try:
+        return sample_rows(storage, name, sample_id)
+    except MissingFileError as error:
+        raise DatasetError(
+            f"{storage.url} lacks {name}, which is wanted for {sample_id}; copy it from where the "
+            "dataset is whole"
+        ) from error
+
+
+def _named(replacement: int, attempt: int) -> str:
+    return f"attempt {attempt}" + (f" of replacement {replacement}" if replacement else "")
+
+
+def _compared(
+    config: RunConfig, row: Mapping[str, Any], picture: Image.Image, to: Path | None
+) -> Reproduction:
+    stored = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+    encoded = encode_image(picture, config.output.image_format)
+    again = Image.open(io.BytesIO(encoded)).convert("RGB")
+    if to is not None:
+        _write(_pair(stored, again), to)
+    difference = np.abs(np.asarray(stored, np.int16) - np.asarray(again, np.int16))
+    same = encoded == row["image"]["bytes"]
+    return Reproduction(row["sample_id"], same, int(difference.max()), float(difference.mean()))
+
+
+def _rejected_again(
+    worker: Worker, attempt: Attempt, *, may_raise: bool
+) -> tuple[Image.Image | None, Outcome | None, str]:
+    """Return picture, outcome, and why it is rejected; neither of the first two where it raised."""
+    try:
+        (picture,) = worker.generate([attempt])
+        (outcome,) = worker.judge([attempt], [picture])
+    except SynthgenError:
+        raise
+    except Exception:
+        if not may_raise:
+            raise
+        return None, None, ERROR
+    return picture, outcome, outcome.reject.reason if outcome.reject else ""
+
+
+def _largest(stored: Mapping[str, Any], now: Mapping[str, Any]) -> float:
+    """Return the largest difference between stored values and new ones of the same columns."""
+    pairs = [(stored[name], value) for name, value in now.items() if name in stored]
+    return max((_apart(before, after) for before, after in pairs), default=0.0)
+
+
+def _apart(stored: Any, now: Any) -> float:
+    """Return how far two values, or lists of them, are apart, in the precision that is stored."""
+    if isinstance(stored, Sequence) and not isinstance(stored, str):
+        parts = now if now is not None else [None] * len(stored)
+        return max((_apart(*pair) for pair in zip(stored, parts, strict=True)), default=0.0)
+    if isinstance(stored, float) and now is not None:
+        return abs(float(np.float32(stored)) - float(np.float32(now)))
+    return 0.0 if stored == now else math.inf
+
+
+def _pair(stored: Image.Image, again: Image.Image) -> Image.Image:
     pair = Image.new("RGB", (stored.width + again.width, max(stored.height, again.height)))
     pair.paste(stored, (0, 0))
     pair.paste(again, (stored.width, 0))
+    return pair
+
+
+def _write(picture: Image.Image, to: Path) -> None:
     try:
-        pair.save(to, format="PNG")
+        picture.save(to, format="PNG")
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error
