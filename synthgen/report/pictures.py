@@ -297,7 +297,8 @@ def legend(outcome: Outcome) -> str:
     """Say who is shown, what was asked and measured, and what became of it, a line each."""
     spec = outcome.attempt.spec
     describe = spec.action_units.describe
-    lines = [f"{spec.emotion or spec.stratum} · {spec.identity_id}", f"asked {describe(spec.aus)}"]
+    shown = spec.emotion if spec.emotion and spec.level is None else spec.stratum
+    lines = [f"{shown} · {spec.identity_id}", f"asked {describe(spec.aus)}"]
     if AUS_MEASURED in outcome.measured:
         aus = outcome.measured[AUS_MEASURED]
         lines.append("found " + ("no face" if aus is None else describe(_visible(aus))))

@@ -173,8 +173,8 @@ PRIORS = ComponentKind(
     {
         "emotions": "samplers.priors.emotions:EmotionsConfig",
         "independent": "samplers.priors.independent:IndependentConfig",
-        "combinations": "samplers.priors.listed:CombinationsConfig",
-        "grid": "samplers.priors.listed:GridConfig",
+        "combinations": "samplers.priors.combinations:CombinationsConfig",
+        "grid": "samplers.priors.grid:GridConfig",
         "uniform": "samplers.priors.uniform:UniformConfig",
         "copula": "samplers.priors.copula:CopulaConfig",
         "empirical": "samplers.priors.empirical:EmpiricalConfig",
