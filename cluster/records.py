@@ -11,6 +11,7 @@ from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.config.components import origin_of
 from synthgen.dataset import RunRecord
+from synthgen.dataset.labels import label_names
 from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
     FACEID_EMBEDDING,
@@ -69,11 +70,13 @@ def components_fingerprint(config: RunConfig) -> dict[str, Any]:
 def dataset_schema(config: RunConfig, plan: Plan, columns: Sequence[Column]) -> DatasetSchema:
     """Return the columns of a run's dataset; see `declared_columns`."""
     return DatasetSchema(
-        plan.categories,
+        label_names(plan.categories),
         plan.slots,
         config.output.image_format,
         tuple(columns),
         aus=plan.action_units.names,
+        asked=plan.categories,
+        au_columns=config.output.au_columns,
     )
 
 

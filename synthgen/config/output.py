@@ -70,6 +70,12 @@ class OutputConfig(Section):
         description="Names of samples and identities: 'run', with a short name of the run, so that "
         "joined datasets keep them apart; 'plain', numbers alone, as earlier versions wrote them.",
     )
+    au_columns: bool = Field(
+        default=False,
+        exclude_if=lambda wanted: not wanted,
+        description="Give each AU of `aus` and `aus_measured` a column of its own too, AU06 and "
+        "AU06_measured, for programs that read tables.",
+    )
     splits: dict[str, float] = Field(
         default=DEFAULT_SPLITS,
         description="Share of identities of each split (0, 1], in steps of 0.001; the sum is 1.",

@@ -281,9 +281,9 @@ def _loading(record: RunRecord, statistics: Statistics) -> str:
             "patterns: move the folder, or name the files with "
             '`load_dataset("parquet", data_files=…)`, as behind a URL.',
             "",
-            "Join datasets with `synthgen merge ONE OTHER --to BOTH`. `load_dataset` over two "
-            "folders reads the labels of both by the names of the first: `happy` may become "
-            "`neutral`.",
+            "Read a table by `emotion_name` and `split`: `emotion` holds numbers, equal in all "
+            "datasets for known emotions alone. Join datasets with `synthgen merge ONE OTHER --to "
+            "BOTH`, which renumbers the others and keeps people in one split.",
             "",
             _on_aus(record),
         ]

@@ -237,7 +237,7 @@ def _within(seconds: float, url: str, ask: Callable[[], None]) -> None:
 _log = logging.getLogger(__name__)
 
 _PLAIN_IDS = 'output.ids: nothing → "run"'
-"""The difference between a run of an earlier version, whose ids are plain, and the same one now."""
+"""The difference between a run with plain ids and the same one without."""
 
 
 class ShardRange(Protocol):
@@ -397,12 +397,16 @@ def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
             "each in its own dataset and merge them again, choose another output.path, or start "
             "anew with --overwrite"
         )
+    if old.outdated:
+        raise OutputError(
+            f"{storage.url} {old.outdated}; continue it with that one, choose another "
+            "output.path, or start anew with --overwrite"
+        )
     changed = differences(old.identity, new.identity)
     if changed == [_PLAIN_IDS]:
         raise OutputError(
-            f"{storage.url} was begun by an earlier version, whose ids do not name their run; "
-            "continue it with output.ids: plain, choose another output.path, or start anew with "
-            "--overwrite"
+            f"{storage.url} was begun with output.ids: plain; continue it so, choose another "
+            "output.path, or start anew with --overwrite"
         )
     if changed:
         raise OutputError(

@@ -8,11 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset.schema import (
+    EMOTION,
+    EMOTION_NAME,
+    SPLIT,
     DatasetSchema,
     Feature,
     Reject,
     Row,
     arrow_schema,
+    au_columns,
     data_features,
     leaf_columns,
     reject_features,
@@ -31,18 +35,20 @@ UNREADABLE = (pa.ArrowException, OSError, ValueError)
 _IMAGE_BYTES = "image.bytes"
 
 
-def encode_rows(schema: DatasetSchema, rows: Sequence[Row]) -> bytes:
+def encode_rows(schema: DatasetSchema, rows: Sequence[Row], split: str) -> bytes:
     """Encode the rows of a shard."""
     features = data_features(schema)
     groups = _groups(rows, lambda row: len(row.image))
-    return _encode(features, ([_row_values(schema, row) for row in group] for group in groups))
+    return _encode(
+        features, ([_row_values(schema, row, split) for row in group] for group in groups)
+    )
 
 
-def encode_rejects(schema: DatasetSchema, rejects: Sequence[Reject]) -> bytes:
+def encode_rejects(schema: DatasetSchema, rejects: Sequence[Reject], split: str) -> bytes:
     """Encode the rejected attempts of a shard."""
     features = reject_features(schema)
     groups = _groups(rejects, lambda _: 0)
-    return _encode(features, ([_values(schema, row) for row in group] for group in groups))
+    return _encode(features, ([_values(schema, row, split) for row in group] for group in groups))
 
 
 def encode_tables(features: Mapping[str, Feature], tables: Sequence[pa.Table]) -> bytes:
@@ -116,19 +122,22 @@ def _writer_options(features: Mapping[str, Feature]) -> dict[str, Any]:
     }
 
 
-def _row_values(schema: DatasetSchema, row: Row) -> dict[str, Any]:
-    values = _values(schema, row)
+def _row_values(schema: DatasetSchema, row: Row, split: str) -> dict[str, Any]:
+    values = _values(schema, row, split)
     values["image"] = {"bytes": row.image, "path": f"{row.sample_id}.{schema.image_format}"}
     values["identity"] = {slot: row.identity[slot] for slot in schema.slots}
     return values
 
 
-def _values(schema: DatasetSchema, row: Row | Reject) -> dict[str, Any]:
+def _values(schema: DatasetSchema, row: Row | Reject, split: str) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in row.__slots__}
     for column in schema.columns:
         values[column.name] = _stored(row.columns.get(column.name), column.feature)
+    for name, (vector, place) in au_columns(schema).items():
+        values[name] = values[vector][place]
+    values[SPLIT], values[EMOTION_NAME] = split, row.emotion
     if schema.categories and row.emotion is not None:
-        values["emotion"] = schema.categories.index(row.emotion)
+        values[EMOTION] = schema.categories.index(row.emotion)
     return values
 
 

@@ -8,7 +8,12 @@ from typing import Any
 
 from synthgen.action_units import AUS, ActionUnitSet
 from synthgen.dataset import layout
-from synthgen.dataset.schema import Column, DatasetSchema, columns_of_earlier_versions
+from synthgen.dataset.schema import (
+    DATA_VERSION,
+    Column,
+    DatasetSchema,
+    columns_of_earlier_versions,
+)
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 from synthgen.foreign import excerpt, first_few
@@ -55,24 +60,50 @@ class RunRecord:
         """The configuration's part of the identity."""
         return self.identity.get(CONFIGURATION, {})
 
+    @property
+    def outdated(self) -> str | None:
+        """Who began the dataset, where that was a version that dealt runs out in another way."""
+        if self.schema.data_version == DATA_VERSION:
+            return None
+        at = f", revision {self.git_revision}" if self.git_revision else ""
+        return (
+            f"was begun by an earlier version (synthgen {self.synthgen_version}{at}), which orders "
+            "labels and deals people of prompts out to splits in another way"
+        )
+
     def to_json(self) -> bytes:
         """Write the record for people and programs to read."""
         values = asdict(self)
+        schema = values["schema"]
+        version = schema.pop("data_version")
         if not self.sources:
-            del values["sources"], values["schema"]["source"]
+            del values["sources"], schema["source"]
         if self.schema.aus == AUS:
-            del values["schema"]["aus"]
-        return layout.to_json(values)
+            del schema["aus"]
+        for key in _WHERE_THERE:
+            if not schema[key]:
+                del schema[key]
+        return layout.to_json({"data_version": version, **values})
+
+
+_WHERE_THERE = ("asked", "au_columns")
+"""Keys of the schema that most datasets have no use for."""
 
 
 def parse_record(data: bytes) -> RunRecord:
     """Read a record.
 
     Raises:
-        DatasetError: if it is not a whole record.
+        DatasetError: if it is not a whole record, or one of a later version.
     """
     try:
         values = layout.from_json(data)
+        version = int(values.pop("data_version", 1))
+        if version > DATA_VERSION:
+            raise DatasetError(
+                f"{layout.RUN} was written by a later version of synthgen (data_version is "
+                f"{version}; this one reads up to {DATA_VERSION}): use that one"
+            )
         schema = values.pop("schema")
         _check_mappings(values)
         return RunRecord(
@@ -90,6 +121,9 @@ def parse_record(data: bytes) -> RunRecord:
                 columns=_columns(schema),
                 source=bool(schema.get("source", False)),
                 aus=ActionUnitSet.of(schema.get("aus", AUS)).names,
+                asked=tuple(schema.get("asked", ())),
+                au_columns=bool(schema.get("au_columns", False)),
+                data_version=version,
             ),
         )
     except layout.NOT_WHOLE as error:

@@ -11,12 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from synthgen.action_units import AUS
+from synthgen.action_units import AUS, FACS
+from synthgen.dataset.labels import au_column
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
 
 Feature = dict[str, Any]
 """One column, as `datasets` writes it in JSON."""
+
+DATA_VERSION = 2
+"""Number of how this version deals out a run and writes its rows. Since 2, the labels of emotions
+have one order in all datasets and stand beside their names, and people of prompts keep their split
+under every seed. Datasets of 1 are read, and not continued."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +153,17 @@ class DatasetSchema:
     """The columns of a dataset: a fixed core, and what its components declare.
 
     Attributes:
-        categories: emotion categories in ClassLabel order; empty where the prior has none, and
-            then there is no column `emotion`.
+        categories: names of the label `emotion`, as `label_names` orders them; empty where the
+            prior has none, and then there are no columns `emotion` and `emotion_name`.
         slots: names of the identity slots; empty where there are none, and then there is no
             column `identity`.
         image_format: `png`, `jpeg` or `webp`.
         columns: what is declared.
         source: whether rows name the dataset that they were merged from.
         aus: the AUs of a vector, in its order.
+        asked: the categories that the run shows, in its order; empty for all of `categories`.
+        au_columns: whether each AU of the vectors has columns of its own too.
+        data_version: `DATA_VERSION` of the version that began the dataset.
     """
 
     categories: tuple[str, ...]
@@ -163,6 +172,14 @@ class DatasetSchema:
     columns: tuple[Column, ...] = ()
     source: bool = False
     aus: tuple[str, ...] = AUS
+    asked: tuple[str, ...] = ()
+    au_columns: bool = False
+    data_version: int = DATA_VERSION
+
+    @property
+    def asked_categories(self) -> tuple[str, ...]:
+        """The categories that the run shows, in its order."""
+        return self.asked or self.categories
 
     def has(self, name: str) -> bool:
         """Return whether a column is declared."""
@@ -187,7 +204,8 @@ def check_columns(columns: Sequence[Column]) -> None:
         ConfigError: if two have one name, one has that of a core column, or one's values cannot be
             written.
     """
-    core = {*data_features(DatasetSchema(("",), ("",), "", (), source=True)), "reason", "detail"}
+    every = DatasetSchema(("",), ("",), "", source=True)
+    core = {*data_features(every), "reason", "detail", *AU_COLUMNS}
     owners: dict[str, str] = {}
     for column in columns:
         if column.name in core:
@@ -248,6 +266,15 @@ def columns_of_earlier_versions(
 
 _IMAGE: Feature = {"_type": "Image"}
 
+EMOTION, EMOTION_NAME = "emotion", "emotion_name"
+"""Columns of the category, as a ClassLabel and as text; null where there is none."""
+
+SPLIT = "split"
+"""Column of the split that a row is in, beside which files and `datasets` name it."""
+
+AU_COLUMNS = {au_column(au, measured) for au in FACS for measured in (False, True)}
+"""Columns of single AUs, of all that there may be."""
+
 SOURCE = "source"
 """Column of merged datasets: the name of the dataset that a row comes from."""
 
@@ -256,9 +283,11 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
     """Return the columns of `data/`, in order."""
     return {
         "sample_id": value_feature("string"),
+        **_split(schema),
         "image": _IMAGE,
         "aus": vector_feature(len(schema.aus)),
         **_declared(schema, beside_aus=True),
+        **_aus_alone(schema),
         "accepted": value_feature("bool"),
         "attempt": value_feature("int32"),
         "replacement": value_feature("int32"),
@@ -274,10 +303,12 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
     """Return the columns of `rejects/`, in order: no image, but the reason."""
     return {
         "sample_id": value_feature("string"),
+        **_split(schema),
         "reason": value_feature("string"),
         "detail": value_feature("string"),
         "aus": vector_feature(len(schema.aus)),
         **_declared(schema, beside_aus=True, rejects=True),
+        **_aus_alone(schema),
         "attempt": value_feature("int32"),
         "replacement": value_feature("int32"),
         **_emotion(schema),
@@ -314,7 +345,28 @@ def leaf_columns(features: Mapping[str, Feature]) -> list[str]:
 def _emotion(schema: DatasetSchema) -> dict[str, Feature]:
     if not schema.categories:
         return {}
-    return {"emotion": {"names": list(schema.categories), "_type": "ClassLabel"}}
+    label = {EMOTION: {"names": list(schema.categories), "_type": "ClassLabel"}}
+    return {**label, EMOTION_NAME: value_feature("string")} if schema.data_version > 1 else label
+
+
+def _split(schema: DatasetSchema) -> dict[str, Feature]:
+    return {SPLIT: value_feature("string")} if schema.data_version > 1 else {}
+
+
+def _aus_alone(schema: DatasetSchema) -> dict[str, Feature]:
+    return {name: value_feature("float32") for name in au_columns(schema)}
+
+
+def au_columns(schema: DatasetSchema) -> dict[str, tuple[str, int]]:
+    """Return the columns of single AUs → vector and place in it; none where there are none."""
+    if not schema.au_columns:
+        return {}
+    measured = (False, True) if schema.has(AUS_MEASURED) else (False,)
+    return {
+        au_column(au, which): (AUS_MEASURED if which else "aus", place)
+        for which in measured
+        for place, au in enumerate(schema.aus)
+    }
 
 
 def _identity(schema: DatasetSchema) -> dict[str, Feature]:

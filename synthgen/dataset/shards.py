@@ -84,8 +84,8 @@ def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -
     began = time.perf_counter()
     key = result.split, result.number
     files = {
-        layout.data_file(*key): encode_rows(schema, result.rows),
-        layout.reject_file(*key): encode_rejects(schema, result.rejects),
+        layout.data_file(*key): encode_rows(schema, result.rows, result.split),
+        layout.reject_file(*key): encode_rejects(schema, result.rejects, result.split),
     }
     stamps = {
         name: FileStamp(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()

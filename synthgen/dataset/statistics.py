@@ -213,7 +213,8 @@ class Statistics:
     Attributes:
         rows: split → rows.
         rejects: split → rejected attempts, errors included.
-        categories: category → split → rows; empty where the prior has no categories.
+        categories: category → split → rows, in the order of the labels, of those that the run
+            shows; empty where the prior has no categories.
         identities: split → identities.
         aus: one for each AU, in order.
         strata: one for each quota cell, or else each category.
@@ -281,7 +282,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
             file is not what its marker says.
     """
     markers = _in_order_of_splits(record, markers)
-    categories = record.schema.categories
+    categories, asked = record.schema.categories, record.schema.asked_categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
     sums, strata, faces = _AUSums(record.schema), StrataSums(record), FaceSums(record.schema)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
@@ -310,6 +311,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         categories={
             name: {split: found[label] for split, found in labels.items()}
             for label, name in enumerate(categories)
+            if name in asked or any(found[label] for found in labels.values())
         },
         identities={split: len(found) for split, found in identities.items()},
         aus=sums.statistics(),

@@ -152,7 +152,16 @@ class StrataSums:
     """Counts the strata of a dataset, batch by batch."""
 
     def __init__(self, record: RunRecord) -> None:
-        self._categories = record.schema.categories
+        self._labels = record.schema.categories
+        self._categories = record.schema.asked_categories
+        # Place of each label among the categories asked for; that of no category comes last.
+        self._places = np.array(
+            [
+                self._categories.index(name) if name in self._categories else len(self._categories)
+                for name in (*self._labels, NO_CATEGORY)
+            ],
+            np.int64,
+        )
         self._aus = ActionUnitSet(record.schema.aus)
         self._cells = _cells(record.configuration, self._categories, self._aus)
         self._names = _names(self._cells, self._categories)
@@ -205,8 +214,8 @@ class StrataSums:
         aus = values.reshape(-1, len(self._aus))
         labels = None
         if self._categories:
-            column = batch.column("emotion").fill_null(len(self._categories))
-            labels = column.to_numpy(zero_copy_only=False).astype(np.int64)
+            column = batch.column("emotion").fill_null(len(self._labels))
+            labels = self._places[column.to_numpy(zero_copy_only=False).astype(np.int64)]
         if self._cells is not None:
             return self._cells.numbers(aus, labels), aus != 0
         return np.zeros(len(aus), dtype=np.int64) if labels is None else labels, aus != 0

@@ -218,6 +218,8 @@ def _unplanned(storage: Storage) -> list[Step]:
     """Set aside the files of shards that the run does not have."""
     if not _has_record(storage) or (record := read_record(storage)).sources:
         return []
+    if record.outdated:  # its shards are cut otherwise
+        return []
     planned = planned_shards(stored_config(storage), record.samples)
     names = [
         name

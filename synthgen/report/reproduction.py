@@ -121,11 +121,13 @@ def reproduce(
 
     Raises:
         DatasetError: if there is no such dataset, sample or attempt, the sample's shard is not
-            there, or the dataset was merged.
+            there, or the dataset was merged or begun by an earlier version.
         OutputError: if the file cannot be written.
     """
     storage = reached(dataset)
     _refuse_merged(storage, sample_id)
+    if storage.exists(layout.RUN) and (why := read_record(storage).outdated):
+        raise DatasetError(f"{storage.url} {why}; reproduce its samples with that one")
     config = stored_config(storage)
     plan = build_plan(config)
     index = _index(storage, plan, sample_id)

@@ -7,13 +7,22 @@ from datasets import load_dataset
 
 from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
+from synthgen import __version__
 from synthgen.config import OutputConfig
-from synthgen.dataset import Storage, inspect_dataset, layout, read_markers
+from synthgen.dataset import (
+    Storage,
+    describe_inspection,
+    inspect_dataset,
+    layout,
+    read_markers,
+)
 from synthgen.dataset import markers as marker_index
 from synthgen.dataset.markers import ShortStratum
-from synthgen.errors import OutputError
+from synthgen.errors import DatasetError, OutputError
+from synthgen.report.comparison import compare, describe_comparison
 from synthgen.report.reproduction import reproduce
 from synthgen.report.run_summary import describe_run
+from synthgen.report.status import read_status
 
 
 def test_a_run_gives_what_was_asked_for(make_config, tmp_path):
@@ -91,6 +100,47 @@ def test_a_run_of_plain_ids_is_extended_and_reproduced_under_them(make_config):
     stored = (Path(config.output.path) / layout.CONFIG).read_text()
     assert "ids" not in yaml.safe_load(stored)["output"]
     assert reproduce(config.output.path, "sample-00000003").same
+
+
+def test_a_dataset_of_an_earlier_version_is_looked_at_but_neither_continued_nor_repeated(
+    make_config,
+):
+    config = make_config(samples=4)
+    generate(config, "inline")
+    record = Path(config.output.path) / layout.RUN
+    values = json.loads(record.read_bytes())
+    assert values.pop("data_version") == 2
+    record.write_text(json.dumps(values | {"git_revision": None}))
+    begun = (
+        f"{config.output.path} was begun by an earlier version (synthgen {__version__}), which "
+        "orders labels and deals people of prompts out to splits in another way; "
+    )
+    with pytest.raises(OutputError) as caught:
+        generate(config, "inline")
+    assert str(caught.value) == begun + (
+        "continue it with that one, choose another output.path, or start anew with --overwrite"
+    )
+    with pytest.raises(DatasetError) as caught:
+        reproduce(config.output.path, next(iter(load_rows(config))))
+    assert str(caught.value) == begun + "reproduce its samples with that one"
+    assert inspect_dataset(config.output.path).problems == ()
+    assert describe_comparison(compare(config.output.path))
+    assert read_status(config.output.path).rows == 4
+
+
+def test_labels_have_the_same_numbers_whatever_the_order_of_the_file(make_config):
+    numbers = {}
+    for folder, categories in (("one", ["sad", "neutral"]), ("other", ["neutral", "sad"])):
+        config = make_config(
+            folder, samples=8, expressions={"prior": "emotions", "categories": categories}
+        )
+        generate(config, "inline")
+        rows = load_rows(config).values()
+        numbers[folder] = {(row["emotion"], row["emotion_name"]) for row in rows}
+        assert {row["split"] for row in rows} == {"train", "test"}
+        found = describe_inspection(inspect_dataset(config.output.path))
+        assert "emotions: neutral 4, sad 4\n" in found
+    assert numbers["one"] == numbers["other"] == {(0, "neutral"), (2, "sad")}
 
 
 def test_a_lost_shard_is_made_again_to_the_bit(make_config, digests):

@@ -3,6 +3,7 @@ from datasets import load_dataset
 from cluster.driver import generate
 from samplers import build_plan
 from synthgen.dataset import inspect_dataset
+from synthgen.dataset.labels import BASIC
 
 MIXTURE = {
     "prior": "mixture",
@@ -21,7 +22,7 @@ def test_samples_of_a_component_without_categories_have_no_emotion(make_config, 
     cache = str(tmp_path / "cache")
     found = load_dataset(config.output.path, split="train", cache_dir=cache)
     labels = found.features["emotion"]
-    assert labels.names == ["happy", "sad+surprised"]
+    assert labels.names == [*BASIC, "sad+surprised"]
     by_id = {plan.sample(n).sample_id: plan.sample(n).emotion for n in range(16)}
     for streaming in (False, True):
         rows = load_dataset(
@@ -31,4 +32,12 @@ def test_samples_of_a_component_without_categories_have_no_emotion(make_config, 
         assert None in emotions.values()
         for sample, emotion in emotions.items():
             assert by_id[sample] == (None if emotion is None else labels.int2str(emotion))
-    assert not inspect_dataset(config.output.path).problems
+        assert all(row["emotion_name"] == by_id[row["sample_id"]] for row in rows)
+    inspection = inspect_dataset(config.output.path)
+    assert not inspection.problems
+    assert list(inspection.statistics.categories) == ["happy", "sad+surprised"]
+    assert [s.name for s in inspection.statistics.strata] == [
+        "happy",
+        "sad+surprised",
+        "no category",
+    ]

@@ -39,7 +39,13 @@ from synthgen.dataset.opening import check_place, clear, reached
 from synthgen.dataset.parquet import BYTES_PER_GROUP, encode_tables
 from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import CONFIGURATION, RunRecord
-from synthgen.dataset.schema import DatasetSchema, Feature, data_features, reject_features
+from synthgen.dataset.schema import (
+    SPLIT,
+    DatasetSchema,
+    Feature,
+    data_features,
+    reject_features,
+)
 from synthgen.dataset.shards import ERROR
 from synthgen.dataset.statistics import Statistics, read_statistics
 from synthgen.dataset.storage import Storage
@@ -71,12 +77,18 @@ def write_rows(
             start = 0
             for table in source.rows(marker, features) if wanted.any() else ():
                 stop = start + table.num_rows
-                shard.add(table.filter(pa.array(wanted[start:stop])))
+                shard.add(_in_split(table.filter(pa.array(wanted[start:stop])), split))
                 start = stop
             for table in source.rejects(marker, reject_features):
                 there = choice.rejects_in_split(number, table, split, marker.split)
-                shard.add_rejects(table.filter(pa.array(there)))
+                shard.add_rejects(_in_split(table.filter(pa.array(there)), split))
         shard.commit()
+
+
+def _in_split(table: pa.Table, split: str) -> pa.Table:
+    """Return rows that say the split to which they go, be it another one than they come from."""
+    place = table.schema.get_field_index(SPLIT)
+    return table.set_column(place, table.schema.field(place), [pa.repeat(split, len(table))])
 
 
 class _Shard:
@@ -198,7 +210,8 @@ def merge(asked: Merging) -> Merged:
     """Merge datasets; whatever is refused is refused before anything is written.
 
     Rows keep their ids and their images to the byte; labels are renumbered to one list of names,
-    and each row names its source. Rejected attempts go where their samples go.
+    whatever version began their datasets, and each row names its source. Rejected attempts go
+    where their samples go.
 
     Raises:
         ConfigError: if the condition or the column to balance cannot be.

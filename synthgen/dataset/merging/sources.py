@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -13,17 +13,23 @@ import pyarrow.compute as pc
 from synthgen.config.identities import IDENTITIES, IdentitySection
 from synthgen.config.run import run_id_of
 from synthgen.dataset import layout
+from synthgen.dataset.labels import label_names
 from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.opening import reached
 from synthgen.dataset.parquet import ROWS_PER_GROUP, read_columns
 from synthgen.dataset.retry import RetryPolicy
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
+    AU_COLUMNS,
+    EMOTION,
+    EMOTION_NAME,
     SOURCE,
+    SPLIT,
     Column,
     DatasetSchema,
     Feature,
     arrow_schema,
+    au_columns,
     data_features,
     in_order,
     reject_features,
@@ -104,30 +110,49 @@ class Source:
         return reject_features(self.record.schema)
 
     def rows(self, marker: ShardMarker, features: Mapping[str, Feature]) -> Iterator[pa.Table]:
-        """Yield the rows of a shard under a joint schema, a row group's worth at a time."""
-        yield from self._read(layout.data_file(*marker.key), features, self.features)
+        """Yield the rows of a shard under a joint schema, a row group's worth at a time.
+
+        Columns that say in plain values what others hold are there whatever version wrote the rows.
+        """
+        file = layout.data_file(*marker.key)
+        yield from self._read(file, marker.split, features, self.features)
 
     def rejects(self, marker: ShardMarker, features: Mapping[str, Feature]) -> Iterator[pa.Table]:
         """Yield the rejected attempts of a shard under a joint schema."""
         if marker.rejects:
             file = layout.reject_file(*marker.key)
-            yield from self._read(file, features, self.reject_features)
+            yield from self._read(file, marker.split, features, self.reject_features)
 
     def _read(
-        self, file: str, features: Mapping[str, Feature], own: Mapping[str, Feature]
+        self, file: str, split: str, features: Mapping[str, Feature], own: Mapping[str, Feature]
     ) -> Iterator[pa.Table]:
-        there = [name for name in features if name in own]
+        held = {EMOTION_NAME: EMOTION, **{au: vector for au, (vector, _) in self._aus.items()}}
+        wanted = dict.fromkeys(held.get(name, name) for name in features)
+        there = [name for name in wanted if name in own] or ["sample_id"]
         schema = arrow_schema(features)
         for batch in read_columns(self.storage, file, there, batch_rows=ROWS_PER_GROUP):
             columns = [
-                self._column(batch, name, feature, own) for name, feature in features.items()
+                pa.repeat(split, batch.num_rows)
+                if name == SPLIT
+                else self._column(batch, name, feature, own)
+                for name, feature in features.items()
             ]
             yield pa.Table.from_arrays(columns, schema=schema)
+
+    @cached_property
+    def _aus(self) -> dict[str, tuple[str, int]]:
+        """The columns of single AUs that its vectors give, whether it has them or not."""
+        return au_columns(replace(self.record.schema, au_columns=True))
 
     def _column(
         self, batch: pa.RecordBatch, name: str, feature: Feature, own: Mapping[str, Feature]
     ) -> pa.Array:
         rows = batch.num_rows
+        if name == EMOTION_NAME and EMOTION in own:
+            return pa.array(own[EMOTION]["names"], pa.string()).take(batch.column(EMOTION))
+        if name in self._aus:
+            vector, place = self._aus[name]
+            return pc.list_element(batch.column(vector), place)  # pyright: ignore
         if name not in own:
             return pa.repeat(self.name, rows) if name == SOURCE else _nothing(feature, rows)
         values = batch.column(name)
@@ -170,8 +195,8 @@ def open_sources(urls: Sequence[str], rename: bool = False) -> list[Source]:
 def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
     """Return the schema that holds the rows of all sources.
 
-    Categories and slots come in the order in which the sources name them first; what a source
-    lacks is null in its rows.
+    Known emotions come in their order in every dataset; other categories, and slots, in that in
+    which the sources name them first. What a source lacks is null in its rows.
 
     Raises:
         DatasetError: if the vectors of two sources hold different AUs, or a column holds values of
@@ -187,12 +212,14 @@ def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
                 "merge datasets with the same AUs"
             )
     return DatasetSchema(
-        categories=_union(schema.categories for schema in schemas),
+        categories=label_names(_union(schema.categories for schema in schemas)),
         slots=_union(schema.slots for schema in schemas),
         image_format=schemas[0].image_format,
         columns=_joint_columns(sources),
         source=True,
         aus=schemas[0].aus,
+        asked=_union(schema.asked_categories for schema in schemas),
+        au_columns=any(schema.au_columns for schema in schemas),
     )
 
 
@@ -269,10 +296,14 @@ def describe_source(source: Source, rows: int) -> dict[str, Any]:
 
 
 def lacking(sources: Iterable[Source], features: Mapping[str, Feature]) -> list[str]:
-    """Say which columns are null in the rows of which source, a sentence each."""
+    """Say which columns are null in the rows of which source, a sentence each.
+
+    Columns that say in plain values what others hold are as full as these.
+    """
     notes = []
+    plain = {SOURCE, SPLIT, EMOTION_NAME, *AU_COLUMNS}
     for source in sources:
-        absent = [name for name in features if name not in source.features and name != SOURCE]
+        absent = [name for name in features if name not in source.features and name not in plain]
         slots = features.get("identity", {})
         absent += [
             f"identity.{slot}"

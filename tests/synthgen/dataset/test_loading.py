@@ -32,7 +32,7 @@ def _ids(*indices):
 @pytest.mark.parametrize(
     "name",
     [
-        *("deep/out", "./out", "a[1]b", "run*", "run?", "[!x]", "~", "~nobody", "sp ace"),
+        *("deep/out", "./out", "a[1]b", "run*", "run?", "[!x]", "~", "~no-such-user", "sp ace"),
         *("it's", 'say "so"', "C:\\data\\out", "ünï-顔-😀", "{a,b}", "%41"),
         *("$nobody", "parquet", "out.py"),
     ],

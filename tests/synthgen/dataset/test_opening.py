@@ -1,4 +1,5 @@
 import hashlib
+import json
 import shutil
 import uuid
 from dataclasses import replace
@@ -6,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tiny_dataset import CONFIG, PLAN, SCHEMA, Range, make_dataset, make_record, make_result
 
-from synthgen.dataset import Storage, check_output, commit_shard, open_run, read_record
+from synthgen.dataset import Storage, check_output, commit_shard, layout, open_run, read_record
 from synthgen.dataset.layout import shard_of
 from synthgen.dataset.markers import parse_marker
 from synthgen.errors import DatasetError, OutputError
@@ -132,11 +133,25 @@ def test_another_identity_is_refused_with_its_differences(dataset):
     )
 
 
+def test_a_dataset_of_an_earlier_version_is_not_continued(dataset):
+    record = json.loads((dataset / layout.RUN).read_bytes())
+    del record["data_version"]
+    (dataset / layout.RUN).write_text(json.dumps(record))
+    for samples in (8, 12):
+        assert _refused(dataset, OutputError, samples=samples) == (
+            f"{dataset} was begun by an earlier version (synthgen 0.1.0, revision 0123abc), which "
+            "orders labels and deals people of prompts out to splits in another way; continue it "
+            "with that one, choose another output.path, or start anew with --overwrite"
+        )
+    assert _open(dataset, overwrite=True) == set()
+    assert json.loads((dataset / layout.RUN).read_bytes())["data_version"] == 2
+
+
 def test_a_run_of_plain_ids_is_continued_by_asking_for_them(dataset):
     old = make_record().configuration["output"]
     assert _refused(dataset, OutputError, output={**old, "ids": "run"}) == (
-        f"{dataset} was begun by an earlier version, whose ids do not name their run; continue it "
-        "with output.ids: plain, choose another output.path, or start anew with --overwrite"
+        f"{dataset} was begun with output.ids: plain; continue it so, choose another output.path, "
+        "or start anew with --overwrite"
     )
     assert _open(dataset, output=old) == ALL
 

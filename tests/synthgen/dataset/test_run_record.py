@@ -67,6 +67,33 @@ def test_tuples_and_lists_are_the_same_value():
     assert differences({"categories": ("a", "b")}, {"categories": ["a", "b"]}) == []
 
 
+def test_a_record_says_by_which_version_of_the_data_it_was_begun():
+    record = make_record()
+    assert json.loads(record.to_json())["data_version"] == 2
+    assert record.outdated is None
+    values = json.loads(record.to_json())
+    del values["data_version"]
+    old = parse_record(json.dumps(values).encode())
+    assert old.schema == replace(record.schema, data_version=1)
+    assert old.outdated == (
+        "was begun by an earlier version (synthgen 0.1.0, revision 0123abc), which orders labels "
+        "and deals people of prompts out to splits in another way"
+    )
+    with pytest.raises(DatasetError) as caught:
+        parse_record(json.dumps({**values, "data_version": 3}).encode())
+    assert str(caught.value) == (
+        ".synthgen/run.json was written by a later version of synthgen (data_version is 3; this "
+        "one reads up to 2): use that one"
+    )
+
+
+def test_columns_of_few_datasets_are_kept_where_they_are():
+    schema = replace(make_record().schema, asked=("sad",), au_columns=True)
+    record = replace(make_record(), schema=schema)
+    assert parse_record(record.to_json()) == record
+    assert not {"asked", "au_columns"} & json.loads(make_record().to_json())["schema"].keys()
+
+
 def test_an_older_record_knows_no_hardware():
     values = json.loads(make_record().to_json())
     del values["hardware"]

@@ -33,6 +33,7 @@ from synthgen.dataset import (
     read_record,
     write_card,
 )
+from synthgen.dataset.labels import BASIC
 from synthgen.dataset.merging import Merging, merge
 from synthgen.dataset.merging import joining as merge_writing
 from synthgen.dataset.schema import (
@@ -176,6 +177,45 @@ def test_rows_keep_their_meaning_and_their_images(first, second, tmp_path):
         "data",
         "rejects",
     ]
+
+
+def test_datasets_of_earlier_versions_join_by_the_names_of_labels(tmp_path):
+    earlier = DatasetSchema(("happy", "merry", "neutral"), (), "png", COLUMNS, data_version=1)
+    today = DatasetSchema(BASIC, (), "png", COLUMNS, asked=("neutral", "happy"), au_columns=True)
+    rows = rows_of("a", range(3), emotions=["neutral", "merry", None]), rows_of("b", range(5, 7))
+    old = write(tmp_path / "old", {"train": rows[0]}, earlier, name="old")
+    rejects = {"train": [make_reject(5, emotion="neutral")]}
+    new = write(tmp_path / "new", {"train": rows[1]}, today, rejects, name="new")
+    merged = merge(Merging(sources=[old, new], to=str(tmp_path / "both")))
+    assert merged.notes == ()
+    assert {name: n["train"] for name, n in merged.statistics.categories.items()} == {
+        "neutral": 2,
+        "happy": 1,
+        "merry": 1,
+    }
+    loaded = datasets.load_dataset(
+        str(tmp_path / "both"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert loaded.features["emotion"].names == [*BASIC, "merry"]
+    assert loaded["emotion"][:] == [0, 8, None, 1, 0]
+    assert loaded["emotion_name"][:] == ["neutral", "merry", None, "happy", "neutral"]
+    assert set(loaded["split"]) == {"train"}
+    assert loaded["AU12"][:] == [4.0] * 5
+    assert loaded["AU12_measured"][:] == [2.0] * 5
+    (reject,) = load(tmp_path / "both", "rejects")["train"]
+    assert (reject["emotion"], reject["emotion_name"]) == ("neutral", "neutral")
+    asked = Merging(sources=[old, new], to=str(tmp_path / "some"))
+    merge(replace(asked, where="emotion_name == 'neutral' and split == 'train' and AU25 > 2"))
+    assert [row["emotion"] for row in load(tmp_path / "some")["train"]] == ["neutral"] * 2
+
+
+def test_rows_that_move_say_their_new_split(first, tmp_path):
+    rows = rows_of("c", range(50, 52), identity_id="id-a-9")
+    third = write(tmp_path / "third", {"train": rows}, name="third")
+    to = str(tmp_path / "both")
+    assert merge(Merging(sources=[first, third], to=to, on_conflict="move")).moved == 2
+    for split, rows in load(to).items():
+        assert {row["split"] for row in rows} == {split}
 
 
 def test_record_and_card_tell_sources_and_licences(first, second, tmp_path):
