@@ -110,11 +110,13 @@ class ComponentKind:
 class ComponentField:
     """Annotation of a key that holds the section of any component of a kind.
 
-    A mapping is read as the section that its own name stands for; a section stays as it is.
+    A mapping is read as the section that its own name stands for; a section stays as it is. The
+    path of a file that holds it may stand in a configuration file where `file` describes one.
     """
 
-    def __init__(self, kind: ComponentKind) -> None:
+    def __init__(self, kind: ComponentKind, file: str = "") -> None:
         self.kind = kind
+        self.file = file
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -144,7 +146,8 @@ class ComponentField:
             },
             "required": [self.kind.key],
         }
-        return {"oneOf": [*schemas, path]}
+        file = {"type": "string", "description": self.file}
+        return {"oneOf": [*schemas, path, *([file] if self.file else [])]}
 
     def _validate(self, value: object) -> Section:
         kind = self.kind

@@ -1,5 +1,6 @@
 """Read a configuration: YAML, overrides, one-sentence errors."""
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
 from synthgen.config.components import UNKNOWN_NAME, modules_of_the_working_folder
-from synthgen.config.priors import AnyPrior, PriorSection
+from synthgen.config.priors import PRIORS, AnyPrior, PriorSection
 from synthgen.config.run import RunConfig
 from synthgen.config.yaml_text import (
     DEEPEST,
@@ -183,7 +184,8 @@ _SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a configuration file.
 
-    Components that it names by a dotted path may lie in the working folder.
+    Components that it names by a dotted path may lie in the working folder. Under `expressions` may
+    stand the path of a file that holds this section alone; it is read as if it stood there.
 
     Args:
         path: the YAML file.
@@ -194,8 +196,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: if the file cannot be read, is not YAML, or says what is not allowed.
     """
-    document = _apply(_read_mapping(Path(path)), overrides)
+    document, by, folder = _read_mapping(Path(path)), excerpt(path), Path(path).parent
     with modules_of_the_working_folder():
+        for override in overrides:
+            key = override.partition("=")[0]
+            if key.startswith("expressions."):
+                _take_prior(document, by, folder)
+            by = f"--set {shown(override)}" if key == "expressions" else by
+            _apply(document, [override])
+        _take_prior(document, by, folder)
         return _validate(_STRICT_RUN, document, excerpt(path))
 
 
@@ -277,6 +286,43 @@ def _read_mapping(path: Path) -> Document:
         kind = "nothing" if document.data is None else type(document.data).__name__
         raise ConfigError(f"{excerpt(path)} must hold a mapping of keys; it holds {kind}")
     return document
+
+
+def _take_prior(document: Document, where: str, folder: Path) -> None:
+    """Put the section that a file holds into the place of its path under `expressions`.
+
+    Args:
+        document: the configuration.
+        where: start of a sentence about the path.
+        folder: where the configuration lies; paths begin at the working folder, as all do.
+    """
+    data: Any = document.data
+    path, written = data.get("expressions"), document.written.get(("expressions",))
+    if not isinstance(path, str):
+        return
+    where = f"{where}: {f'line {written.line}: ' if written and written.line else ''}expressions"
+    if not os.path.exists(path):
+        if path in PRIORS.names():
+            raise ConfigError(f"{where} is {path!r}, the name of a prior; write expressions: "
+                              f"{{prior: {path}}}, with its keys")  # fmt: skip
+        near = folder / path
+        beside = f"; there is one beside the configuration, {excerpt(near)}" * os.path.exists(near)
+        raise ConfigError(
+            f"{where} is {excerpt(path)!r}, and there is no such file; it must be the section of a "
+            f"prior or the path of a file that holds it{beside}"
+        )
+    try:
+        found = read_yaml_file(Path(path), "the prior")
+        section: Any = found.data
+        if isinstance(section, dict) and "expressions" in section and "prior" not in section:
+            raise ConfigError(
+                f"{excerpt(path)} holds a whole configuration; it must hold the section "
+                "expressions alone, as synthgen prior fit writes it"
+            )
+        _validate(_STRICT_EXPRESSIONS, found, excerpt(path))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    _put(document, ("expressions",), found)
 
 
 def _apply(document: Document, overrides: Sequence[str]) -> Document:

@@ -314,5 +314,8 @@ class PriorSection(Component, ABC):
             )
 
 
-AnyPrior = Annotated[PriorSection, ComponentField(PRIORS)]
+AnyPrior = Annotated[
+    PriorSection,
+    ComponentField(PRIORS, "Path of a YAML file that holds the section, as prior fit writes it."),
+]
 """Section `expressions`: that of any prior."""
