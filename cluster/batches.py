@@ -228,6 +228,8 @@ def _common(
         "attempt": attempt.number,
         "replacement": spec.replacement,
         "emotion": spec.emotion,
+        "expression": spec.expression,
+        "level": spec.level,
         "identity_id": spec.identity_id,
         "prompt": spec.prompt,
         "negative_prompt": spec.negative_prompt,

@@ -76,6 +76,8 @@ def dataset_schema(config: RunConfig, plan: Plan, columns: Sequence[Column]) -> 
         tuple(columns),
         aus=plan.action_units.names,
         asked=plan.categories,
+        expressions=bool(plan.expressions),
+        levels=plan.has_levels,
         au_columns=config.output.au_columns,
     )
 

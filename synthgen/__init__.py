@@ -28,6 +28,7 @@ _HOMES = {
     "preview": "synthgen.report.pictures:write_preview",
     "reproduce": "synthgen.report.reproduction",
     "status": "synthgen.report.status:read_status",
+    "to_pandas": "synthgen.dataset.tables",
 }
 
 _get, __dir__ = lazily(__name__, _HOMES)

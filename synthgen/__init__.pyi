@@ -11,6 +11,7 @@ from synthgen.config import dump_config as dump_config
 from synthgen.config import load_config as load_config
 from synthgen.config import parse_config as parse_config
 from synthgen.dataset import inspect_dataset as inspect
+from synthgen.dataset.tables import to_pandas as to_pandas
 from synthgen.errors import SynthgenError as SynthgenError
 from synthgen.report.pictures import write_preview as preview
 from synthgen.report.reproduction import reproduce as reproduce
@@ -34,6 +35,7 @@ __all__ = [
     "preview",
     "reproduce",
     "status",
+    "to_pandas",
 ]
 
 __version__: str

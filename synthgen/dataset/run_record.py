@@ -86,7 +86,7 @@ class RunRecord:
         return layout.to_json({"data_version": version, **values})
 
 
-_WHERE_THERE = ("asked", "au_columns")
+_WHERE_THERE = ("asked", "expressions", "levels", "au_columns")
 """Keys of the schema that most datasets have no use for."""
 
 
@@ -122,6 +122,8 @@ def parse_record(data: bytes) -> RunRecord:
                 source=bool(schema.get("source", False)),
                 aus=ActionUnitSet.of(schema.get("aus", AUS)).names,
                 asked=tuple(schema.get("asked", ())),
+                expressions=bool(schema.get("expressions", False)),
+                levels=bool(schema.get("levels", False)),
                 au_columns=bool(schema.get("au_columns", False)),
                 data_version=version,
             ),

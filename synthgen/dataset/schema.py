@@ -46,6 +46,8 @@ class Row:
         pipeline: name of the pipeline.
         verifier: name of the verifier of the first check; None where there are no checks.
         columns: declared column → value; None where there is none.
+        expression: name of the expression, or None where the prior has none.
+        level: how strong the expression is on its owner's scale, or None where nothing is said.
     """
 
     sample_id: str
@@ -63,6 +65,8 @@ class Row:
     pipeline: str
     verifier: str | None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    expression: str | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,8 @@ class Reject:
     pipeline: str
     verifier: str | None
     columns: Mapping[str, Any] = field(default_factory=dict)
+    expression: str | None = None
+    level: float | None = None
 
 
 def value_feature(dtype: str) -> Feature:
@@ -162,6 +168,8 @@ class DatasetSchema:
         source: whether rows name the dataset that they were merged from.
         aus: the AUs of a vector, in its order.
         asked: the categories that the run shows, in its order; empty for all of `categories`.
+        expressions: whether expressions have names, in the column `expression`.
+        levels: whether they have levels, in the column `level`.
         au_columns: whether each AU of the vectors has columns of its own too.
         data_version: `DATA_VERSION` of the version that began the dataset.
     """
@@ -173,6 +181,8 @@ class DatasetSchema:
     source: bool = False
     aus: tuple[str, ...] = AUS
     asked: tuple[str, ...] = ()
+    expressions: bool = False
+    levels: bool = False
     au_columns: bool = False
     data_version: int = DATA_VERSION
 
@@ -204,7 +214,7 @@ def check_columns(columns: Sequence[Column]) -> None:
         ConfigError: if two have one name, one has that of a core column, or one's values cannot be
             written.
     """
-    every = DatasetSchema(("",), ("",), "", source=True)
+    every = DatasetSchema(("",), ("",), "", source=True, expressions=True, levels=True)
     core = {*data_features(every), "reason", "detail", *AU_COLUMNS}
     owners: dict[str, str] = {}
     for column in columns:
@@ -292,6 +302,7 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
         "attempt": value_feature("int32"),
         "replacement": value_feature("int32"),
         **_emotion(schema),
+        **_expression(schema),
         "identity_id": value_feature("string"),
         **_identity(schema),
         **_declared(schema, beside_aus=False),
@@ -312,6 +323,7 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
         "attempt": value_feature("int32"),
         "replacement": value_feature("int32"),
         **_emotion(schema),
+        **_expression(schema),
         "identity_id": value_feature("string"),
         **_declared(schema, beside_aus=False, rejects=True),
         **_origin(schema),
@@ -347,6 +359,13 @@ def _emotion(schema: DatasetSchema) -> dict[str, Feature]:
         return {}
     label = {EMOTION: {"names": list(schema.categories), "_type": "ClassLabel"}}
     return {**label, EMOTION_NAME: value_feature("string")} if schema.data_version > 1 else label
+
+
+def _expression(schema: DatasetSchema) -> dict[str, Feature]:
+    return {
+        **({"expression": value_feature("string")} if schema.expressions else {}),
+        **({"level": value_feature("float32")} if schema.levels else {}),
+    }
 
 
 def _split(schema: DatasetSchema) -> dict[str, Feature]:

@@ -281,7 +281,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         DatasetError: if a data file is missing or corrupt; it is a `DamagedShardError` where the
             file is not what its marker says.
     """
-    markers = _in_order_of_splits(record, markers)
+    markers = in_order_of_splits(record, markers)
     categories, asked = record.schema.categories, record.schema.asked_categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
     sums, strata, faces = _AUSums(record.schema), StrataSums(record), FaceSums(record.schema)
@@ -380,7 +380,8 @@ def _mean(sums: np.ndarray) -> np.ndarray:
     return np.divide(totals, numbers, out=np.full(len(totals), np.nan), where=numbers > 0)
 
 
-def _in_order_of_splits(record: RunRecord, markers: Iterable[ShardMarker]) -> list[ShardMarker]:
+def in_order_of_splits(record: RunRecord, markers: Iterable[ShardMarker]) -> list[ShardMarker]:
+    """Return markers split by split, in the order of the configuration."""
     order = list(record.configuration.get("output", {}).get("splits", ()))
     known = {split: position for position, split in enumerate(order)}
     return sorted(markers, key=lambda marker: (known.get(marker.split, len(known)), marker.key))

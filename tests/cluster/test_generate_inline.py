@@ -1,13 +1,14 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import load_dataset
 
 from cluster.driver import Summary, generate
 from pipelines.procedural.source import ProceduralSource
-from synthgen import __version__
+from synthgen import __version__, to_pandas
 from synthgen.config import OutputConfig
 from synthgen.dataset import (
     Storage,
@@ -81,7 +82,6 @@ def test_an_extended_run_equals_a_long_one_and_keeps_the_first_rows(make_config,
 
 
 def load_rows(config):
-    import pyarrow.parquet as pq
 
     tables = (pq.read_table(path) for path in Path(config.output.path).glob("data/*"))
     return {row["sample_id"]: row for table in tables for row in table.to_pylist()}
@@ -141,6 +141,26 @@ def test_labels_have_the_same_numbers_whatever_the_order_of_the_file(make_config
         found = describe_inspection(inspect_dataset(config.output.path))
         assert "emotions: neutral 4, sad 4\n" in found
     assert numbers["one"] == numbers["other"] == {(0, "neutral"), (2, "sad")}
+
+
+def test_rows_and_rejects_say_names_levels_and_aus_of_their_own(make_config):
+    smiles = [
+        {"aus": {"AU6": 1, "AU12": 2}, "name": "smile", "level": 1},
+        {"aus": {"AU6": 3, "AU12": 5}, "name": "smile", "level": 3},
+        {"aus": {"AU9": 5, "AU20": 5}},
+    ]
+    config = make_config(samples=12, expressions={"prior": "combinations", "combinations": smiles})
+    output = config.output.model_copy(update={"au_columns": True})
+    config = config.model_copy(update={"output": output})
+    generate(config, "inline")
+    table = to_pandas(config.output.path)
+    shown = set(zip(table["expression"], table["level"].fillna(0), table["AU12"], strict=True))
+    assert shown == {("smile", 1.0, 2.0), ("smile", 3.0, 5.0), ("AU9+AU20", 0.0, 0.0)}
+    rejects = pq.read_table(Path(config.output.path) / "rejects").to_pandas()
+    assert set(rejects["expression"]) <= {"smile", "AU9+AU20"}
+    assert (rejects["AU12_measured"] == rejects["aus_measured"].str[6]).all()
+    assert reproduce(config.output.path, table["sample_id"][0]).same
+    assert inspect_dataset(config.output.path).problems == ()
 
 
 def test_a_lost_shard_is_made_again_to_the_bit(make_config, digests):

@@ -219,6 +219,8 @@ def joint_schema(sources: Iterable[Source]) -> DatasetSchema:
         source=True,
         aus=schemas[0].aus,
         asked=_union(schema.asked_categories for schema in schemas),
+        expressions=any(schema.expressions for schema in schemas),
+        levels=any(schema.levels for schema in schemas),
         au_columns=any(schema.au_columns for schema in schemas),
     )
 
