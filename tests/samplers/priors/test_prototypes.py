@@ -1,6 +1,8 @@
 import re
+from importlib.resources import files
 
 import pytest
+import yaml
 
 from samplers.priors.emotions import choose_prototypes, prototype_table
 from synthgen.action_units import AUS
@@ -87,3 +89,17 @@ def test_ambiguous_categories_are_refused_without_leave(one, other, aus):
         f"({aus}); leave one out, or set allow_ambiguous: true"
     )
     assert len(choose_prototypes([one, other], allow_ambiguous=True)) == 2
+
+
+def test_the_table_names_its_source():
+    table = yaml.safe_load(files("samplers.priors").joinpath("emotions.yaml").read_text("utf-8"))
+    assert set(table["source"]) == {"paper", "table", "prototype", "variants"}
+    percentages = [
+        percent
+        for entry in table["categories"].values()
+        for side in entry["variants"].values()
+        for percent in side.values()
+    ]
+    # More than 70 % would make an AU of the prototype.
+    assert len(percentages) == 70
+    assert 20 <= min(percentages) <= max(percentages) <= 70
