@@ -302,7 +302,7 @@ def read_dataset(path: Path, column: str | None, naming: Naming = FIND_OUT) -> R
     with reading(path, StoreError):
         tables = [
             _with_split(
-                part.select_columns(kept).with_format("arrow")[:], split if len(parts) > 1 else None
+                part.select_columns(kept).with_format("arrow")[:], split, alone=len(parts) == 1
             )
             for split, part in parts.items()
         ]
@@ -387,8 +387,16 @@ def _refuse_long(table: pa.Table, texts: Sequence[str], where: str) -> None:
                 )
 
 
-def _with_split(table: pa.Table, split: str | None) -> pa.Table:
-    if split is None or first_of(table.column_names, SPLIT_NAMES):
+def _with_split(table: pa.Table, split: str, *, alone: bool) -> pa.Table:
+    """Let rows say their split; that of a dataset with one split parts nobody.
+
+    Rows that say other splits than the dataset has keep them.
+    """
+    named = first_of(table.column_names, SPLIT_NAMES)
+    if alone:
+        says_it = named is not None and table.column(named).unique().to_pylist() == [split]
+        return table.drop_columns([str(named)]) if says_it else table
+    if named is not None:
         return table
     return table.append_column("split", pa.array([split] * len(table), type=pa.string()))
 

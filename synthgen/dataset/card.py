@@ -267,11 +267,8 @@ def _loading(record: RunRecord, statistics: Statistics) -> str:
         rejects = '# the configuration "rejects" has no rows: no attempt was rejected'
     return "\n".join(
         [
-            "## Loading",
-            "",
-            "```python",
-            "from datasets import load_dataset",
-            "",
+            "## Loading\n",
+            "```python\nfrom datasets import load_dataset\n",
             'dataset = load_dataset("path/of/this/folder")',
             rejects,
             "```",
@@ -281,9 +278,7 @@ def _loading(record: RunRecord, statistics: Statistics) -> str:
             "patterns: move the folder, or name the files with "
             '`load_dataset("parquet", data_files=…)`, as behind a URL.',
             "",
-            "Read a table by `emotion_name` and `split`: `emotion` holds numbers, equal in all "
-            "datasets for known emotions alone. Join datasets with `synthgen merge ONE OTHER --to "
-            "BOTH`, which renumbers the others and keeps people in one split.",
+            "Join datasets with `synthgen merge ONE OTHER --to BOTH`: labels and splits hold.",
             "",
             _on_aus(record),
         ]
@@ -313,6 +308,10 @@ def _contents(statistics: Statistics) -> str:
             for name, counts in statistics.categories.items()
         ]
         parts.append(table(["emotion", *splits, "all"], rows))
+        parts.append(
+            "`emotion` holds numbers, which known emotions have in every dataset; read tables by "
+            "`emotion_name` and `split`."
+        )
     return "\n\n".join(parts)
 
 

@@ -220,7 +220,7 @@ def check_columns(columns: Sequence[Column]) -> None:
     for column in columns:
         if column.name in core:
             raise ConfigError(
-                f"{column.of!r} declares the column {column.name!r}, which every dataset has; it "
+                f"{column.of!r} declares the column {column.name!r}, which is a dataset's own; it "
                 "must have another name"
             )
         if column.name in owners:

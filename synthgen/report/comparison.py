@@ -137,6 +137,8 @@ def _head(found: Comparison) -> list[str]:
         f"{found.url}: {statistics.total} samples from {statistics.attempts} images, "
         f"{len(statistics.missing)} missing"
     ]
+    if statistics.unjudged:
+        lines.append(f"no check has looked at {statistics.unjudged} of them: accepted is null")
     if statistics.rejected:
         lines.append(describe_reasons(statistics.rejected))
     if short := describe_short(statistics.short, statistics.lacking):

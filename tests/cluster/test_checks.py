@@ -20,7 +20,7 @@ from synthgen.dataset import (
 )
 from synthgen.dataset.schema import value_feature
 from synthgen.errors import ConfigError
-from synthgen.report.comparison import stored_config
+from synthgen.report.comparison import compare, describe_comparison, stored_config
 from synthgen.report.reproduction import reproduce
 from synthgen.report.run_summary import describe_run
 from synthgen.report.status import describe_status, read_status
@@ -139,6 +139,8 @@ def test_without_checks_every_first_image_is_kept(make_config, verify):
     assert "no check has looked at 8 samples (accepted is null)" in describe_inspection(
         inspect_dataset(config.output.path)
     )
+    report = describe_comparison(compare(config.output.path)).splitlines()
+    assert report[1] == "no check has looked at 8 of them: accepted is null"
     assert "checks: []" in dump_config(config)
     assert "8 images made; no check looks at them" in describe_status(
         read_status(config.output.path)
@@ -205,6 +207,6 @@ def test_two_checks_that_declare_one_column_are_refused(make):
     with pytest.raises(ConfigError) as caught:
         generate(make([{"name": OURS, "column": "image"}]), "inline")
     assert str(caught.value) == (
-        "'Brightness' declares the column 'image', which every dataset has; it must have another "
+        "'Brightness' declares the column 'image', which is a dataset's own; it must have another "
         "name"
     )

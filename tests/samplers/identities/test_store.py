@@ -111,6 +111,23 @@ def test_a_dataset_gives_its_column_and_its_splits(tmp_path):
     assert np.array_equal(store.embeddings, FaceStore.build(values, "abcde", ABOUT).embeddings)
 
 
+def test_rows_that_name_the_one_split_of_their_dataset_part_nobody(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    values = random_embeddings(5)
+    parts = {
+        "train": {"embedding": values[:3].tolist(), "identity_id": list("abc")},
+        "test": {"embedding": values[3:].tolist(), "identity_id": list("de")},
+    }
+    made = {
+        split: datasets.Dataset.from_dict({**part, "split": [split] * len(part["identity_id"])})
+        for split, part in parts.items()
+    }
+    datasets.DatasetDict(made).save_to_disk(tmp_path / "two")
+    assert read_store(tmp_path / "two", embedder="toy").splits == ("train",) * 3 + ("test",) * 2
+    datasets.DatasetDict(train=made["train"]).save_to_disk(tmp_path / "one")
+    assert read_store(tmp_path / "one", embedder="toy").splits is None
+
+
 def test_a_folder_of_files_is_a_dataset_and_an_empty_one_is_not(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     folder, empty = tmp_path / "files", tmp_path / "empty"

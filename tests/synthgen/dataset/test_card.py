@@ -1,6 +1,7 @@
 import io
 import shutil
 import uuid
+from dataclasses import replace
 
 import datasets
 import pytest
@@ -29,6 +30,7 @@ from synthgen.dataset import (
     render_card,
     write_card,
 )
+from synthgen.dataset.labels import label_names
 from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.schema import DatasetSchema
 
@@ -264,3 +266,17 @@ def test_the_card_lists_kinds_of_hardware_where_there_are_several(tmp_path):
     assert f"\n{line}\n" in mixed
     same = _write(tmp_path / "same", [one]).read("README.md").decode()
     assert "hardware" not in same
+
+
+def test_the_card_counts_the_emotions_that_the_run_shows(tmp_path):
+    schema = replace(SCHEMA, categories=label_names(SCHEMA.categories), asked=SCHEMA.categories)
+    storage = Storage(str(tmp_path))
+    open_run(storage, replace(make_record(), schema=schema), CONFIG, PLAN)
+    for shard in PLAN:
+        commit_shard(storage, schema, make_result(shard))
+    write_card(storage)
+    _, header, body = storage.read("README.md").decode().split("---\n", 2)
+    assert "'7': contempt" in header
+    assert "| sad | 0 | 0 | 0 |" in body
+    assert "contempt" not in body
+    assert "read tables by `emotion_name` and `split`" in body
