@@ -99,7 +99,7 @@ class EmpiricalConfig(PriorSection):
         description="Label file, or folder of label files; a relative path begins at the working "
         "directory. Its checksum is part of the identity of the data.",
     )
-    format: Literal["csv", "openface", "libreface", "disfa", "bp4d"] = Field(
+    format: Literal["csv", "openface", "libreface", "pyfeat", "disfa", "bp4d"] = Field(
         description="Layout of the label files."
     )
     weights: str | None = Field(

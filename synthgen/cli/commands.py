@@ -402,7 +402,7 @@ def fit_prior(
         Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
     ],
     layout: Annotated[
-        str, typer.Option("--format", help="csv, openface, libreface, disfa or bp4d.")
+        str, typer.Option("--format", help="csv, openface, libreface, pyfeat, disfa or bp4d.")
     ],
     to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
     active_from: Annotated[
@@ -446,7 +446,7 @@ def fit_prior(
     fit = write_fit(labels, layout, to, active_from, reading)
     for warning in fit.warnings:
         typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{excerpt(to)}: fitted to {fit.rows} rows; its keys go under expressions")
+    typer.echo(f"{excerpt(to)}: fitted to {fit.rows} rows; take it by expressions: {excerpt(to)}")
 
 
 def _refuse_secrets(arguments: Sequence[str]) -> None:

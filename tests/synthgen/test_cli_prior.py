@@ -25,7 +25,7 @@ def labels(tmp_path):
 def test_a_prior_is_fitted_to_labels(labels, tmp_path):
     code, output, notes = _run("labels.csv", "--format", "csv", "--to", "p.yaml", cwd=tmp_path)
     assert code == 0
-    assert output == "p.yaml: fitted to 100 rows; its keys go under expressions\n"
+    assert output == "p.yaml: fitted to 100 rows; take it by expressions: p.yaml\n"
     assert notes == (
         "note: labels.csv: the highest value is 4, so all are taken to be on the scale 0–5; give "
         "another scale (--scale) if it is not so\n"

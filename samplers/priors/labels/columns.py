@@ -2,14 +2,15 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from samplers.priors.labels.dialect import Dialect, read_dialect
-from samplers.priors.labels.source import Reading, Where
+from samplers.priors.labels.source import Reading, Where, say_unread
 from synthgen.action_units import ActionUnitSet
 from synthgen.errors import LabelsError
-from synthgen.foreign import excerpt
+from synthgen.foreign import excerpt, first_few
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class TableFormat:
         side: pattern of a column of one side of the face, with the groups `before` or `after` for
             the side and `number` for the AU's number; None where there are none.
         writes_levels: whether whatever writes this format writes intensities from 0 to 5.
+        probabilities: whether it writes how probable an AU is [0–1].
+        marks: columns that tell the format from others with the same names of AUs.
     """
 
     name: str
@@ -32,6 +35,8 @@ class TableFormat:
     success: str | None = None
     side: re.Pattern[str] | None = None
     writes_levels: bool = False
+    probabilities: bool = False
+    marks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,8 @@ class Columns:
         weight: column of the weights, if one is asked for.
         where: column → what it must hold.
         notes: what was left out or put together, a sentence each.
+        unread: which AUs are not read, a sentence each.
+        probabilities: whether values tell how probable an AU is, and nothing of its intensity.
     """
 
     dialect: Dialect
@@ -53,6 +60,8 @@ class Columns:
     weight: str | None
     where: Where
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    probabilities: bool = False
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -86,10 +95,28 @@ TABLES = {
     "libreface": TableFormat(
         "libreface", re.compile(r"au_(\d{1,4})_intensity", re.IGNORECASE), "au_1_intensity"
     ),
+    "pyfeat": TableFormat(
+        "pyfeat",
+        re.compile(r"AU0*(\d{1,4})", re.IGNORECASE),
+        "AU01",
+        probabilities=True,
+        marks=frozenset(("FaceRectX", "FaceRectY", "FaceScore")),
+    ),
 }
 """`csv`: a table of our own kind. `openface`: what OpenFace 2's FeatureExtraction writes, whose
 names have leading blanks. `libreface`: what LibreFace's command line writes, 0–5 in newer releases
-and 0–1 as the network gives it."""
+and 0–1 as the network gives it. `pyfeat`: what py-feat's Detector writes, probabilities of its XGB
+model, or 0 and 1 of its SVM."""
+
+_ANY_AU = re.compile(
+    r"(?:(?:l|r|left|right)[ _-]?)?au[ _-]?0*(?P<number>\d{1,4})"
+    r"(?:_r|_c|_intensity|[ _-]?(?:l|r|left|right))?",
+    re.IGNORECASE,
+)
+"""A column of an AU, whatever it holds of it."""
+
+_SHOWN = 3
+"""Columns that a note names."""
 
 
 def find_columns(
@@ -98,8 +125,8 @@ def find_columns(
     """Find the columns of a table by its first line.
 
     Raises:
-        LabelsError: if a column is missing or stands there twice, or AUs have a left and a right
-            and nothing says what becomes of them.
+        LabelsError: if a column is missing or stands there twice, AUs have a left and a right and
+            nothing says what becomes of them, or the table is another format's.
     """
     dialect = read_dialect(path, lambda name: _is_au(table, name))
     names: dict[str, str] = {}
@@ -115,6 +142,8 @@ def find_columns(
         names[name] = raw
         if au is not None and au in reading.aus:
             aus[au] = (raw,)
+    if table.name == "csv":
+        _refuse_libreface(path, names)
     halves, notes = _find_sides(path, table, dialect, aus, reading)
     aus |= halves
     if not aus:
@@ -128,8 +157,61 @@ def find_columns(
         success=names.get(table.success) if table.success else None,
         weight=names[weights] if weights else None,
         where={names[name]: wanted for name, wanted in where.items()},
-        notes=notes,
+        notes=(*notes, *_say_probabilities(table, names, reading)),
+        unread=_say_unread(table, names, reading),
+        probabilities=_tells_probabilities(table, reading),
     )
+
+
+def _refuse_libreface(path: Path, names: Iterable[str]) -> None:
+    """Refuse LibreFace's table, whose plain columns are occurrences beside intensities."""
+    column = next((name for name in names if TABLES["libreface"].column.fullmatch(name)), None)
+    if column is not None:
+        raise LabelsError(
+            f"{excerpt(path)}, line 1: column {column} is LibreFace's, and format 'csv' would read "
+            "the occurrences beside it; say format libreface (--format libreface; key: format)"
+        )
+
+
+def _tells_probabilities(table: TableFormat, reading: Reading) -> bool:
+    return table.probabilities and reading.scale in (None, "occurrence")
+
+
+def _say_probabilities(
+    table: TableFormat, names: Container[str], reading: Reading
+) -> tuple[str, ...]:
+    """Say that a table's values are probabilities, where they are or look like it."""
+    if _tells_probabilities(table, reading):
+        return (
+            "values are probabilities: an AU is there from 0.5 on, which tells rates and no "
+            "intensities; say scale 1 (--scale 1) to take them for intensities",
+        )
+    pyfeat = TABLES["pyfeat"]
+    if table.name == "csv" and any(mark in names for mark in pyfeat.marks):
+        return (
+            "the columns are py-feat's, whose values are probabilities; say format pyfeat "
+            "(--format pyfeat) to take them for occurrences and not for intensities",
+        )
+    return ()
+
+
+def _say_unread(table: TableFormat, names: Iterable[str], reading: Reading) -> tuple[str, ...]:
+    """Name the AUs of a table that are not read."""
+    valued: set[int] = set()
+    others: dict[int, str] = {}
+    for name in names:
+        if (found := _ANY_AU.fullmatch(name)) is None:
+            continue
+        if _is_au(table, name):
+            valued.add(int(found["number"]))
+        else:
+            others[int(found["number"])] = name
+    notes = list(say_unread((f"AU{number}" for number in sorted(valued)), reading.aus))
+    if alone := sorted(others.keys() - valued):
+        columns = first_few([others[number] for number in alone], _SHOWN)
+        aus = ", ".join(f"AU{number}" for number in alone)
+        notes.append(f"{aus}: columns of occurrence alone ({columns}), left out")
+    return tuple(notes)
 
 
 def _is_au(table: TableFormat, name: str) -> bool:
@@ -189,10 +271,14 @@ def _no_aus(path: Path, table: TableFormat, dialect: Dialect, aus: ActionUnitSet
         f"{excerpt(path)}, line 1: no column is one of the {len(aus)} AUs; format {table.name!r} "
         f"wants columns such as {table.example}"
     )
-    for other in TABLES.values():
-        if other is not table and any(
+    others = [one for one in _BY_CLEARNESS if one is not table and one.marks <= set(names)]
+    for other in others:
+        if any(
             (found := other.column.fullmatch(name)) and f"AU{int(found[1])}" in aus
             for name in names
         ):
             return f"{said}; its columns are those of format {other.name!r}"
     return said
+
+
+_BY_CLEARNESS = tuple(TABLES[name] for name in ("openface", "libreface", "pyfeat", "csv"))

@@ -11,7 +11,7 @@ or 9 for each of them. What the intensity files do not code is known by its occu
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from jaxtyping import Float32, Int64
 from pyarrow import csv
 
-from samplers.priors.labels.dialect import files_below, read_dialect, say_aside
+from samplers.priors.labels.dialect import files_below, open_rows, read_dialect, say_aside
 from samplers.priors.labels.scales import Scale
 from samplers.priors.labels.source import (
     AS_IT_STANDS,
@@ -29,6 +29,7 @@ from samplers.priors.labels.source import (
     Where,
     WrittenRows,
     matches,
+    say_unread,
 )
 from synthgen.action_units import ActionUnitSet
 from synthgen.errors import LabelsError
@@ -229,7 +230,7 @@ def open_disfa(
     where = where or {}
     check_columns(root, where, weights, ("subject", "frame"), "disfa")
     missing = missing_codes(root, reading, "disfa")
-    subjects, aside = _find_subjects(root, reading.aus)
+    subjects, aside, unread = _find_subjects(root, reading.aus)
     aus = tuple(au for au in reading.aus.names if any(au in files for files in subjects.values()))
     for subject, files in subjects.items():
         for au in aus:
@@ -247,15 +248,28 @@ def open_disfa(
 
     paths = tuple(files[au] for files in subjects.values() for au in aus)
     return LabelFiles(
-        root, paths, tuple(subjects), aus, (), read, describe_changed(root), 5, notes=aside
+        root=root,
+        files=paths,
+        parts=tuple(subjects),
+        aus=aus,
+        occurrence_only=(),
+        read=read,
+        describe_misfits=describe_changed(root),
+        scale=5,
+        notes=aside,
+        unread=unread,
     )
 
 
 def _find_subjects(
     root: Path, aus: ActionUnitSet
-) -> tuple[dict[str, dict[str, Path]], tuple[str, ...]]:
-    """Return the files of each subject and AU, in order of name, and what was left out."""
+) -> tuple[dict[str, dict[str, Path]], tuple[str, ...], tuple[str, ...]]:
+    """Return the files of each subject and AU, in order of name, and what was left out.
+
+    Files come first, then AUs.
+    """
     subjects: dict[str, dict[str, Path]] = {}
+    coded: set[int] = set()
     paths, aside = files_below(root, ".txt")
     for path in paths:
         if not (found := _NAME.fullmatch(path.name)):
@@ -265,6 +279,7 @@ def _find_subjects(
             raise LabelsError(
                 f"{au} of {subject} stands there twice: {excerpt(other)} and {excerpt(path)}"
             )
+        coded.add(int(found[2]))
         if au in aus:
             subjects[subject][au] = path
     if not subjects:
@@ -272,7 +287,11 @@ def _find_subjects(
             f"there are no DISFA labels below {excerpt(root)}; format 'disfa' wants files such as "
             "SN001/SN001_au1.txt"
         )
-    return subjects, say_aside(aside)
+    return subjects, say_aside(aside), _say_unread(coded, aus)
+
+
+def _say_unread(coded: Iterable[int], aus: ActionUnitSet) -> tuple[str, ...]:
+    return say_unread((f"AU{number}" for number in sorted(coded)), aus)
 
 
 _INTENSITY = re.compile(r"([FM]\d+)_(T\d+)_AU(\d{1,4})\.csv", re.IGNORECASE)
@@ -308,7 +327,7 @@ def open_bp4d(
     where = where or {}
     check_columns(root, where, weights, ("subject", "task", "frame"), "bp4d")
     missing = (NOT_CODED, *missing_codes(root, reading, "bp4d"))
-    videos, aside = _find_videos(root, reading.aus)
+    videos, aside, unread = _find_videos(root, reading.aus)
     graded = {au for files in videos.values() for au in files.intensities}
 
     def read(name: str) -> Iterator[WrittenRows]:
@@ -329,21 +348,28 @@ def open_bp4d(
         scale=5,
         gaps_in_layout=True,
         notes=aside,
+        unread=unread,
     )
 
 
-def _find_videos(root: Path, aus: ActionUnitSet) -> tuple[dict[str, _Files], tuple[str, ...]]:
-    """Return the files of each video, in order of name, and what was left out."""
+def _find_videos(
+    root: Path, aus: ActionUnitSet
+) -> tuple[dict[str, _Files], tuple[str, ...], tuple[str, ...]]:
+    """Return the files of each video, in order of name, and what was left out: files, then AUs."""
     videos: dict[str, _Files] = defaultdict(_Files)
+    coded: set[int] = set()
     paths, aside = files_below(root, ".csv")
     for path in paths:
         if found := _OCCURRENCE.fullmatch(path.name):
             files = videos[f"{found[1]}_{found[2]}".upper()]
             _refuse_second(files.occurrences, path)
+            if not any(one.occurrences for one in videos.values()):
+                coded.update(_coded_in(path))
             files.occurrences = path
         elif found := _INTENSITY.fullmatch(path.name):
             files = videos[f"{found[1]}_{found[2]}".upper()]
             au = f"AU{int(found[3])}"
+            coded.add(int(found[3]))
             _refuse_second(files.intensities.get(au), path)
             if au in aus:
                 files.intensities[au] = path
@@ -352,7 +378,21 @@ def _find_videos(root: Path, aus: ActionUnitSet) -> tuple[dict[str, _Files], tup
             f"there are no BP4D labels below {excerpt(root)}; format 'bp4d' wants files such as "
             "AU06/F001_T1_AU06.csv or F001_T1.csv"
         )
-    return dict(videos), say_aside(aside)
+    return dict(videos), say_aside(aside), _say_unread(coded, aus)
+
+
+def _coded_in(path: Path) -> Iterator[int]:
+    """Yield the numbers of the AUs that a file of occurrences codes in some frame.
+
+    Its first line names all numbers up to 99; most columns hold 9 alone.
+    """
+    dialect = read_dialect(path, str.isdigit)
+    with open_rows(path, dialect) as lines:
+        next(lines)
+        coded = {place for _, cells in lines for place, cell in enumerate(cells) if cell != "9"}
+    for place, name in enumerate(dialect.header):
+        if place in coded and place and name.strip().isdigit():
+            yield int(name)
 
 
 def _refuse_second(first: Path | None, second: Path) -> None:

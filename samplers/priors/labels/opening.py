@@ -105,7 +105,9 @@ def read_labels(files: LabelFiles, reading: Reading) -> Labels:
         occurrence_only=aus if scale == "occurrence" else _among(files.occurrence_only, aus),
         half_coded=tuple(names[au] for au in half.nonzero()[0]),
         left_out=dict(left_out),
-        notes=tuple(f"{excerpt(files.root.name)}: {note}" for note in (*files.notes, *notes)),
+        notes=tuple(
+            f"{excerpt(files.root.name)}: {note}" for note in (*files.notes, *notes, *files.unread)
+        ),
         reading=_unlike_before(files, scale, [names[au] for au in half.nonzero()[0]]),
         read=read,
         vector=reading.aus,

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -119,6 +119,17 @@ AS_IT_STANDS = Reading()
 """A table on the scale that its values show, without missing codes or sides."""
 
 
+def say_unread(coded: Iterable[str], aus: ActionUnitSet) -> tuple[str, ...]:
+    """Name the AUs that labels code and a vector does not hold, if any."""
+    others = [au for au in coded if au not in aus]
+    if not others:
+        return ()
+    return (
+        f"{', '.join(others)}: not among the {len(aus)} AUs of the prior, left out; name them by "
+        "--aus (key: action_units) to keep them",
+    )
+
+
 ACTIVE_FROM = 0.5
 """Intensity from which an AU counts as active: where level A begins."""
 
@@ -155,6 +166,7 @@ class LabelFiles:
         scale: the scale that whatever writes this layout has; None where the values tell.
         gaps_in_layout: whether AUs without codes are part of the layout, as they are in BP4D's.
         notes: what was left out or put together already, a sentence each.
+        unread: which AUs of theirs are not read, a sentence each.
     """
 
     root: Path
@@ -167,6 +179,7 @@ class LabelFiles:
     scale: Scale | None = None
     gaps_in_layout: bool = False
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from samplers.priors.labels.dialect import (
     say_aside,
     say_other_tables,
 )
-from samplers.priors.labels.scales import USUAL_CODES, Scale, allowed, is_misfit
+from samplers.priors.labels.scales import USUAL_CODES, Scale, allowed, is_misfit, misfits
 from samplers.priors.labels.source import (
     AS_IT_STANDS,
     LabelFiles,
@@ -213,9 +213,16 @@ def open_table(
         occurrence_only=(),
         read=lambda name: tables[name].read(),
         describe_misfits=lambda name, scale: tables[name].describe_misfits(scale),
-        scale=5 if table.writes_levels else None,
+        scale=_scale(table, first),
         notes=(*notes, *say_aside(aside), *say_other_tables(root)),
+        unread=tuple(dict.fromkeys(note for one in tables.values() for note in one.columns.unread)),
     )
+
+
+def _scale(table: TableFormat, columns: Columns) -> Scale | None:
+    if columns.probabilities:
+        return "occurrence"
+    return 5 if table.writes_levels else None
 
 
 class _NotReadError(Exception):
@@ -256,6 +263,8 @@ class _Table:
 
     def describe_misfits(self, scale: Scale) -> str:
         """Say which lines hold values that a scale does not have."""
+        if self.columns.probabilities:
+            scale = 1
         found = describe_faults(self.path, self.columns, self.reading, scale)
         return found or f"{excerpt(self.path)} changed while it was read"
 
@@ -330,6 +339,8 @@ class _Table:
         found = [self._column(record, name, read_intensity)[kept] for name in names]
         if self.reading.missing:
             found = [np.where(np.isin(one, self.reading.missing), np.nan, one) for one in found]
+        if self.columns.probabilities:
+            found = [np.where(misfits(one, 1) | np.isnan(one), one, one >= 0.5) for one in found]
         if len(found) == 1:
             return found[0]
         left, right = found

@@ -142,7 +142,7 @@ def test_an_intensity_that_is_not_coded_is_anywhere(tmp_path):
     assert drawn[:, 0].min() < 0.55
     assert drawn[:, 0].max() > 4.95
     assert drawn[:, 0].mean() == pytest.approx(prior.mean_intensities()[0], abs=0.05)
-    assert prior.notes()[:2] == (
+    assert prior.notes()[:3:2] == (
         f"{tmp_path.name}: 2 rows left out: some AU not coded",
         "AU5, AU9, AU20, AU25, AU26: not coded by the labels, absent from the prior",
     )

@@ -110,6 +110,8 @@ def test_a_fit_says_where_it_comes_from_and_what_it_lacks(tmp_path):
     fit = write_fit(write_bp4d(tmp_path / "bp4d", vectors), "bp4d", tmp_path / "prior.yaml")
     assert fit.warnings == (
         "bp4d: 2 rows left out: some AU not coded",
+        "bp4d: AU7, AU10, AU14: not among the 12 AUs of the prior, left out; name them by --aus "
+        "(key: action_units) to keep them",
         "AU5, AU9, AU20, AU25, AU26: not coded by the labels, absent from the prior",
         "AU1, AU2, AU4, AU15: the labels code occurrence alone; intensities are uniform from 0.5 "
         "to 5",
@@ -120,6 +122,8 @@ def test_a_fit_says_where_it_comes_from_and_what_it_lacks(tmp_path):
     assert text.startswith(
         "# Fitted by: synthgen prior fit\n"
         "# bp4d: 2 rows left out: some AU not coded\n"
+        "# bp4d: AU7, AU10, AU14: not among the 12 AUs of the prior, left out; name them by --aus "
+        "(key: action_units) to keep them\n"
         "# AU5, AU9, AU20, AU25, AU26: not coded by the labels, absent from the prior\n"
     )
     checksum = open_labels(tmp_path / "bp4d", "bp4d").sha256()

@@ -184,9 +184,9 @@ def test_malformed_columns_are_named(tmp_path):
         f"there is no label file or folder {tmp_path / 'none.csv'}"
     )
     assert _refused(path, "ck") == (
-        "unknown label format 'ck'; those that exist: csv, openface, libreface, disfa, bp4d"
+        "unknown label format 'ck'; those that exist: csv, openface, libreface, pyfeat, disfa, bp4d"
     )
-    assert FORMATS == ("csv", "openface", "libreface", "disfa", "bp4d")
+    assert FORMATS == ("csv", "openface", "libreface", "pyfeat", "disfa", "bp4d")
 
 
 def test_files_of_one_folder_must_code_the_same_aus(tmp_path):

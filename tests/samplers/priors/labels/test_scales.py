@@ -50,11 +50,18 @@ def test_the_values_tell_the_scale(tmp_path, vectors, write, layout, scale, fact
     assert labels.notes == (
         f"labels.csv: the highest value is {highest:.4g}, so all are taken to be on the scale "
         f"0–{scale}{done}; give another scale (--scale) if it is not so",
+        *(unread := labels.notes[1:]),
     )
+    assert [note.split(" left out")[0] for note in unread] == [
+        {
+            "csv": "labels.csv: AU7: not among the 12 AUs of the prior,",
+            "libreface": "labels.csv: AU7, AU10: columns of occurrence alone (au_7, au_10),",
+        }[layout]
+    ]
     assert labels.reading == {1: "scale 1", 5: "", 100: "scale 100"}[scale]
     said = open_labels(path, layout, reading=Reading(scale=scale))
     assert np.array_equal(_rows(said), rows)
-    assert said.notes == ()
+    assert said.notes == unread
 
 
 def test_a_table_on_0_to_1_gives_the_rates_and_quantiles_of_its_intensities(tmp_path, vectors):
@@ -80,12 +87,12 @@ def test_occurrences_give_rates_and_no_intensities(tmp_path, vectors):
     path = write_csv(tmp_path / "labels.csv", (vectors > 0).astype(np.float32))
     labels = open_labels(path, "csv")
     assert labels.occurrence_only == labels.aus == AUS
-    assert labels.notes == (
+    assert labels.notes[:-1] == (
         "labels.csv: all values are 0 or 1, so they are taken for occurrences, which tell rates "
         "and no intensities; say scale (--scale) 5 if they are intensities",
     )
     fit = write_fit(path, "csv", tmp_path / "prior.yaml")
-    assert fit.warnings[1] == (
+    assert fit.warnings[2] == (
         f"{', '.join(AUS)}: the labels code occurrence alone; intensities are uniform from 0.5 to 5"
     )
     marginals = read_yaml((tmp_path / "prior.yaml").read_text())["marginals"]
@@ -141,7 +148,7 @@ def test_openface_stays_on_its_own_scale_and_says_where_nothing_exceeds_1(tmp_pa
     labels = open_labels(write_openface(tmp_path / "video.csv", vectors), "openface")
     assert _rows(labels)[:, AU12].tolist() == [np.float32(v) for v in (0.9, 0.7, 0, 0, 0.6)]
     assert labels.reading == ""
-    assert labels.notes == (
+    assert labels.notes[:-1] == (
         "video.csv: the highest value is 0.9, and all were read on the scale 0–5 of this format; "
         "if they were divided by 5, say scale 1 (--scale 1)",
     )

@@ -139,7 +139,11 @@ def test_a_folder_may_hold_upper_case_names_and_side_files_of_macos(tmp_path):
     (tmp_path / "._A.CSV").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
     labels = open_labels(tmp_path, "openface")
     assert [path.name for path in labels.files] == ["A.CSV"]
-    assert labels.notes == (f"{tmp_path.name}: 1 side file of macOS (._*) left out",)
+    assert labels.notes == (
+        f"{tmp_path.name}: 1 side file of macOS (._*) left out",
+        f"{tmp_path.name}: AU7, AU45: not among the 12 AUs of the prior, left out; name them by "
+        "--aus (key: action_units) to keep them",
+    )
     assert _refused(tmp_path / "._A.CSV", "openface") == (
         f"{tmp_path / '._A.CSV'} is a side file of macOS, which holds no table; read the one "
         "without '._'"
