@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cluster.executors import Executor, InlineExecutor
@@ -50,6 +50,7 @@ class Summary:
         rejected: reason → rejected images.
         pace: how fast they were made; None if no marker tells.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
+        empty_splits: which splits got no sample, and what would do; empty where each got some.
     """
 
     rows: int
@@ -60,6 +61,7 @@ class Summary:
     rejected: Mapping[str, int]
     pace: Pace | None = field(default=None, compare=False)
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
+    empty_splits: str = ""
 
     @property
     def lacking(self) -> int:
@@ -136,7 +138,7 @@ def _generate(
         lease.confirm()
         remove_leftovers(storage)
         write_card(storage)
-    return summarise(markers.values())
+    return replace(summarise(markers.values()), empty_splits=plan.empty_splits)
 
 
 def summarise(markers: Iterable[ShardMarker]) -> Summary:

@@ -134,6 +134,22 @@ class Plan:
         return {split: self.partition.size(split, self.samples) for split in self.partition.members}
 
     @property
+    def empty_splits(self) -> str:
+        """A sentence on the splits that get no sample; empty where each gets some."""
+        empty = [split for split, size in self.sizes.items() if not size]
+        if not empty:
+            return ""
+        identities = self.identities.count
+        people = f"{identities} identit{'y' if identities == 1 else 'ies'}"
+        samples = f"{self.samples} sample{' is' if self.samples == 1 else 's are'}"
+        enough = max(self.partition.enough(split) for split in empty)
+        lack, some = ("gets", "it gets some") if len(empty) == 1 else ("get", "each gets some")
+        return (
+            f"{' and '.join(empty)} {lack} no sample: {samples} {people}; from {enough} samples on "
+            f"{some}"
+        )
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """Emotion categories in the order of the ClassLabel; empty where the prior has none."""
         return self.prior.categories

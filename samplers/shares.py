@@ -191,6 +191,10 @@ class Partition:
         whole = cycles * len(members) + bisect_left(members, place)
         return whole * self.group + (rest if self.pattern[place] == split else 0)
 
+    def enough(self, split: str) -> int:
+        """Return from how many samples on a split has a whole identity."""
+        return (self.members[split][0] + 1) * self.group
+
 
 def _pattern(shares: Mapping[str, Fraction]) -> tuple[str, ...]:
     """Spread the splits evenly over the shortest period that holds each share exactly.

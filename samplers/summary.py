@@ -88,7 +88,7 @@ class PlanSummary:
         levels_counted: share of the counted samples in which each AU is at level 1 … 5.
         active_counted: share of the counted samples with 0, 1, … active AUs.
         common: the most frequent strata of the counted samples.
-        notes: what the prior has to say, a sentence each.
+        notes: what the prior has to say, and which splits get no sample, a sentence each.
         first: the first specs.
     """
 
@@ -154,7 +154,7 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         levels_counted=_level_shares(vectors),
         active_counted=_number_shares(active),
         common=_common_strata(specs),
-        notes=plan.prior.notes(),
+        notes=(*plan.prior.notes(), *filter(None, [plan.empty_splits])),
         first=tuple(plan.sample(index) for index in range(min(first, plan.samples))),
     )
 

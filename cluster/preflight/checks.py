@@ -164,12 +164,12 @@ def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
     The identity is that of the run with its paths as the user wrote them, as a record holds it.
     """
     storage = Storage(config.output.path)
+    found: list[Finding] = []
     checks: list[Callable[[], object]] = [
-        lambda: build_plan(config),
+        lambda: found.extend(map(warning, filter(None, [build_plan(config).empty_splits]))),
         lambda: check_components(config),
         lambda: check_output(storage, identity, config.samples),
     ]
-    found: list[Finding] = []
     for check in checks:
         with _collecting(found):
             check()

@@ -83,7 +83,7 @@ def check_same(
     if difference := _difference(_with_defaults(found, kind), wanted, ()):
         old, new = difference
         raise OutputError(
-            f"{path} was trained {old}, now it is {new!r}; train into another folder, or start anew"
+            f"{path} was trained {old}, now it is {new!r}; train into another folder with --to"
         )
 
 

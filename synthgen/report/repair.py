@@ -33,7 +33,7 @@ from synthgen.dataset.schema import data_features
 from synthgen.errors import ConfigError, DatasetError
 from synthgen.foreign import first_line
 from synthgen.report.comparison import of_today, stored_config
-from synthgen.report.reproduction import Reproduction, reproduce
+from synthgen.report.reproduction import ReproducedReject, Reproduction, reproduce
 from synthgen.report.status import planned_shards
 
 SET_ASIDE = "set-aside"
@@ -189,7 +189,7 @@ def _prove(storage: Storage, record: RunRecord, marker: ShardMarker) -> None:
         )
 
 
-def _difference(found: Reproduction) -> str:
+def _difference(found: Reproduction | ReproducedReject) -> str:
     return "" if found.same else found.text()
 
 

@@ -33,6 +33,8 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
     if summary.pace is not None:
         lines += describe_pace(summary.pace)
+    if summary.empty_splits:
+        lines.append(f"note: {summary.empty_splits}")
     if summary.rows:
         lines.append(f"load it: {load_call(Storage(path))}")
     else:

@@ -82,6 +82,24 @@ def test_generate_says_where_the_dataset_is_and_how_to_load_it(dataset):
     assert lines[-1] == f'load it: datasets.load_dataset("{out}")'
 
 
+def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path):
+    few = small(tmp_path / "o", "samples=6")
+    said = (
+        "validation and test get no sample: 6 samples are 1 identity; from 42 samples on each gets "
+        "some"
+    )
+    assert f"\nnote: {said}\n" in run("plan", *few)[1]
+    assert run("check", *few)[1].endswith(f"\nwarning: {said}\n")
+    _, output, _ = run("generate", *few, "--executor", "inline")
+    assert output.splitlines()[-2] == f"note: {said}"
+    one = run("plan", *few, "--set", "samples=24")[1]
+    assert (
+        "\nnote: validation gets no sample: 24 samples are 4 identities; from 42 samples on it "
+        "gets some\n"
+    ) in one
+    assert "gets no sample" not in run("plan", *few, "--set", "samples=42")[1]
+
+
 def test_report_compares_asked_drawn_and_delivered(dataset):
     code, output, _ = run("report", dataset[0])
     assert code == 0

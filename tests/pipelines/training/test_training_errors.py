@@ -119,7 +119,7 @@ def test_half_precision_without_a_gpu_is_refused(tmp_path):
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     out = tmp_path / "out"
     train_vae(vae(tmp_path), out, 1)
-    end = "; train into another folder, or start anew"
+    end = "; train into another folder with --to"
     begin = f"{out / 'checkpoint.pt'} was trained"
     larger = {**tiny.vae()["data"], "size": 72}
     assert refusal(OutputError, train_vae, vae(tmp_path, data=larger), out) == (

@@ -70,7 +70,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(config, tmp_path):
         train_au_network(config, tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with batch_size 4, now it is 8; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 

@@ -147,7 +147,7 @@ def test_a_checkpoint_of_other_people_is_refused(tmp_path):
         train_face_embedder(write(tmp_path, people=people), tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path}/out/checkpoint.pt was trained with people.count 5, now it is 6; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 

@@ -266,7 +266,7 @@ def test_people_are_read_from_guesses_and_from_what_is_painted(
         train_faceid(config, tmp_path / "parts")
     assert str(caught.value) == (
         f"{tmp_path / 'parts' / 'reader' / 'checkpoint.pt'} was trained with seed 5, now it is 6; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 

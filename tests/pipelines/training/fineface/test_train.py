@@ -129,7 +129,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(config: Path, tmp_path: Path)
         train_fineface(config, tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with rank 2, now it is 3; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 
@@ -179,7 +179,7 @@ def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -
         train_fineface(config, tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out' / 'latents' / 'reader' / 'checkpoint.pt'} was trained with seed 5, "
-        "now it is 6; train into another folder, or start anew"
+        "now it is 6; train into another folder with --to"
     )
 
 

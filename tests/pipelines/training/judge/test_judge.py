@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         train_judge(write(tmp_path, trait_weight=0.5), tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path}/out/checkpoint.pt was trained with trait_weight 0.2, now it is 0.5; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 

@@ -41,7 +41,7 @@ def test_a_key_that_came_later_had_its_default():
     check_same(old, counts(), PATH, VAEConfig)
     assert refusal(old, counts(compile=True)) == (
         f"{PATH} was trained with compile False, now it is True; "
-        "train into another folder, or start anew"
+        "train into another folder with --to"
     )
 
 
@@ -56,7 +56,7 @@ def test_it_had_its_default_also_where_a_key_that_does_not_count_has_none():
 
 
 def test_the_first_difference_is_named_where_it_is():
-    end = "; train into another folder, or start anew"
+    end = "; train into another folder with --to"
     larger = {**tiny.DRAWN, "size": 72}
     assert refusal(counts(), counts(data=larger)) == (
         f"{PATH} was trained with data.size 64, now it is 72{end}"
