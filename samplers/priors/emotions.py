@@ -53,6 +53,11 @@ def prototype_table(aus: ActionUnitSet = DEFAULT_AUS) -> dict[str, Prototype]:
     return {name: _prototype(name, entry, aus) for name, entry in categories.items()}
 
 
+def why_impossible() -> Mapping[str, str]:
+    """Return the categories that no AU vector can show, and why."""
+    return _read()["impossible"]
+
+
 def choose_prototypes(
     names: Iterable[str], allow_ambiguous: bool, aus: ActionUnitSet = DEFAULT_AUS
 ) -> tuple[Prototype, ...]:

@@ -1,4 +1,7 @@
-"""Copula priors fitted to labels, and their files: a distribution shared without its data."""
+"""Priors fitted to labels, and their files: a distribution shared without its data.
+
+A copula is fitted to AUs, the prior `emotions` to categories.
+"""
 
 import json
 import math
@@ -15,7 +18,9 @@ from jaxtyping import Float64, Int64
 from samplers.priors.au_sets import SetCounts
 from samplers.priors.copula import CopulaConfig
 from samplers.priors.correlation import latent_correlation, latent_matrix, pair_indices
-from samplers.priors.labels import LabelBatch, Labels, open_labels
+from samplers.priors.emotions import ambiguous_groups, choose_prototypes
+from samplers.priors.labels import FORMATS, LabelBatch, Labels, open_labels
+from samplers.priors.labels.emotions import EMOTION_FORMATS, read_emotions
 from samplers.priors.labels.source import ACTIVE_FROM, AS_IT_STANDS, Reading
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config import parse_expressions
@@ -195,11 +200,11 @@ def write_fit(
     active_from: float = ACTIVE_FROM,
     reading: Reading = AS_IT_STANDS,
 ) -> WrittenFit:
-    """Fit a copula prior to labels and write it.
+    """Fit a prior to labels and write it: a copula, or emotions in their shares.
 
     Args:
         labels: label file, or folder of label files.
-        layout: one of `samplers.priors.labels.FORMATS`.
+        layout: one of `samplers.priors.labels.FORMATS`, or of `EMOTION_FORMATS` beside them.
         to: YAML file to write; it must not be there yet.
         active_from: intensity from which an AU counts as active.
         reading: the scale of the values, missing codes, what becomes of left and right, and the
@@ -210,6 +215,13 @@ def write_fit(
         OutputError: if the file is there already or cannot be written.
     """
     _refuse_existing(to)
+    if layout in EMOTION_FORMATS:
+        return _write_emotions(labels, layout, to, active_from, reading)
+    if layout not in FORMATS:
+        raise LabelsError(
+            f"unknown label format {layout!r}; those that exist: "
+            f"{', '.join((*FORMATS, *EMOTION_FORMATS))}"
+        )
     opened = open_labels(labels, layout, reading=reading)
     counts = LabelCounts.of(opened.batches(active_from), reading.aus)
     if not counts.rows:
@@ -219,15 +231,57 @@ def write_fit(
     remarks = opened.remarks(ACTIVE_FROM)
     fitted = FittedPrior(counts, opened.aus, opened.occurrence_only, remarks)
     section = make_section(fitted, _source(opened, layout, counts, active_from))
-    try:
-        with to.open("x", encoding="utf-8") as file:
-            file.write(render(fitted, section))
-    except OSError as error:
-        raise OutputError(f"cannot write {excerpt(to)}: {error.strerror}") from error
+    _write(to, render(fitted, section))
     warnings = fitted.warnings()
     if "max_repair" in section:
         warnings += (_repaired(section["max_repair"]),)
     return WrittenFit(to, counts.rows, warnings)
+
+
+def _write_emotions(
+    labels: str | Path, layout: str, to: Path, active_from: float, reading: Reading
+) -> WrittenFit:
+    """Fit the prior `emotions` to the shares of categories and write it."""
+    if reading.scale is not None or reading.sides != "refuse" or active_from != ACTIVE_FROM:
+        raise LabelsError(
+            f"format {layout!r} holds categories and no intensities; leave --scale, --sides and "
+            "--active-from out"
+        )
+    codes = [*reading.missing_texts, *(f"{code:g}" for code in reading.missing)]
+    found = read_emotions(labels, layout, codes)
+    names = list(found.counts)
+    chosen = choose_prototypes(names, allow_ambiguous=True, aus=reading.aus)
+    same = [", ".join(one.name for one in group) for group in ambiguous_groups(chosen)]
+    files = len(found.files)
+    source = (
+        f"shares of {found.rows} rows of {excerpt(found.root.name)}; {found.how}, {files} "
+        f"file{'' if files == 1 else 's'}, sha256 {found.sha256()}"
+    )
+    warnings = (
+        *found.notes,
+        *(f"{group}: the same on the {len(reading.aus)} AUs of the prior" for group in same),
+        "the labels tell no intensities: those of the prior emotions hold, 2 to 5, unless its key "
+        "intensity says others",
+    )
+    lines = ["# Fitted by: synthgen prior fit", *(f"# {text}" for text in warnings)]
+    lines.append("prior: emotions")
+    if reading.aus != DEFAULT_AUS:
+        lines.append(f"action_units: {_inline(list(reading.aus.names))}")
+    lines += [f"source: {json.dumps(source, ensure_ascii=False)}", "categories:"]
+    for name, rows in found.counts.items():
+        share = max(round(rows / found.rows, 6), 1e-6)
+        lines.append(f"  {name}: {share:.6f}  # {rows} row{'s' * (rows != 1)}")
+    lines += ["allow_ambiguous: true"] * bool(same)
+    _write(to, "\n".join(lines) + "\n")
+    return WrittenFit(to, found.rows, warnings)
+
+
+def _write(to: Path, text: str) -> None:
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(f"cannot write {excerpt(to)}: {error.strerror}") from error
 
 
 def make_section(fitted: FittedPrior, source: str) -> dict[str, Any]:

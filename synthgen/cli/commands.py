@@ -402,7 +402,12 @@ def fit_prior(
         Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
     ],
     layout: Annotated[
-        str, typer.Option("--format", help="csv, openface, libreface, pyfeat, disfa or bp4d.")
+        str,
+        typer.Option(
+            "--format",
+            help="Of AUs: csv, openface, libreface, pyfeat, disfa or bp4d; of emotions: emotions, "
+            "affectnet or fer2013.",
+        ),
     ],
     to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
     active_from: Annotated[
@@ -434,7 +439,7 @@ def fit_prior(
         ),
     ] = None,
 ) -> None:
-    """Fit a copula prior to labels, so that it can be shared without them."""
+    """Fit a prior to labels, a copula to AUs or emotions in their shares, to share without them."""
     from samplers.priors.fit import write_fit
     from samplers.priors.labels import Reading
     from synthgen.action_units import DEFAULT_AUS, ActionUnitSet

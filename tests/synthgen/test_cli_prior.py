@@ -85,3 +85,23 @@ def test_scale_missing_codes_and_sides_are_options(tmp_path):
         "note: a.csv: AU6: coded in 1 of 3 rows, fewer than half; left out\n"
     )
     assert load_prior(tmp_path / "p.yaml").rates()[6] == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_a_table_of_emotions_becomes_the_prior_emotions(tmp_path):
+    (tmp_path / "labels.csv").write_text("image,expression,valence\na,1,0\nb,1,0\nc,4,0\nd,8,0\n")
+    arguments = ("labels.csv", "--format", "emotions", "--to", "p.yaml")
+    code, output, notes = _run(*arguments, cwd=tmp_path)
+    assert (code, output) == (0, "p.yaml: fitted to 3 rows; take it by expressions: p.yaml\n")
+    assert (
+        "note: labels.csv: none (8): 1 row left out: no category of the prior emotions\n" in notes
+    )
+    assert load_prior(tmp_path / "p.yaml").categories == ("happy", "fearful")
+
+
+def test_formats_that_exist_are_named(labels, tmp_path):
+    code, _, error = _run("labels.csv", "--format", "ck", "--to", "p.yaml", cwd=tmp_path)
+    assert (code, error) == (
+        2,
+        "error: unknown label format 'ck'; those that exist: csv, openface, libreface, pyfeat, "
+        "disfa, bp4d, emotions, affectnet, fer2013\n",
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplers.priors.labels.dialect import Dialect, read_dialect
+from samplers.priors.labels.emotions import emotion_column, is_fer2013
 from samplers.priors.labels.source import Reading, Where, say_unread
 from synthgen.action_units import ActionUnitSet
 from synthgen.errors import LabelsError
@@ -261,11 +262,11 @@ def _find_sides(
 
 def _no_aus(path: Path, table: TableFormat, dialect: Dialect, aus: ActionUnitSet) -> str:
     names = [name.strip() for name in dialect.header]
-    if {"pixels", "emotion"} <= {name.lower() for name in names}:
+    fit = "fit the prior 'emotions' to their shares (synthgen prior fit --format emotions)"
+    if is_fer2013(names):
         return (
             f"{excerpt(path)} holds pixels and emotions, as FER2013's table does, and no AUs; "
-            "measure its images with OpenFace or LibreFace first and give their table, or draw "
-            "emotions with the prior 'emotions'"
+            f"measure its images with OpenFace or LibreFace first and give their table, or {fit}"
         )
     said = (
         f"{excerpt(path)}, line 1: no column is one of the {len(aus)} AUs; format {table.name!r} "
@@ -278,7 +279,8 @@ def _no_aus(path: Path, table: TableFormat, dialect: Dialect, aus: ActionUnitSet
             for name in names
         ):
             return f"{said}; its columns are those of format {other.name!r}"
-    return said
+    emotions = emotion_column(names)
+    return f"{said}; if its column {emotions} holds emotions, {fit}" if emotions else said
 
 
 _BY_CLEARNESS = tuple(TABLES[name] for name in ("openface", "libreface", "pyfeat", "csv"))

@@ -153,7 +153,7 @@ def test_a_folder_may_hold_upper_case_names_and_side_files_of_macos(tmp_path):
 FILES = {
     b"emotion,pixels,Usage\n0,1 2 3,Training\n": " holds pixels and emotions, as FER2013's table "
     "does, and no AUs; measure its images with OpenFace or LibreFace first and give their table, "
-    "or draw emotions with the prior 'emotions'",
+    "or fit the prior 'emotions' to their shares (synthgen prior fit --format emotions)",
     b"AU6,AU12,w\n0,5,1,25,1\n": ", line 2: 5 values, and line 1 names 3 columns: its numbers have "
     "decimal commas, and commas stand between them as well, so they cannot be told apart; write "
     "the table again with decimal points, or with semicolons between the values",
