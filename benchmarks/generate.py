@@ -111,7 +111,7 @@ def plain_rate(config: RunConfig) -> float:
         for spec, image, *measured in zip(specs, images, *found, strict=True):
             verdicts = (c.verdict(spec, m) for c, m in zip(checks, measured, strict=True))
             if joined(verdicts).accepted:
-                encode_image(image, config.output.image_format)
+                encode_image(image, config.output.image_format, config.output.quality)
     return len(attempts) / (time.perf_counter() - started)
 
 

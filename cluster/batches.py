@@ -171,10 +171,17 @@ _ENCODING = {
 }
 
 
-def encode_image(image: Image, image_format: str) -> bytes:
-    """Encode an image as `png`, `jpeg` or `webp`; equal pixels give equal bytes."""
+def encode_image(image: Image, image_format: str, quality: int | None = None) -> bytes:
+    """Encode an image; equal pixels give equal bytes.
+
+    Args:
+        image: the image.
+        image_format: `png`, `jpeg` or `webp`; the last is the lossy kind.
+        quality: of the last two [1, 100]; None: 95.
+    """
     buffer = io.BytesIO()
-    image.save(buffer, **_ENCODING[image_format])
+    options = _ENCODING[image_format]
+    image.save(buffer, **(options if quality is None else {**options, "quality": quality}))
     return buffer.getvalue()
 
 
@@ -314,7 +321,8 @@ class Judge:
         }
         row = None
         if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
-            encoded = encode_image(image, self._config.output.image_format)
+            output = self._config.output
+            encoded = encode_image(image, output.image_format, output.quality)
             accepted = verdict.accepted if self._checks else None
             row = make_row(attempt, encoded, columns, accepted, self._made_by)
         reject = None

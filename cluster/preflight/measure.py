@@ -71,7 +71,7 @@ def measure_here(config: RunConfig) -> Measured:
 
     plan = build_plan(config)
     worker = load_worker(config, plan)
-    size = _batch_size(config, worker)
+    size, output = _batch_size(config, worker), config.output
     worker.judge(batch := _batch(plan, size, 0), worker.generate(batch))
     painting = judging = 0.0
     outcomes, encoded = [], []
@@ -82,7 +82,9 @@ def measure_here(config: RunConfig) -> Measured:
         seconds, found = _timed(lambda batch=batch, images=images: worker.judge(batch, images))
         judging += seconds
         outcomes += found
-        encoded += [len(encode_image(image, config.output.image_format)) for image in images]
+        encoded += [
+            len(encode_image(image, output.image_format, output.quality)) for image in images
+        ]
     on_gpu = torch.cuda.is_available()
     return Measured(
         rate=len(outcomes) / (max(painting, judging) if on_gpu else painting + judging),

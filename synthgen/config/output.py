@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from synthgen.config.base import Section
 from synthgen.foreign import excerpt, shown
@@ -62,7 +62,15 @@ class OutputConfig(Section):
     )
     image_format: Literal["png", "jpeg", "webp"] = Field(
         default="png",
-        description="Encoding of the images; jpeg and webp are written at quality 95.",
+        description="Encoding of the images; jpeg (without chroma subsampling) and webp lose a "
+        "little, png nothing.",
+    )
+    quality: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        exclude_if=lambda quality: quality is None,
+        description="Quality of jpeg and webp [1, 100]; null: 95. webp at 100 loses a little too.",
     )
     ids: Literal["run", "plain"] = Field(
         default="run",
@@ -121,6 +129,15 @@ class OutputConfig(Section):
                 f"the shares add up to {sum(splits.values()):g}; they must add up to 1"
             )
         return splits
+
+    @model_validator(mode="after")
+    def _quality_of_what_loses(self) -> "OutputConfig":
+        if self.quality is not None and self.image_format == "png":
+            raise ValueError(
+                f"quality is {self.quality} and image_format is 'png', which loses nothing; leave "
+                "quality out, or set image_format to jpeg or webp"
+            )
+        return self
 
     def split_shares(self) -> dict[str, Fraction]:
         """Return the share of each split as an exact fraction, in the order of the file."""

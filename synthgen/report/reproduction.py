@@ -243,7 +243,7 @@ def _compared(
     config: RunConfig, row: Mapping[str, Any], picture: Image.Image, to: Path | None
 ) -> Reproduction:
     stored = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
-    encoded = encode_image(picture, config.output.image_format)
+    encoded = encode_image(picture, config.output.image_format, config.output.quality)
     again = Image.open(io.BytesIO(encoded)).convert("RGB")
     if to is not None:
         _write(_pair(stored, again), to)

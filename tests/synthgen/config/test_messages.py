@@ -29,6 +29,13 @@ SENTENCES = [
         "output.image_format is 'gif'; it must be 'png', 'jpeg' or 'webp'",
     ),
     (
+        "output.quality",
+        80,
+        "output: quality is 80 and image_format is 'png', which loses nothing; leave quality out, "
+        "or set image_format to jpeg or webp",
+    ),
+    ("output.quality", 101, "output.quality is 101; it must be at most 100"),
+    (
         "output.splits",
         {"train": 0.5},
         "output.splits: the shares add up to 0.5; they must add up to 1",
