@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from pipelines.interfaces import ImageSource, Verifier
 from synthgen.config import (
+    CheckSection,
     PipelineSection,
     RunConfig,
 )
@@ -70,16 +71,18 @@ def load_checks(config: RunConfig, device: str) -> list[Verifier]:
         MissingDependencyError: if a package is not installed.
         StoreError: if a store cannot be read or was made by another embedder.
     """
-    checks = []
-    for section in config.verify.checks:
-        check = section.load(device, config)
-        if not isinstance(check, Verifier):
-            raise ConfigError(
-                f"verify.checks names {section.name!r}, whose load() returns a "
-                f"{type(check).__name__}; it must return a pipelines.interfaces.Verifier"
-            )
-        checks.append(check)
-    return checks
+    return [load_check(section, device, config) for section in config.verify.checks]
+
+
+def load_check(section: CheckSection, device: str, config: RunConfig) -> Verifier:
+    """Load one check of a run; see `load_checks`."""
+    check = section.load(device, config)
+    if not isinstance(check, Verifier):
+        raise ConfigError(
+            f"verify.checks names {section.name!r}, whose load() returns a "
+            f"{type(check).__name__}; it must return a pipelines.interfaces.Verifier"
+        )
+    return check
 
 
 def check_components(run: RunConfig) -> None:

@@ -11,6 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from synthgen.errors import PictureError
 from synthgen.foreign import first_line, regular_file
 
+ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings of pictures that are looked for in folders, in lower case."""
+
 LARGEST_PIXELS = 64 << 20
 """Pixels of a picture that are read at most: 67 million, 200 MB as RGB."""
 

@@ -13,6 +13,7 @@ from synthgen.config import parse_config as parse_config
 from synthgen.dataset import inspect_dataset as inspect
 from synthgen.dataset.tables import to_pandas as to_pandas
 from synthgen.errors import SynthgenError as SynthgenError
+from synthgen.report.measuring import measure as measure
 from synthgen.report.pictures import write_preview as preview
 from synthgen.report.reproduction import reproduce as reproduce
 from synthgen.report.status import read_status as status
@@ -30,6 +31,7 @@ __all__ = [
     "inspect",
     "load_config",
     "load_prior",
+    "measure",
     "parse_config",
     "plan",
     "preview",

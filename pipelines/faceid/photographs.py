@@ -19,7 +19,7 @@ from pipelines.faceid.embedder import (
     normalised,
     sharpness_of,
 )
-from pipelines.pictures import all_rgb, open_picture
+from pipelines.pictures import ENDINGS, all_rgb, open_picture
 from pipelines.weight_files import check_weight_file, file_sha256
 from samplers.identities.embeddings import StoreAbout, same_rows
 from samplers.identities.identity import FACEID_WIDTH
@@ -220,9 +220,6 @@ def _unusable(model: str, error: Exception) -> str:
         return f"{model} holds no face detector among its ONNX files"
     return f"{model} cannot be used by insightface: {cause}"
 
-
-ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings of photographs, in lower case."""
 
 _NUMBERED = re.compile(r"(.*[^\W\d].*?)[\W_]*\d+\W*$")
 """A name with a letter in it that ends in a number."""

@@ -88,6 +88,16 @@ class LibreFaceCheck(CheckSection):
         """The AUs that it can measure."""
         return frozenset(AUS)
 
+    @property
+    def knows(self) -> str:
+        """The pictures that the mini network can measure; other networks are somebody else's."""
+        if self.weights != "mini":
+            return ""
+        return (
+            "knows drawn faces and those of the embedded model alone; for photographs "
+            "set verify.weights=libreface and verify.aligner=mediapipe"
+        )
+
     def check_configuration(self, run: "RunConfig") -> None:
         """Refuse tolerances of AUs that the run does not have."""
         for name in self.policy.per_au_tolerance:

@@ -120,6 +120,11 @@ class CheckSection(Component, ABC):
         """The AUs that it can measure; None: it does not depend on them."""
         return None
 
+    @property
+    def knows(self) -> str:
+        """The pictures that it can measure, as `knows drawn faces alone`; empty: any."""
+        return ""
+
     def check_configuration(self, run: "RunConfig") -> None:
         """Refuse what does not fit the rest of a configuration, as it is read.
 
