@@ -179,7 +179,7 @@ def _prove(storage: Storage, record: RunRecord, marker: ShardMarker) -> None:
     try:
         # A sample's name tells the configuration, its image the weights and packages.
         fault = fault or _difference(reproduce(storage.url, sample))
-    except ConfigError as error:
+    except (ConfigError, DatasetError) as error:
         fault = first_line(error)
     if fault:
         raise DatasetError(

@@ -8,7 +8,6 @@ import pytest
 from tiny_markers import CONFIG
 
 from cluster.driver import generate
-from samplers.plan import build_plan
 from synthgen.config import parse_config
 from synthgen.dataset import Storage, inspect_dataset, read_record
 from synthgen.errors import DatasetError
@@ -155,15 +154,13 @@ def test_a_record_that_no_sample_proves_is_not_made_again(damaged):
     (folder / ".synthgen/run.json").write_text("{")
     config = folder / ".synthgen/config.yaml"
     name = pq.read_table(folder / "data/test-00000.parquet")["sample_id"][0].as_py()
-    other = build_plan(damaged.model_copy(update={"seed": 6}))
     config.write_text(config.read_text().replace("seed: 5", "seed: 6"))
     with pytest.raises(DatasetError) as caught:
         _repaired(damaged)
-    first, last = (other.sample(index).sample_id for index in (0, 19))
     assert str(caught.value) == (
         f".synthgen/run.json of {folder} cannot be made again with the configuration, weights and "
-        f"packages that are here: there is no sample '{name}'; the run has {first} to {last}; "
-        "put it back from a copy, or repair it where it was made"
+        f"packages that are here: {folder} has no sample '{name}'; put it back from a copy, or "
+        "repair it where it was made"
     )
     assert (folder / ".synthgen/run.json").read_text() == "{"
 

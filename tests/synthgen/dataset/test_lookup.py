@@ -4,7 +4,7 @@ from tiny_dataset import make_dataset, make_row
 from synthgen.dataset import layout, sample_rows
 from synthgen.errors import MissingFileError
 
-TRAIN = layout.data_file("train", 0)
+TRAIN = layout.data_file("train", 1)
 
 
 def test_a_sample_is_found_by_its_id(tmp_path):
