@@ -54,6 +54,13 @@ class Series:
         return f"{text} and a neutral image" if self.neutral else text
 
 
+def category_shares(series: Series, prior: Prior) -> dict[str, float]:
+    """Return the share of each category among all samples, neutral images included."""
+    share = series.share
+    shares = {name: share * part for name, part in prior.category_shares().items()}
+    return {**shares, NEUTRAL: shares[NEUTRAL] + 1 - share} if NEUTRAL in shares else shares
+
+
 def build_series(identities: IdentitySection, expressions: PriorSection, prior: Prior) -> Series:
     """Build the series of a configuration.
 
@@ -171,9 +178,7 @@ class Plan:
 
     def category_shares(self) -> dict[str, float]:
         """Return the share of each category among all samples, neutral images included."""
-        share = self.series.share
-        shares = {name: share * part for name, part in self.prior.category_shares().items()}
-        return {**shares, NEUTRAL: shares[NEUTRAL] + 1 - share} if NEUTRAL in shares else shares
+        return category_shares(self.series, self.prior)
 
     def asked_rates(self) -> Float64[np.ndarray, " aus"]:
         """Return the share of all samples in which each AU is active, before rules and quotas."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from samplers.plan import build_plan
+from samplers.plan import build_series, category_shares
+from samplers.priors import build_prior
 from synthgen.action_units import FACS
 from synthgen.config import RunConfig
 from synthgen.config.components import absent_components
@@ -109,14 +110,17 @@ def compare(url: str) -> Comparison:
     record = read_record(storage)
     config = stored_config(storage)
     markers = read_markers(storage).values()
-    plan, statistics = build_plan(config), count(storage, record, markers)
+    statistics = count(storage, record, markers)
+    # No plan: people are dealt out otherwise than in an earlier version, which may be impossible.
+    prior = build_prior(config.expressions)
+    series = build_series(config.identities, config.expressions, prior)
     asked = {s.name: s.asked for s in statistics.strata if s.asked is not None}
-    rates = zip(plan.asked_rates().tolist(), plan.rates().tolist(), strict=True)
+    rates = zip(*(series.share * of for of in (prior.asked_rates(), prior.rates())), strict=True)
     return Comparison(
         url=url,
         statistics=statistics,
-        asked=asked or plan.category_shares(),
-        rates=tuple(rates),
+        asked=asked or category_shares(series, prior),
+        rates=tuple((float(before), float(after)) for before, after in rates),
         slots=config.identities.slot_shares(),
         pace=measure_pace(markers),
     )

@@ -218,7 +218,7 @@ def _unplanned(storage: Storage) -> list[Step]:
     """Set aside the files of shards that the run does not have."""
     if not _has_record(storage) or (record := read_record(storage)).sources:
         return []
-    if record.outdated:  # its shards are cut otherwise
+    if record.outdated:  # this version may cut its shards otherwise
         return []
     planned = planned_shards(stored_config(storage), record.samples)
     names = [
