@@ -62,13 +62,14 @@ def refuse_too_few(
         ConfigError: with the split and both numbers.
     """
     for split, names in people.items():
-        needed = -(-partition.size(split, samples) // partition.group)
+        needed = -(-(size := partition.size(split, samples)) // partition.group)
         if needed > len(names):
+            enough = f"show each {-(-size // len(names))} times or more, " if names else ""
             raise ConfigError(
                 f"identities.store: {store.where} has {len(names)} "
                 f"{'person' if len(names) == 1 else 'people'} for the split {split!r}, but "
                 f"samples: {samples} with {asked} ask for {needed}; take a larger store, lower "
-                "samples, or raise expressions_per_identity"
+                f"samples, {enough}or set identities.synthetic"
             )
 
 

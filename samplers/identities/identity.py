@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,34 @@ def numbered(what: str, run_id: str, number: int) -> str:
 
 
 def filled(template: str, values: dict[str, str]) -> str:
-    """Fill a template, and collapse runs of blanks."""
-    return " ".join(template.format(**values).split())
+    """Fill a template, and collapse runs of blanks.
+
+    An article that stands before a slot fits the word that follows: `a {age} man` gives `an old
+    man`. Articles elsewhere stay as they are written.
+    """
+    text, articles = "", []
+    for literal, slot, _, _ in Formatter().parse(template):
+        text += literal
+        if slot is not None:
+            articles += [found.start(1) for found in [_ARTICLE_AT_END.search(text)] if found]
+            text += values[slot]
+    for start in reversed(articles):
+        text = text[:start] + _BEFORE_WORD.sub(_fitting, text[start:], count=1)
+    return " ".join(text.split())
+
+
+def _fitting(found: re.Match[str]) -> str:
+    article = found[1][0] + ("n" if _VOWEL_SOUND.match(found[3]) else "")
+    return f"{article}{found[2]}{found[3]}"
+
+
+_ARTICLE_AT_END = re.compile(r"(?:^|(?<=[\s(\"']))(an?)\s+$", re.IGNORECASE)
+_BEFORE_WORD = re.compile(r"(an?)(\s+[^\w\s]*)(\w+)", re.IGNORECASE)
+_VOWEL_SOUND = re.compile(
+    # As they are spoken: hour, 8, 80, 11 and 18; not university, European, useful, one.
+    r"(?!uni(?![mn])|eu|us[eu]|ubiq|on(e|ce)\b|ewe)[aeiou]|hour|hon(est|or|our)|heir|8|1[18]\b",
+    re.IGNORECASE,
+)
 
 
 class Identities(ABC):

@@ -1,124 +1,34 @@
 """Identity source `prompts`: a template with slots; an identity is a tuple of their values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import reduce
-from hashlib import blake2b
 from itertools import product
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from pydantic import Field, model_validator
 
 from samplers.identities.identity import Identities, Identity, filled, numbered
-from samplers.randomness import derive_seed, uniforms
+from samplers.identities.tuples import (
+    MOST_TUPLES,
+    TABLE_LIMIT,
+    PermutedOrder,
+    TableOrder,
+    count_tuples,
+    cut_table,
+    is_weighted,
+    split_tables,
+    weighted_order,
+)
+from samplers.randomness import derive_seed
 from samplers.shares import Partition, spread_counts, spread_order
 from synthgen.config.identities.base import IdentitySection
 from synthgen.config.quotas import Share, refuse_many, rest_of
 from synthgen.errors import ConfigError
 from synthgen.foreign import listed
-
-TABLE_LIMIT = 2**22
-"""Most tuples whose order is sorted once and kept; more are permuted arithmetically."""
-
-MOST_TUPLES = 2**1000
-"""Most tuples that `FeistelOrder` can permute: halves of 64 bytes."""
-
-_STAGE = "identities/order"
-_ROUNDS = 8
-_WIDTH = 4
-_HALF_BYTES = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TableOrder:
-    """Tuples of all identities of a run, looked up.
-
-    Attributes:
-        table: tuple number of each identity.
-    """
-
-    table: np.ndarray
-
-    def tuple_number(self, identity: int) -> int:
-        """Return the number of the tuple that an identity shows."""
-        return int(self.table[identity])
-
-
-@dataclass(frozen=True, slots=True)
-class FeistelOrder:
-    """A pseudo-random permutation of [0, tuples), by a Feistel network and cycle walking.
-
-    Luby & Rackoff, SIAM J. Comput. 1988; cycle walking: Black & Rogaway, CT-RSA 2002.
-
-    Attributes:
-        tuples: number of tuples, at least 2.
-        keys: key of each round.
-    """
-
-    tuples: int
-    keys: tuple[bytes, ...]
-
-    @classmethod
-    def build(cls, seed: int, tuples: int) -> "FeistelOrder":
-        """Build the permutation of a run's seed."""
-        rounds = range(_ROUNDS)
-        return cls(
-            tuples, tuple(derive_seed(seed, _STAGE, n).to_bytes(8, "little") for n in rounds)
-        )
-
-    def tuple_number(self, identity: int) -> int:
-        """Return the number of the tuple that an identity shows."""
-        number = self._permute(identity)
-        while number >= self.tuples:
-            number = self._permute(number)
-        return number
-
-    def _permute(self, number: int) -> int:
-        bits = ((self.tuples - 1).bit_length() + 1) // 2
-        mask = (1 << bits) - 1
-        left, right = number >> bits, number & mask
-        for key in self.keys:
-            left, right = right, left ^ (_mix(key, right) & mask)
-        return left << bits | right
-
-
-def weighted_order(seed: int, weights: list[list[float]], identities: int) -> TableOrder:
-    """Draw tuples one after another, each in proportion to its weight, without replacement.
-
-    Sorting ln(−ln(u)/w) ascending is Efraimidis & Spirakis' (2006) order of u^(1/w) descending.
-    More identities only lengthen the order.
-
-    Args:
-        seed: seed of the run.
-        weights: weight above 0 of each value, slot by slot; a tuple's weight is their product.
-        identities: tuples to keep.
-    """
-    tuples = int(np.prod([len(slot) for slot in weights], dtype=np.int64))
-    rows = -(-tuples // _WIDTH)
-    keys = uniforms(seed, _STAGE, 0, rows, _WIDTH).reshape(-1)[:tuples]
-    if is_weighted(weights):
-        keys = np.log(-np.log(keys)) - _log_weights(weights)
-    return TableOrder(np.argsort(keys, kind="stable")[:identities].astype(np.int32))
-
-
-def is_weighted(weights: list[list[float]]) -> bool:
-    """Return whether some value of some slot weighs more than another one."""
-    return any(len(set(slot)) > 1 for slot in weights)
-
-
-def _log_weights(weights: list[list[float]]) -> Float64[np.ndarray, " tuples"]:
-    """Return the logarithm of each tuple's weight; the last slot's value changes fastest."""
-    return reduce(np.add.outer, [np.log(slot) for slot in weights], np.zeros(())).reshape(-1)
-
-
-def _mix(key: bytes, half: int) -> int:
-    text = half.to_bytes(_HALF_BYTES, "little")
-    return int.from_bytes(blake2b(text, key=key, digest_size=_HALF_BYTES).digest(), "little")
-
 
 WHERE = "identities.quotas"
 """Key of the configuration that names quotas."""
@@ -159,25 +69,25 @@ def quota_order(
     seed: int,
     slots: Mapping[str, Sequence[str]],
     quotas: Mapping[str, Mapping[str, float]],
-    order: TableOrder,
-    pattern: Sequence[str],
-    count: int,
+    tables: Mapping[str, np.ndarray],
+    needed: Mapping[str, int],
+    people_per_tuple: int,
 ) -> TableOrder:
-    """Reorder tuples so that each split's identities hold the quotas.
+    """Reorder each split's tuples so that its identities hold the quotas.
 
-    Identity j takes the first tuple of its cell, in the given order, that no identity before it
-    took; so more identities only lengthen the order.
+    An identity takes the next tuple of its cell, in the given order, and the first one again behind
+    the last; so more identities only lengthen the order.
 
     Args:
         seed: seed of the run.
         slots: slot → its values.
         quotas: slot → value → share.
-        order: all tuples.
-        pattern: split of each identity of a period.
-        count: identities.
+        tables: split → all its tuples.
+        needed: split → its identities.
+        people_per_tuple: most identities of a tuple.
 
     Raises:
-        ConfigError: if a cell has fewer tuples than identities, or there are too many cells.
+        ConfigError: if a cell has too few tuples for its identities, or there are too many cells.
     """
     names = list(slots)
     margins = [
@@ -188,20 +98,50 @@ def quota_order(
         refuse_many([len(margin.shares) for margin in margins])
     except ValueError as error:
         raise ConfigError(f"{WHERE}: {error}") from error
-    sizes = [len(values) for values in slots.values()]
-    cell_of_tuple = _tuple_cells(margins, sizes)[order.table]
-    asked = _identity_cells(seed, margins, pattern, count)
-    table = np.empty(count, dtype=order.table.dtype)
-    for cell, labels in enumerate(product(*(margin.names for margin in margins))):
-        places, tuples = asked == cell, order.table[cell_of_tuple == cell]
-        if (needed := int(places.sum())) > len(tuples):
-            raise ConfigError(
-                f"{WHERE}: {', '.join(labels)} is asked of {needed} identities, but the slots "
-                f"yield {len(tuples)} different tuples of it; add values or slots, or raise "
-                "expressions_per_identity"
+    cell_of_tuple = _tuple_cells(margins, [len(values) for values in slots.values()])
+    return TableOrder(
+        {
+            split: _cells_filled(
+                _identity_cells(seed, margins, split, count),
+                cell_of_tuple[tables[split]],
+                tables[split],
+                [", ".join(labels) for labels in product(*(margin.names for margin in margins))],
+                split,
+                people_per_tuple,
             )
-        table[places] = tuples[:needed]
-    return TableOrder(table)
+            for split, count in needed.items()
+        }
+    )
+
+
+def _cells_filled(
+    asked: Int64[np.ndarray, " identities"],
+    cells: Int64[np.ndarray, " tuples"],
+    tuples: np.ndarray,
+    labels: Sequence[str],
+    split: str,
+    people_per_tuple: int,
+) -> np.ndarray:
+    """Return the tuple of each identity of a split, given the cells of both."""
+    table = np.empty(len(asked), dtype=np.int64)
+    for cell, label in enumerate(labels):
+        places, found = asked == cell, tuples[cells == cell]
+        needed = int(places.sum())
+        if needed > len(found) * people_per_tuple:
+            more = (
+                f"set people_per_tuple to {-(-needed // len(found))} or more"
+                if len(found)
+                else "take another share"
+            )
+            raise ConfigError(
+                f"{WHERE}: {label} is asked of {needed} "
+                f"identit{'y' if needed == 1 else 'ies'} of the split {split!r}, but the slots "
+                f"yield {len(found)} different tuple{'' if len(found) == 1 else 's'} of it there; "
+                f"add values or slots, raise expressions_per_identity, or {more}"
+            )
+        if needed:
+            table[places] = np.resize(found, needed)
+    return table
 
 
 def _tuple_cells(margins: Sequence[SlotMargin], sizes: Sequence[int]) -> Int64[np.ndarray, " n"]:
@@ -215,19 +155,13 @@ def _tuple_cells(margins: Sequence[SlotMargin], sizes: Sequence[int]) -> Int64[n
 
 
 def _identity_cells(
-    seed: int, margins: Sequence[SlotMargin], pattern: Sequence[str], count: int
-) -> Int64[np.ndarray, " n"]:
-    """Return the cell of each identity, in exact proportion within each split."""
+    seed: int, margins: Sequence[SlotMargin], split: str, count: int
+) -> Int64[np.ndarray, " identities"]:
+    """Return the cell of each identity of a split, in exact proportion."""
     shares = tuple(prod(cell) for cell in product(*(margin.shares for margin in margins)))
     total = sum(shares)
     counts = spread_counts(tuple(share / total for share in shares))
-    splits = np.array(pattern)[np.arange(count) % len(pattern)]
-    cells = np.empty(count, dtype=np.int64)
-    for split in dict.fromkeys(pattern):
-        places = splits == split
-        stage = f"identities/quota/{split}"
-        cells[places] = spread_order(seed, stage, counts, 0, int(places.sum()))
-    return cells
+    return spread_order(seed, f"identities/quota/{split}", counts, 0, count)
 
 
 class PromptIdentitiesConfig(IdentitySection):
@@ -240,6 +174,14 @@ class PromptIdentitiesConfig(IdentitySection):
         default={},
         description="Slot → value → share of the identities, held in every split; what is left "
         "goes to the slot's other values.",
+    )
+    people_per_tuple: int = Field(
+        default=1,
+        ge=1,
+        le=10**9,
+        exclude_if=lambda most: most == 1,
+        description="Most people who have the same slot values. Each split shows all its tuples "
+        "once before it shows one again, so that raising it changes nothing that there is.",
     )
 
     @model_validator(mode="after")
@@ -259,6 +201,10 @@ class PromptIdentitiesConfig(IdentitySection):
             rest_of(f"quotas.{name}", shares.values(), possible=others)
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """Return the keys that the data is a function of: all but the bound of people."""
+        return self.model_dump(mode="json", exclude={"people_per_tuple"})
+
     def slot_shares(self) -> dict[str, dict[str, float]]:
         """Return the quotas."""
         return self.quotas
@@ -272,13 +218,17 @@ class PromptIdentitiesConfig(IdentitySection):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptIdentities(Identities):
-    """The identities of a run; each shows another tuple of slot values.
+    """The identities of a run, each a tuple of slot values and a seed.
+
+    The split of a tuple follows from the slots alone. Each split shows every tuple once before it
+    shows one again, as another person.
 
     Attributes:
         run_seed: seed of the run.
         template: prompt with slots in braces.
         values: slot → its values.
         order: which tuple each identity takes.
+        partition: the split of each identity.
         count: number of identities of the run.
         run_id: short name of the run, which the identities' names carry; empty for plain names.
     """
@@ -286,7 +236,8 @@ class PromptIdentities(Identities):
     run_seed: int
     template: str
     values: dict[str, tuple[str, ...]]
-    order: TableOrder | FeistelOrder
+    order: TableOrder | PermutedOrder
+    partition: Partition
     count: int
     run_id: str = ""
 
@@ -323,31 +274,46 @@ class PromptIdentities(Identities):
         weighted = {
             name: dict(sorted(values.items())) for name, values in config.weighted_slots().items()
         }
+        slots = {name: tuple(values) for name, values in weighted.items()}
         weights = [list(values.values()) for values in weighted.values()]
         partition = partition or Partition.build(
             {"train": Fraction(1)}, int(config.expressions_per_identity)
         )
-        count = -(-samples // partition.group)
-        tuples = prod(len(slot) for slot in weights)
+        tuples = count_tuples(slots)
         if tuples > MOST_TUPLES:
             raise ConfigError(
                 "identities.slots: the slots yield more than 2^1000 tuples of values, too many to "
                 "be numbered; leave slots or values out"
             )
+        needed = {
+            split: -(-partition.size(split, samples) // partition.group)
+            for split in partition.members
+        }
         _refuse_too_few(
-            tuples, count, samples, asked or f"expressions_per_identity: {partition.group}"
+            {split: replace(partition, group=1).size(split, tuples) for split in needed},
+            needed,
+            config.people_per_tuple,
+            f"samples: {samples} with {asked or f'expressions_per_identity: {partition.group}'}",
         )
-        slots = {name: tuple(values) for name, values in weighted.items()}
-        if config.quotas:
-            every = _every_tuple(seed, weights, tuples)
-            order = quota_order(seed, slots, config.quotas, every, partition.pattern, count)
+        if tuples > TABLE_LIMIT:
+            _refuse_tables(tuples, weights, config.quotas)
+            order = PermutedOrder.build(seed, slots, partition)
         else:
-            order = _choose_order(seed, weights, tuples, count)
-        return cls(seed, config.template, slots, order, count, run_id)
+            cut = cut_table(slots, partition.pattern)
+            tables = split_tables(weighted_order(seed, weights), cut, partition.pattern)
+            order = (
+                quota_order(seed, slots, config.quotas, tables, needed, config.people_per_tuple)
+                if config.quotas
+                else TableOrder(tables)
+            )
+        count = -(-samples // partition.group)
+        return cls(seed, config.template, slots, order, partition, count, run_id)
 
     def identity(self, number: int) -> Identity:
         """Return the identity of a number in [0, count)."""
-        values = self._values(self.order.tuple_number(number))
+        split, position = self.partition.locate(number * self.partition.group)
+        rank = position // self.partition.group
+        values = self._values(self.order.tuple_number(split, rank))
         return Identity(
             identity_id=numbered("id", self.run_id, number),
             values=values,
@@ -364,33 +330,40 @@ class PromptIdentities(Identities):
         return {name: values[name] for name in self.values}
 
 
-def _choose_order(
-    seed: int, weights: list[list[float]], tuples: int, count: int
-) -> TableOrder | FeistelOrder:
-    if tuples <= TABLE_LIMIT:
-        return weighted_order(seed, weights, count)
+def _refuse_tables(
+    tuples: int, weights: list[list[float]], quotas: Mapping[str, Mapping[str, float]]
+) -> None:
+    if quotas:
+        raise ConfigError(
+            f"{WHERE}: the slots yield {tuples} tuples of values; with quotas at most "
+            f"{TABLE_LIMIT} are possible, so leave values or the quotas out"
+        )
     if is_weighted(weights):
         raise ConfigError(
             f"identities.slots: the slots yield {tuples} tuples of values; with weights at most "
             f"{TABLE_LIMIT} are possible, so leave values or the weights out"
         )
-    return FeistelOrder.build(seed, tuples)
 
 
-def _every_tuple(seed: int, weights: list[list[float]], tuples: int) -> TableOrder:
-    if tuples > TABLE_LIMIT:
-        raise ConfigError(
-            f"{WHERE}: the slots yield {tuples} tuples of values; with quotas at most "
-            f"{TABLE_LIMIT} are possible, so leave values or the quotas out"
-        )
-    return weighted_order(seed, weights, tuples)
-
-
-def _refuse_too_few(tuples: int, identities: int, samples: int, asked: str) -> None:
-    if tuples < identities:
-        raise ConfigError(
-            f"identities.template: its slots yield {tuples} different tuple"
-            f"{'' if tuples == 1 else 's'} of values, but samples: {samples} with "
-            f"{asked} ask for {identities} identities; "
-            "add values or slots, or raise expressions_per_identity"
-        )
+def _refuse_too_few(
+    tuples: Mapping[str, int], needed: Mapping[str, int], people_per_tuple: int, asked: str
+) -> None:
+    """Refuse slots whose tuples do not suffice in some split."""
+    short = [split for split in needed if needed[split] > tuples[split] * people_per_tuple]
+    if not short:
+        return
+    lacking = [split for split in short if not tuples[split]]
+    split = (lacking or short)[0]
+    there = f" for the split {split!r}" if len(tuples) > 1 else ""
+    enough = max(-(-needed[split] // tuples[split]) for split in short) if not lacking else 0
+    ways = (
+        "add values or slots, or leave the split out"
+        if lacking
+        else "add values or slots, raise expressions_per_identity, or set people_per_tuple to "
+        f"{enough} or more"
+    )
+    raise ConfigError(
+        f"identities.template: its slots yield {tuples[split]} different "
+        f"tuple{'' if tuples[split] == 1 else 's'} of values{there}, but {asked} ask for "
+        f"{needed[split]} identit{'y' if needed[split] == 1 else 'ies'}; {ways}"
+    )

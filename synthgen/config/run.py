@@ -96,6 +96,7 @@ class RunConfig(Section):
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
         del keys["output"]["path"], keys["verify"]["fuse"]
         keys["pipeline"] = self.pipeline.identity()
+        keys["identities"] = self.identities.identity()
         if "checks" in keys["verify"]:
             keys["verify"]["checks"] = [check.identity() for check in self.verify.checks]
         return keys

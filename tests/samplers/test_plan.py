@@ -64,7 +64,9 @@ def test_samples_of_an_identity_differ_in_expression_alone(configuration):
     assert len({spec.identity_id for spec in three}) == 1
     assert len({spec.prompt for spec in three}) == 1
     assert three[0].identity_id == f"id-{configuration(group=3).run_id()}-00000001"
-    assert three[0].prompt == "a {age} {person}, {hair}".format(**three[0].identity)
+    assert three[0].prompt.removeprefix("an ").removeprefix("a ") == (
+        "{age} {person}, {hair}".format(**three[0].identity)
+    )
     assert len({spec.aus for spec in three}) == 3
 
 
@@ -216,5 +218,7 @@ def test_places_beyond_the_run_are_refused(configuration):
 
 
 def test_too_few_tuples_are_refused(configuration):
-    with pytest.raises(ConfigError, match="240 different tuples of values, but samples: 241 with"):
+    with pytest.raises(
+        ConfigError, match="192 different tuples of values for the split 'train', but"
+    ):
         build_plan(configuration(samples=241, group=1))

@@ -324,10 +324,11 @@ def test_config_schema_describes_every_field():
         (["samples=-1"], "samples is -1; it must be at least 1"),
         (["pipeline.bath=1"], "unknown key pipeline.bath"),
         (
-            ["samples=3000"],
-            "identities.template: its slots yield 300 different tuples of values, but "
-            "samples: 3000 with expressions_per_identity: 6 ask for 500 identities; "
-            "add values or slots, or raise expressions_per_identity",
+            ["samples=3000", "identities.people_per_tuple=1"],
+            "identities.template: its slots yield 240 different tuples of values for the split "
+            "'train', but samples: 3000 with expressions_per_identity: 6 ask for 400 identities; "
+            "add values or slots, raise expressions_per_identity, or set people_per_tuple to 2 or "
+            "more",
         ),
         (
             ["expressions.categories=[happy, joy]"],

@@ -142,8 +142,8 @@ def test_too_few_people_are_refused_with_split_and_numbers(store, tmp_path):
         build_plan(configuration(store, 100))
     assert str(caught.value) == (
         f"identities.store: {store} has 30 people for the split 'train', but samples: 100 with "
-        "expressions_per_identity: 2 ask for 38; take a larger store, lower samples, or raise "
-        "expressions_per_identity"
+        "expressions_per_identity: 2 ask for 38; take a larger store, lower samples, show each 3 "
+        "times or more, or set identities.synthetic"
     )
     path = tmp_path / "one.parquet"
     write_store(path, make_store(3, splits=["train"] * 3))
@@ -152,7 +152,7 @@ def test_too_few_people_are_refused_with_split_and_numbers(store, tmp_path):
     assert str(caught.value) == (
         f"identities.store: {path} has 0 people for the split 'test', but samples: 10 with "
         "expressions_per_identity: 2 and a neutral image ask for 1; take a larger store, lower "
-        "samples, or raise expressions_per_identity"
+        "samples, or set identities.synthetic"
     )
 
 

@@ -12,9 +12,11 @@ QUOTAS = {"person": {"man": 0.3, "woman": 0.7}, "age": {"old": 0.5}}
 def quoted(configuration):
     """Make a plan with quotas of identity slots."""
 
-    def make(samples=200, quotas=QUOTAS, group=2):
+    def make(samples=200, quotas=QUOTAS, group=2, people=1):
         config = configuration(samples, group)
-        identities = config.identities.model_copy(update={"quotas": quotas})
+        identities = config.identities.model_copy(
+            update={"quotas": quotas, "people_per_tuple": people}
+        )
         return build_plan(config.model_copy(update={"identities": identities}))
 
     return make
@@ -49,6 +51,14 @@ def test_a_cell_with_too_few_tuples_is_refused(quoted):
     with pytest.raises(ConfigError) as caught:
         quoted(quotas={"hair": {"hair 3": 0.9}})
     assert str(caught.value) == (
-        "identities.quotas: hair 'hair 3' is asked of 90 identities, but the slots yield 4 "
-        "different tuples of it; add values or slots, or raise expressions_per_identity"
+        "identities.quotas: hair 'hair 3' is asked of 72 identities of the split 'train', but the "
+        "slots yield 2 different tuples of it there; add values or slots, raise "
+        "expressions_per_identity, or set people_per_tuple to 36 or more"
     )
+
+
+def test_several_people_of_a_tuple_fill_a_cell(quoted):
+    plan = quoted(quotas={"person": {"man": 0.9}}, people=40)
+    specs = plan.specs("train", 0, plan.sizes["train"])
+    asked = [spec for spec in specs if spec.identity["person"] == "man"]
+    assert len(asked) / len(specs) == pytest.approx(0.9, abs=0.02)
