@@ -124,9 +124,6 @@ class SlotValues:
         return values[int(np.searchsorted(edges, place * edges[-1], side="right"))]
 
 
-DEFAULT_DISTANCE = 0.7
-"""Cosine distance at which two embeddings are commonly taken for two people (similarity 0.3)."""
-
 DEFAULT_SHRINKAGE = 0.1
 """Share of a round covariance in that of a store, so that a small one has a use, too."""
 
@@ -134,12 +131,13 @@ DEFAULT_SHRINKAGE = 0.1
 class SyntheticPeopleConfig(Section):
     """New people, drawn from the statistics of a store."""
 
-    min_distance: float = Field(
-        default=DEFAULT_DISTANCE,
+    min_distance: float | None = Field(
+        default=None,
         gt=0,
         le=1,
         description="Smallest cosine distance (0, 1] of a new person to everyone in the store and "
-        "to every other new person.",
+        "to every other new person; null: at which half of the store's people have their nearest "
+        "other one, 0.7 at most.",
     )
     shrinkage: float = Field(
         default=DEFAULT_SHRINKAGE,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import floor
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,10 @@ MOST_PEOPLE = 1_000_000
 TRIES = 2000
 """Draws in a row that may all be too near to somebody before the distance is given up."""
 
+_LEAST_DISTANCE, _MOST_DISTANCE = 0.01, 0.7
+_MOST_COMPARED = 1000
+"""People whose nearest ones are looked for: a second with 100,000 rows."""
+
 _CHUNK = 500
 _STAGE = "identities/synthetic"
 
@@ -66,7 +71,7 @@ def new_people(
     count: int,
     seed: int,
     *,
-    min_distance: float,
+    min_distance: float | None,
     shrinkage: float,
 ) -> FaceStore:
     """Draw people who are nobody in a store.
@@ -79,7 +84,8 @@ def new_people(
         store: real people, two at least.
         count: how many to draw, at least 1.
         seed: seed of the draw [0, 2^63).
-        min_distance: smallest cosine distance to all real and all new people.
+        min_distance: smallest cosine distance to all real and all new people; None: as it fits
+            the store.
         shrinkage: share of the round covariance (0, 1].
 
     Raises:
@@ -88,6 +94,7 @@ def new_people(
     """
     refuse_many_people(count)
     _refuse_small(store)
+    min_distance = fitting_distance(store) if min_distance is None else min_distance
     kept = np.empty((count, FACEID_WIDTH), dtype=np.float32)
     found, refused = 0, 0
     for chunk in _candidates(store, seed, shrinkage):
@@ -100,10 +107,34 @@ def new_people(
                 kept[found] = row
                 found, refused = found + 1, 0
                 if found == count:
-                    return _as_store(store, kept, seed)
+                    return _as_store(store, kept, seed, min_distance)
             elif (refused := refused + 1) == TRIES:
                 raise ConfigError(_too_near(store, found, count, min_distance))
     raise AssertionError("candidates never end")
+
+
+def fitting_distance(store: FaceStore) -> float:
+    """Return the distance at which half of a store's people have their nearest other one.
+
+    New people who keep it are as far from everyone as real ones are from each other. Embeddings
+    of drawn faces lie nearer to each other than those of photographs; 0.7, at which two
+    photographs are commonly taken for two people (similarity 0.3), is the most that is asked for.
+
+    Args:
+        store: two people at least.
+
+    Returns:
+        A cosine distance [0.01, 0.7], rounded down to hundredths.
+    """
+    names = list(store.rows)[:_MOST_COMPARED]
+    own = np.full(len(store.embeddings), -1)
+    for number, name in enumerate(names):
+        own[list(store.rows[name])] = number
+    distances = []
+    for number, name in enumerate(names):
+        others = store.embeddings[own != number]
+        distances.append(1 - float((store.embeddings[list(store.rows[name])] @ others.T).max()))
+    return max(_LEAST_DISTANCE, min(_MOST_DISTANCE, floor(np.median(distances) * 100) / 100))
 
 
 def refuse_many_people(count: int) -> None:
@@ -152,14 +183,17 @@ def _is_far(
     return nearest(rows, others).similarity <= 1 - min_distance
 
 
-def _as_store(store: FaceStore, rows: Float32[np.ndarray, "rows 512"], seed: int) -> FaceStore:
+def _as_store(
+    store: FaceStore, rows: Float32[np.ndarray, "rows 512"], seed: int, min_distance: float
+) -> FaceStore:
     return FaceStore(
         embeddings=rows,
         identity_ids=tuple(f"new-{number:08d}" for number in range(len(rows))),
         about=replace(
             store.about,
             synthetic=True,
-            source=f"drawn with seed {seed} from the statistics of {len(store)} people",
+            source=f"drawn with seed {seed} from the statistics of {len(store)} people, at a "
+            f"cosine distance of {min_distance:g} or more from them and each other",
         ),
         where=f"new people from {store.where}",
     )
@@ -174,7 +208,8 @@ def _refuse_small(store: FaceStore) -> None:
 
 def _too_near(store: FaceStore, found: int, count: int, min_distance: float) -> str:
     return (
-        f"only {found} of {count} new people keep a cosine distance of {min_distance:g} to each "
-        f"other and to the {len(store)} people of {store.where}: the next {TRIES} draws are all "
-        "nearer to somebody; ask for fewer people or a smaller distance"
+        f"only {found:,} of {count:,} new people keep a cosine distance of {min_distance:g} to "
+        f"each other and to the {len(store)} people of {store.where}: the next {TRIES} draws are all "
+        "nearer to somebody; ask for fewer people, or for a distance of less than "
+        f"{min(min_distance, fitting_distance(store)):g}"
     )

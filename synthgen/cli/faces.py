@@ -197,8 +197,14 @@ def invent(
     people: Annotated[int, typer.Option("-n", "--people", min=1, help="People to invent.")],
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the draw.")] = 0,
     min_distance: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Smallest cosine distance to everyone else.")
-    ] = 0.7,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Smallest cosine distance to everyone else; without it that at which half of the "
+            "store's people have their nearest other one, 0.7 at most.",
+        ),
+    ] = None,
     shrinkage: Annotated[
         float, typer.Option(min=0.001, max=1, help="Share of a round covariance in the store's.")
     ] = 0.1,
@@ -212,7 +218,7 @@ def invent(
         read_store(store), people, seed, min_distance=min_distance, shrinkage=shrinkage
     )
     write_store(to, made)
-    typer.echo(f"{to}: {len(made)} new people, {min_distance:g} or more from everyone in {store}")
+    typer.echo(f"{to}: {len(made)} new people, {made.about.source}")
 
 
 def _tell_alike(store: "FaceStore") -> None:

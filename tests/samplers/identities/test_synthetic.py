@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from samplers.identities.store import FaceStore
-from samplers.identities.synthetic import nearest, new_people
+from samplers.identities.store import FaceStore, read_store
+from samplers.identities.synthetic import fitting_distance, nearest, new_people
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import ABOUT, make_store
 
@@ -26,7 +26,10 @@ def test_new_people_keep_the_distance_to_everyone():
     assert max(real.max(), among.max()) <= 0.5 + 1e-6
     assert np.allclose(np.linalg.norm(made.embeddings, axis=1), 1, atol=1e-5)
     assert (made.about.embedder, made.about.synthetic) == ("sha256:toy", True)
-    assert made.about.source == "drawn with seed 3 from the statistics of 300 people"
+    assert made.about.source == (
+        "drawn with seed 3 from the statistics of 300 people, at a cosine distance of 0.5 or more "
+        "from them and each other"
+    )
 
 
 def test_new_people_have_the_statistics_of_the_store():
@@ -50,8 +53,8 @@ def test_a_distance_that_cannot_be_kept_is_refused_in_bounded_time():
         new(store, 500, distance=0.9, shrinkage=0.001)
     assert str(caught.value).endswith(
         "of 500 new people keep a cosine distance of 0.9 to each other and to the 40 people of "
-        "few.parquet: the next 2000 draws are all nearer to somebody; ask for fewer people or a "
-        "smaller distance"
+        "few.parquet: the next 2000 draws are all nearer to somebody; ask for fewer people, or for "
+        f"a distance of less than {fitting_distance(store):g}"
     )
 
 
@@ -70,3 +73,22 @@ def test_the_nearest_row_is_found():
     assert found.rows.tolist() == [5, 2999, 17]
     assert found.similarity == pytest.approx(1, abs=1e-5)
     assert len(nearest(queries[:0], rows).rows) == 0
+
+
+def test_the_distance_without_a_word_fits_the_store():
+    store = read_store("mini")
+    assert fitting_distance(store) == 0.44
+    made = new(store, 500, distance=None)
+    assert nearest(made.embeddings, store.embeddings).similarity.max() <= 0.56 + 1e-6
+    assert "at a cosine distance of 0.44 or more" in made.about.source
+
+
+def test_photographs_of_several_faces_keep_the_common_distance():
+    store = make_store(50, faces=3)
+    assert fitting_distance(store) == 0.7
+
+
+def test_two_people_who_are_nearly_one_leave_a_distance():
+    rows = np.ones((2, 512)) + 1e-3 * np.arange(1024).reshape(2, 512) / 1024
+    store = FaceStore.build(rows, ["a", "b"], ABOUT, where="two.parquet")
+    assert fitting_distance(store) == 0.01
