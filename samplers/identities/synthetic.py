@@ -209,7 +209,7 @@ def _refuse_small(store: FaceStore) -> None:
 def _too_near(store: FaceStore, found: int, count: int, min_distance: float) -> str:
     return (
         f"only {found:,} of {count:,} new people keep a cosine distance of {min_distance:g} to "
-        f"each other and to the {len(store)} people of {store.where}: the next {TRIES} draws are all "
-        "nearer to somebody; ask for fewer people, or for a distance of less than "
+        f"each other and to the {len(store)} people of {store.where}: the next {TRIES} draws are "
+        "all nearer to somebody; ask for fewer people, or for a distance of less than "
         f"{min(min_distance, fitting_distance(store)):g}"
     )

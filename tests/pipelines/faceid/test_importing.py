@@ -112,8 +112,8 @@ def test_the_command_invents_people(tmp_path):
         app, [*map(str, arguments), "-n", "5", "--min-distance", "0.5", "--seed", "4"]
     )
     assert found.output == (
-        f"{tmp_path}/new.parquet: 5 new people, 0.5 or more from everyone in "
-        f"{tmp_path}/real.parquet\n"
+        f"{tmp_path}/new.parquet: 5 new people, drawn with seed 4 from the statistics of "
+        "30 people, at a cosine distance of 0.5 or more from them and each other\n"
     ), found.exception
     made = read_store(tmp_path / "new.parquet")
     assert made.about.synthetic
