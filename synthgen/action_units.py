@@ -7,7 +7,8 @@ everywhere: `AUS`.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthgen.errors import ActionUnitError
@@ -60,6 +61,8 @@ FACS: dict[str, str] = {
 }
 """Name of each AU of FACS that moves the face, in the order of the numbers."""
 
+_WRITTEN = re.compile(r"au0*([1-9][0-9]?)", re.IGNORECASE)
+
 _FACS_ORDER = {name: position for position, name in enumerate(FACS)}
 
 MIN_INTENSITY = 0.0
@@ -83,7 +86,7 @@ class ActionUnitSet:
         Raises:
             ActionUnitError: if none is given, one is given twice, or FACS has no such AU.
         """
-        given = list(names)
+        given = [canonical(name) for name in names]
         if not given:
             raise ActionUnitError("no Action Unit is named; name one at least")
         for name in given:
@@ -101,14 +104,21 @@ class ActionUnitSet:
         return name in self.names
 
     def index(self, name: str) -> int:
-        """Return the position of an AU in an AU vector.
+        """Return the position of an AU in an AU vector; `au12` and `AU012` are AU12.
 
         Raises:
             ActionUnitError: if it is not in the set.
         """
+        name = canonical(name)
         if name in self.names:
             return self.names.index(name)
         here = ", ".join(self.names)
+        if name in FACS and self.names == AUS:
+            raise ActionUnitError(
+                f"{name} ({FACS[name]}) exists in FACS, but it is none of the {AU_COUNT} that "
+                f"FineFace, LibreFace and drawn faces know ({here}); runs of models that know "
+                "others name theirs as expressions.action_units"
+            )
         if name in FACS:
             raise ActionUnitError(
                 f"{name} ({FACS[name]}) exists in FACS, but the AUs in use are {here}"
@@ -121,8 +131,10 @@ class ActionUnitSet:
         Values outside [0, 5] are kept: FineFace answers to them.
 
         Raises:
-            ActionUnitError: if an AU is not in the set or a value is not a finite number.
+            ActionUnitError: if an AU is not in the set or stands there twice, or a value is no
+                finite number.
         """
+        refuse_repeated(intensities)
         vector = [0.0] * len(self)
         for name, value in intensities.items():
             if (
@@ -158,13 +170,35 @@ class ActionUnitSet:
         return tuple(name for name in self.names if name not in known)
 
 
+def canonical(name: str) -> str:
+    """Return the name of an AU as FACS has it: `au12` and `AU012` are AU12; other text stays."""
+    found = _WRITTEN.fullmatch(name)
+    return f"AU{found[1]}" if found else name
+
+
+def refuse_repeated(names: Iterable[str], read: Callable[[str], str] = canonical) -> None:
+    """Refuse what is written twice in different ways, such as AU12 and au12.
+
+    Args:
+        names: AUs, or what holds them; equal ones are not refused.
+        read: gives each its one name.
+
+    Raises:
+        ActionUnitError: naming both.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(read(name), name)) != name:
+            raise ActionUnitError(f"{other} and {name} are the same; leave one out")
+
+
 def check_facs(name: str) -> None:
     """Refuse what is no AU of FACS.
 
     Raises:
         ActionUnitError: with those that there are.
     """
-    if name not in FACS:
+    if canonical(name) not in FACS:
         raise ActionUnitError(f"unknown Action Unit {name!r}; FACS has {', '.join(FACS)}")
 
 

@@ -1,5 +1,6 @@
 """Words and files from outside, within bounds: what others wrote may be long, secret or no file."""
 
+import difflib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,6 +57,25 @@ def listed(values: Iterable[object], most: int = 20) -> str:
     """Return the first of some values as Python writes them, with commas between."""
     first = list(islice(values, most + 1))
     return ", ".join([shown(value) for value in first[:most]] + ["…"] * (len(first) > most))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that another one is likely meant for; None where none is near."""
+    spelled = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1)
+    return spelled[near[0]] if near and spelled[near[0]] != word else None
+
+
+def did_you_mean(word: str, known: Iterable[str], rest: str) -> str:
+    """Return `did you mean 'beard'? It must be …`, or the rest alone where no known word is near.
+
+    Args:
+        word: what is written.
+        known: what may stand there.
+        rest: what else is said, such as "it must be …".
+    """
+    near = nearest(word, known)
+    return rest if near is None else f"did you mean {near!r}? {rest[:1].upper()}{rest[1:]}"
 
 
 def _head(value: object, left: list[int]) -> object:

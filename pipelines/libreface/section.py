@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pipelines.libreface.weights import find_weight_file, find_weights
 from pipelines.weight_files import count_numbers
 from synthgen.action_units import AUS, check_facs
+from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section, Weights
 from synthgen.config.verify import CheckSection
 from synthgen.errors import ActionUnitError, MissingDependencyError
@@ -41,7 +42,7 @@ class ActionUnitPolicy(Section):
         description="An AU asked for at 1 or more must be measured at least at this intensity, "
         "so that one expression does not pass for another that has an AU less; null = not judged.",
     )
-    per_au_tolerance: dict[str, _Bound | None] = Field(
+    per_au_tolerance: AuMapping[_Bound | None] = Field(
         default={},
         description="AU → largest |requested − measured|, instead of the bounds above; "
         "null = this AU is not judged.",

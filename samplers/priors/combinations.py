@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from samplers.priors.prior import DealtPrior, Part
 from samplers.shares import blocked_order, blocked_ranks, whole_proportions
 from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
-from synthgen.config.aus_in_use import check_au
+from synthgen.config.aus_in_use import AuMapping, check_au
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import PriorSection
 
@@ -24,7 +24,7 @@ MAX_COMBINATIONS = 500
 class CombinationConfig(Section):
     """AUs that are active together."""
 
-    aus: dict[str, float | list[float]] = Field(
+    aus: AuMapping[float | list[float]] = Field(
         description="AU → intensity, or [lowest, highest], drawn uniformly; {} is the neutral face."
     )
     weight: float = Field(

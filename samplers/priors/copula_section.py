@@ -1,12 +1,15 @@
 """Keys of the prior `copula`: marginals of the AUs, and how they go together."""
 
+import re
 from abc import ABC
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from synthgen.action_units import canonical, refuse_repeated
+from synthgen.config.aus_in_use import AuMapping, AuName
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 
@@ -17,6 +20,24 @@ Pair = tuple[str, str]
 
 _ROUNDING = 1e-6
 """By how much an entry of a computed matrix may miss what it must be."""
+
+_Value = TypeVar("_Value")
+
+
+def _canonical_pair(text: str) -> str:
+    return re.sub(r"[^+|\s]+", lambda name: canonical(name[0]), text)
+
+
+def _pairs_differ(value: object) -> object:
+    if isinstance(value, Mapping):
+        refuse_repeated((key for key in value if isinstance(key, str)), _canonical_pair)
+    return value
+
+
+_Pairs = Annotated[
+    dict[Annotated[str, AfterValidator(_canonical_pair)], _Value], BeforeValidator(_pairs_differ)
+]
+"""A mapping with a pair of AUs as each key."""
 
 _MARGINAL_KINDS = ("levels", "beta", "quantiles", "intensity")
 
@@ -115,7 +136,7 @@ class Marginal(Section):
 class CorrelationMatrix(Section):
     """Correlations of some AUs, as a table."""
 
-    aus: list[str] = Field(min_length=2, description="The AUs of the rows and columns.")
+    aus: list[AuName] = Field(min_length=2, description="The AUs of the rows and columns.")
     values: list[list[float]] = Field(
         min_length=2, description="Symmetric table of latent correlations in [−1, 1], diagonal 1."
     )
@@ -155,10 +176,10 @@ class CorrelationMatrix(Section):
 class CopulaKeys(PriorSection, ABC):
     """Keys of a Gaussian copula, and what they say together."""
 
-    marginals: dict[str, Marginal] = Field(
+    marginals: AuMapping[Marginal] = Field(
         min_length=1, description="Rate and intensity of each AU; an AU not named is never active."
     )
-    correlation: dict[str, Correlation] | None = Field(
+    correlation: _Pairs[Correlation] | None = Field(
         default=None,
         min_length=1,
         description="Correlation of the latent normals of pairs such as AU6+AU12, in [−1, 1].",
@@ -166,12 +187,12 @@ class CopulaKeys(PriorSection, ABC):
     matrix: CorrelationMatrix | None = Field(
         default=None, description="The same as a table over some or all AUs."
     )
-    conditional: dict[str, Probability] | None = Field(
+    conditional: _Pairs[Probability] | None = Field(
         default=None,
         min_length=1,
         description="AU6|AU12: probability that AU6 is active where AU12 is [0, 1].",
     )
-    joint: dict[str, Probability] | None = Field(
+    joint: _Pairs[Probability] | None = Field(
         default=None,
         min_length=1,
         description="AU6+AU12: probability that both are active [0, 1].",

@@ -12,7 +12,7 @@ from samplers.priors.emotions import ambiguous_groups, choose_prototypes, protot
 from samplers.priors.prior import DealtPrior, Part
 from samplers.randomness import uniforms
 from synthgen.action_units import AUS, DEFAULT_AUS, ActionUnitSet
-from synthgen.config.aus_in_use import default_names
+from synthgen.config.aus_in_use import AuName, default_names
 from synthgen.config.priors.base import PriorSection
 
 _SEED = 0
@@ -46,7 +46,7 @@ class GridConfig(PriorSection):
         description="fineface: the evaluation of the FineFace paper for a prompt, 12 AUs at 5 "
         "intensities and 50 combinations; then no other key of the grid may be given.",
     )
-    aus: list[str] = Field(
+    aus: list[AuName] = Field(
         default_factory=default_names,
         min_length=1,
         description="The AUs; those of the run where nothing is said.",

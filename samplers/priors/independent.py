@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from samplers.priors.prior import ActiveSetsPrior, Part, Prior
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config import parse_expressions
+from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 from synthgen.config.yaml_text import read_yaml
@@ -33,7 +34,7 @@ class IndependentConfig(PriorSection):
     """Each AU active at its own rate, whatever the others do."""
 
     prior: Literal["independent"]  # pyright: ignore[reportIncompatibleVariableOverride]
-    aus: dict[str, AURate] = Field(
+    aus: AuMapping[AURate] = Field(
         min_length=1, description="Rate and intensity of each AU; an AU not named is never active."
     )
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from samplers.priors.prior import ActiveSetsPrior, Part
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.config.aus_in_use import default_names
+from synthgen.config.aus_in_use import AuName, default_names
 from synthgen.config.base import MOST_WEIGHT
 from synthgen.config.priors.base import IntensityRange, PriorSection
 
@@ -25,7 +25,7 @@ class UniformConfig(PriorSection):
     active: dict[int, float] = Field(
         min_length=1, description="Number of active AUs → weight above 0."
     )
-    aus: list[str] = Field(
+    aus: list[AuName] = Field(
         default_factory=default_names,
         min_length=1,
         description="The AUs to choose from; those of the run where nothing is said.",

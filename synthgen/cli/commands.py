@@ -95,6 +95,7 @@ def merge(
 app = typer.Typer(
     name="synthgen",
     help="Synthetic facial-expression datasets from FACS Action Units.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -4,11 +4,35 @@
 combinations, the parts of a mixture) is checked against it while the whole is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Annotated, TypeVar
 
-from synthgen.action_units import DEFAULT_AUS, ActionUnitSet, check_facs
+from pydantic import AfterValidator, BeforeValidator
+
+from synthgen.action_units import (
+    DEFAULT_AUS,
+    ActionUnitSet,
+    canonical,
+    check_facs,
+    refuse_repeated,
+)
+
+_Value = TypeVar("_Value")
+
+
+def _keys_differ(value: object) -> object:
+    if isinstance(value, Mapping):
+        refuse_repeated(key for key in value if isinstance(key, str))
+    return value
+
+
+AuName = Annotated[str, AfterValidator(canonical)]
+"""An AU in a configuration, which keeps its name as FACS has it: `au12` is AU12."""
+
+AuMapping = Annotated[dict[AuName, _Value], BeforeValidator(_keys_differ)]
+"""A mapping with an AU as each key."""
 
 _IN_USE: ContextVar[ActionUnitSet | None] = ContextVar("the AUs in use", default=None)
 

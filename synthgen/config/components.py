@@ -6,7 +6,6 @@ section's own name says. There is nothing to register: a name is one of a table,
 an installed distribution, or `package.module:Class`.
 """
 
-import difflib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from synthgen.config.base import Component, Section
 from synthgen.errors import ConfigError
-from synthgen.foreign import excerpt, first_line, shown
+from synthgen.foreign import excerpt, first_line, nearest, shown
 
 UNKNOWN_NAME = "component_name"
 """Type of the error that names no component; its context says so in words."""
@@ -98,10 +97,10 @@ class ComponentKind:
 
     def _unknown(self, name: str) -> str:
         installed = [known for known in self.names() if known not in self.built_in]
-        near = difflib.get_close_matches(name, self.names(), n=1)
+        near = nearest(name, self.names())
         others = f", installed: {', '.join(map(repr, installed))}" if installed else ""
         return (
-            f"is {shown(name)}; {f'did you mean {near[0]!r}? ' if near else ''}"
+            f"is {shown(name)}; {f'did you mean {near!r}? ' if near else ''}"
             f"{'It' if near else 'it'} must be {either([repr(n) for n in self.built_in])}"
             f"{others}, or package.module:Class"
         )

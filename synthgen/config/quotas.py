@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
-from synthgen.config.aus_in_use import check_au
+from synthgen.config.aus_in_use import AuMapping, check_au
 from synthgen.config.base import Section
 
 LEVELS = 6
@@ -224,7 +224,7 @@ class JointQuota(Section):
     """One cell: the samples that meet every condition."""
 
     category: str | None = Field(default=None, description="Category of the samples.")
-    aus: dict[str, str] = Field(
+    aus: AuMapping[str] = Field(
         default={},
         description="AU → levels: 0 absent, 1 to 5 (or A to E) what the intensity rounds to, "
         "3-5 a range, active for 1-5.",
@@ -260,7 +260,7 @@ class QuotasConfig(Section):
     category: dict[str, Share] = Field(
         default={}, description="Category → share; what is left goes to the other categories."
     )
-    aus: dict[str, Share | dict[str, Share]] = Field(
+    aus: AuMapping[Share | dict[str, Share]] = Field(
         default={},
         description="AU → share of the samples in which it is active, or levels → share, as in "
         "{0: 0.5, 1-2: 0.2, 3-5: 0.3}; what is left goes to the other levels.",

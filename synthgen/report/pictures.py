@@ -17,12 +17,21 @@ from pipelines.loading import fix_arithmetic, load_checks, load_source, pick_dev
 from pipelines.policy import blank_detail
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
-from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
+from synthgen.action_units import (
+    DEFAULT_AUS,
+    FACS,
+    MAX_INTENSITY,
+    MIN_INTENSITY,
+    ActionUnitSet,
+    canonical,
+)
 from synthgen.config import PipelineSection, RunConfig, load_config
+from synthgen.config.priors.base import FURTHEST
 from synthgen.dataset import contact_sheet, encode_png, reached
 from synthgen.dataset.schema import AUS_MEASURED
 from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import ActionUnitError, ConfigError, OutputError, WeightsError
+from synthgen.foreign import did_you_mean, shown
 
 EXAMPLES = {
     "quickstart": "quickstart.yaml",
@@ -42,7 +51,10 @@ def write_example(name: str, to: Path | None) -> Path:
         OutputError: if the file is there already or cannot be written.
     """
     if name not in EXAMPLES:
-        raise ConfigError(f"no example {name!r}; those that exist: {', '.join(EXAMPLES)}")
+        raise ConfigError(
+            f"no example {shown(name)}; "
+            + did_you_mean(name, EXAMPLES, f"those that exist: {', '.join(EXAMPLES)}")
+        )
     path = to or Path(f"{name}.yaml")
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -90,7 +102,7 @@ def write_image(
     """
     loaded = config_or_quickstart(config, overrides)
     pipeline, known = loaded.pipeline, loaded.expressions.au_set
-    aus = parse_intensities(intensities, known)
+    aus = parse_intensities(intensities, loaded)
     attempt = Attempt(one_sample(prompt, aus, seed, known), 0, seed)
     fix_arithmetic(pipeline.threads)
     (picture,) = load_source(pipeline, pick_device()).generate([attempt])
@@ -130,25 +142,50 @@ def save_picture(picture: Image, to: Path) -> None:
         raise OutputError(f"cannot write {to}: {error}") from error
 
 
-def parse_intensities(items: Sequence[str], known: ActionUnitSet) -> tuple[float, ...]:
+def parse_intensities(items: Sequence[str], run: RunConfig) -> tuple[float, ...]:
     """Turn `["AU6=2.5", "AU12=5"]` into an AU vector.
 
     Args:
         items: AUs and their intensities.
-        known: the AUs of the vector.
+        run: whose AUs they are, and which range it allows.
 
     Raises:
-        ActionUnitError: if an item is not of that form, or its AU is not known.
+        ActionUnitError: if an item is not of that form, its AU is not known or given twice, or its
+            intensity is outside of the range.
     """
-    intensities: dict[str, float] = {}
+    known, intensities = run.expressions.au_set, dict[str, float]()
     for item in items:
-        name, _, value = item.partition("=")
-        known.index(name)
+        written, _, value = item.partition("=")
+        name = known.names[_place(written, run)]
         try:
-            intensities[name] = float(value)
+            number = float(value)
         except ValueError as error:
-            raise ActionUnitError(f"--au {item!r} must look like AU12=5") from error
+            raise ActionUnitError(f"--au {shown(item)} must look like AU12=5") from error
+        if name in intensities:
+            raise ActionUnitError(f"--au gives {name} twice; give it once")
+        most = FURTHEST if run.expressions.allow_out_of_range else MAX_INTENSITY
+        least = -FURTHEST if run.expressions.allow_out_of_range else MIN_INTENSITY
+        if math.isfinite(number) and not least <= number <= most:
+            way = "" if most == FURTHEST else "; expressions.allow_out_of_range: true allows it"
+            raise ActionUnitError(f"--au {shown(item)} is outside [{least:g}, {most:g}]{way}")
+        intensities[name] = number
     return known.vector(intensities)
+
+
+def _place(name: str, run: RunConfig) -> int:
+    """Return the place of an AU in a vector of a run.
+
+    Raises:
+        ActionUnitError: if the run has none of that name; says whether its pipeline shows it.
+    """
+    known, name, shows = run.expressions.au_set, canonical(name), run.pipeline.action_units
+    if name in FACS and shows is not None and name not in shows:
+        able = ", ".join(ActionUnitSet.of(shows).names) if shows else "none"
+        raise ActionUnitError(
+            f"{name} ({FACS[name]}) exists in FACS, but the pipeline {run.pipeline.name!r} does "
+            f"not show it; it shows {able}"
+        )
+    return known.index(name)
 
 
 def one_sample(
@@ -215,7 +252,8 @@ def write_sweep(
     """
     loaded = config_or_quickstart(config, overrides)
     known = loaded.expressions.au_set
-    place, aus = known.index(swept), parse_intensities(intensities, known)
+    place, aus = _place(swept, loaded), parse_intensities(intensities, loaded)
+    swept = known.names[place]
     if aus[place]:
         raise ActionUnitError(f"{swept} is swept from 0 to 5; leave out --au {swept}=…")
     requests = [(*aus[:place], float(level), *aus[place + 1 :]) for level in LEVELS]

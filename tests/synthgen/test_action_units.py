@@ -12,6 +12,7 @@ from synthgen.action_units import (
     ActionUnitSet,
     au_index,
     au_vector,
+    canonical,
     describe,
 )
 from synthgen.errors import ActionUnitError
@@ -56,17 +57,24 @@ def test_a_vector_holds_what_was_named(aus, data):
         (lambda: au_index("AU3"), f"unknown Action Unit 'AU3'; the AUs in use are {HERE}"),
         (
             lambda: au_index("AU7"),
-            f"AU7 (lid tightener) exists in FACS, but the AUs in use are {HERE}",
+            "AU7 (lid tightener) exists in FACS, but it is none of the 12 that FineFace, LibreFace "
+            f"and drawn faces know ({HERE}); runs of models that know others name theirs as "
+            "expressions.action_units",
         ),
         (
             lambda: ActionUnitSet.of(["AU7", "AU1"]).vector({"AU12": 1}),
             "AU12 (lip corner puller) exists in FACS, but the AUs in use are AU1, AU7",
         ),
         (
-            lambda: ActionUnitSet.of(["AU1", "au2"]),
-            f"unknown Action Unit 'au2'; FACS has {', '.join(FACS)}",
+            lambda: ActionUnitSet.of(["AU1", "12"]),
+            f"unknown Action Unit '12'; FACS has {', '.join(FACS)}",
         ),
         (lambda: ActionUnitSet.of(["AU1", "AU1"]), "AU1 stands there twice"),
+        (lambda: ActionUnitSet.of(["AU1", "au01"]), "AU1 stands there twice"),
+        (
+            lambda: au_vector({"au12": 1, "AU12": 2}),
+            "au12 and AU12 are the same; leave one out",
+        ),
         (lambda: ActionUnitSet.of([]), "no Action Unit is named; name one at least"),
         (
             lambda: au_vector({"AU1": float("nan")}),
@@ -78,3 +86,16 @@ def test_what_no_set_holds_is_refused(make, message):
     with pytest.raises(ActionUnitError) as caught:
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("written", ["AU12", "au12", "Au12", "AU012"])
+def test_an_au_is_read_in_each_way_of_writing_it(written):
+    assert canonical(written) == "AU12"
+    assert au_index(written) == AUS.index("AU12")
+    assert au_vector({written: 3}) == au_vector({"AU12": 3})
+    assert ActionUnitSet.of([written, "AU1"]) == ActionUnitSet.of(["AU1", "AU12"])
+
+
+@pytest.mark.parametrize("other", ["12", "AU", "AU 12", "AU_12", "AU12L", "AU120", "happy", ""])
+def test_other_text_stays(other):
+    assert canonical(other) == other

@@ -221,11 +221,65 @@ def test_image_paints_a_portrait_and_refuses_an_unknown_au(tmp_path):
     code, _, error = run("image", "an old man", "--au", "AU7=5", "-o", tmp_path / "y.png")
     assert (code, error) == (
         2,
-        "error: AU7 (lid tightener) exists in FACS, "
-        "but the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
-        "AU15, AU17, AU20, AU25, AU26\n",
+        "error: AU7 (lid tightener) exists in FACS, but the pipeline 'fineface' does not show it; "
+        "it shows AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, AU26\n",
     )
     assert not (tmp_path / "y.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--au", "AU12"], "--au 'AU12' must look like AU12=5"),
+        (["--au", "AU12=much"], "--au 'AU12=much' must look like AU12=5"),
+        (
+            ["--au", "au12=9"],
+            "--au 'au12=9' is outside [0, 5]; expressions.allow_out_of_range: true allows it",
+        ),
+        (
+            ["--au", "AU12=101", "--set", "expressions.allow_out_of_range=true"],
+            "--au 'AU12=101' is outside [-100, 100]",
+        ),
+        (["--au", "AU12=nan"], "intensity of AU12 is nan; it must be a finite number"),
+        (["--au", "AU12=1", "--au", "au012=2"], "--au gives AU12 twice; give it once"),
+    ],
+)
+def test_what_is_no_intensity_of_an_au_is_refused(tmp_path, options, message):
+    found = run("image", "an old man", "--config", DRAWN, *options, "-o", tmp_path / "x.png")
+    assert found == (2, "", f"error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_au_may_be_written_small_and_beyond_five_where_the_configuration_allows_it(tmp_path):
+    drawn = ["image", "an old man", "--config", DRAWN, "--au"]
+    assert run(*drawn, "AU12=4", "-o", tmp_path / "a.png")[0] == 0
+    assert run(*drawn, "au12=4", "-o", tmp_path / "b.png")[0] == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    beyond = ["AU12=6", "--set", "expressions.allow_out_of_range=true"]
+    assert run(*drawn, *beyond, "-o", tmp_path / "c.png")[0] == 0
+
+
+@pytest.mark.parametrize("command", [[], ["generate"], ["train"], ["faces", "invent"]])
+def test_h_is_help_of_every_command(command):
+    short, long = run(*command, "-h"), run(*command, "--help")
+    assert short == long
+    assert short[0] == 0
+    assert "Usage: " in short[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["genrate"], "Did you mean 'generate'?"),
+        (["train", "finefase"], "Did you mean 'fineface'?"),
+        (["faces", "invnt"], "Did you mean 'invent'?"),
+        (["generate", "x.yaml", "--overide"], "--overwrite"),
+    ],
+)
+def test_a_mistyped_command_or_option_is_answered_with_the_nearest(typed, meant):
+    code, output, error = run(*typed)
+    assert (code, output) == (2, "")
+    assert meant in " ".join(error.replace("│", " ").split())
 
 
 def test_image_paints_by_a_configuration_and_its_overrides(tmp_path):
@@ -251,9 +305,8 @@ def test_a_sweep_is_a_strip_of_six_measured_intensities(tmp_path):
         ),
         (
             ["--sweep", "AU7"],
-            "AU7 (lid tightener) exists in FACS, "
-            "but the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
-            "AU15, AU17, AU20, AU25, AU26",
+            "AU7 (lid tightener) exists in FACS, but the pipeline 'fineface' does not show it; it "
+            "shows AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, AU26",
         ),
     ],
 )
@@ -299,6 +352,11 @@ def test_init_writes_an_example_that_is_a_configuration(tmp_path):
     assert run("init", "sd3", cwd=tmp_path)[0::2] == (
         2,
         "error: no example 'sd3'; those that exist: quickstart, drawn, sd21, faceid, faceid-mini\n",
+    )
+    assert run("init", "quikstart", cwd=tmp_path)[0::2] == (
+        2,
+        "error: no example 'quikstart'; did you mean 'quickstart'? Those that exist: quickstart, "
+        "drawn, sd21, faceid, faceid-mini\n",
     )
 
 

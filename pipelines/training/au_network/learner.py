@@ -33,6 +33,7 @@ from pipelines.training.data.examples import HELD_OUT
 from pipelines.training.settings import Cycle, OptimizerConfig, cycle_at
 from samplers.randomness import uniforms
 from synthgen.action_units import AUS, MAX_INTENSITY, au_index
+from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 
@@ -100,7 +101,7 @@ class CycleConfig(Cycle):
     augmented: float = Field(
         default=0.4, ge=0, le=1, description="Chance of each change of a face [0, 1]."
     )
-    emphasis: dict[str, Annotated[float, Field(gt=0)]] = Field(
+    emphasis: AuMapping[Annotated[float, Field(gt=0)]] = Field(
         default={}, description="AU → its weight in the intensity head's loss; 1 for the others."
     )
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pipelines.training.data.config import DataConfig
 from pipelines.training.settings import Cycle, TrainingSettings
 from synthgen.action_units import au_vector
+from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section
 
 TEXT, TOKENIZER, IMAGE = "text_encoder", "tokenizer", "image_encoder"
@@ -100,7 +101,7 @@ def _known(expressions: tuple[dict[str, float], ...]) -> tuple[dict[str, float],
 
 
 SheetExpressions = Annotated[
-    tuple[dict[str, float], ...], Field(min_length=1, max_length=64), AfterValidator(_known)
+    tuple[AuMapping[float], ...], Field(min_length=1, max_length=64), AfterValidator(_known)
 ]
 """AU intensities of the rows of a sheet."""
 

@@ -24,7 +24,7 @@ from synthgen.action_units import (
     MIN_INTENSITY,
     ActionUnitSet,
 )
-from synthgen.config.aus_in_use import aus_in_use, check_au, default_names, using
+from synthgen.config.aus_in_use import AuName, aus_in_use, check_au, default_names, using
 from synthgen.config.base import Component, Section
 from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.config.quotas import QuotasConfig
@@ -64,8 +64,8 @@ class ImpliesRule(_Rule):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    if_: str = Field(alias="if", description="The AU that asks for another one.")
-    then: str = Field(description="The AU that it asks for.")
+    if_: AuName = Field(alias="if", description="The AU that asks for another one.")
+    then: AuName = Field(description="The AU that it asks for.")
     at_least: float | None = Field(
         default=None, description="Lowest intensity of the latter; without it, any but 0 will do."
     )
@@ -87,7 +87,7 @@ class ImpliesRule(_Rule):
 class ExcludesRule(_Rule):
     """At most one of some AUs is active."""
 
-    exclude: list[str] = Field(min_length=2, description="AUs of which at most one is active.")
+    exclude: list[AuName] = Field(min_length=2, description="AUs of which at most one is active.")
 
     @model_validator(mode="after")
     def _aus_exist(self) -> "ExcludesRule":
@@ -125,7 +125,7 @@ class AtLeastRule(_Rule):
 class CapRule(_Rule):
     """An AU is never stronger than a bound."""
 
-    cap: str = Field(description="The AU.")
+    cap: AuName = Field(description="The AU.")
     at: float = Field(description="Its highest intensity.")
 
     @model_validator(mode="after")

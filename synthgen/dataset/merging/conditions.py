@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from synthgen.action_units import AUS
+from synthgen.action_units import AUS, canonical
 from synthgen.dataset.schema import Feature
 from synthgen.errors import ConfigError
 from synthgen.foreign import excerpt
@@ -121,6 +121,7 @@ def find_column(
             raise ConfigError(f"{what}: {excerpt(path, 60)!r} is no slot; there are {parts}")
         return Column(path, "text", (), pc.field(name, part), name)
     if name in _VECTORS:
+        part = canonical(part)
         if part not in aus:
             some = ", ".join(f"{name}.{au}" for au in aus[:3])
             raise ConfigError(

@@ -22,9 +22,9 @@ def of_au1(**marginal):
         ({"marginals": {}}, "marginals is empty; it must have an entry"),
         (
             {"marginals": {"AU7": {"rate": 0.1}}},
-            "AU7 (lid tightener) exists in FACS, "
-            "but the AUs in use are AU1, AU2, AU4, AU5, AU6, AU9, AU12, "
-            "AU15, AU17, AU20, AU25, AU26",
+            "AU7 (lid tightener) exists in FACS, but it is none of the 12 that FineFace, LibreFace "
+            "and drawn faces know (AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, "
+            "AU26); runs of models that know others name theirs as expressions.action_units",
         ),
         ({"marginals": {"AU1": {}}}, "key marginals.AU1.rate is missing"),
         (
