@@ -58,8 +58,10 @@ def test_every_option_of_ray_exists():
         assert {word.split("=")[0] for word in words if word.startswith("--")} <= options
 
 
-def test_the_shown_check_looks_like_one(tmp_path, monkeypatch):
-    (block,) = re.findall(r"```console\n\$ (synthgen check .*?)\n(.*?)```", TEXT, re.S)
+@pytest.mark.parametrize(
+    "block", re.findall(r"```console\n\$ (synthgen check .*?)\n(.*?)```", TEXT, re.S)
+)
+def test_the_shown_check_looks_like_one(block, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)

@@ -8,13 +8,16 @@ from cluster.preflight.checks import (
     joined,
     preflight,
 )
+from cluster.preflight.elsewhere import Elsewhere, describe_elsewhere
 from cluster.preflight.findings import problems
 
 __all__ = [
+    "Elsewhere",
     "Report",
     "check_before_run",
     "check_room",
     "describe",
+    "describe_elsewhere",
     "joined",
     "preflight",
     "problems",

@@ -1,6 +1,7 @@
 """The sections of the pipelines `fineface` and `fineface-faceid`; loads no torch."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,11 +188,12 @@ class _KnownRate:
         images_per_second: on that hardware.
         steps: denoising steps.
         threads: CPU threads; 0 on a GPU.
-        gpu: what the GPU's name holds; empty on a CPU.
+        gpu: what the GPU's name ends in or holds, as a word; empty on a CPU.
         side: width and height [pixels].
         mini: whether the embedded weights generated.
         dtypes: number formats that the figure holds for.
         source: where it stands.
+        bound: whether real runs are hardly faster: it was measured in batches.
     """
 
     images_per_second: float
@@ -202,6 +204,16 @@ class _KnownRate:
     mini: bool
     dtypes: tuple[str, ...]
     source: str
+    bound: bool = True
+
+    def is_of(self, gpus: Sequence[str]) -> bool:
+        """Return whether it was measured on such a machine: on one of these GPUs, or without."""
+        if not self.gpu:
+            return not gpus
+        model = self.gpu.split()[-1]
+        before = r"(?<!\d)" if model[0].isdigit() else r"(?<![A-Za-z0-9])"
+        named = re.compile(rf"{before}{model}(?!\d)", re.IGNORECASE)
+        return any(named.search(gpu) for gpu in gpus)
 
 
 _RATES = (
@@ -213,9 +225,27 @@ _RATES = (
         1 / 0.228, 20, 2, "", 128, True, ("bfloat16",),
         "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC with bfloat16, batches of 16",
     ),
+    *(
+        _KnownRate(
+            rate, 50, 0, gpu, 512, False, ("float16",),
+            "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
+        )
+        # Iterations a second of a batch of 16, "SD - txt2img, torch nightly - no compile", in
+        # docs/source/en/optimization/torch2.0.md of huggingface/diffusers at 2c529b75; of a T4
+        # the table holds seconds an iteration.
+        for gpu, rate in {
+            "T4": 16 / (2.30 * 50),
+            "V100": 1.66 * 16 / 50,
+            "RTX 3090": 1.69 * 16 / 50,
+            "RTX 4090": 3.2 * 16 / 50,
+            "A100": 3.6 * 16 / 50,
+        }.items()
+    ),
     _KnownRate(
-        1.18, 50, 0, "A100", 512, False, ("float16",),
-        "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
+        1 / 1.44, 50, 0, "H100", 512, False, ("float16",),
+        # README.md of github.com/alexeigor/sd-benchmarks: "PT2.0,fp16" on an H100 PCIe, 80 GB.
+        "github.com/alexeigor/sd-benchmarks: Stable Diffusion 1.5 on an H100 PCIe, one image at a "
+        "time; batches are faster", bound=False,
     ),
 )  # fmt: skip
 
@@ -310,17 +340,24 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
         Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
         nearly: 95 % of it is spent in the denoising network.
         """
-        if self.guidance_scale <= 1:
-            return None
         for rate in _RATES:
-            on_it = any(rate.gpu in gpu for gpu in gpus) if rate.gpu else not gpus
-            here = self.image_size(weights) == (rate.side, rate.side)
-            same = here and rate.mini == (self.weights == "mini")
-            if on_it and same and self.dtype in rate.dtypes:
+            if rate.is_of(gpus) and self._is_known(rate, weights):
                 threads = self.threads / rate.threads if rate.threads else 1.0
                 scale = rate.steps / self.num_inference_steps * threads
-                return Figure(rate.images_per_second * scale, rate.source, bound=True)
+                return Figure(rate.images_per_second * scale, rate.source, bound=rate.bound)
         return None
+
+    def published_gpus(self) -> tuple[str, ...]:
+        """Return the GPUs that there is a published figure for."""
+        known = (rate for rate in _RATES if rate.gpu and self._is_known(rate, Weights()))
+        return tuple(rate.gpu for rate in known)
+
+    def _is_known(self, rate: _KnownRate, weights: Weights) -> bool:
+        """Return whether a figure holds: a base that nobody has looked at has its size."""
+        size = self.image_size(weights)
+        same = size is None or size == (rate.side, rate.side)
+        mini = rate.mini == (self.weights == "mini")
+        return self.guidance_scale > 1 and same and mini and self.dtype in rate.dtypes
 
     def _described(
         self, folders: "FineFaceFolders", licences: Mapping[str, str], adapter: Path | None = None

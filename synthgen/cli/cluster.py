@@ -41,11 +41,58 @@ def check(
     measure: Annotated[
         bool, typer.Option("--measure", help="Also generate and judge a few batches, for the time.")
     ] = False,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Estimate the time on so many GPUs that are not at hand, instead of looking.",
+        ),
+    ] = None,
+    gpu_type: Annotated[
+        str | None,
+        typer.Option(help="Their kind, for a published figure: H100, A100, 4090.", metavar="NAME"),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1e6, help="Images a second of one of them, as you know it."),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="Samples to estimate for; else the configuration's."),
+    ] = None,
+    acceptance: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1, help="Share of the images that the checks keep, for it."),
+    ] = None,
+    cost_per_hour: Annotated[
+        float | None,
+        typer.Option(min=0, help="What an hour of one GPU costs; else cluster.cost_per_hour."),
+    ] = None,
 ) -> None:
     """Say what is missing on each node, and what a run will take; makes nothing."""
     from synthgen.config import load_config
 
     loaded = load_config(config, overrides or ())
+    if any(x is not None for x in (gpus, gpu_type, rate, samples, acceptance, cost_per_hour)):
+        if measure or address is not None:
+            raise typer.BadParameter(
+                "--measure and --address look at machines that are there; leave them out, or "
+                "--gpus, --gpu-type, --rate, --samples, --acceptance and --cost-per-hour"
+            )
+        from cluster.preflight import Elsewhere, describe_elsewhere
+
+        thought = Elsewhere(
+            gpus=gpus or 1,
+            kind=gpu_type,
+            rate=rate,
+            acceptance=acceptance,
+            cost_per_hour=cost_per_hour,
+        )
+        enlarged = loaded.model_copy(update={"samples": samples or loaded.samples})
+        typer.echo(describe_elsewhere(enlarged, thought))
+        _refuse_without_plan(enlarged)
+        return
     if address is not None and address.startswith(("http://", "https://")):
         _run_as_job(loaded, address, "check", ["--measure"] if measure else [])
         return
@@ -128,6 +175,18 @@ def status(
         return
     with contextlib.suppress(KeyboardInterrupt):  # the way to stop looking
         watch_status(output, cost_per_hour, show)
+
+
+def _refuse_without_plan(config: "RunConfig") -> None:
+    """Say as `check` does if the configuration cannot be so large."""
+    from samplers.plan import build_plan
+    from synthgen.errors import SynthgenError
+
+    try:
+        build_plan(config)
+    except SynthgenError as error:
+        typer.echo(f"\nproblem: {error}")
+        raise typer.Exit(2) from None
 
 
 def _check_here(config: "RunConfig") -> None:

@@ -121,6 +121,10 @@ class PipelineSection(Component, BatchKeys, ABC):
         """
         return None
 
+    def published_gpus(self) -> tuple[str, ...]:
+        """Return the GPUs that `known_rate` has a published figure for, as it is configured."""
+        return ()
+
     def known_bytes(self, weights: Weights, image_format: str) -> Figure | None:
         """Return what a sample takes on disk [bytes], or None where that is not known.
 

@@ -40,10 +40,10 @@ def marker(number, worker, started, finished, attempts=30):
 def test_a_published_figure_is_scaled_by_the_steps(config):
     took = estimate(config, NODES)
     assert (took.samples, took.images, took.workers, took.gpus) == (7200, 7200, 8, 1.0)
-    assert took.rate.value == pytest.approx(1.18 * 2)
+    assert took.rate.value == pytest.approx(1.152 * 2)
     assert took.rate.bound
-    assert took.seconds == pytest.approx(7200 / 2.36 / 8)
-    assert took.cost == pytest.approx(7200 / 2.36 / 3600 * 2.0)
+    assert took.seconds == pytest.approx(7200 / 2.304 / 8)
+    assert took.cost == pytest.approx(7200 / 2.304 / 3600 * 2.0)
     assert took.row.bound
     assert took.bytes == 7200 * (512 * 512 * 3 + 1000)
 
