@@ -21,13 +21,13 @@ synthgen train vae examples/train/vae.yaml --to out/train/vae
 synthgen train clip examples/train/clip.yaml --to out/train/clip
 
 # 2.5 hours unet: text to image, with the VAE and CLIP
-synthgen train unet examples/train/unet.yaml --to out/train/unet
+synthgen train unet examples/train/unet.yaml --to out/train/unet --set vae=out/train/vae/vae --set clip=out/train/clip --set latents=out/train/latents
 
 # 1.8 hours fineface: AU adapter beside the base
-synthgen train fineface examples/train/fineface.yaml --to out/train/fineface
+synthgen train fineface examples/train/fineface.yaml --to out/train/fineface --set base=out/train/unet/base --set latents=out/train/latents-fineface
 
 # 0.9 hours faceid: face adapter beside the base, the AU adapter and the face embedder
-synthgen train faceid examples/train/faceid.yaml --to out/train/faceid
+synthgen train faceid examples/train/faceid.yaml --to out/train/faceid --set base=out/train/unet/base --set fineface=out/train/fineface/fineface --set embedder.weights=out/train/face-embedder/face_embedder.safetensors --set latents=out/train/latents-fineface
 
 # a minute: the 200 people of `store: mini`, which is samplers/identities/mini-people.parquet
 synthgen faces draw --people 200 --embedder out/train/face-embedder/face_embedder.safetensors --to out/train/mini-people.parquet

@@ -32,6 +32,7 @@ from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import examples_of, first_rows
 from pipelines.training.diffusion.base import (
     encoder_sha256,
+    find_part,
     load_text,
     load_vae,
     sheet_images,
@@ -98,8 +99,10 @@ class UNetConfig(DiffusionSettings):
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
-    vae: str = Field(description="Folder of the VAE.")
-    clip: str = Field(description="Folder with text_encoder, tokenizer and image_encoder.")
+    vae: str = Field(description="VAE: folder, or mini.")
+    clip: str = Field(
+        description="Folder with text_encoder, tokenizer and image_encoder, or mini.",
+    )
     prediction: Literal["epsilon", "v_prediction"] = Field(
         default="v_prediction", description="What the UNet predicts."
     )
@@ -213,7 +216,7 @@ class UNetRecipe(Recipe[UNetConfig]):
         super().__init__(config, folder)
         self.data = config.data
         device = pick_training_device(config.device)
-        self._vae_folder, self._clip_folder = Path(config.vae), Path(config.clip)
+        self._vae_folder, self._clip_folder = find_part(config.vae, "vae"), find_part(config.clip)
         vae = load_vae(self._vae_folder, device)
         text, tokenizer = load_text(self._clip_folder, device)
         encoder = encoder_sha256(self._vae_folder)

@@ -70,7 +70,7 @@ def fineface(
     dtype: DtypeOption = "float32",
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
-    to: ToOption = Path("docs/mini-results.md"),
+    to: ToOption = Path("out/evaluate/fineface.md"),
     images: ImagesOption = Path("out/evaluate/images"),
 ) -> None:
     """Judge a FineFace model: the tables of the paper, with judges of one's own."""
@@ -138,7 +138,7 @@ def faceid(
     dtype: DtypeOption = "float32",
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
-    to: ToOption = Path("docs/mini-identities.md"),
+    to: ToOption = Path("out/evaluate/faceid.md"),
     images: ImagesOption = Path("out/evaluate/images"),
 ) -> None:
     """Judge whether a model shows the person asked for, and keeps its control of the AUs."""

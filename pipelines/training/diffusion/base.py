@@ -25,7 +25,7 @@ from pipelines.checkpoints import read_safetensors
 from pipelines.fineface.models import check_text_parts, load_model, no_progress_bars
 from pipelines.fineface.prompts import load_tokenizer
 from pipelines.fineface.weights import MINI, MINI_FOLDER
-from pipelines.hub import resolve
+from pipelines.hub import names_folder, resolve
 from pipelines.training.diffusion.config import (
     ENCODER_WEIGHTS,
     MODEL_WEIGHTS,
@@ -54,6 +54,16 @@ _FILES = (
 )
 
 _PREDICTIONS = ("epsilon", "v_prediction")
+
+
+def find_part(named: str, part: str = "") -> Path:
+    """Return the folder of a part of a base: what is named, or that of the embedded base.
+
+    Args:
+        named: folder, or `mini`.
+        part: where the part lies in a base; empty: at its top.
+    """
+    return MINI_FOLDER / "base" / part if named == MINI else Path(named)
 
 
 def load_vae(folder: Path, device: torch.device) -> AutoencoderKL:
@@ -215,8 +225,27 @@ def find_base(base: str, revision: str | None) -> Path:
     Raises:
         WeightsError: if files are missing and cannot be fetched.
     """
-    named = MINI_FOLDER / "base" if base == MINI else base
+    named = find_part(base) if base == MINI else base
+    check_folder("base", named, "unet")
     return resolve(named, revision=revision, files=_FILES, patterns=["tokenizer/*"], setting="base")
+
+
+def check_folder(setting: str, named: str | Path, training: str) -> None:
+    """Refuse a folder that is not there, and name the training that makes one.
+
+    Args:
+        setting: key of the configuration.
+        named: folder or Hub id.
+        training: command below `synthgen train`.
+
+    Raises:
+        WeightsError: if it can only be a folder, and there is none.
+    """
+    if names_folder(str(named)) and not Path(named).expanduser().is_dir():
+        raise WeightsError(
+            f"{setting}: folder {named} does not exist; `synthgen train {training} CONFIG --to "
+            f"FOLDER` makes one, and {setting}: mini is the embedded one"
+        )
 
 
 def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention: str) -> FrozenBase:

@@ -27,6 +27,7 @@ from pipelines.hub import resolve
 from pipelines.training.data.augmentation import sheet_of, to_pixels
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base import (
+    check_folder,
     encoder_sha256,
     find_base,
     load_base,
@@ -70,6 +71,8 @@ class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
         if config.fineface is not None:
             names = file_names("", 1.0)
             mini = config.fineface == MINI
+            if not mini:
+                check_folder("fineface", config.fineface, "fineface")
             found = embedded("fineface", names) if mini else resolve(config.fineface, files=names)
             paths = [path for path in found.iterdir() if path.suffix in (".safetensors", ".ckpt")]
             fineface_files = {path.name: file_sha256(path) for path in sorted(paths)}

@@ -1,6 +1,8 @@
 """`synthgen evaluate fineface` from weights to document."""
 
+import inspect
 import json
+from pathlib import Path
 
 import pytest
 from tiny_evaluation import make_adapter, make_base, make_judge_file
@@ -16,6 +18,7 @@ from pipelines.evaluation.fineface import (
 )
 from pipelines.evaluation.judges import find_encoder
 from synthgen.cli.commands import app
+from synthgen.cli.evaluate import faceid, fineface
 from synthgen.errors import WeightsError
 
 
@@ -173,3 +176,10 @@ def test_missing_weights_end_in_one_sentence(world, tmp_path):
     with pytest.raises(WeightsError, match="nowhere"):
         evaluate_fineface(asked, tmp_path / "x.md", tmp_path / "images")
     assert not (tmp_path / "x.md").exists()
+
+
+def test_the_commands_write_no_page_of_the_project_unasked():
+    for command in (fineface, faceid):
+        assert inspect.signature(command).parameters["to"].default == Path(
+            f"out/evaluate/{command.__name__}.md"
+        )

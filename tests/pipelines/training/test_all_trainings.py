@@ -8,8 +8,10 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 import typer
 import yaml
 
@@ -48,7 +50,26 @@ def test_the_command_line_accepts_a_command(command):
 @pytest.mark.parametrize("command", TRAININGS, ids=" ".join)
 def test_the_configuration_of_a_training_is_allowed(command):
     _, _, training, path, *_ = command
-    load_section(REPOSITORY / path, SECTIONS[training])
+    overrides = [text for text in command if "=" in text]
+    load_section(REPOSITORY / path, SECTIONS[training], overrides)
+
+
+@pytest.mark.parametrize("training", ["unet", "fineface", "faceid"])
+def test_an_example_starts_on_a_fresh_clone_beside_the_embedded_weights(training, tmp_path):
+    recipe: Any = next(kind for kind in RECIPES if kind.name == training)
+    before = torch.get_num_threads()
+    overrides = ["examples=2", "batch_size=2", f"latents={tmp_path}/latents"]
+    overrides += ["cycles=[{steps: 1, learning_rate: 0.001}]"]
+    if training != "unet":
+        overrides.append(
+            "reading.reader={seed: 2, batch_size: 2, cycles: [{steps: 1, learning_rate: 0.001}]}"
+        )
+    config = load_section(
+        REPOSITORY / "examples" / "train" / f"{training}.yaml", recipe.settings, overrides
+    )
+    made = recipe(config, tmp_path)
+    assert len(list(made.batches(0, 1))) == 1
+    torch.set_num_threads(before)
 
 
 def test_each_training_comes_after_those_whose_files_it_reads():
@@ -56,9 +77,11 @@ def test_each_training_comes_after_those_whose_files_it_reads():
     for command in TRAININGS:
         made.append(option(command, "--to"))
         config = yaml.safe_load((REPOSITORY / command[3]).read_text())
-        config.pop("latents", None)  # which it makes itself, or takes from an earlier training
-        for path in re.findall(r"out/[\w./-]+", json.dumps(config)):
+        changes = [text for text in command if "=" in text and not text.startswith("latents=")]
+        for path in re.findall(r"out/[\w./-]+", json.dumps(changes)):
             assert any(Path(path).is_relative_to(folder) for folder in made[:-1]), path
+        changed = {text.split("=")[0] for text in changes}
+        assert {key for key, value in config.items() if value == "mini"} <= changed
     draw = COMMANDS[-1]
     assert Path(option(draw, "--embedder")).parent.as_posix() in made
 

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.training.diffusion.base import find_base
 from pipelines.training.fineface import FineFaceTrainingConfig
 from synthgen.config.loading import load_section
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, WeightsError
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "train"
 
@@ -46,6 +47,15 @@ def test_the_defaults_are_the_papers() -> None:
 def test_the_mini_worlds_example_is_read() -> None:
     config = load_section(EXAMPLES / "fineface.yaml", FineFaceTrainingConfig)
     assert (config.data.size, config.encoder) == (128, "res_mlp64")
+
+
+def test_a_base_that_is_not_there_names_the_training_that_makes_it() -> None:
+    with pytest.raises(WeightsError) as caught:
+        find_base("out/train/unet/base", None)
+    assert str(caught.value) == (
+        "base: folder out/train/unet/base does not exist; `synthgen train unet CONFIG --to FOLDER` "
+        "makes one, and base: mini is the embedded one"
+    )
 
 
 @pytest.mark.parametrize("override", FAULTS)
