@@ -11,6 +11,9 @@ cd "$(dirname "$0")/../.."
 # 1.3 hours au-net: measures AUs; the loss of the VAE looks through the one in pipelines/mini
 synthgen train au-net examples/train/au-net.yaml --to out/train/au-net
 
+# 0.2 hours presence: tells faces from pictures without one
+synthgen train presence examples/train/presence.yaml --to out/train/presence
+
 # 0.9 hours face-embedder: describes people
 synthgen train face-embedder examples/train/face-embedder.yaml --to out/train/face-embedder
 
@@ -36,6 +39,7 @@ mini=out/train/mini
 rm -rf "$mini"
 mkdir -p "$mini"
 cp out/train/au-net/au_network.safetensors out/train/au-net/au_network.json "$mini"
+cp out/train/presence/presence.safetensors out/train/presence/presence.json "$mini"
 cp out/train/face-embedder/face_embedder.safetensors "$mini"
 cp out/train/face-embedder/card.json "$mini/face_embedder.json"
 cp -R out/train/unet/base "$mini/base"

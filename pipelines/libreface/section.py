@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.libreface.weights import find_weight_file, find_weights
+from pipelines.libreface.weights import find_presence, find_weight_file, find_weights
 from pipelines.weight_files import count_numbers
 from synthgen.action_units import AUS, check_facs
 from synthgen.config.aus_in_use import AuMapping
@@ -67,8 +67,9 @@ class LibreFaceCheck(CheckSection):
     )
     aligner: Literal["centered", "mediapipe"] = Field(
         default="mediapipe",
-        description="'centered': the face stands where procedural and mini faces stand; "
-        "'mediapipe': found by FaceMesh (extra 'alignment').",
+        description="'centered': the face stands where procedural and mini faces stand, and is "
+        "not looked for (the mini weights tell pictures without one); 'mediapipe': found by "
+        "FaceMesh (extra 'alignment').",
     )
     policy: ActionUnitPolicy = Field(
         default=ActionUnitPolicy(), description="Bounds an image must keep."
@@ -116,7 +117,8 @@ class LibreFaceCheck(CheckSection):
                 f"verify.aligner: mediapipe is not installed; {install_command('alignment')}"
             )
         file, name, licence = find_weights(self.weights)
-        return Weights(bytes=count_numbers(file) * 4, licences={name: licence})
+        files = [file, *filter(None, [find_presence(self.weights, self.aligner)])]
+        return Weights(bytes=4 * sum(map(count_numbers, files)), licences={name: licence})
 
     def local_paths(self) -> list[str]:
         """Return the network's file or folder, where it is neither embedded nor fetched."""

@@ -20,7 +20,8 @@ from pipelines.libreface.network import (
     load_network,
     resized_side,
 )
-from pipelines.libreface.weights import find_weights
+from pipelines.libreface.presence import FacePresence, load_presence
+from pipelines.libreface.weights import find_presence, find_weights
 from pipelines.pictures import all_rgb
 from pipelines.weight_files import file_sha256
 from synthgen.action_units import AU_COUNT
@@ -48,6 +49,7 @@ class LibreFaceVerifier:
         name: name of the verifier in the dataset.
         weights: weight file → sha256.
         licences: weight file → licence.
+        presence: what tells whether a crop shows a face, where the aligner does not look for one.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class LibreFaceVerifier:
         name: str,
         weights: Mapping[str, str],
         licences: Mapping[str, str],
+        presence: FacePresence | None = None,
     ) -> None:
         self.name = name
         self.aligner = aligner
         self._network = network
         self._weights = dict(weights)
         self._licences = dict(licences)
+        self._presence = presence
 
     @classmethod
     def from_pretrained(
@@ -90,12 +94,20 @@ class LibreFaceVerifier:
         file, name, licence = find_weights(weights)
         network = _place(for_inference(load_network(file)), device, dtype)
         chosen = aligner or ("centered" if weights == "mini" else "mediapipe")
+        files, presence = [file], None
+        if chosen == "centered":
+            presence = FacePresence()
+            if found := find_presence(weights, chosen):
+                teller, threshold = load_presence(found)
+                presence = FacePresence(teller.to(device), threshold)
+                files.append(found)
         return cls(
             network,
             _aligner(chosen, network.input_size),
             name,
-            weights={file.name: file_sha256(file)},
-            licences={file.name: licence},
+            weights={each.name: file_sha256(each) for each in files},
+            licences={each.name: licence for each in files},
+            presence=presence,
         )
 
     def measure(self, images: Sequence[Image.Image]) -> Measurement:
@@ -106,7 +118,12 @@ class LibreFaceVerifier:
         """
         found = [self.aligner.align(image) for image in all_rgb(images)]
         faces = np.array([alignment.faces for alignment in found], dtype=np.int64)
-        aus = self._intensities([alignment.crop or _BLACK for alignment in found])
+        crops = [alignment.crop or _BLACK for alignment in found]
+        if self._presence is not None and crops:
+            seen = self._presence.of(crops)
+            faces[~np.array(seen)] = 0
+            crops = [crop if there else _BLACK for crop, there in zip(crops, seen, strict=True)]
+        aus = self._intensities(crops)
         aus[faces == 0] = np.nan
         return Measurement(aus=aus, faces=faces)
 

@@ -10,6 +10,9 @@ LICENCE = "USC research licence: educational, research and non-profit use only"
 
 MINI_FILE = Path(__file__).parents[1] / "mini" / "au_network.safetensors"
 
+PRESENCE_FILE = MINI_FILE.with_name("presence.safetensors")
+"""Weights of the network that tells whether the mini network has a face before it."""
+
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
 
 
@@ -38,6 +41,25 @@ def find_weights(weights: str | Path) -> tuple[Path, str, str]:
         return file, "libreface", LICENCE
     file = find_weight_file(weights)
     return file, f"libreface-{file.stem}", "not stated"
+
+
+def find_presence(weights: str | Path, aligner: str) -> Path | None:
+    """Return the file of the presence network; None where none knows the pictures.
+
+    Args:
+        weights: as for `find_weights`.
+        aligner: name of the aligner; one that looks for faces itself needs no such network.
+
+    Raises:
+        WeightsError: if it is missing.
+    """
+    if weights != "mini" or aligner != "centered":
+        return None
+    if not PRESENCE_FILE.is_file():
+        raise WeightsError(
+            f"mini presence network {PRESENCE_FILE} is missing; `synthgen train presence` makes it"
+        )
+    return PRESENCE_FILE
 
 
 def find_weight_file(path: str | Path) -> Path:

@@ -75,6 +75,16 @@ def au_net(config: Config, to: Folder, overrides: Overrides = None, stop_at: Sto
 
 
 @train_app.command()
+def presence(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train the network by which the embedded verifier tells whether there is a face."""
+    from pipelines.training.au_network.presence import train_presence
+
+    _train(train_presence, config, to, overrides, stop_at)
+
+
+@train_app.command()
 def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the second judge, which evaluations use beside the verifier."""
     from pipelines.training.judge import train_judge

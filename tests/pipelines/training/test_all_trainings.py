@@ -16,6 +16,7 @@ import typer
 import yaml
 
 from pipelines.training.au_network.learner import AUNetworkConfig
+from pipelines.training.au_network.presence import PresenceRecipe
 from pipelines.training.clip import ClipRecipe
 from pipelines.training.face_embedder import FaceEmbedderRecipe
 from pipelines.training.faceid.train import FaceIdRecipe
@@ -31,7 +32,15 @@ TEXT = SCRIPT.read_text()
 COMMANDS = [shlex.split(line) for line in TEXT.splitlines() if line.startswith("synthgen ")]
 TRAININGS = [command for command in COMMANDS if command[1] == "train"]
 MINI = REPOSITORY / "pipelines" / "mini"
-RECIPES = (ClipRecipe, FaceEmbedderRecipe, FaceIdRecipe, FineFaceRecipe, UNetRecipe, VAERecipe)
+RECIPES = (
+    ClipRecipe,
+    FaceEmbedderRecipe,
+    FaceIdRecipe,
+    FineFaceRecipe,
+    PresenceRecipe,
+    UNetRecipe,
+    VAERecipe,
+)
 SECTIONS = {"au-net": AUNetworkConfig, **{recipe.name: recipe.settings for recipe in RECIPES}}
 
 
@@ -104,6 +113,8 @@ def test_the_result_is_laid_out_as_the_embedded_weights(tmp_path):
     for name, source in {
         "au-net/au_network.safetensors": "au_network.safetensors",
         "au-net/au_network.json": "au_network.json",
+        "presence/presence.safetensors": "presence.safetensors",
+        "presence/presence.json": "presence.json",
         "face-embedder/face_embedder.safetensors": "face_embedder.safetensors",
         "face-embedder/card.json": "face_embedder.json",
         "unet/base": "base",
