@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import floor
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,9 @@ MOST_PEOPLE = 1_000_000
 TRIES = 2000
 """Draws in a row that may all be too near to somebody before the distance is given up."""
 
+_MOST_TRIED = 2000
+"""People for whom smaller distances are tried, to name one that would do: a second a try."""
+
 _LEAST_DISTANCE, _MOST_DISTANCE = 0.01, 0.7
 _MOST_COMPARED = 1000
 """People whose nearest ones are looked for: a second with 100,000 rows."""
@@ -95,9 +98,31 @@ def new_people(
     refuse_many_people(count)
     _refuse_small(store)
     min_distance = fitting_distance(store) if min_distance is None else min_distance
+    made = _far_people(store, count, seed, min_distance, shrinkage)
+    if len(made) < count:
+        would_do = _would_do(store, count, seed, min_distance, shrinkage)
+        raise ConfigError(_too_near(store, len(made), count, min_distance, would_do))
+    return _as_store(store, made, seed, min_distance)
+
+
+def _far_people(
+    store: FaceStore,
+    count: int,
+    seed: int,
+    min_distance: float,
+    shrinkage: float,
+    most_draws: int | None = None,
+) -> Float32[np.ndarray, "people 512"]:
+    """Draw people who keep a distance: fewer than `count` where `TRIES` in a row do not.
+
+    Fewer, too, where `most_draws` (None: any number) were not enough; a begun chunk is ended.
+    """
     kept = np.empty((count, FACEID_WIDTH), dtype=np.float32)
-    found, refused = 0, 0
+    found, refused, drawn = 0, 0, 0
     for chunk in _candidates(store, seed, shrinkage):
+        if most_draws is not None and drawn >= most_draws:
+            return kept[:found]
+        drawn += len(chunk)
         free = _is_far(chunk, store.embeddings, min_distance) & _is_far(
             chunk, kept[:found], min_distance
         )
@@ -107,10 +132,41 @@ def new_people(
                 kept[found] = row
                 found, refused = found + 1, 0
                 if found == count:
-                    return _as_store(store, kept, seed, min_distance)
+                    return kept
             elif (refused := refused + 1) == TRIES:
-                raise ConfigError(_too_near(store, found, count, min_distance))
+                return kept[:found]
     raise AssertionError("candidates never end")
+
+
+def _would_do(
+    store: FaceStore, count: int, seed: int, min_distance: float, shrinkage: float
+) -> float | None:
+    """Return the largest distance in hundredths found to be kept by half of the draws, or None.
+
+    None where no distance is, and where trying would take long.
+    """
+    if count > _MOST_TRIED:
+        return None
+    kept, refused = 0, ceil(min_distance * 100)
+    while refused - kept > 1:
+        middle = (kept + refused) // 2
+        made = _far_people(store, count, seed, middle / 100, shrinkage, most_draws=2 * count)
+        if len(made) == count:
+            kept = middle
+        else:
+            refused = middle
+    return kept / 100 if kept else None
+
+
+def nearest_reached(store: FaceStore, made: FaceStore) -> float:
+    """Return the largest cosine similarity of new people to those of the store and each other."""
+    largest = float(nearest(made.embeddings, store.embeddings).similarity.max())
+    for start in range(1, len(made), _BLOCK):
+        rows = made.embeddings[start : start + _BLOCK]
+        cosines = rows @ made.embeddings[: start + len(rows)].T
+        before = np.tri(*cosines.shape, k=start - 1, dtype=bool)
+        largest = max(largest, float(cosines[before].max()))
+    return largest
 
 
 def fitting_distance(store: FaceStore) -> float:
@@ -206,10 +262,12 @@ def _refuse_small(store: FaceStore) -> None:
         )
 
 
-def _too_near(store: FaceStore, found: int, count: int, min_distance: float) -> str:
+def _too_near(
+    store: FaceStore, found: int, count: int, min_distance: float, would_do: float | None
+) -> str:
+    smaller = "a smaller distance" if would_do is None else f"a distance of {would_do:g}"
     return (
         f"only {found:,} of {count:,} new people keep a cosine distance of {min_distance:g} to "
         f"each other and to the {len(store)} people of {store.where}: the next {TRIES} draws are "
-        "all nearer to somebody; ask for fewer people, or for a distance of less than "
-        f"{min(min_distance, fitting_distance(store)):g}"
+        f"all nearer to somebody; ask for fewer people, or for {smaller}"
     )

@@ -212,13 +212,17 @@ def invent(
     """Draw people from the statistics of a store, each far from everyone in it and each other."""
     from samplers.identities import new_people, read_store
     from samplers.identities.store import check_store_path, write_store
+    from samplers.identities.synthetic import nearest_reached
 
     check_store_path(to)
-    made = new_people(
-        read_store(store), people, seed, min_distance=min_distance, shrinkage=shrinkage
-    )
+    real = read_store(store)
+    made = new_people(real, people, seed, min_distance=min_distance, shrinkage=shrinkage)
     write_store(to, made)
-    typer.echo(f"{to}: {len(made)} new people, {made.about.source}")
+    noun = "person" if people == 1 else "people"
+    typer.echo(
+        f"{to}: {people:,} new {noun}, {made.about.source}; the nearest two have a cosine "
+        f"similarity of {nearest_reached(real, made):.3f}"
+    )
 
 
 def _tell_alike(store: "FaceStore") -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from pipelines.faceid.importing import import_store
 from samplers.identities import FaceStore, read_store, write_store
 from samplers.identities.faceid import SyntheticPeopleConfig
+from samplers.identities.synthetic import nearest_reached
 from synthgen.cli.commands import app, main
 from synthgen.errors import StoreError
 from tests.support.tiny_faces import ABOUT, make_store, random_embeddings
@@ -111,11 +112,13 @@ def test_the_command_invents_people(tmp_path):
     found = CliRunner().invoke(
         app, [*map(str, arguments), "-n", "5", "--min-distance", "0.5", "--seed", "4"]
     )
+    made = read_store(tmp_path / "new.parquet")
+    reached = nearest_reached(make_store(30), made)
     assert found.output == (
         f"{tmp_path}/new.parquet: 5 new people, drawn with seed 4 from the statistics of "
-        "30 people, at a cosine distance of 0.5 or more from them and each other\n"
+        "30 people, at a cosine distance of 0.5 or more from them and each other; the nearest two "
+        f"have a cosine similarity of {reached:.3f}\n"
     ), found.exception
-    made = read_store(tmp_path / "new.parquet")
     assert made.about.synthetic
     assert (made.embeddings @ make_store(30).embeddings.T).max() <= 0.5 + 1e-6
 

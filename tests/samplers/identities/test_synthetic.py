@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from samplers.identities.store import FaceStore, read_store
-from samplers.identities.synthetic import fitting_distance, nearest, new_people
+from samplers.identities.synthetic import (
+    fitting_distance,
+    nearest,
+    nearest_reached,
+    new_people,
+)
 from synthgen.errors import ConfigError
 from tests.support.tiny_faces import ABOUT, make_store
 
@@ -14,7 +19,7 @@ def people_of_few_traits(people, traits, seed=0):
     return FaceStore.build(rows, [f"p{n}" for n in range(people)], ABOUT, where="few.parquet")
 
 
-def new(store, count, seed=3, distance=0.7, shrinkage=0.1):
+def new(store, count, seed=3, distance: float | None = 0.7, shrinkage=0.1):
     return new_people(store, count, seed, min_distance=distance, shrinkage=shrinkage)
 
 
@@ -54,8 +59,36 @@ def test_a_distance_that_cannot_be_kept_is_refused_in_bounded_time():
     assert str(caught.value).endswith(
         "of 500 new people keep a cosine distance of 0.9 to each other and to the 40 people of "
         "few.parquet: the next 2000 draws are all nearer to somebody; ask for fewer people, or for "
-        f"a distance of less than {fitting_distance(store):g}"
+        "a smaller distance"
     )
+
+
+def test_the_distance_that_is_named_would_do():
+    store = read_store("mini")
+    with pytest.raises(ConfigError) as caught:
+        new(store, 500, seed=0, distance=0.7)
+    assert str(caught.value) == (
+        "only 3 of 500 new people keep a cosine distance of 0.7 to each other and to the 200 "
+        "people of mini: the next 2000 draws are all nearer to somebody; ask for fewer people, or "
+        "for a distance of 0.5"
+    )
+    assert len(new(store, 500, seed=0, distance=0.5)) == 500
+
+
+def test_no_distance_is_named_where_trying_would_take_long(monkeypatch):
+    monkeypatch.setattr("samplers.identities.synthetic._MOST_TRIED", 499)
+    with pytest.raises(ConfigError, match=r"ask for fewer people, or for a smaller distance$"):
+        new(read_store("mini"), 500, seed=0, distance=0.7)
+
+
+def test_the_nearest_similarity_reached_is_that_of_all_pairs():
+    store = people_of_few_traits(300, 40)
+    made = new(store, 1100, distance=0.3)
+    among = made.embeddings @ made.embeddings.T - 2 * np.eye(1100)
+    largest = max((made.embeddings @ store.embeddings.T).max(), among.max())
+    assert nearest_reached(store, made) == pytest.approx(largest, abs=1e-6)
+    one = new(store, 1, distance=0.3)
+    assert nearest_reached(store, one) == pytest.approx((one.embeddings @ store.embeddings.T).max())
 
 
 def test_one_person_has_no_statistics():
