@@ -19,7 +19,7 @@ PAGE = REPOSITORY / "docs" / "cluster.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 KUBERAY = REPOSITORY / "examples" / "kuberay" / "rayjob.yaml"
 SLURM = sorted((REPOSITORY / "examples" / "slurm").glob("*.sbatch"))
-RAY_COMMANDS = {"start", "job", "symmetric-run"}
+RAY_COMMANDS = {"get-auth-token", "start", "job", "symmetric-run"}
 
 
 def commands_in(text):
