@@ -89,12 +89,23 @@ def check_components(run: RunConfig) -> None:
     """Refuse what the components cannot do in a run, before anything is loaded.
 
     Raises:
-        SynthgenError: as their `check`; `ConfigError` if a condition is needed that nobody gives,
-            or given and not used.
+        SynthgenError: as their `check` and `check_values`; `ConfigError` if a condition is needed
+            that nobody gives, or given and not used.
+    """
+    check_values(run)
+    for component in run.components():
+        component.check(run)
+
+
+def check_values(run: RunConfig) -> None:
+    """Refuse what rows would name and images could not show; loads no torch.
+
+    Raises:
+        ConfigError: as the components' `check_values` and `check_conditions`.
     """
     check_conditions(run)
     for component in run.components():
-        component.check(run)
+        component.check_values(run)
 
 
 def doubts(run: RunConfig) -> list[str]:

@@ -1,21 +1,22 @@
 """The sections of the pipelines `fineface` and `fineface-faceid`; loads no torch."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.fineface.rates import RATES, KnownRate
 from pipelines.hub import commit_of, names_folder
+from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
 from pipelines.weight_files import count_numbers, read_model_config
 from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Figure, Section, Weights
 from synthgen.config.pipeline import BatchKeys, PipelineSection
 from synthgen.config.run import RunConfig
 from synthgen.errors import WeightsError
+from synthgen.foreign import listed
 
 if TYPE_CHECKING:
     from pipelines.fineface.source import FaceIdSource, FineFaceSource
@@ -180,76 +181,6 @@ class _DiffusionKeys(BatchKeys):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownRate:
-    """A figure that somebody measured, of generating alone, with guidance.
-
-    Attributes:
-        images_per_second: on that hardware.
-        steps: denoising steps.
-        threads: CPU threads; 0 on a GPU.
-        gpu: what the GPU's name ends in or holds, as a word; empty on a CPU.
-        side: width and height [pixels].
-        mini: whether the embedded weights generated.
-        dtypes: number formats that the figure holds for.
-        source: where it stands.
-        bound: whether real runs are hardly faster: it was measured in batches.
-    """
-
-    images_per_second: float
-    steps: int
-    threads: int
-    gpu: str
-    side: int
-    mini: bool
-    dtypes: tuple[str, ...]
-    source: str
-    bound: bool = True
-
-    def is_of(self, gpus: Sequence[str]) -> bool:
-        """Return whether it was measured on such a machine: on one of these GPUs, or without."""
-        if not self.gpu:
-            return not gpus
-        model = self.gpu.split()[-1]
-        before = r"(?<!\d)" if model[0].isdigit() else r"(?<![A-Za-z0-9])"
-        named = re.compile(rf"{before}{model}(?!\d)", re.IGNORECASE)
-        return any(named.search(gpu) for gpu in gpus)
-
-
-_RATES = (
-    _KnownRate(
-        1 / 0.284, 20, 2, "", 128, True, ("float32",),
-        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC, batches of 16",
-    ),
-    _KnownRate(
-        1 / 0.228, 20, 2, "", 128, True, ("bfloat16",),
-        "benchmarks/RESULTS.md: mini size, 2 cores of an AMD EPYC with bfloat16, batches of 16",
-    ),
-    *(
-        _KnownRate(
-            rate, 50, 0, gpu, 512, False, ("float16",),
-            "diffusers' documentation of PyTorch 2.0: Stable Diffusion 1.5, batches of 16",
-        )
-        # Iterations a second of a batch of 16, "SD - txt2img, torch nightly - no compile", in
-        # docs/source/en/optimization/torch2.0.md of huggingface/diffusers at 2c529b75; of a T4
-        # the table holds seconds an iteration.
-        for gpu, rate in {
-            "T4": 16 / (2.30 * 50),
-            "V100": 1.66 * 16 / 50,
-            "RTX 3090": 1.69 * 16 / 50,
-            "RTX 4090": 3.2 * 16 / 50,
-            "A100": 3.6 * 16 / 50,
-        }.items()
-    ),
-    _KnownRate(
-        1 / 1.44, 50, 0, "H100", 512, False, ("float16",),
-        # README.md of github.com/alexeigor/sd-benchmarks: "PT2.0,fp16" on an H100 PCIe, 80 GB.
-        "github.com/alexeigor/sd-benchmarks: Stable Diffusion 1.5 on an H100 PCIe, one image at a "
-        "time; batches are faster", bound=False,
-    ),
-)  # fmt: skip
-
-
 class DiffusionSection(PipelineSection, _DiffusionKeys):
     """Base of the sections of both pipelines: their shared answers."""
 
@@ -275,9 +206,27 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
         tokenizer = load_tokenizer(folders.base / "tokenizer")
         check_run_prompts(tokenizer, run.identities, self.long_prompts)
 
+    def check_values(self, run: RunConfig) -> None:
+        """Refuse a value that the embedded models do not know beside others that they know.
+
+        Raises:
+            ConfigError: if a value of such a slot names no trait.
+        """
+        if self.weights == "mini":
+            slots = run.identities.weighted_slots()
+            silent = _silent_slots(slots)
+            known = {name: values for name, values in slots.items() if name not in silent}
+            refuse_unknown_values(known, "the embedded models")
+
     def doubts(self, run: RunConfig) -> list[str]:
-        """Return a sentence for each scale and each prompt that has no effect."""
+        """Return a sentence for each scale, prompt and slot that has no effect."""
         found = []
+        silent = _silent_slots(run.identities.weighted_slots()) if self.weights == "mini" else {}
+        for slot, values in silent.items():
+            found.append(
+                f"identities.slots.{slot}: the embedded models know none of its values "
+                f"({listed(values, 5)}): rows name what images do not show"
+            )
         if self.au_scale <= 0:
             found.append(
                 f"pipeline.au_scale is {self.au_scale:g}: images do not follow the AUs that their "
@@ -340,7 +289,7 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
         Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
         nearly: 95 % of it is spent in the denoising network.
         """
-        for rate in _RATES:
+        for rate in RATES:
             if rate.is_of(gpus) and self._is_known(rate, weights):
                 threads = self.threads / rate.threads if rate.threads else 1.0
                 scale = rate.steps / self.num_inference_steps * threads
@@ -349,10 +298,10 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
 
     def published_gpus(self) -> tuple[str, ...]:
         """Return the GPUs that there is a published figure for."""
-        known = (rate for rate in _RATES if rate.gpu and self._is_known(rate, Weights()))
+        known = (rate for rate in RATES if rate.gpu and self._is_known(rate, Weights()))
         return tuple(rate.gpu for rate in known)
 
-    def _is_known(self, rate: _KnownRate, weights: Weights) -> bool:
+    def _is_known(self, rate: KnownRate, weights: Weights) -> bool:
         """Return whether a figure holds: a base that nobody has looked at has its size."""
         size = self.image_size(weights)
         same = size is None or size == (rate.side, rate.side)
@@ -389,6 +338,16 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
                 "sample_size": _setting(folders.base / "unet", "sample_size"),
             },
         )
+
+
+def _silent_slots(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return the slots of whose values the embedded models know none."""
+    unknown = unknown_values(slots)
+    return {
+        slot: values
+        for slot, values in unknown.items()
+        if len(values) == sum(bool(value.strip()) for value in slots[slot])
+    }
 
 
 class FineFaceConfig(DiffusionSection):

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipelines.procedural.vocabulary import refuse_unknown_values
 from synthgen.config.base import Figure, Weights
 from synthgen.config.pipeline import PipelineSection
 from synthgen.config.run import RunConfig
@@ -37,13 +38,13 @@ class ProceduralConfig(PipelineSection):
 
         return ProceduralSource(self)
 
-    def check(self, run: RunConfig) -> None:
+    def check_values(self, run: RunConfig) -> None:
         """Refuse slot values that drawn faces cannot show.
 
         Raises:
             ConfigError: if a value names no trait.
         """
-        self.load("cpu").check_values(run.identities.weighted_slots())
+        refuse_unknown_values(run.identities.weighted_slots(), "procedural faces")
 
     def doubts(self, run: RunConfig) -> list[str]:
         """Tell of a negative prompt, which nothing reads."""

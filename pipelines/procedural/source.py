@@ -1,6 +1,6 @@
 """Drawn portraits as an image source of a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -13,11 +13,8 @@ from pipelines.interfaces import ImageSource
 from pipelines.procedural.identity import Identity, identity_from_text
 from pipelines.procedural.renderer import RENDERER_VERSION, render
 from pipelines.procedural.section import ProceduralConfig
-from pipelines.procedural.vocabulary import names_trait, some_words
 from samplers.spec import Attempt
 from synthgen.action_units import AU_COUNT, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY
-from synthgen.errors import ConfigError
-from synthgen.foreign import shown
 
 _TURN = (0.017, 0.052)
 """Angles by which a head is turned where a person shows an expression again [radians]."""
@@ -50,23 +47,6 @@ class ProceduralSource(ImageSource):
         versions = {package: version(package) for package in packages}
         versions["procedural-renderer"] = RENDERER_VERSION
         return {"weights": {}, "licences": {}, "versions": versions}
-
-    def check_values(self, slots: Mapping[str, Iterable[str]]) -> None:
-        """Refuse slot values that drawn faces cannot show.
-
-        Args:
-            slots: template slot → its values; empty values leave the slot open.
-
-        Raises:
-            ConfigError: if a value names no trait.
-        """
-        for slot, values in slots.items():
-            for value in values:
-                if value.strip() and not names_trait(slot, value):
-                    raise ConfigError(
-                        f"identities.slots.{slot}: {shown(value)} names nothing that procedural "
-                        f"faces can show; among the words that do: {some_words()}"
-                    )
 
     def _paint(self, attempt: Attempt) -> Image:
         spec = attempt.spec

@@ -1,7 +1,10 @@
 """The traits that have names, the words for them, and the captions made of those words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from synthgen.errors import ConfigError
+from synthgen.foreign import shown
 
 AGES = ("young", "middle-aged", "old")
 PERSONS = ("man", "woman")
@@ -150,6 +153,36 @@ def names_trait(slot: str, value: str) -> bool:
     return bool(traits_in(value) or traits_in(f"{value} {slot.replace('_', ' ')}")) or any(
         traits_in(f"{value} {noun}") for noun in _NOUNS
     )
+
+
+def unknown_values(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return the values of each slot that name no trait; empty values leave a slot open.
+
+    Args:
+        slots: template slot → its values.
+    """
+    found = {
+        slot: [value for value in values if value.strip() and not names_trait(slot, value)]
+        for slot, values in slots.items()
+    }
+    return {slot: values for slot, values in found.items() if values}
+
+
+def refuse_unknown_values(slots: Mapping[str, Iterable[str]], faces: str) -> None:
+    """Refuse slot values that name no trait: rows would say what no image shows.
+
+    Args:
+        slots: template slot → its values.
+        faces: what cannot show them.
+
+    Raises:
+        ConfigError: with the slot, the value and some words that would do.
+    """
+    for slot, values in unknown_values(slots).items():
+        raise ConfigError(
+            f"identities.slots.{slot}: {shown(values[0])} names nothing that {faces} can show; "
+            f"among the words that do: {some_words()}"
+        )
 
 
 def some_words() -> str:

@@ -230,15 +230,19 @@ def plan(
     ] = None,
 ) -> None:
     """Print the first specs and the expected AU and category frequencies; makes no image."""
+    from pipelines.loading import check_values, doubts
     from samplers.plan import build_plan
     from samplers.summary import render, summarise
     from synthgen.config import load_config
 
     loaded = load_config(config, overrides or ())
+    check_values(loaded)
     summary = summarise(build_plan(loaded), first)
     typer.echo(render(summary, loaded.verify.most_images, loaded.verify.sooner))
     if not loaded.verify.checks:
         typer.echo("no check looks at the images: every first one is kept")
+    for text in doubts(loaded):
+        typer.echo(f"warning: {text}", err=True)
     if plot is not None:
         from synthgen.report.plan_plot import write_plot
 

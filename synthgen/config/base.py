@@ -92,6 +92,13 @@ class Component(Section):
             SynthgenError: with one sentence on the key and what is allowed.
         """
 
+    def check_values(self, run: "RunConfig") -> None:
+        """Refuse values that rows would name and no image could show; loads no torch.
+
+        Raises:
+            ConfigError: with one sentence on the key and what is allowed.
+        """
+
     def doubts(self, run: "RunConfig") -> list[str]:
         """Return a sentence for each setting with which rows name what images do not show."""
         return []

@@ -38,7 +38,8 @@ def package_with(mini: Path, folder: Path) -> Path:
     shutil.copytree(mini, folder / "pipelines" / "mini")
     for name in ("synthgen", "samplers", "cluster"):
         (folder / name).symlink_to(PACKAGE.parent / name)
-    for file in [*PACKAGE.glob("mini/au_network.*"), PACKAGE / "mini" / "sampling.json"]:
+    readers = [*PACKAGE.glob("mini/au_network.*"), *PACKAGE.glob("mini/presence.*")]
+    for file in [*readers, PACKAGE / "mini" / "sampling.json"]:
         (folder / "pipelines" / "mini" / file.name).symlink_to(file)
     return folder
 
