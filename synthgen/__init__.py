@@ -32,6 +32,8 @@ _HOMES = {
     "to_pandas": "synthgen.dataset.tables",
 }
 
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
 _get, __dir__ = lazily(__name__, _HOMES)
 
 

@@ -1,9 +1,8 @@
 """The dataset card: a dataset described for people and for `load_dataset`."""
 
 import io
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -14,6 +13,7 @@ from synthgen.dataset import layout
 from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.markers import ShardMarker, read_markers
+from synthgen.dataset.origin import check_names, origin_sections
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
@@ -168,29 +168,6 @@ def merged_introduction(record: RunRecord, picture: bool) -> str:
     return "\n".join(lines)
 
 
-def sources_section(record: RunRecord) -> str:
-    """List what was merged; the whole configurations are in the record."""
-    rows = []
-    for source in record.sources:
-        made = source["identity"].get("configuration", {})
-        rows.append(
-            [
-                source["name"],
-                source["run"],
-                source["rows"],
-                made.get("seed", "–"),
-                made.get("pipeline", {}).get("name", "–"),
-                ", ".join(check_names(made)) or "none",
-                source["synthgen_version"],
-            ]
-        )
-    head = ["source", "run", "samples here", "seed", "pipeline", "verifier", "synthgen"]
-    return (
-        f"## Sources\n\n{table(head, rows)}\n\nThe configuration of each, with the checksums "
-        f"of its weights, is in `{layout.RUN}`. `synthgen reproduce` works on a source, not here."
-    )
-
-
 _MISSING_SHOWN = 20
 
 
@@ -205,8 +182,7 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         _verification(record.schema, statistics),
         *faces_section(statistics.faces),
         *([] if merged else [strata_section(statistics, record.configuration)]),
-        _origin(record, statistics),
-        sources_section(record) if merged else _configuration(record),
+        *origin_sections(record, statistics),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -248,17 +224,6 @@ def _judged(checks: Sequence[str]) -> str:
         who = f"the checks {', '.join(f'`{name}`' for name in checks)}"
         whose = "their policies in"
     return f", measured by {who}, and kept or rejected by {whose} the configuration below."
-
-
-def check_names(configuration: Mapping[str, Any]) -> list[str]:
-    """Return the names of the checks of a run, as its stored configuration says them.
-
-    Older configurations, and those that say no more, name them by `verifier` and `identity`.
-    """
-    verify = configuration.get("verify", {})
-    if "checks" in verify:
-        return [str(check["name"]) for check in verify["checks"]]
-    return [str(verify.get("verifier", "unknown"))]
 
 
 def _loading(record: RunRecord, statistics: Statistics) -> str:
@@ -358,42 +323,6 @@ def _missing(samples: Sequence[str]) -> str:
     are = "is" if len(samples) == 1 else "are"
     shown = first_few(samples, _MISSING_SHOWN)
     return f"{len(samples)} of the samples {are} missing, since no attempt was kept: {shown}."
-
-
-def _origin(record: RunRecord, statistics: Statistics) -> str:
-    revision = f" (revision {record.git_revision})" if record.git_revision else ""
-    parts = ["## Origin", f"Made with synthgen {record.synthgen_version}{revision}."]
-    if len(statistics.hardware) > 1:
-        parts.append(
-            f"Its shards were made on hardware of {len(statistics.hardware)} kinds, whose bits "
-            f"differ: {', '.join(statistics.hardware)}. Each shard's marker names its own."
-        )
-    for title, key in (("weights", "weights"), ("package", "versions")):
-        if rows := list(_flatten(record.identity.get(key, {}))):
-            what = "sha256" if key == "weights" else "version"
-            parts.append(table([title, what], rows))
-    if record.licences:
-        parts.append(table(["licence of", "licence"], sorted(record.licences.items())))
-    return "\n\n".join(parts)
-
-
-def _configuration(record: RunRecord) -> str:
-    """Show of what the data is a function: neither the maker's folders nor the cluster."""
-    keys = {"name": None, "seed": None, "samples": record.samples, **record.configuration}
-    given = {key: value for key, value in keys.items() if value is not None}
-    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
-    return (
-        "## Configuration\n\nWith a folder added as `output.path`, `synthgen generate` makes the "
-        f"same data again from it.\n\n```yaml\n{text}```"
-    )
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, child in value.items():
-            yield from _flatten(child, f"{prefix} {key}".strip())
-    else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
 _PICTURES = 12

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import run
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
@@ -30,6 +31,12 @@ def test_each_name_is_there_and_says_what_it_is(name):
     assert name in dir(synthgen)
     found = getattr(synthgen, name)
     assert not callable(found) or found.__doc__
+
+
+def test_a_star_brings_the_names():
+    names: dict[str, object] = {}
+    exec("from synthgen import *", names)
+    assert names.keys() - {"__builtins__"} == set(NAMES)
 
 
 def test_type_checkers_are_told_the_same_names():
@@ -62,3 +69,12 @@ def test_the_version_is_that_of_the_distribution_with_the_revision(monkeypatch):
     metadata = ProjectMetadata(str(REPOSITORY), PluginManager())
     assert metadata.name == "synthgen-faces"
     assert metadata.hatch.version.cached == metadata.version == synthgen.__version__
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation.keys() >= {"message", "title", "authors", "type", "license"}
+    assert citation["version"] == synthgen.__version__
+    for work in (citation, *citation["references"]):
+        assert all("name" in author or "family-names" in author for author in work["authors"])

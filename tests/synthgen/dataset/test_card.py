@@ -21,6 +21,7 @@ from tiny_dataset import (
 )
 
 from synthgen.action_units import AU_COUNT
+from synthgen.config.run import run_id_of
 from synthgen.dataset import (
     RunRecord,
     Storage,
@@ -228,6 +229,17 @@ def test_the_text_tells_what_was_made(tmp_path):
     ):
         assert f"\n{line}\n" in card
     assert str(tmp_path) not in card
+
+
+def test_the_card_says_how_to_cite_the_data(tmp_path):
+    make_dataset(str(tmp_path / "out"))
+    section = (tmp_path / "out" / "README.md").read_text().partition("## How to cite\n\n")[2]
+    run = run_id_of(make_record().configuration)
+    assert section == (
+        f"The data: *tiny, seed 7, run {run}; synthetic, made with synthgen 0.1.0 "
+        "(revision 0123abc)*. synthgen: its `CITATION.cff`. Where licences or weights are named above, cite their "
+        "papers, too.\n"
+    )
 
 
 def test_the_card_depends_on_the_data_alone(tmp_path):
