@@ -39,6 +39,7 @@ def run(arguments, clone, typed=None):
         "PYTHONPATH": str(clone),
         "PATH": f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(clone.parent / "cache"),
         "COLUMNS": "200",
     }
     return subprocess.run(

@@ -237,8 +237,8 @@ def test_the_card_says_how_to_cite_the_data(tmp_path):
     run = run_id_of(make_record().configuration)
     assert section == (
         f"The data: *tiny, seed 7, run {run}; synthetic, made with synthgen 0.1.0 "
-        "(revision 0123abc)*. synthgen: its `CITATION.cff`. Where licences or weights are named above, cite their "
-        "papers, too.\n"
+        "(revision 0123abc)*. synthgen: its `CITATION.cff`. Where licences or weights are named "
+        "above, cite their papers, too.\n"
     )
 
 
