@@ -396,9 +396,22 @@ def _header(record: RunRecord, statistics: Statistics) -> dict[str, Any]:
             },
         ],
         "dataset_info": [
-            {"config_name": "default", "features": card_features(data_features(record.schema))},
-            {"config_name": "rejects", "features": card_features(reject_features(record.schema))},
+            _info("default", data_features(record.schema), statistics),
+            _info("rejects", reject_features(record.schema), statistics),
         ],
+    }
+
+
+def _info(name: str, features: Mapping[str, Any], statistics: Statistics) -> dict[str, Any]:
+    """Describe a configuration.
+
+    `datasets` caches rows under a hash of the header, neither of the files nor of their folder, so
+    the header says the checksum: other rows in the same columns would else be taken for these.
+    """
+    return {
+        "config_name": name,
+        "description": f"Data with the checksum {statistics.checksum}.",
+        "features": card_features(features),
     }
 
 

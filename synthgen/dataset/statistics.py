@@ -1,8 +1,10 @@
 """Statistics of a dataset from its markers and columns, faces included."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -229,6 +231,7 @@ class Statistics:
         hardware: kinds of accelerator that made the shards, in order of their names.
         last_shards: split → number of its last shard.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
+        checksum: first digits of a SHA-256 of the checksums of all shards.
     """
 
     rows: Mapping[str, int]
@@ -248,6 +251,7 @@ class Statistics:
     hardware: tuple[str, ...] = ()
     last_shards: Mapping[str, int] = field(default_factory=dict)
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
+    checksum: str = ""
 
     @property
     def total(self) -> int:
@@ -327,7 +331,13 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
         last_shards={marker.split: marker.number for marker in markers},
         short=total_short(markers),
+        checksum=_checksum(markers),
     )
+
+
+def _checksum(markers: Iterable[ShardMarker]) -> str:
+    files = {name: stamp.sha256 for marker in markers for name, stamp in marker.files.items()}
+    return sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _reject_columns(

@@ -159,6 +159,18 @@ def test_columns_that_are_absent_are_absent_when_loaded(tmp_path):
     assert not {"emotion", "identity"} & set(loaded.column_names)
 
 
+def test_other_rows_in_the_same_folder_are_not_taken_from_the_cache(tmp_path):
+    for prompt in ("a face", "another face"):
+        rows = [make_row(index, prompt=prompt) for index in range(4)]
+        rejects = [make_reject(0, seed=len(prompt))]
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        _write(tmp_path / "out", [make_result(PLAN[0], rows=rows, rejects=rejects)])
+        loaded = datasets.load_dataset(str(tmp_path / "out"), split="train")
+        assert set(loaded["prompt"]) == {prompt}
+        loaded = datasets.load_dataset(str(tmp_path / "out"), "rejects", split="train")
+        assert list(loaded["seed"]) == [len(prompt)]
+
+
 def test_the_header_names_the_dataset_for_the_hub(tmp_path):
     header = _header(make_dataset(str(tmp_path / "out")))
     assert header["pretty_name"] == "tiny"
