@@ -16,7 +16,7 @@ CONFIG = {
     "samples": 2,
     "output": {"path": "out"},
     "expressions": {"prior": "emotions", "categories": ["happy", "sad"]},
-    "pipeline": {"name": "procedural"},
+    "pipeline": {"name": "fineface-faceid", "weights": "mini"},
 }
 
 
