@@ -5,13 +5,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
-from synthgen.config.components import UNKNOWN_NAME, modules_of_the_working_folder
+from synthgen.config.components import UNKNOWN_NAME, ComponentField, modules_of_the_working_folder
 from synthgen.config.priors import PRIORS, AnyPrior, PriorSection
 from synthgen.config.run import RunConfig
 from synthgen.config.yaml_text import (
@@ -25,7 +26,7 @@ from synthgen.config.yaml_text import (
     read_yaml_file,
 )
 from synthgen.errors import ConfigError, SynthgenError
-from synthgen.foreign import LONGEST_VALUE, excerpt, shown
+from synthgen.foreign import LONGEST_VALUE, excerpt, first_few, nearest, shown
 from synthgen.redaction import find_secret, secret_sentence
 
 _LONGEST_CAUSE = 600
@@ -58,8 +59,15 @@ _BOUNDS = {
 """Type of an error → words and the key of the bound."""
 
 
+_MOST_KEYS = 12
+"""Keys that a sentence lists at most."""
+
+
 def first_sentence(
-    error: ValidationError, data: object, written: Mapping[Place, Written] | None = None
+    error: ValidationError,
+    data: object,
+    written: Mapping[Place, Written] | None = None,
+    kind: object = None,
 ) -> str:
     """Say what is wrong with the first key that is: where, the value, what is allowed.
 
@@ -67,19 +75,77 @@ def first_sentence(
         error: what pydantic found.
         data: the input that was validated.
         written: how the values stand in the text that they come from.
+        kind: the type that the data was validated as, for the keys that exist.
     """
-    errors = error.errors(include_url=False)
-    placed = [(place_of(entry, data), entry) for entry in errors]
-    first = placed[0][0]
-    # The members of a union report side by side; the one that looked deepest is the one meant.
-    place = max((p for p, _ in placed if p[: len(first)] == first), key=len)
-    entries = [entry for p, entry in placed if p == place]
+    place, entries = _first_fault(error, data)
     found = (written or {}).get(place)
     leaf = entries[0]["type"] == "extra_forbidden" or not isinstance(
         entries[0]["input"], Mapping | list
     )
     line = f"line {found.line}: " if found and found.line and leaf else ""
-    return line + _sentence(_name(place), entries, found)
+    keys = ""
+    if entries[0]["type"] == "extra_forbidden":
+        keys = _instead(str(place[-1]), _keys_at(kind, data, place[:-1]))
+    return line + _sentence(_name(place), entries, found) + keys
+
+
+def _first_fault(error: ValidationError, data: object) -> tuple[Place, list[Any]]:
+    """Return the first place that is wrong and what pydantic says about it."""
+    errors = error.errors(include_url=False)
+    placed = [(place_of(entry, data), entry) for entry in errors]
+    first = placed[0][0]
+    # The members of a union report side by side; the one that looked deepest is the one meant.
+    place = max((p for p, _ in placed if p[: len(first)] == first), key=len)
+    return place, [entry for p, entry in placed if p == place]
+
+
+def _instead(word: str, keys: Sequence[str]) -> str:
+    """Return the end of a sentence on an unknown key: the nearest one and those that exist."""
+    if not keys:
+        return ""
+    begins = {key.partition("_")[0]: key for key in keys}
+    near = nearest(word, keys) or begins.get(word) or begins.get(nearest(word, begins) or "")
+    there = f"here are {first_few(keys, _MOST_KEYS)}"
+    return f"; did you mean {near!r}? T{there}" if near else f"; t{there}"
+
+
+def _keys_at(kind: Any, data: Any, place: Place) -> list[str]:
+    """Return the keys that the section at a place has; none where it cannot be told."""
+    for part in (*place, None):
+        kind = _section_of(kind, data)
+        if part is None:
+            break
+        data = _at(data, (part,))
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(part))
+            kind = None if field is None else Annotated[field.annotation, None, *field.metadata]
+        else:
+            inner = [each for each in get_args(kind) if each is not Ellipsis]
+            kind = inner[-1] if inner else None
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _section_of(kind: Any, data: Any) -> Any:
+    """Return the section, or the kind of container, that data is read as; None where unclear."""
+    if get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        fields = [each for each in more if isinstance(each, ComponentField)]
+        if fields:
+            key = fields[0].kind.key
+            try:
+                return fields[0].kind.section(str(_at(data, (key,))))
+            except ValueError:
+                return None
+        return _section_of(kind, data)
+    if get_origin(kind) in (Union, UnionType):
+        members = [_section_of(each, data) for each in get_args(kind)]
+        models = [
+            each for each in members if isinstance(each, type) and hasattr(each, "model_fields")
+        ]
+        return models[0] if len(models) == 1 else None
+    return kind
 
 
 def _name(place: Place) -> str:
@@ -137,7 +203,17 @@ def _sentence(where: str, entries: Sequence[Mapping[str, Any]], found: Written |
     odd = "number" in allowed and text[:1].isdigit() and not _PLAIN.fullmatch(text)
     value = excerpt(text, LONGEST_VALUE) if odd else shown(first["input"])
     plainly = ", in plain decimal digits" if odd else ""
-    return f"{where or 'it'} is {value}; it must be {allowed}{plainly}"
+    near = _near_value(first["input"], entries)
+    must = f"did you mean {near!r}? It must be" if near else "it must be"
+    return f"{where or 'it'} is {value}; {must} {allowed}{plainly}"
+
+
+def _near_value(value: object, entries: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the word of those allowed that is likely meant; None where none is near."""
+    if not isinstance(value, str):
+        return None
+    words = [e["ctx"]["expected"] for e in entries if e["type"] == "literal_error"]
+    return nearest(value, re.findall(r"'([^']*)'", " ".join(words)))
 
 
 def _allowed(entry: Mapping[str, Any]) -> str:
@@ -205,7 +281,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
             by = f"--set {shown(override)}" if key == "expressions" else by
             _apply(document, [override])
         _take_prior(document, by, folder)
-        return _validate(_STRICT_RUN, document, excerpt(path))
+        return _validate(_STRICT_RUN, document, excerpt(path), RunConfig)
 
 
 def parse_config(data: object, where: str = "configuration") -> RunConfig:
@@ -214,7 +290,7 @@ def parse_config(data: object, where: str = "configuration") -> RunConfig:
     Raises:
         ConfigError: with one sentence on the first key that is not allowed.
     """
-    return _validate(_STRICT_RUN, Document(data, {}), where)
+    return _validate(_STRICT_RUN, Document(data, {}), where, RunConfig)
 
 
 def parse_document(document: Document, where: str) -> RunConfig:
@@ -223,7 +299,7 @@ def parse_document(document: Document, where: str) -> RunConfig:
     Raises:
         ConfigError: as `parse_config`.
     """
-    return _validate(_STRICT_RUN, document, where)
+    return _validate(_STRICT_RUN, document, where, RunConfig)
 
 
 def load_section(
@@ -240,7 +316,7 @@ def load_section(
         ConfigError: as `load_config`.
     """
     document = _apply(_read_mapping(Path(path)), overrides)
-    found = _validate(section.model_validate, document, excerpt(path))
+    found = _validate(section.model_validate, document, excerpt(path), section)
     _refuse_odd_numbers(found, document, excerpt(path))
     return found
 
@@ -252,7 +328,7 @@ def load_expressions(path: str | Path) -> PriorSection:
         ConfigError: as `load_config`.
     """
     with modules_of_the_working_folder():
-        return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path))
+        return _validate(_STRICT_EXPRESSIONS, _read_mapping(Path(path)), excerpt(path), AnyPrior)
 
 
 def parse_expressions(data: object, where: str = "expressions") -> PriorSection:
@@ -261,7 +337,7 @@ def parse_expressions(data: object, where: str = "expressions") -> PriorSection:
     Raises:
         ConfigError: as `parse_config`.
     """
-    return _validate(_STRICT_EXPRESSIONS, Document(data, {}), where)
+    return _validate(_STRICT_EXPRESSIONS, Document(data, {}), where, AnyPrior)
 
 
 def dump_config(config: RunConfig) -> str:
@@ -319,7 +395,7 @@ def _take_prior(document: Document, where: str, folder: Path) -> None:
                 f"{excerpt(path)} holds a whole configuration; it must hold the section "
                 "expressions alone, as synthgen prior fit writes it"
             )
-        _validate(_STRICT_EXPRESSIONS, found, excerpt(path))
+        _validate(_STRICT_EXPRESSIONS, found, excerpt(path), AnyPrior)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
     _put(document, ("expressions",), found)
@@ -334,17 +410,24 @@ def _apply(document: Document, overrides: Sequence[str]) -> Document:
             value = read_document(text)
         except YamlError as error:
             raise ConfigError(f"--set {shown(override)}: {error}") from error
-        _put(document, tuple(key.split(".")), value)
+        made = _put(document, tuple(key.split(".")), value)
+        for place in [place for place in document.overrides if place[: len(made)] == made]:
+            del document.overrides[place]
+        document.overrides[made] = override
     return document
 
 
-def _put(document: Document, keys: tuple[str, ...], value: Document) -> None:
+def _put(document: Document, keys: tuple[str, ...], value: Document) -> Place:
+    """Put a value into a document; return the uppermost place that is new or another's."""
     name = excerpt(".".join(keys), LONGEST_VALUE)
     if len(keys) > DEEPEST:
         raise ConfigError(f"--set {name}: {len(keys)} keys deep; at most {DEEPEST} are read")
     data: Any = document.data
     *parents, last = keys
-    for key in parents:
+    made = keys
+    for depth, key in enumerate(parents, start=1):
+        if key not in data and made == keys:
+            made = keys[:depth]
         child = data.setdefault(key, {})
         if not isinstance(child, dict):
             raise ConfigError(f"--set {name}: {excerpt(key, LONGEST_VALUE)} is {shown(child)}, "
@@ -355,9 +438,10 @@ def _put(document: Document, keys: tuple[str, ...], value: Document) -> None:
         del document.written[place]
     for place, written in value.written.items():
         document.written[(*keys, *place)] = Written(0, written.text)
+    return made
 
 
-def _validate(validate: Callable[[object], _T], document: Document, where: str) -> _T:
+def _validate(validate: Callable[[object], _T], document: Document, where: str, kind: object) -> _T:
     if found := find_secret(document.data):
         key, secret = found
         raise ConfigError(f"{where}: {secret_sentence(key, secret)}")
@@ -366,8 +450,18 @@ def _validate(validate: Callable[[object], _T], document: Document, where: str) 
             return validate(document.data)
         except ValidationError as error:
             if not _take_as_written(error, document):
-                said = first_sentence(error, document.data, document.written)
-                raise ConfigError(f"{where}: {said}") from error
+                said = first_sentence(error, document.data, document.written, kind)
+                place, _ = _first_fault(error, document.data)
+                by = _override_of(document, place) or where
+                raise ConfigError(f"{by}: {said}") from error
+
+
+def _override_of(document: Document, place: Place) -> str | None:
+    """Return the override that put what stands at a place; None where the file did."""
+    for end in range(len(place), 0, -1):
+        if place[:end] in document.overrides:
+            return f"--set {excerpt(document.overrides[place[:end]], LONGEST_VALUE)}"
+    return None
 
 
 def _take_as_written(error: ValidationError, document: Document) -> bool:

@@ -73,10 +73,12 @@ class Document:
     Attributes:
         data: mappings, lists, text, numbers, booleans and None; keys are text.
         written: place → how the value stands there.
+        overrides: place → the override of the command line that put what stands there.
     """
 
     data: object
     written: dict[Place, Written]
+    overrides: dict[Place, str] = field(default_factory=dict)
 
 
 def read_yaml_file(path: Path, what: str) -> Document:
