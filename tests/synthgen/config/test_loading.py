@@ -69,8 +69,24 @@ def test_a_wrong_override_is_refused(quickstart_path, override, sentence):
 
 def test_an_override_with_an_unknown_key_is_refused(quickstart_path):
     assert refused(quickstart_path, "pipeline.bath=3") == (
-        f"{quickstart_path}: unknown key pipeline.bath"
+        "--set pipeline.bath=3: unknown key pipeline.bath; did you mean 'batch_size'? There are "
+        "batch_size, threads, scheduler, num_inference_steps, guidance_scale, au_scale, height, "
+        "width, dtype, long_prompts, compile, name and 1 more"
     )
+
+
+def test_a_section_that_an_override_begins_is_blamed_on_it(quickstart_path):
+    assert refused(quickstart_path, "pipelin.bath=3").startswith(
+        "--set pipelin.bath=3: unknown key pipelin; did you mean 'pipeline'? There are name, seed, "
+    )
+
+
+def test_the_file_is_blamed_for_its_own_mistake_beside_an_override(quickstart_path, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"{quickstart_path.read_text()}\nsampels: 3\n")
+    said = refused(path, "pipeline.batch_size=2")
+    assert said.startswith(f"{path}: line ")
+    assert ": unknown key sampels; did you mean 'samples'? There are name, " in said
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -19,7 +19,12 @@ SENTENCES = [
     ("samples", True, "samples is True; it must be a whole number"),
     ("samples", 2.5, "samples is 2.5; it must be a whole number"),
     ("samples", GONE, "key samples is missing"),
-    ("sampels", 3, "unknown key sampels"),
+    (
+        "sampels",
+        3,
+        "unknown key sampels; did you mean 'samples'? There are name, seed, samples, output, "
+        "expressions, identities, pipeline, verify, cluster",
+    ),
     ("seed", -1, "seed is -1; it must be at least 0"),
     (
         "name",
@@ -56,7 +61,18 @@ SENTENCES = [
         {"all": 1.0},
         "output.splits: split name 'all' must be a plain word other than 'all'",
     ),
-    ("pipeline.bath", 3, "unknown key pipeline.bath"),
+    (
+        "pipeline.bath",
+        3,
+        "unknown key pipeline.bath; did you mean 'batch_size'? There are "
+        "batch_size, threads, scheduler, num_inference_steps, guidance_scale, au_scale, "
+        "height, width, dtype, long_prompts, compile, name and 1 more",
+    ),
+    (
+        "output.image_format",
+        "jpg",
+        "output.image_format is 'jpg'; did you mean 'jpeg'? It must be 'png', 'jpeg' or 'webp'",
+    ),
     (
         "pipeline.name",
         "paint",
@@ -91,7 +107,8 @@ SENTENCES = [
     (
         "pipeline",
         {"name": "fineface", "weights": {"base": "x", "fineface": "mini", "lora": 1}},
-        "unknown key pipeline.weights.lora",
+        "unknown key pipeline.weights.lora; did you mean 'lora_scale'? There are base, revision, vae, "
+        "vae_revision, fineface_revision, sha256, lora_scale, fineface",
     ),
     (
         "pipeline",

@@ -44,7 +44,12 @@ def test_the_shipped_configuration_is_allowed():
             SMALL.replace("{steps: 6}", "{steps: 6, emphasis: {AU3: 2}}"),
             "cycles.1.emphasis: unknown Action Unit 'AU3'; the AUs in use are " + ", ".join(AUS),
         ),
-        (SMALL + "rates: 3\n", "line 5: unknown key rates"),
+        (
+            SMALL + "rates: 3\n",
+            "line 5: unknown key rates; did you mean 'faces'? There are seed, cycles, batch_size, "
+            "input_size, faces, augmentation, coarse, optimizer, dropout, detection_weight, "
+            "ema_decay, dtype and 4 more",
+        ),
         (SMALL.replace("seed: 1\n", ""), "key seed is missing"),
         (
             SMALL.replace("faces: {", "faces: {intensity: {low: 0, high: 7}, "),

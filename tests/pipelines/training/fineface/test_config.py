@@ -9,6 +9,9 @@ from synthgen.errors import ConfigError, WeightsError
 
 EXAMPLES = Path(__file__).parents[4] / "examples" / "train"
 
+OF_THE_WHOLE = "reading=null"
+"""An override whose mistake is one of the keys together: the file is named."""
+
 FAULTS = {
     "encoder=linear": (
         "encoder is 'linear'; it must be 'none', 'mlp', 'res_mlp', 'res_mlp64', 'res_3mlp' or "
@@ -63,4 +66,5 @@ def test_what_is_not_allowed_is_said_in_a_sentence(override: str) -> None:
     path = EXAMPLES / "fineface.yaml"
     with pytest.raises(ConfigError) as caught:
         load_section(path, FineFaceTrainingConfig, [override])
-    assert str(caught.value) == f"{path}: {FAULTS[override]}"
+    by = path if override == OF_THE_WHOLE else f"--set {override}"
+    assert str(caught.value) == f"{by}: {FAULTS[override]}"

@@ -31,7 +31,7 @@ def of_au1(**marginal):
             {"marginals": {"AU1": {"rate": 1.5}}},
             "marginals.AU1.rate is 1.5; it must be at most 1",
         ),
-        (of_au1(levels={"F": 1}), "unknown key marginals.AU1.levels.F"),
+        (of_au1(levels={"F": 1}), "unknown key marginals.AU1.levels.F; there are A, B, C, D, E"),
         (
             of_au1(levels={"A": 0, "B": 0}),
             "marginals.AU1.levels: all weights are 0; one must be above 0",
