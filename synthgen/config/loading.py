@@ -124,9 +124,8 @@ def _keys_at(kind: Any, data: Any, place: Place) -> list[str]:
             kind = inner[-1] if inner else None
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return []
-    # Such a section reads other keys than its fields.
-    rewritten = kind.__pydantic_decorators__.model_validators.values()
-    if any(each.info.mode != "after" for each in rewritten):
+    # Keys of a section that stands beside a weight are written beside it, too.
+    if "section" in kind.model_fields:
         return []
     return [field.alias or name for name, field in kind.model_fields.items()]
 

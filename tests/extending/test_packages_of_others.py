@@ -219,7 +219,8 @@ def test_what_is_installed_is_named_where_a_name_is_wrong(python: Path, place: P
     done = run(python, place, "plan", "run.yaml", "--set", "pipeline.name=oval")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: --set pipeline.name=oval: pipeline.name is 'oval'; did you mean 'ovals'? It must be 'procedural', "
+        "error: --set pipeline.name=oval: pipeline.name is 'oval'; did you mean 'ovals'? It must be "
+        "'procedural', "
         "'fineface' or 'fineface-faceid', installed: 'ovals', or package.module:Class\n",
     )
 

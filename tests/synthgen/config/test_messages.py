@@ -107,8 +107,8 @@ SENTENCES = [
     (
         "pipeline",
         {"name": "fineface", "weights": {"base": "x", "fineface": "mini", "lora": 1}},
-        "unknown key pipeline.weights.lora; did you mean 'lora_scale'? There are base, revision, vae, "
-        "vae_revision, fineface_revision, sha256, lora_scale, fineface",
+        "unknown key pipeline.weights.lora; did you mean 'lora_scale'? There are base, "
+        "revision, vae, vae_revision, fineface_revision, sha256, lora_scale, fineface",
     ),
     (
         "pipeline",
