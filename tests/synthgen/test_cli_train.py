@@ -42,8 +42,7 @@ def test_an_unknown_key_is_one_line_and_exit_code_2(run, tmp_path):
     config = tiny.write(tmp_path / "vae.yaml", tiny.vae())
     code, output, error = run("vae", config, "--to", tmp_path / "out", "--set", "lr=1")
     assert (code, output) == (2, "")
-    assert error.startswith(f"error: {config}: ")
-    assert "lr" in error
+    assert error.startswith("error: --set lr=1: unknown key lr; ")
     assert error.count("\n") == 1
 
 
