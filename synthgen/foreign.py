@@ -59,6 +59,11 @@ def listed(values: Iterable[object], most: int = 20) -> str:
     return ", ".join([shown(value) for value in first[:most]] + ["…"] * (len(first) > most))
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 identity` or `2 identities`; without a word for many, that for one with an s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that another one is likely meant for; None where none is near."""
     spelled = {other.lower(): other for other in known}

@@ -26,7 +26,7 @@ from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import describe_short
 from synthgen.errors import ConfigError, DatasetError, MissingFileError
-from synthgen.foreign import first_few, first_line
+from synthgen.foreign import counted, first_few, first_line
 
 
 def sample_rows(storage: Storage, name: str, sample_id: str) -> list[dict[str, Any]]:
@@ -326,7 +326,8 @@ def _lacking(statistics: Statistics) -> list[str]:
 
 def _splits(statistics: Statistics) -> list[str]:
     return [
-        f"  {split}: {rows} samples of {statistics.identities[split]} identities"
+        f"  {split}: {counted(rows, 'sample')} of "
+        f"{counted(statistics.identities[split], 'identity', 'identities')}"
         for split, rows in statistics.rows.items()
     ]
 

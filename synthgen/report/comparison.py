@@ -17,7 +17,7 @@ from synthgen.dataset.run_record import lost_record, source_names
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.strata import DRIFT, Drift, describe_short, drifts
 from synthgen.errors import ConfigError, DatasetError
-from synthgen.foreign import first_line
+from synthgen.foreign import counted, first_line
 from synthgen.report.run_summary import describe_pace, describe_reasons
 
 
@@ -138,8 +138,8 @@ def describe_comparison(found: Comparison) -> str:
 def _head(found: Comparison) -> list[str]:
     statistics = found.statistics
     lines = [
-        f"{found.url}: {statistics.total} samples from {statistics.attempts} images, "
-        f"{len(statistics.missing)} missing"
+        f"{found.url}: {counted(statistics.total, 'sample')} from "
+        f"{counted(statistics.attempts, 'image')}, {len(statistics.missing)} missing"
     ]
     if statistics.unjudged:
         lines.append(f"no check has looked at {statistics.unjudged} of them: accepted is null")

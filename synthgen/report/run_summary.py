@@ -9,6 +9,7 @@ from synthgen.dataset.loading import load_call
 from synthgen.dataset.merging import Merged, Merging
 from synthgen.dataset.pace import Pace, describe_stages
 from synthgen.dataset.strata import describe_rejected, describe_short
+from synthgen.foreign import counted
 from synthgen.redaction import without_secrets
 
 
@@ -17,7 +18,7 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
     path = config.output.path
     lines = [
         *_shortfall(summary),
-        f"{path}: {summary.rows} samples from {summary.attempts} images "
+        f"{path}: {counted(summary.rows, 'sample')} from {counted(summary.attempts, 'image')} "
         f"({summary.rows / max(summary.attempts, 1):.0%} kept)",
     ]
     if not config.verify.checks:
@@ -28,9 +29,11 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
         best = "samples hold the best of their attempts (accepted=false)"
         lines.append(f"unaccepted: {unaccepted} {best}")
     if summary.missing:
-        lines.append(f"missing: {summary.missing} samples found no accepted image")
+        lines.append(f"missing: {counted(summary.missing, 'sample')} found no accepted image")
     if summary.errors:
-        lines.append(f"failed: {summary.errors} samples raised; see reason 'error' in rejects")
+        lines.append(
+            f"failed: {counted(summary.errors, 'sample')} raised; see reason 'error' in rejects"
+        )
     if summary.pace is not None:
         lines += describe_pace(summary.pace)
     if summary.empty_splits:
@@ -75,18 +78,15 @@ def describe_merged(asked: Merging, found: Merged) -> str:
     splits = ", ".join(f"{split} {rows}" for split, rows in statistics.rows.items())
     people = sum(statistics.identities.values())
     lines = [
-        f"{without_secrets(asked.to)}: {statistics.total} samples of {people} identities from "
-        f"{_many(len(asked.sources), 'dataset')} ({splits}), "
-        f"{_many(sum(statistics.rejects.values()), 'rejected attempt')}"
+        f"{without_secrets(asked.to)}: {counted(statistics.total, 'sample')} of "
+        f"{counted(people, 'identity', 'identities')} from "
+        f"{counted(len(asked.sources), 'dataset')} ({splits}), "
+        f"{counted(sum(statistics.rejects.values()), 'rejected attempt')}"
     ]
     if found.left_out:
         reasons = ", ".join(f"{rows} by {reason}" for reason, rows in found.left_out.items())
         lines.append(f"left out: {reasons}")
     if found.moved:
-        lines.append(f"moved: {_many(found.moved, 'row')} to the split of their identity")
+        lines.append(f"moved: {counted(found.moved, 'row')} to the split of their identity")
     lines += [f"note: {note}" for note in found.notes]
     return "\n".join([*lines, f"load it: {load_call(Storage(asked.to))}"])
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
