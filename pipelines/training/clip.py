@@ -34,7 +34,7 @@ from pipelines.training.data.augmentation import to_pixels
 from pipelines.training.data.config import DataConfig
 from pipelines.training.data.drawing import ROUND, RoundCache, face_number
 from pipelines.training.data.examples import examples_of, first_rows, warn_of_cut_captions
-from pipelines.training.data.loader import Order, batch_places, load_batches
+from pipelines.training.data.loader import Order, load_batches, load_steps
 from pipelines.training.diffusion.config import ENCODER_WEIGHTS, IMAGE, PROCESSOR, TEXT, TOKENIZER
 from pipelines.training.files import writing
 from pipelines.training.learner import Learner, seeded
@@ -358,8 +358,7 @@ class ClipRecipe(Recipe[CLIPConfig]):
     def batches(self, first: int, last: int) -> Iterable[ClipBatch]:
         """Read or draw the pairs of each step."""
         config = self.config
-        places = batch_places(config.batch_size, first, last)
-        return load_batches(self._pairs, places, config.workers)
+        return load_steps(self._pairs, config.batch_size, first, last, config.workers)
 
     def export(self, about: dict[str, Any]) -> None:
         """Write both encoders in half precision, as Stable Diffusion's folders are named.

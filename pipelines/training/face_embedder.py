@@ -23,7 +23,7 @@ from pipelines.procedural import RENDERER_VERSION, random_identity, render
 from pipelines.training.data.augmentation import augment
 from pipelines.training.data.config import BatchAugmentation, ExpressiveFaces
 from pipelines.training.data.drawing import draw_aus, in_another_picture
-from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.data.loader import load_steps
 from pipelines.training.files import write_whole
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
@@ -310,8 +310,7 @@ class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
     def batches(self, first: int, last: int) -> Iterable[Pictures]:
         """Draw the pictures of each step."""
         config = self.config
-        places = batch_places(config.batch_size, first, last)
-        return load_batches(TrainingPictures(config), places, config.workers)
+        return load_steps(TrainingPictures(config), config.batch_size, first, last, config.workers)
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the embedder, and how well it tells people apart whom it never saw."""

@@ -32,7 +32,7 @@ from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.augmentation import augment, middle
 from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
 from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
-from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.data.loader import load_steps
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe
@@ -269,8 +269,7 @@ class JudgeRecipe(Recipe[JudgeConfig]):
     def batches(self, first: int, last: int) -> Iterable[Portraits]:
         """Draw the portraits of each step."""
         config = self.config
-        places = batch_places(config.batch_size, first, last)
-        return load_batches(JudgePortraits(config), places, config.workers)
+        return load_steps(JudgePortraits(config), config.batch_size, first, last, config.workers)
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the network, and how well it reads held-out portraits."""

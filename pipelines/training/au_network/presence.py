@@ -32,7 +32,7 @@ from pipelines.training.au_network.learner import DRAWS, AugmentationConfig, aug
 from pipelines.training.data.config import ExpressiveFaces
 from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
 from pipelines.training.data.faceless import KINDS, SIZE, UNSEEN, draw_faceless
-from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.data.loader import load_steps
 from pipelines.training.files import write_whole
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import OUR_LICENCE, write_card
@@ -244,8 +244,7 @@ class PresenceRecipe(Recipe[PresenceConfig]):
     def batches(self, first: int, last: int) -> Iterable[Pictures]:
         """Draw the pictures of each step."""
         config = self.config
-        places = batch_places(config.batch_size, first, last)
-        return load_batches(TrainingPictures(config), places, config.workers)
+        return load_steps(TrainingPictures(config), config.batch_size, first, last, config.workers)
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the network with its threshold, and what it makes of held-out pictures."""

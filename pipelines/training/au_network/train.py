@@ -26,7 +26,7 @@ from pipelines.training.au_network.learner import (
     TrainingFaces,
     au_loss,
 )
-from pipelines.training.data.loader import batch_places, load_batches
+from pipelines.training.data.loader import load_steps
 from pipelines.training.files import writing
 from pipelines.training.learner import learning_rate, moving_average, parameter_groups, seeded
 from pipelines.training.provenance import OUR_LICENCE, check_same, training_fingerprint, write_card
@@ -215,9 +215,11 @@ def train_au_network(
         check_same(content["config"], fingerprint, checkpoint, AUNetworkConfig)
         trainer.restore(content["state"])
     last = config.steps if stop_at is None else stop_at
-    places = batch_places(config.batch_size, trainer.step, last)
+    batches = load_steps(
+        TrainingFaces(config), config.batch_size, trainer.step, last, config.workers
+    )
     with tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step") as bar:
-        for batch in load_batches(TrainingFaces(config), places, config.workers):
+        for batch in batches:
             bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
             bar.update()
             if trainer.step % config.checkpoint_every == 0 or trainer.step == last:

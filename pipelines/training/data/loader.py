@@ -75,6 +75,13 @@ def load_batches(
         yield batch
 
 
+def load_steps(
+    examples: Dataset[Any], batch_size: int, first: int, last: int, workers: int
+) -> Iterator[Any]:
+    """Yield the batches of steps `first` to `last`: `load_batches` at `batch_places`."""
+    return load_batches(examples, batch_places(batch_size, first, last), workers)
+
+
 def batch_places(batch_size: int, first: int, last: int) -> Iterator[range]:
     """Yield the places of each batch of steps `first` to `last`: one after another from 0 on."""
     for step in range(first, last):
