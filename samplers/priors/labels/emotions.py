@@ -4,7 +4,6 @@ AffectNet (Mollahosseini, Hasani & Mahoor, 2017) numbers its column `expression`
 FER2013 (Goodfellow et al., 2013) its column `emotion` from 0 to 6, in another order.
 """
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +12,9 @@ from pathlib import Path
 
 from samplers.priors.emotions import prototype_table, why_impossible
 from samplers.priors.labels.dialect import NO_VALUE, files_below, open_rows, read_dialect, say_aside
+from samplers.priors.labels.source import labels_sha256
 from synthgen.errors import LabelsError
-from synthgen.foreign import excerpt, first_few
+from synthgen.foreign import counted, excerpt, first_few
 
 COLUMNS = (
     "expression", "emotion", "emotion_name", "expression_name", "facial_expression", "label",
@@ -90,13 +90,7 @@ class EmotionLabels:
 
     def sha256(self) -> str:
         """Return the checksum of a file; for a folder that of its files' names and checksums."""
-        digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.files}
-        if self.files == (self.root,):
-            return digests[self.root]
-        total = hashlib.sha256()
-        for path, digest in digests.items():
-            total.update(f"{path.relative_to(self.root).as_posix()}\0{digest}\n".encode())
-        return total.hexdigest()
+        return labels_sha256(self.root, self.files)
 
 
 def emotion_column(header: Sequence[str]) -> str | None:
@@ -277,22 +271,19 @@ def _sort_out(
         else:
             others[label] += rows
     notes = [
-        f"{name}: {_rows(rows)} left out: {reasons[name]}" for name, rows in impossible.items()
+        f"{name}: {counted(rows, 'row')} left out: {reasons[name]}"
+        for name, rows in impossible.items()
     ]
     notes += [
-        f"{excerpt(label, 60)}: {_rows(rows)} left out: no category of the prior emotions"
+        f"{excerpt(label, 60)}: {counted(rows, 'row')} left out: no category of the prior emotions"
         for label, rows in others.most_common(_NAMED)
     ]
     if rest := others.most_common()[_NAMED:]:
-        rows = _rows(sum(rows for _, rows in rest))
+        rows = counted(sum(rows for _, rows in rest), "row")
         notes.append(f"{len(rest)} further labels: {rows} left out: no categories of the prior")
     if empty:
-        notes.append(f"{_rows(empty)} left out: no label")
+        notes.append(f"{counted(empty, 'row')} left out: no label")
     return dict(shown), notes
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _say_numbers(how: str) -> tuple[str, ...]:

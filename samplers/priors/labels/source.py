@@ -265,13 +265,26 @@ class Labels:
 
     def sha256(self) -> str:
         """Return the checksum of a file; for a folder that of its files' names and checksums."""
-        if self.files == (self.root,):
-            return _sha256(self.root)
-        total = hashlib.sha256()
-        for path in self.files:
-            name = os.fsencode(path.relative_to(self.root).as_posix())
-            total.update(name + f"\0{_sha256(path)}\n".encode())
-        return total.hexdigest()
+        return labels_sha256(self.root, self.files)
+
+
+def labels_sha256(root: Path, files: Sequence[Path]) -> str:
+    """Return the checksum of a file; for a folder that of its files' names and checksums.
+
+    Args:
+        root: the file or folder.
+        files: those of the folder that are read; of a file, itself alone.
+
+    Raises:
+        LabelsError: if one cannot be read.
+    """
+    if tuple(files) == (root,):
+        return _sha256(root)
+    total = hashlib.sha256()
+    for path in files:
+        name = os.fsencode(path.relative_to(root).as_posix())
+        total.update(name + f"\0{_sha256(path)}\n".encode())
+    return total.hexdigest()
 
 
 def _sha256(path: Path) -> str:
