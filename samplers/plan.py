@@ -15,6 +15,7 @@ from samplers.spec import Attempt, SampleSpec, Shard
 from synthgen.action_units import ActionUnitSet
 from synthgen.config import IdentitySection, PriorSection, RunConfig
 from synthgen.errors import ConfigError
+from synthgen.foreign import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,7 @@ class Plan:
         empty = [split for split, size in self.sizes.items() if not size]
         if not empty:
             return ""
-        identities = self.identities.count
-        people = f"{identities} identit{'y' if identities == 1 else 'ies'}"
+        people = counted(self.identities.count, "identity", "identities")
         samples = f"{self.samples} sample{' is' if self.samples == 1 else 's are'}"
         enough = max(self.partition.enough(split) for split in empty)
         lack, some = ("gets", "it gets some") if len(empty) == 1 else ("get", "each gets some")
@@ -168,7 +168,7 @@ class Plan:
 
     @property
     def has_levels(self) -> bool:
-        """Whether expressions have levels."""
+        """True where expressions have levels."""
         return self.prior.has_levels
 
     @property

@@ -10,6 +10,7 @@ from cluster.preflight.weights import least_memory, worker_memory
 from cluster.resolve import gpus_per_actor
 from synthgen.config import RunConfig
 from synthgen.errors import ConfigError, OutputError, SynthgenError, WeightsError
+from synthgen.foreign import counted
 
 _STEP = 1000.0
 
@@ -155,15 +156,15 @@ def find_no_room(config: RunConfig, cores: int, gpus: int) -> list[Finding]:
     if threads > cores:
         found.append(
             problem(
-                f"pipeline.threads is {threads} and this machine has {cores} "
-                f"core{'' if cores == 1 else 's'}; it must be at most {cores}"
+                f"pipeline.threads is {threads} and this machine has "
+                f"{counted(cores, 'core')}; it must be at most {cores}"
             )
         )
     if asked != "auto" and asked > gpus:
         found.append(
             problem(
-                f"cluster.gpus_per_actor is {asked:g} and this machine has {gpus} "
-                f"GPU{'' if gpus == 1 else 's'} that torch can use; set it to 'auto'"
+                f"cluster.gpus_per_actor is {asked:g} and this machine has "
+                f"{counted(gpus, 'GPU')} that torch can use; set it to 'auto'"
             )
         )
     return found

@@ -28,7 +28,7 @@ from samplers.shares import Partition, spread_counts, spread_order
 from synthgen.config.identities.base import IdentitySection
 from synthgen.config.quotas import Share, refuse_many, rest_of
 from synthgen.errors import ConfigError
-from synthgen.foreign import listed
+from synthgen.foreign import counted, listed
 
 WHERE = "identities.quotas"
 """Key of the configuration that names quotas."""
@@ -134,9 +134,9 @@ def _cells_filled(
                 else "take another share"
             )
             raise ConfigError(
-                f"{WHERE}: {label} is asked of {needed} "
-                f"identit{'y' if needed == 1 else 'ies'} of the split {split!r}, but the slots "
-                f"yield {len(found)} different tuple{'' if len(found) == 1 else 's'} of it there; "
+                f"{WHERE}: {label} is asked of {counted(needed, 'identity', 'identities')} "
+                f"of the split {split!r}, but the slots yield "
+                f"{counted(len(found), 'different tuple')} of it there; "
                 f"add values or slots, raise expressions_per_identity, or {more}"
             )
         if needed:
@@ -363,7 +363,7 @@ def _refuse_too_few(
         f"{enough} or more"
     )
     raise ConfigError(
-        f"identities.template: its slots yield {tuples[split]} different "
-        f"tuple{'' if tuples[split] == 1 else 's'} of values{there}, but {asked} ask for "
-        f"{needed[split]} identit{'y' if needed[split] == 1 else 'ies'}; {ways}"
+        f"identities.template: its slots yield "
+        f"{counted(tuples[split], 'different tuple')} of values{there}, but {asked} ask for "
+        f"{counted(needed[split], 'identity', 'identities')}; {ways}"
     )

@@ -155,7 +155,7 @@ class CombinationsPrior(DealtPrior):
 
     @property
     def has_levels(self) -> bool:
-        """Whether a combination has a level."""
+        """True where a combination has a level."""
         return bool(self.levels)
 
     def expression(self, stratum: int) -> str | None:

@@ -25,7 +25,7 @@ from samplers.priors.labels.source import ACTIVE_FROM, AS_IT_STANDS, Reading
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config import parse_expressions
 from synthgen.errors import LabelsError, OutputError
-from synthgen.foreign import excerpt
+from synthgen.foreign import counted, excerpt
 
 FEW = 30
 """Rows with an active AU below which its numbers are uncertain."""
@@ -252,10 +252,10 @@ def _write_emotions(
     names = list(found.counts)
     chosen = choose_prototypes(names, allow_ambiguous=True, aus=reading.aus)
     same = [", ".join(one.name for one in group) for group in ambiguous_groups(chosen)]
-    files = len(found.files)
+    files = counted(len(found.files), "file")
     source = (
-        f"shares of {found.rows} rows of {excerpt(found.root.name)}; {found.how}, {files} "
-        f"file{'' if files == 1 else 's'}, sha256 {found.sha256()}"
+        f"shares of {found.rows} rows of {excerpt(found.root.name)}; {found.how}, {files}, "
+        f"sha256 {found.sha256()}"
     )
     warnings = (
         *found.notes,
@@ -342,11 +342,11 @@ def _largest_repair(section: dict[str, Any]) -> float:
 
 
 def _source(labels: Labels, layout: str, counts: LabelCounts, active_from: float) -> str:
-    files = len(labels.files)
+    files = counted(len(labels.files), "file")
     reading = f"; {labels.reading}" if labels.reading else ""
     return (
-        f"fitted to {counts.rows} rows of {excerpt(labels.root.name)} ({layout}, {files} "
-        f"file{'' if files == 1 else 's'}, sha256 {labels.sha256()}{reading}); "
+        f"fitted to {counts.rows} rows of {excerpt(labels.root.name)} ({layout}, {files}, "
+        f"sha256 {labels.sha256()}{reading}); "
         f"an AU is active from intensity {active_from:g}{_reasons(labels)}"
     )
 

@@ -218,7 +218,7 @@ class GridPrior(DealtPrior):
 
     @property
     def has_levels(self) -> bool:
-        """Whether cells have a level: those of categories do."""
+        """True where cells have a level: those of categories do."""
         return bool(self.shows)
 
     def category(self, stratum: int) -> str | None:

@@ -243,7 +243,7 @@ class MixturePrior(Prior):
 
     @property
     def has_levels(self) -> bool:
-        """Whether strata of a component have a level."""
+        """True where strata of a component have a level."""
         return any(component.has_levels for component in self.components)
 
     def expression(self, stratum: int) -> str | None:

@@ -217,7 +217,7 @@ class Prior(ABC):
 
     @property
     def has_levels(self) -> bool:
-        """Whether strata have a level."""
+        """True where strata have a level."""
         return False
 
     def expression(self, stratum: int) -> str | None:
@@ -489,7 +489,7 @@ class WrappedPrior(Prior, ABC):
 
     @property
     def has_levels(self) -> bool:
-        """Whether strata have a level."""
+        """True where strata have a level."""
         return self.inner.has_levels
 
     def expression(self, stratum: int) -> str | None:

@@ -28,7 +28,7 @@ from synthgen.dataset.sheet import contact_sheet, encode_png
 from synthgen.dataset.statistics import FaceStatistics, Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import DRIFT, Drift, Stratum, describe_short, drifts
-from synthgen.foreign import first_few
+from synthgen.foreign import counted, first_few
 
 
 def faces_section(faces: FaceStatistics | None) -> list[str]:
@@ -152,7 +152,7 @@ def _slots(statistics: Statistics, configuration: Mapping[str, Any]) -> str:
 def merged_introduction(record: RunRecord, picture: bool) -> str:
     """Say what a merged dataset is, under its title."""
     names = ", ".join(f"`{source['name']}`" for source in record.sources)
-    many = "1 dataset" if len(record.sources) == 1 else f"{len(record.sources)} datasets"
+    many = counted(len(record.sources), "dataset")
     lines = [
         f"# {record.configuration.get('name', 'merged dataset')}",
         "",

@@ -84,7 +84,7 @@ class ReproducedReject:
 
     @property
     def same(self) -> bool:
-        """Whether the reason and all values are the same."""
+        """True where the reason and all values are the same."""
         return self.now == self.reason and self.largest == 0
 
     def text(self) -> str:

@@ -30,7 +30,7 @@ from samplers.priors.labels.source import (
 )
 from samplers.priors.labels.tables import open_table
 from synthgen.errors import LabelsError
-from synthgen.foreign import excerpt, first_few
+from synthgen.foreign import counted, excerpt, first_few
 
 _KEPT_ROWS = 1 << 20
 """Rows that are kept, so that small labels are read once [56 bytes each]."""
@@ -88,10 +88,7 @@ def read_labels(files: LabelFiles, reading: Reading) -> Labels:
         f"{names[au]}: coded in {coded[au]} of {total.rows} rows, fewer than half; left out"
         for au in half.nonzero()[0]
     ]
-    notes += [
-        f"{rows} {'row' if rows == 1 else 'rows'} left out: {why}"
-        for why, rows in sorted(left_out.items())
-    ]
+    notes += [f"{counted(rows, 'row')} left out: {why}" for why, rows in sorted(left_out.items())]
 
     def read() -> Iterator[LabelBatch]:
         again = kept if kept is not None else _read_again(files, scale)
