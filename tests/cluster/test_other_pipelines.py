@@ -174,8 +174,8 @@ def test_what_is_wrong_with_it_is_said(rings):
     with pytest.raises(ConfigError) as caught:
         load_config(rings, [f"pipeline={{name: {module}:NoLoad}}"])
     assert str(caught.value) == (
-        f"{rings}: pipeline.name is '{module}:NoLoad', which has no load: a section of a "
-        "pipeline must define it"
+        f"--set pipeline={{name: {module}:NoLoad}}: pipeline.name is '{module}:NoLoad', which has "
+        "no load: a section of a pipeline must define it"
     )
 
 
@@ -199,7 +199,8 @@ def test_commands_work_with_it(rings):
     gone = f"pipeline.name={module}:Ring"
     assert run("plan", rings, "--set", gone)[::2] == (
         2,
-        f"error: {rings}: pipeline.name is '{module}:Ring', but the module {module} has no Ring\n",
+        f"error: --set {gone}: pipeline.name is '{module}:Ring', but the module {module} has no "
+        "Ring\n",
     )
 
 
