@@ -64,7 +64,9 @@ def _agreement(
 
 
 def pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Return the correlation of two rows of numbers; NaN where either is constant."""
+    """Return the correlation of two rows of numbers; NaN where either is constant or empty."""
+    if not len(x):
+        return float("nan")
     x, y = x - x.mean(), y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / scale) if scale > 0 else float("nan")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from pipelines.evaluation.statistics import pearson
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.libreface.network import IMAGENET_MEAN, IMAGENET_STD, load_network, resized_side
 from pipelines.libreface.weights import MINI_FILE
@@ -369,7 +370,7 @@ class VAERecipe(Recipe[VAEConfig]):
                 "faces": len(rows),
                 "absolute_error": float(error.abs().mean()),
                 "psnr": float(10 * torch.log10(4 / error.square().mean())),
-                "aus": aus_that_survive(images, decoded, np.stack([*map(held_out.aus, rows)])),
+                **aus_that_survive(images, decoded, np.stack([*map(held_out.aus, rows)])),
             },
         }
         write_card(path / CARD, card)
@@ -377,24 +378,34 @@ class VAERecipe(Recipe[VAEConfig]):
 
 def aus_that_survive(
     images: list[Image], decoded: Float[Tensor, "n 3 h w"], asked: Float[np.ndarray, "n aus"]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Any]:
     """Compare the AUs that the embedded verifier reads from images and from what the VAE made.
+
+    Images are left out where no face is found in the image itself or in what the VAE made of it.
 
     Args:
         images: the images.
         decoded: what the VAE made of them.
         asked: AUs that they show.
+
+    Returns:
+        `faceless`, the number of images left out, and `aus`: AU → its correlation after the VAE
+        with what was drawn (`r_drawn`) and with the image before (`r_image`); NaN where one of the
+        two does not vary.
     """
     verifier = LibreFaceVerifier.from_pretrained("mini")
-    before = verifier.measure(images).aus
-    after = verifier.measure([to_image(pixels) for pixels in decoded]).aus
-    return {
+    before = verifier.measure(images)
+    after = verifier.measure([to_image(pixels) for pixels in decoded])
+    seen = (before.faces > 0) & (after.faces > 0)
+    drawn, image, made = (values[seen].astype(float) for values in (asked, before.aus, after.aus))
+    aus = {
         name: {
-            "r_drawn": float(np.corrcoef(asked[:, i], after[:, i])[0, 1]),
-            "r_image": float(np.corrcoef(before[:, i], after[:, i])[0, 1]),
+            "r_drawn": pearson(drawn[:, i], made[:, i]),
+            "r_image": pearson(image[:, i], made[:, i]),
         }
         for i, name in enumerate(AUS)
     }
+    return {"faceless": int((~seen).sum()), "aus": aus}
 
 
 @torch.inference_mode()

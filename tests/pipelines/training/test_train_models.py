@@ -15,8 +15,11 @@ from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.training.clip import train_clip
+from pipelines.training.data.augmentation import to_pixels
+from pipelines.training.data.config import ProceduralData
+from pipelines.training.data.examples import examples_of
 from pipelines.training.unet import train_unet
-from pipelines.training.vae import train_vae
+from pipelines.training.vae import aus_that_survive, train_vae
 
 
 class Trained(NamedTuple):
@@ -79,9 +82,29 @@ def test_the_vae_is_read_by_diffusers(trained):
     card = json.loads((folder / "vae" / "card.json").read_text())
     assert card["command"] == "synthgen train vae vae.yaml --to vae"
     assert (card["licence"], card["steps"], card["examples_seen"]) == ("Apache-2.0", 6, 12)
-    assert card["held_out"]["faces"] == 8
+    assert (card["held_out"]["faces"], card["held_out"]["faceless"]) == (8, 8)
     assert Image.open(folder / "samples" / "00000006.png").size == (8 * 64, 4 * 64)
     assert Image.open(folder / "curves.png").width == 800
+
+
+def test_images_without_a_face_before_or_after_the_vae_are_left_out_and_counted():
+    data = ProceduralData.model_validate({**tiny.DRAWN, "size": 128})
+    drawn = examples_of(data, 3, held_out=True)
+    images = [drawn.image(row) for row in range(9)]
+    decoded = torch.stack([to_pixels(image) for image in images])
+    asked = np.stack([drawn.aus(row) for row in range(9)])
+    kept = aus_that_survive(images[:7], decoded[:7], asked[:7])
+    assert kept["faceless"] == 0
+    decoded[7] = 0
+    images[8] = Image.new("RGB", (128, 128), (90, 90, 90))
+    found = aus_that_survive(images, decoded, asked)
+    assert found["faceless"] == 2
+    for name, values in found["aus"].items():
+        assert values == pytest.approx(kept["aus"][name], nan_ok=True)
+        assert values["r_image"] == pytest.approx(1)
+    nobody = aus_that_survive(images, torch.zeros_like(decoded), asked)
+    assert nobody["faceless"] == 9
+    assert np.isnan(nobody["aus"]["AU12"]["r_drawn"])
 
 
 def test_the_clip_pair_is_read_by_transformers(trained):
