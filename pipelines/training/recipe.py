@@ -91,27 +91,27 @@ def run_recipe(
             not serve, the folder holds another training, or the loss is not finite.
     """
     config = load_section(config_path, kind.settings, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    recipe = kind(config, folder)
-    learner = recipe.learner
-    fingerprint = training_fingerprint(config, *kind.free, **recipe.facts)
-    session = Session(kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet)
-    session.resume()
-    if session.train(stop_at):
-        foreign = recipe.data if isinstance(recipe.data, DatasetData) else None
-        words = recipe.data if isinstance(recipe.data, str) else "drawn portraits"
-        command = f"synthgen train {kind.name} {Path(config_path).name} --to {folder.name}"
-        recipe.export(
-            {
-                "command": command,
-                "what": kind.what,
-                "licence": "as the data that it was trained on" if foreign else OUR_LICENCE,
-                "data": f"{foreign.path} ({foreign.split})" if foreign else words,
-                **recipe.facts,
-                "steps": learner.step,
-                "examples_seen": learner.step * config.batch_size,
-                "configuration": config.model_dump(mode="json"),
-            }
-        )
+    with training_folder(out) as folder:
+        torch.set_num_threads(config.threads)
+        recipe = kind(config, folder)
+        learner = recipe.learner
+        fingerprint = training_fingerprint(config, *kind.free, **recipe.facts)
+        session = Session(kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet)
+        session.resume()
+        if session.train(stop_at):
+            foreign = recipe.data if isinstance(recipe.data, DatasetData) else None
+            words = recipe.data if isinstance(recipe.data, str) else "drawn portraits"
+            command = f"synthgen train {kind.name} {Path(config_path).name} --to {folder.name}"
+            recipe.export(
+                {
+                    "command": command,
+                    "what": kind.what,
+                    "licence": "as the data that it was trained on" if foreign else OUR_LICENCE,
+                    "data": f"{foreign.path} ({foreign.split})" if foreign else words,
+                    **recipe.facts,
+                    "steps": learner.step,
+                    "examples_seen": learner.step * config.batch_size,
+                    "configuration": config.model_dump(mode="json"),
+                }
+            )
     return folder / kind.makes

@@ -1,8 +1,10 @@
 """A training session: steps, checkpoints, interruptions, continued to the bit."""
 
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -156,14 +158,29 @@ class Session:
                     raise KeyboardInterrupt
 
 
-def training_folder(path: str | Path) -> Path:
-    """Make the folder of a training.
+@contextmanager
+def training_folder(path: str | Path) -> Iterator[Path]:
+    """Make the folder of a training; one that a refused training leaves empty goes again.
 
     Raises:
         OutputError: if it cannot be made.
     """
+    folder = Path(path)
+    made = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     try:
-        Path(path).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        _remove_empty(made)
         raise OutputError(f"cannot make the folder {path}: {error.strerror}") from error
-    return Path(path)
+    try:
+        yield folder
+    except BaseException:
+        _remove_empty(made)
+        raise
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, until one is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

@@ -206,28 +206,28 @@ def train_au_network(
         WeightsError: if the checkpoint cannot be read.
     """
     config = load_section(config_path, AUNetworkConfig, overrides)
-    folder = training_folder(out)
-    torch.set_num_threads(config.threads)
-    trainer, checkpoint = AUTrainer(config), folder / CHECKPOINT
-    fingerprint = training_fingerprint(config, "evaluation", renderer=RENDERER_VERSION)
-    if checkpoint.exists():
-        content = load_checkpoint(checkpoint)
-        check_same(content["config"], fingerprint, checkpoint, AUNetworkConfig)
-        trainer.restore(content["state"])
-    last = config.steps if stop_at is None else stop_at
-    batches = load_steps(
-        TrainingFaces(config), config.batch_size, trainer.step, last, config.workers
-    )
-    with tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step") as bar:
-        for batch in batches:
-            bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
-            bar.update()
-            if trainer.step % config.checkpoint_every == 0 or trainer.step == last:
-                save_checkpoint(checkpoint, {"config": fingerprint, "state": trainer.state()})
-            if trainer.step % config.evaluation.every == 0 and trainer.step < config.steps:
-                _note(trainer, config, folder)
-    if trainer.step == config.steps:
-        export_network(trainer.average, config, folder, Path(config_path).name)
+    with training_folder(out) as folder:
+        torch.set_num_threads(config.threads)
+        trainer, checkpoint = AUTrainer(config), folder / CHECKPOINT
+        fingerprint = training_fingerprint(config, "evaluation", renderer=RENDERER_VERSION)
+        if checkpoint.exists():
+            content = load_checkpoint(checkpoint)
+            check_same(content["config"], fingerprint, checkpoint, AUNetworkConfig)
+            trainer.restore(content["state"])
+        last = config.steps if stop_at is None else stop_at
+        batches = load_steps(
+            TrainingFaces(config), config.batch_size, trainer.step, last, config.workers
+        )
+        with tqdm(total=config.steps, initial=trainer.step, desc="au-net", unit="step") as bar:
+            for batch in batches:
+                bar.set_postfix(loss=f"{trainer.learn(batch.pixels, batch.aus):.3f}")
+                bar.update()
+                if trainer.step % config.checkpoint_every == 0 or trainer.step == last:
+                    save_checkpoint(checkpoint, {"config": fingerprint, "state": trainer.state()})
+                if trainer.step % config.evaluation.every == 0 and trainer.step < config.steps:
+                    _note(trainer, config, folder)
+        if trainer.step == config.steps:
+            export_network(trainer.average, config, folder, Path(config_path).name)
     return folder / WEIGHTS
 
 

@@ -51,13 +51,13 @@ def make_latents(
         DatasetError: if an example cannot be read.
         WeightsError: if the VAE gives latents that are not finite.
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     note = read_made_of(folder / MADE_OF, made_of)
     done = 0 if note is None else int(note["done"])
     if done == count:
         return
     first = _encode(vae, examples, range(1))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     latents = _open(folder / LATENTS, np.float16, (count, *first.shape[1:]), done > 0)
     aus = _open(folder / AUS, np.float32, (count, AU_COUNT), done > 0)
     for start in tqdm(range(done, count, _AT_ONCE), desc="latents", unit="batch"):

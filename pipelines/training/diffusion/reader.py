@@ -148,8 +148,8 @@ def trained_reader(
         OutputError: if the folder keeps a reader of something else.
         TrainingError: if the loss is not finite.
     """
-    kept = training_folder(folder / FOLDER)
-    session = Session("reader", learner, kept, fingerprint, batches)
-    session.resume()
-    session.train()
+    with training_folder(folder / FOLDER) as kept:
+        session = Session("reader", learner, kept, fingerprint, batches)
+        session.resume()
+        session.train()
     return learner.average

@@ -1,5 +1,6 @@
 """What ends a training: one sentence, and the last good checkpoint in place."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,15 @@ def test_a_folder_without_a_vae_or_a_text_encoder_is_refused(tmp_path):
         f"vae: {tmp_path / 'no'} is no folder of the VAE; it lacks config.json, "
         "diffusion_pytorch_model.safetensors; synthgen train vae makes one"
     )
+    assert os.listdir(tmp_path) == ["unet.yaml"]
+
+
+def test_a_refused_training_leaves_no_empty_folder(tmp_path):
+    (tmp_path / "here").mkdir()
+    path = vae(tmp_path, dtype="float16")
+    for out in (tmp_path / "a" / "b" / "out", tmp_path / "here"):
+        refusal(ConfigError, train_vae, path, out)
+    assert sorted(os.listdir(tmp_path)) == ["here", "vae.yaml"]
 
 
 def test_a_row_that_cannot_be_read_ends_a_training_from_a_reader_process(tmp_path, monkeypatch):
