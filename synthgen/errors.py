@@ -38,6 +38,10 @@ class StoreError(SynthgenError):
     """A store of face embeddings cannot be read, or holds what is not allowed."""
 
 
+class BankError(SynthgenError, ValueError):
+    """FLAME numbers, or a bank of them, that cannot be read, or hold what is not allowed."""
+
+
 class PictureError(SynthgenError):
     """A picture from outside cannot be read, or its pixels mean no colour; the text says why."""
 
