@@ -89,7 +89,7 @@ def declared_columns(config: RunConfig, checks: Sequence[Verifier]) -> tuple[Col
         ConfigError: if two declare one column, or a column cannot be written.
     """
     found = []
-    if "faceid" in config.identities.gives:
+    if "faceid" in config.identities.given():
         vector = vector_feature(EMBEDDING_WIDTH)
         found.append(Column(FACEID_EMBEDDING, vector, "identities", in_rejects=False))
     for check in checks:

@@ -1,6 +1,6 @@
 """From the configuration to a loaded image source and verifier, and their weights."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from pipelines.interfaces import ImageSource, Verifier
 from synthgen.config import (
@@ -115,38 +115,44 @@ def doubts(run: RunConfig) -> list[str]:
 
 
 def check_conditions(run: RunConfig) -> None:
-    """Compare what the pipeline needs with what expressions and identities give.
+    """Compare what the pipeline needs and takes with what expressions and identities give.
 
     Raises:
         ConfigError: if it needs a condition that neither gives, or one of them gives a condition
             that it does not use: rows would name what images do not show.
     """
     pipeline, expressions, identities = run.pipeline, run.expressions, run.identities
-    givers = {
-        ("identities.source", identities.source): identities.gives,
-        ("expressions.prior", expressions.prior): expressions.gives,
+    givers: dict[str, Component] = {
+        "identities.source": identities,
+        "expressions.prior": expressions,
     }
-    for condition in sorted(identities.gives & expressions.gives):
+    for condition in sorted(identities.given() & expressions.given()):
         raise ConfigError(
             f"identities.source {identities.source!r} and expressions.prior {expressions.prior!r} "
             f"both give {condition}; set one of them to one that does not"
         )
-    for (key, name), gives in givers.items():
-        for condition in sorted(gives - pipeline.needs):
-            ways = [
-                _way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, True)),
-                _way(key, _names(_GIVERS[key].sections(), "gives", condition, False)),
-            ]
+    for key, giver in givers.items():
+        for condition in sorted(giver.given() - pipeline.used()):
+            kind = _GIVERS[key]
+            pipelines = _way("pipeline.name", _names(PIPELINES, {"needs", "takes"}, condition))
+            if condition in giver.gives or condition not in giver.gives_with:
+                cause = f"{key} is {getattr(giver, kind.key)!r}, which"
+                others = _way(key, _names(kind, {"gives"}, condition, wanted=False))
+                ways = f"set {', or '.join(filter(None, [pipelines, others]))}"
+            else:
+                cause = setting = f"{_section_of(key)}.{giver.gives_with[condition]}"
+                ways = f"leave {setting} out{', or set ' if pipelines else ''}{pipelines}"
             raise ConfigError(
-                f"{key} is {name!r}, which gives {condition}, but the pipeline {pipeline.name!r} "
-                f"does not use it; set {', or '.join(filter(None, ways))}"
+                f"{cause} gives {condition}, but the pipeline {pipeline.name!r} does not use it; "
+                f"{ways}"
             )
-    for condition in sorted(pipeline.needs - identities.gives - expressions.gives):
-        ways = [
-            _way(key, _names(_GIVERS[key].sections(), "gives", condition, True))
-            for key, _ in givers
+    for condition in sorted(pipeline.needs - identities.given() - expressions.given()):
+        ways = [_way(key, _names(_GIVERS[key], {"gives"}, condition)) for key in givers] + [
+            f"{_section_of(key)}.{giver.gives_with[condition]}"
+            for key, giver in givers.items()
+            if condition in giver.gives_with
         ]
-        ways.append(_way("pipeline.name", _names(PIPELINES.sections(), "needs", condition, False)))
+        ways.append(_way("pipeline.name", _names(PIPELINES, {"needs"}, condition, wanted=False)))
         raise ConfigError(
             f"the pipeline {pipeline.name!r} needs {condition}, which neither identities.source "
             f"{identities.source!r} nor expressions.prior {expressions.prior!r} gives; set "
@@ -162,14 +168,18 @@ _GIVERS: Mapping[str, ComponentKind] = {
 
 
 def _names(
-    sections: Mapping[str, type[Component]], what: str, condition: str, wanted: bool
+    kind: ComponentKind, what: Collection[str], condition: str, *, wanted: bool = True
 ) -> list[str]:
-    """Return the names of sections that need, or give, a condition; or of those that do not."""
+    """Return the names of sections that need, take or give a condition; or of those that do not."""
     return [
         repr(name)
-        for name, section in sections.items()
-        if (condition in getattr(section, what)) is wanted
+        for name, section in kind.sections().items()
+        if any(condition in getattr(section, each) for each in what) is wanted
     ]
+
+
+def _section_of(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _way(key: str, names: list[str]) -> str:

@@ -75,7 +75,7 @@ def build_series(identities: IdentitySection, expressions: PriorSection, prior: 
             "identities.neutral_image adds samples that expressions.quotas do not count; leave "
             "one of them out"
         )
-    if identities.neutral_image and (more := sorted(expressions.gives - {"aus"})):
+    if identities.neutral_image and (more := sorted(expressions.given() - {"aus"})):
         raise ConfigError(
             f"identities.neutral_image adds faces without {', '.join(more)}, which "
             f"expressions.prior {expressions.prior!r} gives; leave one of them out"
@@ -414,8 +414,8 @@ def _check_given(section: IdentitySection, identities: object) -> None:
             f"{type(identities).__name__}; it must return a samplers.Identities"
         )
     given = identities.identity(0).conditions.keys()
-    if given != section.gives:
-        there, said = (", ".join(sorted(names)) or "none" for names in (given, section.gives))
+    if given != section.given():
+        there, said = (", ".join(sorted(names)) or "none" for names in (given, section.given()))
         raise ConfigError(
             f"identities.source is {section.source!r}, whose identities have the conditions "
             f"{there}; its section says that it gives {said}"

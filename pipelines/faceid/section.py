@@ -75,13 +75,13 @@ class IdentityCheck(CheckSection):
         """Load embedder and stores."""
         from pipelines.faceid.verifier import IdentityVerifier
 
-        people = "faceid" in run.identities.gives
+        people = "faceid" in run.identities.given()
         return IdentityVerifier.from_config(self, device, run.pipeline.threads, people=people)
 
     def check_configuration(self, run: "RunConfig") -> None:
         """Refuse to compare images with people whom nobody asks for."""
         judged = self.policy.min_identity_similarity is not None
-        if (judged or self.wanted is not None) and "faceid" not in run.identities.gives:
+        if (judged or self.wanted is not None) and "faceid" not in run.identities.given():
             key = "policy.min_identity_similarity" if judged else "identity.wanted"
             raise ValueError(
                 f"verify.{key} compares images with the people of a store; identities.source is "

@@ -91,8 +91,8 @@ def _check_draws(prior: Prior, config: PriorSection) -> None:
             "seed, split and position"
         )
     given = {"aus", *prior.conditions(int(strata[0]), tuple(vectors[0].tolist()))}
-    if given != config.gives:
-        there, said = (", ".join(sorted(names)) for names in (given, config.gives))
+    if given != config.given():
+        there, said = (", ".join(sorted(names)) for names in (given, config.given()))
         raise ConfigError(
             f"expressions.prior is {config.prior!r}, which gives {there}; its section says that it "
             f"gives {said}"

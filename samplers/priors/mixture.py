@@ -48,7 +48,7 @@ class ComponentConfig(Section):
 
     @model_validator(mode="after")
     def _gives_no_more(self) -> "ComponentConfig":
-        if more := sorted(self.section.gives - MixtureConfig.gives):
+        if more := sorted(self.section.given() - MixtureConfig.gives):
             raise ValueError(
                 f"a component gives {', '.join(more)}; a mixture gives "
                 f"{', '.join(MixtureConfig.gives)} alone"

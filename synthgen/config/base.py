@@ -82,8 +82,23 @@ class Component(Section):
     needs: ClassVar[frozenset[str]] = frozenset()
     """Conditions of a spec without which it cannot work, such as `aus` or `faceid`."""
 
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """Conditions that it uses besides, where they are given."""
+
     gives: ClassVar[frozenset[str]] = frozenset()
-    """Conditions that it puts into the specs of a run."""
+    """Conditions that it puts into the specs of every run."""
+
+    gives_with: ClassVar[Mapping[str, str]] = {}
+    """Condition → key of the section with which it gives that one too."""
+
+    def given(self) -> frozenset[str]:
+        """Return the conditions that it puts into the specs of a run, as it is configured."""
+        asked = {name for name, key in self.gives_with.items() if getattr(self, key)}
+        return self.gives | asked
+
+    def used(self) -> frozenset[str]:
+        """Return the conditions that it uses, as it is configured; it works without `takes`."""
+        return self.needs | self.takes
 
     def check(self, run: "RunConfig") -> None:
         """Refuse, before anything is loaded, what this component cannot do in a run.

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from synthgen.report.comparison import compare
 from synthgen.report.reproduction import reproduce
 
 MADE_UP = '''
+import dataclasses
+
 import numpy as np
 from PIL import Image, ImageDraw
 from pydantic import Field
@@ -100,6 +103,18 @@ class Guests(IdentitySection):
         return GuestList(-(-samples // partition.group), run_id)
 
 
+class Dancers(Guests):
+    """Guests who turn their heads where they are asked to."""
+
+    gives = frozenset()
+    gives_with = {"pose": "turning"}
+    turning: bool = False
+
+    def build(self, seed, samples, partition, asked, run_id):
+        built = super().build(seed, samples, partition, asked, run_id)
+        return built if self.turning else StillList(built.count, run_id)
+
+
 class GuestList(Identities):
     slots = ()
 
@@ -114,6 +129,11 @@ class GuestList(Identities):
         return {"guests": "CC0-1.0"}
 
 
+class StillList(GuestList):
+    def identity(self, number):
+        return dataclasses.replace(super().identity(number), conditions={})
+
+
 class Turned(PipelineSection):
     """Heads that turn."""
 
@@ -123,12 +143,19 @@ class Turned(PipelineSection):
         return TurnedHeads()
 
 
+class Willing(Turned):
+    """Heads that turn where they are asked to."""
+
+    needs = frozenset({"aus"})
+    takes = frozenset({"pose"})
+
+
 class TurnedHeads(ImageSource):
     def generate(self, attempts):
         return [self.head(attempt) for attempt in attempts]
 
     def head(self, attempt):
-        yaw, _ = attempt.spec.condition("pose", tuple)
+        yaw, _ = attempt.spec.conditions.get("pose", (0.0, 0.0))
         image = Image.new("RGB", (64, 64), "white")
         draw = ImageDraw.Draw(image)
         draw.ellipse((8, 8, 56, 56), outline=attempt.seed % 2**24)
@@ -203,6 +230,7 @@ def installed(module, tmp_path, monkeypatch):
         f"[synthgen.priors]\nsmiles = {module}:Smiles\nmoods = {module}:Moods\n"
         f"[synthgen.identities]\nguests = {module}:Guests\n"
         f"[synthgen.pipelines]\nturned = {module}:Turned\n"
+        f"willing = {module}:Willing\n"
     )
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     return module
@@ -212,11 +240,14 @@ def installed(module, tmp_path, monkeypatch):
 def written(tmp_path, make_config):
     """Return a function that writes a configuration of other components, and reads it."""
 
-    def write(prior, source="prompts", pipeline=None, samples=8, **expressions):
+    def write(
+        prior, source="prompts", pipeline=None, samples=8, of_people=MappingProxyType({}),
+        **expressions,
+    ):  # fmt: skip
         data = make_config(samples=samples).model_dump(mode="json")
         data["expressions"] = {"prior": prior, **expressions}
         if source != "prompts":
-            data["identities"] = {"source": source, "expressions_per_identity": 2}
+            data["identities"] = {"source": source, "expressions_per_identity": 2, **of_people}
         if pipeline is not None:
             data["pipeline"] = {"name": pipeline, "batch_size": 4}
         data["verify"] |= {"on_exhausted": "keep_best", "max_attempts": 1}
@@ -319,6 +350,41 @@ def test_a_condition_that_nobody_takes_or_gives_is_told(module, written):
     with pytest.raises(ConfigError) as caught:
         spec.condition("flame", tuple)
     assert str(caught.value) == f"{spec.sample_id} has no condition 'flame'; it has aus, pose"
+
+
+def test_a_key_decides_what_is_given_and_a_pipeline_takes_what_it_need_not_have(module, written):
+    dancers, turned, willing = (f"{module}:{name}" for name in ("Dancers", "Turned", "Willing"))
+    prior = f"{module}:Smiles"
+    for turning in (False, True):
+        config = written(prior, dancers, willing, of_people={"turning": turning})
+        assert config.identities.given() == ({"pose"} if turning else set())
+        assert config.pipeline.used() == {"aus", "pose"}
+        check_components(config)
+        assert ("pose" in build_plan(config).sample(2).conditions) is turning
+    check_components(written(prior, dancers, turned, of_people={"turning": True}))
+    with pytest.raises(ConfigError) as caught:
+        check_components(written(prior, dancers, turned))
+    assert str(caught.value) == (
+        f"the pipeline '{turned}' needs pose, which neither identities.source '{dancers}' nor "
+        f"expressions.prior '{prior}' gives; set identities.turning, or pipeline.name to "
+        "'procedural', 'fineface' or 'fineface-faceid'"
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_components(written(prior, dancers, of_people={"turning": True}))
+    assert str(caught.value) == (
+        "identities.turning gives pose, but the pipeline 'procedural' does not use it; leave "
+        "identities.turning out"
+    )
+
+
+def test_the_ways_name_pipelines_that_take_what_is_given(installed, written):
+    with pytest.raises(ConfigError) as caught:
+        check_components(written("smiles", "guests"))
+    assert str(caught.value) == (
+        "identities.source is 'guests', which gives pose, but the pipeline 'procedural' does not "
+        "use it; set pipeline.name to 'turned' or 'willing', or identities.source to 'prompts' or "
+        "'faceid'"
+    )
 
 
 def test_a_prior_gives_conditions_too(module, written):
