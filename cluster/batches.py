@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 
 from PIL.Image import Image
 
+from cluster.conditions import condition_values
 from cluster.probing import naming_batch_size
 from cluster.rounds import Outcome
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.policy import Verdict, blank_detail, joined
 from samplers.spec import Attempt, SampleSpec
 from synthgen.config import RunConfig
-from synthgen.dataset.schema import FACEID_EMBEDDING, Reject, Row
+from synthgen.dataset.schema import Reject, Row
 from synthgen.errors import RunError
 
 _T = TypeVar("_T")
@@ -201,10 +202,8 @@ def make_row(
         accepted: whether it passed all checks; None where there are none.
         made_by: names of its pipeline and of its first verifier.
     """
-    wanted = attempt.spec.faceid
-    given = {} if wanted is None else {FACEID_EMBEDDING: tuple(wanted.mean.tolist())}
     return Row(
-        **_common(attempt, {**measured, **given}, made_by),
+        **_common(attempt, {**measured, **condition_values(attempt.spec)}, made_by),
         image=image,
         accepted=accepted,
         identity=attempt.spec.identity,
@@ -218,8 +217,9 @@ def make_reject(
     made_by: tuple[str, str | None],
 ) -> Reject:
     """Build the reject of an attempt that missed the policy or failed."""
+    given = condition_values(attempt.spec, rejected=True)
     return Reject(
-        **_common(attempt, measured, made_by),
+        **_common(attempt, {**measured, **given}, made_by),
         reason=str(verdict.reason),
         detail=verdict.detail,
     )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from cluster.conditions import condition_columns
 from pipelines.interfaces import Verifier
 from samplers.plan import Plan
 from synthgen import __version__
@@ -13,13 +14,10 @@ from synthgen.config.components import origin_of
 from synthgen.dataset import RunRecord
 from synthgen.dataset.labels import label_names
 from synthgen.dataset.schema import (
-    EMBEDDING_WIDTH,
-    FACEID_EMBEDDING,
     Column,
     DatasetSchema,
     check_columns,
     in_order,
-    vector_feature,
 )
 from synthgen.revision import git_revision
 
@@ -88,10 +86,7 @@ def declared_columns(config: RunConfig, checks: Sequence[Verifier]) -> tuple[Col
     Raises:
         ConfigError: if two declare one column, or a column cannot be written.
     """
-    found = []
-    if "faceid" in config.identities.given():
-        vector = vector_feature(EMBEDDING_WIDTH)
-        found.append(Column(FACEID_EMBEDDING, vector, "identities", in_rejects=False))
+    found = condition_columns(config.identities.given() | config.expressions.given())
     for check in checks:
         found += [
             Column(name, dict(feature), check.name, name not in check.only_in_data)

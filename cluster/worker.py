@@ -12,6 +12,7 @@ from typing import Any
 from PIL.Image import Image
 
 from cluster.batches import Judge, Painter, StageTimeout, StageTimes, measure
+from cluster.conditions import condition_values
 from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
 from cluster.progress import about
@@ -320,10 +321,12 @@ def load_worker(config: RunConfig, plan: Plan) -> Worker:
     device = pick_device()
     source = load_source(config.pipeline, device)
     source.prepare(config)
-    source.check(plan.sample(0))
+    first = plan.sample(0)
+    condition_values(first)  # or refuse what rows could not hold
+    source.check(first)
     checks = load_checks(config, device)
     for check in checks:
-        check.check(plan.sample(0))
+        check.check(first)
     worker = Worker(
         config,
         plan,

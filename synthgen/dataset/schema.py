@@ -125,7 +125,11 @@ that of the image and those that must not appear. Null where one of them is miss
 EMBEDDING_WIDTH = 512
 """Numbers of a face embedding."""
 
-_BESIDE_AUS = (AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX)
+FLAME, FLAME_SOURCE = "flame", "flame_source"
+"""Columns of expressions that FLAME's numbers say: the numbers that the image was to show, and
+whose face they come from, the sha256 of a picture. They stand beside `aus` too."""
+
+_BESIDE_AUS = (FLAME, FLAME_SOURCE, AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX)
 
 _IN_ORDER = (
     *_BESIDE_AUS,

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cluster.batches import encode_image
+from cluster.conditions import condition_values
 from cluster.rounds import Outcome
 from cluster.worker import Worker, load_worker
 from samplers.plan import Plan, build_plan
@@ -146,7 +147,14 @@ def reproduce(
         row["reason"],
         row["detail"],
         now,
-        _largest(row, {"aus": made.spec.aus, **(outcome.measured if outcome else {})}),
+        _largest(
+            row,
+            {
+                "aus": made.spec.aus,
+                **condition_values(made.spec, rejected=True),
+                **(outcome.measured if outcome else {}),
+            },
+        ),
     )
 
 
