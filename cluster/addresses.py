@@ -30,9 +30,6 @@ _SILENCE = 3.0
 
 # HTTP/2's opening, and a frame of settings; a server of gRPC, as Ray's is, answers with its own.
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-_ANY_CALL = "/ray.rpc.NodeInfoGcsService/GetClusterId"
-"""A call that changes nothing; Ray looks for the token before it looks at what is called."""
-
 _FRAME, _SETTINGS = 9, 4
 """Bytes of a frame's head, and the type of a frame of settings, which stands in its fourth byte."""
 
@@ -102,7 +99,7 @@ def check_answers(address: Address) -> None:
     try:
         with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as connection:
             # Behind TLS, which Ray's variable asks for, listening must be enough.
-            if not _is_behind_tls():
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("0", "false", ""):
                 _check_speaks(connection, deadline)
     except (OSError, UnicodeError) as error:
         raise ConfigError(no_answer(address, error)) from error
@@ -119,51 +116,6 @@ def no_address(address: Address, why: str) -> str:
 def no_answer(address: Address, error: Exception) -> str:
     """Say that no cluster answers at an address."""
     return f"no Ray cluster answers at {address}: {first_line(error)}; {address.instead}"
-
-
-def check_token(address: Address) -> None:
-    """Refuse a cluster that asks for a token where none is shown; without a token, quickly.
-
-    Raises:
-        ConfigError: if `RAY_AUTH_MODE` has no token sent and what answers asks for one.
-    """
-    if _sends_no_token() and asks_for_token(address.text.removeprefix("ray://")):
-        raise ConfigError(no_token(address))
-
-
-def no_token(address: Address) -> str:
-    """Say that a cluster asks for a token, and how to show one."""
-    fault = "which is missing" if _sends_no_token() else "and what it got is missing or wrong"
-    return (
-        f"the Ray cluster at {address} asks for a token, {fault}; set RAY_AUTH_MODE=token and "
-        "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
-    )
-
-
-def asks_for_token(place: str) -> bool:
-    """Tell whether who answers at `HOST:PORT` refuses a call that shows no token.
-
-    Ray itself tries again for many seconds, and then says only that it found nobody.
-    """
-    import grpc
-
-    if not place.rpartition(":")[2].isdecimal() or _is_behind_tls():
-        return False
-    with grpc.insecure_channel(place, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            channel.unary_unary(_ANY_CALL)(b"", timeout=PATIENCE)
-        except grpc.RpcError as error:
-            return getattr(error, "code", lambda: None)() == grpc.StatusCode.UNAUTHENTICATED
-    return False
-
-
-def _sends_no_token() -> bool:
-    """Tell whether Ray shows no token, whatever there is; an address must be named for that."""
-    return os.environ.get("RAY_AUTH_MODE", "disabled").lower() == "disabled"
-
-
-def _is_behind_tls() -> bool:
-    return os.environ.get("RAY_USE_TLS", "0").lower() not in ("0", "false", "")
 
 
 def _check_speaks(connection: socket.socket, deadline: float) -> None:

@@ -9,7 +9,6 @@ machine which is gone, and its processes are of this user, of Ray, and name the 
 import contextlib
 import logging
 import os
-import re
 import shutil
 import signal
 import stat
@@ -24,13 +23,10 @@ from ray.exceptions import AuthenticationError
 from cluster.addresses import (
     LOCAL,
     Address,
-    asks_for_token,
     check_answers,
-    check_token,
     meant,
     no_address,
     no_answer,
-    no_token,
     telling_of_silence,
 )
 from synthgen.config import RunConfig
@@ -46,10 +42,6 @@ _DRIVER, _SESSION = "driver", "session"
 
 _ARGUMENTS = 4
 """Arguments of a process among which the program of Ray stands that it runs."""
-
-
-_PLACE = re.compile(r"[^\s'\"]+:\d+")
-"""The place that Ray names where it finds nobody; `auto` is none."""
 
 
 def take_over(session: Path) -> None:
@@ -146,19 +138,17 @@ def join(address: Address) -> None:
         return
     with telling_of_silence(f"the Ray cluster at {address}", address.instead), _own_signals():
         check_answers(address)
-        check_token(address)
         try:
             ray.init(address=address.text, **options)
         except ConnectionError as error:
-            said = _PLACE.search(str(error))
-            refused = said is not None and asks_for_token(said[0])
-            raise ConfigError(
-                no_token(address) if refused else no_answer(address, error)
-            ) from error
+            raise ConfigError(no_answer(address, error)) from error
         except ValueError as error:
             raise ConfigError(no_address(address, first_line(error))) from error
         except AuthenticationError as error:
-            raise ConfigError(no_token(address)) from error
+            raise ConfigError(
+                f"the Ray cluster at {address} asks for a token; set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
+            ) from error
 
 
 @contextlib.contextmanager

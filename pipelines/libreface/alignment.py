@@ -324,16 +324,38 @@ class MediaPipeAligner:
     packages: tuple[str, ...] = ("mediapipe", "pillow", "scipy")
 
     def __init__(self) -> None:
-        self._mesh = _face_mesh()
+        self._meshes = FaceMeshes("aligner mediapipe")
 
     def align(self, image: Picture) -> Alignment:
         """Find faces, and cut out the one whose landmarks span the largest box."""
-        found = self._mesh.process(np.asarray(image)).multi_face_landmarks or []
-        if not found:
+        faces = self._meshes.find(image)
+        if not faces:
             return Alignment(faces=0, crop=None)
-        faces = [_points(face.landmark, image.size) for face in found]
-        largest = max(faces, key=lambda points: np.prod(np.ptp(points, axis=1)))
-        return Alignment(faces=len(faces), crop=cut_square(image, landmark_square(largest)))
+        return Alignment(faces=len(faces), crop=cut_square(image, landmark_square(largest(faces))))
+
+
+class FaceMeshes:
+    """Finds the landmarks of each face in an image of any size, by MediaPipe's FaceMesh.
+
+    Args:
+        what: what needs them, for the error.
+
+    Raises:
+        MissingDependencyError: if mediapipe is not installed.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._mesh = _face_mesh(what)
+
+    def find(self, image: Picture) -> list[Float[np.ndarray, "2 landmarks"]]:
+        """Return x and y of FaceMesh's 478 landmarks of each face in an RGB image [pixels]."""
+        found = self._mesh.process(np.asarray(image)).multi_face_landmarks or []
+        return [_points(face.landmark, image.size) for face in found]
+
+
+def largest(faces: Sequence[Float[np.ndarray, "2 landmarks"]]) -> Float[np.ndarray, "2 landmarks"]:
+    """Return the face whose landmarks span the largest box."""
+    return max(faces, key=lambda points: np.prod(np.ptp(points, axis=1)))
 
 
 def landmark_square(points: Float[np.ndarray, "2 landmarks"]) -> FaceSquare:
@@ -354,12 +376,12 @@ def _points(landmarks: Sequence[Any], size: tuple[int, int]) -> Float[np.ndarray
     return points * np.array(size)[:, None]
 
 
-def _face_mesh() -> Any:
+def _face_mesh(what: str) -> Any:
     try:
         from mediapipe.python.solutions.face_mesh import FaceMesh
     except ImportError as error:
         raise MissingDependencyError(
-            "aligner mediapipe needs the package mediapipe, which is not installed; "
+            f"{what} needs the package mediapipe, which is not installed; "
             f"install it with: {install_command('alignment')}"
         ) from error
     return FaceMesh(

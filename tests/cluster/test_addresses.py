@@ -2,20 +2,11 @@ import contextlib
 import logging
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
 import pytest
 
 from cluster import addresses
-from cluster.addresses import (
-    Address,
-    asks_for_token,
-    check_answers,
-    check_token,
-    meant,
-    telling_of_silence,
-)
+from cluster.addresses import Address, check_answers, meant, telling_of_silence
 from cluster.jobs import connect as connect_to_dashboard
 from synthgen.errors import ConfigError
 
@@ -111,51 +102,6 @@ def test_what_listens_there_may_be_no_ray(answer, why):
 def test_a_server_of_grpc_answers():
     with listening(b"\0\0\0\4\0\0\0\0\0") as address:
         check_answers(Address(address, "cluster.address"))
-
-
-class Guard(grpc.ServerInterceptor):
-    """Refuses every call that shows no token, as Ray does."""
-
-    def intercept_service(self, continuation, handler_call_details):
-        def refuse(request, context):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "Authentication token is missing")
-
-        return grpc.unary_unary_rpc_method_handler(refuse)
-
-
-@contextlib.contextmanager
-def grpc_server(*guards):
-    """Serve calls without any method; yields the address."""
-    server = grpc.server(ThreadPoolExecutor(1), interceptors=guards)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
-
-
-@pytest.mark.parametrize("mode", [None, "disabled"])
-def test_a_missing_token_is_told_at_once(monkeypatch, mode):
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    if mode is not None:
-        monkeypatch.setenv("RAY_AUTH_MODE", mode)
-    with grpc_server(Guard()) as place, pytest.raises(ConfigError) as error:
-        check_token(Address(place, "--address or cluster.address"))
-    assert str(error.value) == (
-        f"the Ray cluster at '{place}' (--address or cluster.address) asks for a token, which is "
-        "missing; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH"
-    )
-
-
-def test_who_asks_for_no_token_gets_none(monkeypatch):
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    with grpc_server() as place:
-        check_token(Address(place, "cluster.address"))
-        assert not asks_for_token(place)
-    with grpc_server(Guard()) as place:
-        assert asks_for_token(place)
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")  # whether it is right, Ray finds out
-        check_token(Address(place, "cluster.address"))
-    check_token(Address("auto", "cluster.address"))
 
 
 def test_a_url_is_no_address():

@@ -174,21 +174,3 @@ def test_without_the_token_nothing_is_submitted(make_config, two_nodes, tmp_path
         f"error: {two_nodes.address} asks for a token, and what it got is missing or wrong; set "
         "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH\n",
     )
-
-
-@pytest.mark.parametrize(
-    ("mode", "fault"),
-    [("disabled", "which is missing"), ("token", "and what it got is missing or wrong")],
-)
-def test_a_check_of_a_cluster_says_that_its_token_is_missing_or_wrong(
-    make_config, two_nodes, tmp_path, mode, fault
-):
-    file = write_config(a_run(make_config), tmp_path / "config.yaml")
-    place = f"127.0.0.1:{two_nodes.port}"
-    wrong = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "0" * 64, "HOME": str(tmp_path)}
-    done = synthgen(two_nodes, "check", file, "--address", place, **wrong)
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (
-        2,
-        f"error: the Ray cluster at '{place}' (--address or cluster.address) asks for a token, "
-        f"{fault}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH",
-    )
