@@ -59,6 +59,26 @@ class TensorEntry:
     shape: tuple[int, ...]
 
 
+def check_sha256(expected: Mapping[str, str], used: Mapping[str, Path]) -> None:
+    """Refuse files that are not those that a configuration expects, before they are loaded.
+
+    Raises:
+        WeightsError: if a file has another checksum, or none of the name is used.
+    """
+    for name, digest in expected.items():
+        if name not in used:
+            raise WeightsError(
+                f"pipeline.weights.sha256 names {name!r}, which this run does not use; it uses "
+                f"{', '.join(used)}"
+            )
+        if (found := file_sha256(used[name])) != digest:
+            raise WeightsError(
+                f"{used[name]} is not the file that pipeline.weights.sha256 expects of {name}: its "
+                f"checksum is {found}, not {digest}; fetch it again, or change the key if you "
+                "trust it"
+            )
+
+
 def check_weight_file(path: Path, what: str = "weight file") -> int:
     """Refuse what is no file, and what stands in a weight file's place after a failed download.
 

@@ -1,19 +1,25 @@
 """The sections of the pipelines `fineface` and `fineface-faceid`; loads no torch."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.diffusion.section import (
+    DiffusionSection,
+    ImageKeys,
+    Scale,
+    Sha256,
+    model_files,
+)
 from pipelines.fineface.rates import RATES, KnownRate
-from pipelines.hub import commit_of, names_folder
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
-from pipelines.weight_files import count_numbers, read_model_config
-from synthgen.choices import NumberFormat, Scheduler
+from synthgen.choices import Scheduler
 from synthgen.config.base import Figure, Section, Weights
-from synthgen.config.pipeline import BatchKeys, PipelineSection
+from synthgen.config.pipeline import BatchKeys
 from synthgen.config.run import RunConfig
 from synthgen.errors import WeightsError
 from synthgen.foreign import listed
@@ -21,10 +27,6 @@ from synthgen.foreign import listed
 if TYPE_CHECKING:
     from pipelines.fineface.source import FaceIdSource, FineFaceSource
     from pipelines.fineface.weights import FineFaceFolders
-
-PROVENANCE = ("vae_revision", "fineface_revision", "ip_adapter_revision", "sha256")
-"""Keys of `pipeline.weights` that say which files are meant, and change none of them: their own
-checksums are in the identity of the data."""
 
 MINI_SAMPLING: Mapping[str, int | float] = json.loads(
     (Path(__file__).parents[1] / "mini" / "sampling.json").read_text()
@@ -40,21 +42,8 @@ GUIDANCE_SCALE = 7.5
 NUM_INFERENCE_STEPS = 50
 """Denoising steps of other weights in a pipeline's call: Stable Diffusion's own."""
 
-LONGEST_SIDE = 4096
-"""Pixels of an image's side; the bases were trained at 512 and 768."""
-
-_NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-_LATENT_CELL = 8
-"""Pixels of an image along a side of one latent cell, for Stable Diffusion 1.x and 2.x."""
-
 _MINI_SIDE = 128
 """Side of the images of the embedded base [pixels]."""
-
-_MAPS = 4
-"""Maps of the VAE's decoder that lie in memory at once."""
-
-_Scale = Annotated[float, Field(ge=-100, le=100)]
 
 
 def _not_asked(value: object) -> bool:
@@ -79,13 +68,13 @@ class _BaseWeights(Section):
         exclude_if=_not_asked,
         description="Revision of the FineFace files on the Hub.",
     )
-    sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
+    sha256: dict[str, Sha256] = Field(
         default={},
         exclude_if=_not_asked,
         description="File → SHA-256 [64 hexadecimal digits] that it must have, by its name in the "
         "record of a run: vae/diffusion_pytorch_model.safetensors. Others are not judged.",
     )
-    lora_scale: _Scale = Field(
+    lora_scale: Scale = Field(
         default=1.0,
         description="Scale at which the FineFace LoRA is fused, on top of the alpha/rank that its "
         "file may store; 1.0 is what loaders apply.",
@@ -136,8 +125,8 @@ class FaceIdWeights(_BaseWeights):
     )
 
 
-class _DiffusionKeys(BatchKeys):
-    """The keys of both; they stand before the name, as stored configurations have them."""
+class _SamplerKeys(BatchKeys):
+    """The first keys of both; they stand before the name, as stored configurations have them."""
 
     scheduler: Scheduler = Field(
         default="dpmpp",
@@ -150,16 +139,12 @@ class _DiffusionKeys(BatchKeys):
         le=1000,
         description="Guidance scale; at most 1 means none. Without it 1.2 for weights: mini.",
     )
-    au_scale: _Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
-    height: int | None = Field(
-        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Height [pixels]."
-    )
-    width: int | None = Field(
-        default=None, ge=8, le=LONGEST_SIDE, multiple_of=8, description="Width [pixels]."
-    )
-    dtype: NumberFormat = Field(
-        default="float32", description="Number format of the weights and of the computation."
-    )
+    au_scale: Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
+
+
+class _DiffusionKeys(ImageKeys, _SamplerKeys):
+    """The keys of both."""
+
     long_prompts: Literal["refuse", "chunk"] = Field(
         default="refuse",
         exclude_if=lambda how: how == "refuse",
@@ -181,10 +166,13 @@ class _DiffusionKeys(BatchKeys):
         return value
 
 
-class DiffusionSection(PipelineSection, _DiffusionKeys):
+class FineFaceSection(DiffusionSection, _DiffusionKeys):
     """Base of the sections of both pipelines: their shared answers."""
 
-    weights: Any
+    provenance: ClassVar[frozenset[str]] = frozenset(
+        {"vae_revision", "fineface_revision", "ip_adapter_revision", "sha256"}
+    )
+    sources: ClassVar[tuple[str, ...]] = ("base", "fineface", "vae", "ip_adapter")
 
     def check(self, run: RunConfig) -> None:
         """Refuse prompts that would be cut, where the tokenizer is on this machine.
@@ -239,49 +227,13 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
             )
         return found
 
-    def identity(self) -> dict[str, Any]:
-        """Return the keys that the data is a function of: not which weight files are meant."""
-        keys = super().identity()
-        if isinstance(keys["weights"], dict):
-            keys["weights"] = {k: v for k, v in keys["weights"].items() if k not in PROVENANCE}
-        return keys
-
-    def local_paths(self) -> list[str]:
-        """Return the folders of weights, where they are not on the Hub or embedded."""
-        if self.weights == "mini":
-            return []
-        parts = ("base", "fineface", "vae", "ip_adapter")
-        named = [getattr(self.weights, part, None) for part in parts]
-        return [path for path in named if path not in (None, "mini") and names_folder(path)]
-
     @property
     def warms_up(self) -> bool:
         """True where it is compiled, which the first image does."""
         return self.compile
 
-    @property
-    def number_format(self) -> str:
-        """The number format of the weights and of the computation."""
-        return self.dtype
-
-    def image_size(self, weights: Weights) -> tuple[int, int] | None:
-        """Return height and width [pixels]: the configured ones, or the base's own."""
-        cells = weights.facts.get("sample_size")
-        own = _MINI_SIDE if self.weights == "mini" else cells and cells * _LATENT_CELL
-        height, width = self.height or own, self.width or own
-        return (height, width) if height and width else None
-
-    def working_memory(self, weights: Weights) -> int:
-        """Return what an image takes in the VAE's decoder, where a batch needs most [bytes].
-
-        In its last block, at full size, up to four maps lie in memory at once, as wide as the block
-        before. Measured with torch's memory profiler: 4.0 maps with Stable Diffusion's VAE, 3.0
-        with that of the embedded weights. The UNet, on cells of 8×8 pixels, needs a fraction of it.
-        """
-        if (size := self.image_size(weights)) is None:
-            return 0
-        channels = weights.facts.get("decoder_channels", 0)
-        return size[0] * size[1] * _MAPS * channels * _NUMBER_BYTES[self.dtype]
+    def _own_side(self, weights: Weights) -> int | None:
+        return _MINI_SIDE if self.weights == "mini" else super()._own_side(weights)
 
     def known_rate(self, weights: Weights, gpus: Sequence[str]) -> Figure | None:
         """Return a worker's images a second by a known figure and its source, or None.
@@ -315,29 +267,19 @@ class DiffusionSection(PipelineSection, _DiffusionKeys):
         from pipelines.fineface.weights import is_embedded
 
         models = [folders.base / "unet", folders.base / "text_encoder", folders.vae_model]
-        loaded = [*_model_files(models), *([adapter] if adapter else [])]
-        parts = {
-            "revision": folders.base,
-            "fineface_revision": folders.fineface,
-            "vae_revision": folders.vae,
-            "ip_adapter_revision": adapter,
-        }
-        used = {key: path for key, path in parts.items() if path is not None}
-        commits = {key: commit_of(path) for key, path in used.items()}
-        return Weights(
-            files=tuple(path for path in used.values() if not is_embedded(path)),
-            bytes=sum(count_numbers(path) for path in loaded) * _NUMBER_BYTES[self.dtype],
-            licences=licences,
-            pins={
-                f"pipeline.weights.{key}": commit
-                for key, commit in commits.items()
-                if commit is not None and getattr(self.weights, key, None) != commit
+        found = self.described(
+            {
+                "revision": folders.base,
+                "fineface_revision": folders.fineface,
+                "vae_revision": folders.vae,
+                "ip_adapter_revision": adapter,
             },
-            facts={
-                "decoder_channels": _decoder_channels(folders.vae_model),
-                "sample_size": _setting(folders.base / "unet", "sample_size"),
-            },
+            [*model_files(models), *([adapter] if adapter else [])],
+            folders.base / "unet",
+            folders.vae_model,
+            licences,
         )
+        return replace(found, files=tuple(path for path in found.files if not is_embedded(path)))
 
 
 def _silent_slots(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
@@ -350,7 +292,7 @@ def _silent_slots(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     }
 
 
-class FineFaceConfig(DiffusionSection):
+class FineFaceConfig(FineFaceSection):
     """Stable Diffusion steered by AUs (FineFace, arXiv 2407.20175)."""
 
     name: Literal["fineface"]  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -385,7 +327,7 @@ class FineFaceConfig(DiffusionSection):
         return self._described(folders, folders.licences)
 
 
-class FaceIdConfig(DiffusionSection):
+class FaceIdConfig(FineFaceSection):
     """Stable Diffusion steered by AUs that shows given people (FineFace, FaceID variant)."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"aus", "faceid"})
@@ -394,7 +336,7 @@ class FaceIdConfig(DiffusionSection):
     weights: Literal["mini"] | FaceIdWeights = Field(
         description="'mini' (embedded; drawn faces of 128×128), or where other weights come from."
     )
-    ip_scale: _Scale = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
+    ip_scale: Scale = Field(default=1.0, description="Scale of the face branch (λ_img of Eq. 5).")
     faces: int = Field(
         default=1,
         ge=1,
@@ -446,24 +388,3 @@ def _mini_or_mapping(value: object, kind: type[Section], example: str) -> object
     if value == "mini" or isinstance(value, Mapping | kind):
         return value
     raise ValueError(f"{value!r} is neither 'mini' nor a mapping such as {example}")
-
-
-def _model_files(folders: list[Path]) -> Iterator[Path]:
-    for folder in folders:
-        yield from sorted(folder.glob("*.safetensors"))
-
-
-def _decoder_channels(vae: Path) -> int:
-    """Return the channels of the VAE's second block, which decide its working memory."""
-    widths = _setting(vae, "block_out_channels")
-    if not isinstance(widths, list) or not all(type(width) is int for width in widths[:2]):
-        raise WeightsError(f"{vae / 'config.json'}: block_out_channels must be a list of numbers")
-    return widths[min(1, len(widths) - 1)] if widths else 0
-
-
-def _setting(model: Path, key: str) -> Any:
-    path = model / "config.json"
-    config = read_model_config(path)
-    if key not in config:
-        raise WeightsError(f"model configuration {path} does not say {key}")
-    return config[key]

@@ -1,25 +1,18 @@
-"""Image sources of Stable Diffusion: loading, noise, sizes; FineFace with and without people."""
+"""Image sources of FineFace, with and without people, and what they load."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from math import sqrt
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
     UNet2DConditionModel,
 )
-from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
-from jaxtyping import Float, Float32
-from PIL.Image import Image
-from torch import Tensor
+from jaxtyping import Float32
 from transformers import CLIPTextModel
 
+from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
 from pipelines.fineface.adapter import text_width
 from pipelines.fineface.checkpoint import stored_alpha
 from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
@@ -34,7 +27,7 @@ from pipelines.fineface.prompts import (
     piece_count,
     refuse_long,
 )
-from pipelines.fineface.section import DiffusionSection, FaceIdConfig, FineFaceConfig
+from pipelines.fineface.section import FaceIdConfig, FineFaceConfig, FineFaceSection
 from pipelines.fineface.weights import (
     FineFaceFolders,
     agreed_embedder,
@@ -43,13 +36,12 @@ from pipelines.fineface.weights import (
     locate,
     locate_faceid,
 )
-from pipelines.interfaces import ImageSource
 from pipelines.weight_files import read_json, read_model_config
 from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import DEFAULT_AUS
 from synthgen.config import RunConfig
-from synthgen.errors import ConfigError, FaceEmbeddingError, WeightsError
+from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
@@ -114,46 +106,12 @@ def _check_latent_scale(folders: FineFaceFolders, scale: float) -> None:
         )
 
 
-def own_generator(attempt: Attempt) -> torch.Generator:
-    """Return the generator of an attempt's noise, on the CPU.
-
-    An attempt without noise of its own gets its identity's, so that a sampler that draws on the way
-    draws the same for all samples of the identity.
-    """
-    return torch.Generator("cpu").manual_seed(attempt.noise_seed)
-
-
-def first_noise(
-    attempt: Attempt, generator: torch.Generator, shape: Sequence[int]
-) -> Float[Tensor, "..."]:
-    """Draw standard normal noise of an attempt.
-
-    A blend √(1−s)·shared + √s·own of independent normals is standard normal again.
-
-    Args:
-        attempt: whose noise.
-        generator: its `own_generator`, which goes on from here.
-        shape: of one image's latents.
-    """
-    own = torch.randn(shape, generator=generator)
-    if attempt.shared_seed is None or attempt.own_share == 0:
-        return own
-    shared = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(attempt.shared_seed))
-    return sqrt(1 - attempt.own_share) * shared + sqrt(attempt.own_share) * own
-
-
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
 
-_PACKAGES = ("torch", "diffusers", "transformers", "peft")
-
-
-class DiffusionSource(ImageSource):
+class FineFaceBase(DiffusionSource):
     """An `ImageSource` of images of a `FineFacePipeline`.
-
-    Stable Diffusion's safety checker is not loaded: it blackens some faces, and each image is
-    checked by the verifier anyway. Mind the licence of the base before you publish images.
 
     Args:
         config: sampler and number format.
@@ -163,38 +121,12 @@ class DiffusionSource(ImageSource):
         ConfigError: if the size is no multiple of a cell of the latents.
     """
 
-    name: str
-
-    def __init__(self, config: DiffusionSection, pipeline: FineFacePipeline) -> None:
-        self._config = config
-        self._pipeline = pipeline
+    def __init__(self, config: FineFaceSection, pipeline: FineFacePipeline) -> None:
+        super().__init__(config, pipeline)
         self._pieces = 1
-        _check_size(config, pipeline.vae_scale_factor)
-        if pipeline.device.type == "cuda":
-            torch.backends.cudnn.deterministic = True
         if config.compile:
             # In the default mode: autotuning picks kernels by their time, and bits would follow.
             pipeline.unet.compile(dynamic=False)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images [pixels]: the configured ones, or the base's own."""
-        pipeline, config = self._pipeline, self._config
-        side = pipeline.unet.config.sample_size
-        own = (side, side) if isinstance(side, int) else tuple(side)
-        height, width = (length * pipeline.vae_scale_factor for length in own)
-        return config.height or height, config.width or width
-
-    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
-        """Paint a batch; the noise of each image comes from its own generator on the CPU.
-
-        An image with a number that is not finite becomes black as a whole, which no policy keeps.
-        """
-        output = self._pipeline(**self._arguments(attempts), output_type="np")
-        assert isinstance(output, StableDiffusionPipelineOutput)  # noqa: S101 - narrows the type
-        pixels = np.asarray(output.images)  # [batch, height, width, 3], in [0, 1]
-        pixels[~np.isfinite(pixels).all(axis=(1, 2, 3))] = 0
-        return self._pipeline.image_processor.numpy_to_pil(pixels)
 
     def prepare(self, run: RunConfig) -> None:
         """Check that no prompt of a run is cut, and learn the length of its embeddings.
@@ -206,40 +138,16 @@ class DiffusionSource(ImageSource):
             self._pipeline.tokenizer, run.identities, self._config.long_prompts
         )
 
-    def fingerprint(self) -> dict[str, Any]:
-        """Return checksums of the files in use, licences, and versions of what computes."""
-        return {
-            "weights": self._checksums(),
-            "licences": dict(self._licences()),
-            "versions": {package: version(package) for package in _PACKAGES},
-        }
-
     @staticmethod
     def _stored_alpha(folders: FineFaceFolders) -> dict[str, str]:
         return stored_alpha(folders.fineface, folders.weight_prefix, folders.lora_scale)
 
-    @abstractmethod
-    def _checksums(self) -> dict[str, str]:
-        """Return the SHA-256 of each file in use, and what a LoRA's file says of its alpha."""
-
-    @abstractmethod
-    def _licences(self) -> Mapping[str, str]:
-        """Return what is used → its licence."""
-
     def _arguments(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
-        height, width = self.size
-        generators = [own_generator(attempt) for attempt in attempts]
-        config = self._config
         return {
+            **super()._arguments(attempts),
             **self._texts(attempts),
             "aus": [attempt.spec.aus_of(DEFAULT_AUS) for attempt in attempts],
-            "au_scale": config.au_scale,
-            "height": height,
-            "width": width,
-            "num_inference_steps": config.num_inference_steps,
-            "guidance_scale": config.guidance_scale,
-            "latents": self._noise(attempts, generators, height, width),
-            "generator": generators,
+            "au_scale": self._config.au_scale,
         }
 
     def _texts(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
@@ -259,34 +167,11 @@ class DiffusionSource(ImageSource):
             "negative_prompt_embeds": encode_in_pieces(self._pipeline, negatives, length),
         }
 
-    def _noise(
-        self,
-        attempts: Sequence[Attempt],
-        generators: Sequence[torch.Generator],
-        height: int,
-        width: int,
-    ) -> Float[Tensor, "batch channels height width"]:
-        pipeline = self._pipeline
-        scale = pipeline.vae_scale_factor
-        shape = (pipeline.unet.config.in_channels, height // scale, width // scale)
-        noise = [first_noise(*pair, shape) for pair in zip(attempts, generators, strict=True)]
-        return torch.stack(noise).to(pipeline.unet.dtype)
-
-
-def _check_size(config: DiffusionSection, cell: int) -> None:
-    """Refuse a size that would be rounded down to whole cells of the latents."""
-    for name in ("height", "width"):
-        length = getattr(config, name)
-        if length is not None and length % cell:
-            raise ConfigError(
-                f"pipeline.{name} is {length}; with this base it must be a multiple of {cell}"
-            )
-
 
 def load_pipeline(
     kind: type[FineFacePipeline],
     folders: FineFaceFolders,
-    config: DiffusionSection,
+    config: FineFaceSection,
     device: str,
 ) -> Any:
     """Load a base with its AU adapter and sampler.
@@ -305,11 +190,8 @@ def load_pipeline(
         pipeline.load_au_adapter(
             folders.fineface, weight_prefix=folders.weight_prefix, lora_scale=folders.lora_scale
         )
-    pipeline.scheduler = _scheduler(config.scheduler, pipeline.scheduler)
-    pipeline.unet.to(memory_format=torch.channels_last)
-    pipeline.vae.to(memory_format=torch.channels_last)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    pipeline.scheduler = make_scheduler(config.scheduler, pipeline.scheduler)
+    return ready(pipeline, device)
 
 
 def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
@@ -340,15 +222,7 @@ def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
         ) from error
 
 
-def _scheduler(name: str, base: Any) -> Any:
-    if name == "dpmpp":
-        return DPMSolverMultistepScheduler.from_config(base.config, algorithm_type="dpmsolver++")
-    if name == "ddim":
-        return DDIMScheduler.from_config(base.config, clip_sample=False)
-    return base
-
-
-class FineFaceSource(DiffusionSource):
+class FineFaceSource(FineFaceBase):
     """An `ImageSource` of FineFace images.
 
     Args:
@@ -372,7 +246,7 @@ class FineFaceSource(DiffusionSource):
         return self._folders.licences
 
 
-class FaceIdSource(DiffusionSource):
+class FaceIdSource(FineFaceBase):
     """An `ImageSource` of FineFace images that show the person of each spec.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipelines.fineface.section import FaceIdWeights, FineFaceWeights
 from pipelines.hub import missing_files, resolve
-from pipelines.weight_files import file_sha256
+from pipelines.weight_files import check_sha256, file_sha256
 from synthgen.errors import WeightsError
 
 ATTENTION_FILE = "attn_processors.ckpt"
@@ -116,26 +116,6 @@ def locate(
     if ours:
         check_sha256(ours, dict(_used_files(folders)))
     return folders
-
-
-def check_sha256(expected: Mapping[str, str], used: Mapping[str, Path]) -> None:
-    """Refuse files that are not those that a configuration expects, before they are loaded.
-
-    Raises:
-        WeightsError: if a file has another checksum, or none of the name is used.
-    """
-    for name, digest in expected.items():
-        if name not in used:
-            raise WeightsError(
-                f"pipeline.weights.sha256 names {name!r}, which this run does not use; it uses "
-                f"{', '.join(used)}"
-            )
-        if (found := file_sha256(used[name])) != digest:
-            raise WeightsError(
-                f"{used[name]} is not the file that pipeline.weights.sha256 expects of {name}: its "
-                f"checksum is {found}, not {digest}; fetch it again, or change the key if you "
-                "trust it"
-            )
 
 
 def checksums(folders: FineFaceFolders) -> dict[str, str]:

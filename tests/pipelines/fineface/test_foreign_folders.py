@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 from tiny_faceid import face_adapter_state
 from tiny_fineface import tiny_unet
 
+from pipelines.diffusion.source import DiffusionSource
 from pipelines.fineface import FineFaceIPAdapterPipeline, FineFacePipeline
 from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import read_face_adapter
 from pipelines.fineface.section import FineFaceConfig
-from pipelines.fineface.source import DiffusionSource, FineFaceSource
+from pipelines.fineface.source import FineFaceSource
 from synthgen.errors import ConfigError, WeightsError
 
 

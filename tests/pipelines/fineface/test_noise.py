@@ -3,8 +3,9 @@ import pytest
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
 
+from pipelines.diffusion.source import first_noise, own_generator
 from pipelines.fineface.section import FineFaceConfig
-from pipelines.fineface.source import FineFaceSource, first_noise, own_generator
+from pipelines.fineface.source import FineFaceSource
 from samplers.spec import Attempt, SampleSpec
 
 SHAPE = (4, 32, 32)

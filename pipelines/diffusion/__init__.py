@@ -1,0 +1,1 @@
+"""Stable Diffusion in a run: the keys, the answers and the noise that its pipelines share."""
