@@ -22,6 +22,7 @@ from pipelines.faceid.embedder import (
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork, load_face_network
 from pipelines.pictures import all_rgb
 from pipelines.procedural import Identity, random_identity, render
+from pipelines.procedural.geometry import EYE_LEFT, EYE_RIGHT, MOUTH
 from pipelines.weight_files import file_sha256
 from samplers.identities.embeddings import StoreAbout
 from samplers.identities.identity import FACEID_WIDTH
@@ -101,7 +102,11 @@ class DrawnFaceEmbedder:
         pixels = to_pixels(crop)[None]
         device = next(self._network.parameters()).device
         features = self._network(pixels.to(device))[0].float().cpu().numpy()
-        return FoundFace(normalised(features), 1, float(min(image.size)), 1.0, sharpness_of(crop))
+        side = min(image.size)
+        corner = (np.array(image.size) - side) / 2
+        points = corner + side * np.array([EYE_LEFT, EYE_RIGHT, MOUTH])
+        sharpness = sharpness_of(crop)
+        return FoundFace(normalised(features), 1, float(side), 1.0, sharpness, points)
 
 
 def middle_of(image: Image) -> Image:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float, Float32, Int
 from PIL.Image import Image
 
 from samplers.identities.identity import FACEID_WIDTH
@@ -23,6 +23,8 @@ class FaceEmbeddings:
         scores: how sure the detector is of the face [0–1]; NaN where there is no face.
         sharpness: variance of the Laplacian of the aligned face's grey values [0–255]² of 112×112
             pixels; NaN where there is no face.
+        points: (x, y) [pixels] of the middle of the eye on the left of the image, of that on the
+            right, and of the middle between the mouth corners; NaN where there is no face.
     """
 
     embeddings: Float32[np.ndarray, "images 512"]
@@ -30,6 +32,7 @@ class FaceEmbeddings:
     sides: Float32[np.ndarray, " images"]
     scores: Float32[np.ndarray, " images"]
     sharpness: Float32[np.ndarray, " images"]
+    points: Float32[np.ndarray, "images 3 2"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,7 @@ class FoundFace:
     side: float
     score: float
     sharpness: float
+    points: Float[np.ndarray, "3 2"]
 
 
 @runtime_checkable
@@ -86,6 +90,9 @@ def join_faces(found: Sequence[FoundFace | None]) -> FaceEmbeddings:
         sides=_column([face and face.side for face in found]),
         scores=_column([face and face.score for face in found]),
         sharpness=_column([face and face.sharpness for face in found]),
+        points=np.array(
+            [np.full((3, 2), np.nan) if face is None else face.points for face in found], np.float32
+        ).reshape(-1, 3, 2),
     )
 
 

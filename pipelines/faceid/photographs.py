@@ -1,14 +1,14 @@
 """Face embeddings of photographs with insightface (optional package): embedder, quality, stores."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from pipelines.faceid.embedder import (
@@ -19,10 +19,12 @@ from pipelines.faceid.embedder import (
     normalised,
     sharpness_of,
 )
+from pipelines.faceid.references import reference_image, several_faces
 from pipelines.pictures import ENDINGS, all_rgb, open_picture
 from pipelines.weight_files import check_weight_file, file_sha256
 from samplers.identities.embeddings import StoreAbout, same_rows
 from samplers.identities.identity import FACEID_WIDTH
+from samplers.identities.reference import ReferenceImage
 from samplers.identities.store import FaceStore
 from synthgen.errors import MissingDependencyError, PictureError, StoreError, WeightsError
 from synthgen.foreign import excerpt, first_line, reading, regular_file
@@ -153,8 +155,10 @@ class InsightFaceEmbedder:
 
         pixels = np.ascontiguousarray(np.asarray(image)[..., ::-1])  # BGR
         boxes, points = self._detector.detect(pixels)
+        corner = np.zeros(2)
         if not len(boxes):  # detectors miss a face that fills its picture
             pixels = _with_border(pixels)
+            corner = np.array(image.size) // 2
             boxes, points = self._detector.detect(pixels)
         if not len(boxes):
             return None
@@ -168,7 +172,13 @@ class InsightFaceEmbedder:
             side=float(sides[largest].min()),
             score=float(boxes[largest, 4]),
             sharpness=sharpness_of(Image.fromarray(crop[..., ::-1].copy())),
+            points=_eyes_and_mouth(face.kps) - corner,
         )
+
+
+def _eyes_and_mouth(points: Float[np.ndarray, "5 2"]) -> Float[np.ndarray, "3 2"]:
+    """Return both eyes and the middle of the mouth of a detector's eyes, nose, mouth corners."""
+    return np.stack([points[0], points[1], (points[3] + points[4]) / 2]).astype(np.float64)
 
 
 def _with_border(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -292,6 +302,7 @@ def embed_photos(
     synthetic: bool = False,
     merge: float | None = None,
     one_face_each: bool = False,
+    keep_images: bool = False,
 ) -> tuple[FaceStore, list[LeftOut]]:
     """Embed the largest face of each photograph.
 
@@ -303,6 +314,8 @@ def embed_photos(
         synthetic: whether nobody real is shown.
         merge: cosine from which two faces are one person's; None: nobody is merged.
         one_face_each: as `find_photos` takes it.
+        keep_images: whether the store keeps a reference image of each person: the photograph of the
+            largest face, of equal ones the first by name. Those of several faces are left out.
 
     Returns:
         The store, and the photographs that are not in it.
@@ -312,7 +325,7 @@ def embed_photos(
             is who.
     """
     photos, left = find_photos(path, one_face_each)
-    kept = _embedded(photos, embedder, quality, left)
+    kept = _embedded(photos, embedder, quality, left, alone=keep_images)
     kept, repeated = _without_repeats(kept) if merge is None else (kept, [])
     left += repeated
     if not kept:
@@ -328,48 +341,74 @@ def embed_photos(
         source=f"{len(kept)} photographs",
     )
     store = FaceStore.build(
-        np.stack([embedding for _, embedding in kept]),
-        [photo.identity_id for photo, _ in kept],
+        np.stack([one.embedding for one in kept]),
+        [one.photo.identity_id for one in kept],
         about,
-        photos=[photo.name for photo, _ in kept],
+        photos=[one.photo.name for one in kept],
         where=str(path),
         merge=merge,
     )
+    if keep_images:
+        store = _with_references(store, {one.photo.name: one for one in kept})
     return store, sorted(left, key=lambda one: one.name)
 
 
-_Embedded = list[tuple[Photo, np.ndarray]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Embedded:
+    """A photograph that is taken; side and points as in `FaceEmbeddings`."""
+
+    photo: Photo
+    embedding: np.ndarray
+    side: float
+    points: np.ndarray
 
 
 def _embedded(
-    photos: Sequence[Photo], embedder: FaceEmbedder, quality: Quality, left: list[LeftOut]
-) -> _Embedded:
+    photos: Sequence[Photo],
+    embedder: FaceEmbedder,
+    quality: Quality,
+    left: list[LeftOut],
+    *,
+    alone: bool,
+) -> list[_Embedded]:
     """Embed photographs one at a time, so that memory holds one; what is not taken is left out."""
-    kept: _Embedded = []
+    kept = []
     for photo in photos:
         try:
             found = embedder.embed([open_picture(photo.path)])
         except PictureError as error:
             left.append(LeftOut(photo.name, str(error)))
             continue
-        reason = fault(found, 0, quality)
+        reason = fault(found, 0, quality) or (several_faces(found, 0) if alone else None)
         if reason is None:
-            kept.append((photo, found.embeddings[0]))
+            side, points = float(found.sides[0]), found.points[0]
+            kept.append(_Embedded(photo, found.embeddings[0], side, points))
         else:
             left.append(LeftOut(photo.name, reason))
     return kept
 
 
-def _without_repeats(kept: _Embedded) -> tuple[_Embedded, list[LeftOut]]:
+def _without_repeats(kept: list[_Embedded]) -> tuple[list[_Embedded], list[LeftOut]]:
     if not kept:
         return kept, []
-    rows = np.stack([embedding for _, embedding in kept]).astype(np.float64)
+    rows = np.stack([one.embedding for one in kept]).astype(np.float64)
     again = {second: first for first, second in same_rows(rows)}
     left = [
-        LeftOut(kept[second][0].name, f"it shows the very face of {kept[first][0].name}")
+        LeftOut(kept[second].photo.name, f"it shows the very face of {kept[first].photo.name}")
         for second, first in again.items()
     ]
     return [one for place, one in enumerate(kept) if place not in again], left
+
+
+def _with_references(store: FaceStore, kept: Mapping[str, _Embedded]) -> FaceStore:
+    """Return a store with a reference image in the row of each person's largest face."""
+    photos = [kept[str(name)] for name in store.photos or ()]
+    references: list[ReferenceImage | None] = [None] * len(photos)
+    for rows in store.rows.values():
+        row = min(rows, key=lambda row: (-photos[row].side, photos[row].photo.name))
+        one = photos[row]
+        references[row] = reference_image(open_picture(one.photo.path), one.points)
+    return replace(store, references=tuple(references))
 
 
 def _parted(files: Sequence[Path], folder: Path) -> tuple[list[Photo], list[LeftOut]]:

@@ -154,22 +154,29 @@ _PADDING = 0.3  # of the square's side, where padding is needed at all
 _BLUR = 0.02  # of the square's side
 
 
-def cut_square(image: Image.Image, square: FaceSquare) -> Image.Image:
+def cut_square(
+    image: Image.Image,
+    square: FaceSquare,
+    side: int = CROP_SIDE,
+    shrink_towards: int = _SHRINK_TOWARDS,
+) -> Image.Image:
     """Cut a square out of an RGB image and turn it upright.
 
     Args:
         image: RGB image.
         square: what to cut out, in the image's pixels; it may stick out of the image.
+        side: side of the crop [pixels].
+        shrink_towards: a square of twice this length or more is shrunk first [pixels].
 
     Returns:
-        RGB crop of 512×512.
+        RGB crop.
     """
-    image, corners, side = _shrink(image, square.corners, square.side)
-    border = max(round(side * _BORDER), 3)
+    image, corners, length = _shrink(image, square.corners, square.side, shrink_towards)
+    border = max(round(length * _BORDER), 3)
     image, corners = _cut_around(image, corners, border)
-    image, corners = _pad(image, corners, side, border)
+    image, corners = _pad(image, corners, length, border)
     return image.transform(
-        (CROP_SIDE, CROP_SIDE),
+        (side, side),
         Image.Transform.QUAD,
         (corners + 0.5).flatten().tolist(),
         Image.Resampling.BILINEAR,
@@ -177,9 +184,9 @@ def cut_square(image: Image.Image, square: FaceSquare) -> Image.Image:
 
 
 def _shrink(
-    image: Image.Image, corners: np.ndarray, side: float
+    image: Image.Image, corners: np.ndarray, side: float, towards: int
 ) -> tuple[Image.Image, np.ndarray, float]:
-    factor = int(side / _SHRINK_TOWARDS)
+    factor = int(side / towards)
     if factor <= 1:
         return image, corners, side
     size = (round(image.width / factor), round(image.height / factor))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ from samplers.identities.embeddings import (
 )
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.person_columns import FIND_OUT, Naming
+from samplers.identities.reference import REFERENCE, ROWS_PER_GROUP, ReferenceImage
 from samplers.identities.store_reading import read_raw
 from samplers.identities.store_tables import RawStore, to_table
 from synthgen.config.identities.base import MINI_STORE
@@ -76,6 +77,7 @@ class FaceStore:
         photos: the photo of each row; None where nothing says.
         where: the file, for sentences.
         merged: names and equal faces that merging took away when it was built; not kept in files.
+        references: the reference image of each row, of one row a person; None where none is kept.
     """
 
     embeddings: Float32[np.ndarray, "rows 512"]
@@ -85,6 +87,7 @@ class FaceStore:
     photos: tuple[str | None, ...] | None = None
     where: str = "store"
     merged: tuple[int, int] = (0, 0)
+    references: tuple[ReferenceImage | None, ...] | None = None
 
     @classmethod
     def build(
@@ -95,6 +98,7 @@ class FaceStore:
         *,
         splits: Sequence[str] | None = None,
         photos: Sequence[str | None] | None = None,
+        references: Sequence[ReferenceImage | None] | None = None,
         where: str = "store",
         row_name: RowName = plain_row,
         merge: float | None = None,
@@ -107,6 +111,7 @@ class FaceStore:
             about: embedder, licence and origin.
             splits: the split of each row.
             photos: the photo of each row.
+            references: the reference image of each row.
             where: the file, for sentences.
             row_name: how rows are called.
             merge: cosine from which two faces are one person's: who is that near becomes one
@@ -116,7 +121,12 @@ class FaceStore:
             StoreError: if an embedding cannot be one, two rows are the same, a name is empty, or a
                 person is in two splits.
         """
-        given = [("identity_ids", identity_ids), ("splits", splits), ("photos", photos)]
+        given = [
+            ("identity_ids", identity_ids),
+            ("splits", splits),
+            ("photos", photos),
+            ("references", references),
+        ]
         for what, values in given:
             if values is not None and len(values) != len(embeddings):
                 raise StoreError(
@@ -131,6 +141,7 @@ class FaceStore:
             kept, identity_ids = merge_near(normalised, identity_ids, merge)
             checked = normalised[kept]
             splits, photos = _of_rows(splits, kept), _of_rows(photos, kept)
+            references = _of_rows(references, kept)
         refuse_repeated(identity_ids, splits, where)
         for row, photo in enumerate(photos or ()):
             if photo is not None and not is_storable(photo, _LONGEST_PHOTO):
@@ -146,6 +157,7 @@ class FaceStore:
             tuple(photos) if photos else None,
             where,
             (names - len(set(identity_ids)), len(embeddings) - len(checked)),
+            tuple(references) if references else None,
         )
 
     @cached_property
@@ -158,11 +170,18 @@ class FaceStore:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of people, splits and embeddings; the kind of file does not change it."""
+        """A sha256 of people, splits and embeddings; kind of file and pictures do not change it."""
         digest = sha256(self.embeddings.astype("<f4").tobytes())
         names = [*self.identity_ids, *(self.splits or ()), self.about.embedder]
         digest.update("\0".join(names).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """A sha256 of who is shown by which reference image."""
+        shown = [(name, self.reference(name)) for name in sorted(self.rows)]
+        names = [f"{name}\0{one.reference_id}" for name, one in shown if one is not None]
+        return sha256("\0".join(names).encode()).hexdigest()
 
     def __len__(self) -> int:
         """Return the number of people."""
@@ -176,6 +195,11 @@ class FaceStore:
         """Return a person, with all faces in the order of the file."""
         rows = list(self.rows[identity_id])
         return FaceIdentity(identity_id, self.embeddings[rows], self.about.embedder)
+
+    def reference(self, identity_id: str) -> ReferenceImage | None:
+        """Return a person's reference image, the first in the file; None where there is none."""
+        kept = [self.references[row] for row in self.rows[identity_id]] if self.references else []
+        return next((one for one in kept if one is not None), None)
 
 
 def read_store(
@@ -223,6 +247,7 @@ def build_store(
         _about(raw, embedder, where),
         splits=raw.each_split(),
         photos=raw.photos,
+        references=raw.references,
         where=where,
         row_name=raw.row_name,
         merge=merge,
@@ -251,10 +276,15 @@ def _about(raw: RawStore, embedder: str | None, where: str) -> StoreAbout:
 
 
 _LONGEST_PATH = 4_096
+_OF_IMAGES = ".parquet"
 
 
-def check_store_path(path: str | Path) -> None:
+def check_store_path(path: str | Path, *, keeps_images: bool = False) -> None:
     """Refuse what cannot become a store, before hours are spent on what goes into it.
+
+    Args:
+        path: where it is to be written.
+        keeps_images: whether it is to keep reference images.
 
     Raises:
         StoreError: if the name has another ending, is not of UTF-8, or is that of a folder or below
@@ -265,6 +295,10 @@ def check_store_path(path: str | Path) -> None:
         raise StoreError(f"{excerpt(path)} cannot be written: its name is not UTF-8 or too long")
     if path.suffix not in _WRITERS:
         raise StoreError(f"{path} cannot be written; a store ends in {' or '.join(_WRITERS)}")
+    if keeps_images and path.suffix != _OF_IMAGES:
+        raise StoreError(
+            f"{path} cannot keep reference images; a store that does ends in {_OF_IMAGES}"
+        )
     with reading(path, StoreError):
         is_folder = path.is_dir()
         above = next(folder for folder in path.absolute().parents if folder.exists())
@@ -288,7 +322,7 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
         StoreError: if the ending is another one, or the file cannot be written.
     """
     path = Path(path)
-    check_store_path(path)
+    check_store_path(path, keeps_images=store.references is not None)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -299,8 +333,20 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
 
 
 def _write_parquet(path: Path, store: "FaceStore") -> None:
-    table = to_table(store.embeddings, store.identity_ids, store.about, store.splits, store.photos)
-    pq.write_table(table, path)
+    table = to_table(
+        store.embeddings,
+        store.identity_ids,
+        store.about,
+        store.splits,
+        store.photos,
+        store.references,
+    )
+    if store.references is None:
+        pq.write_table(table, path)
+        return
+    plain = [name for name in table.column_names if name != REFERENCE]
+    options: dict[str, Any] = {"use_dictionary": plain, "write_statistics": plain}
+    pq.write_table(table, path, row_group_size=ROWS_PER_GROUP, **options)
 
 
 def _write_safetensors(path: Path, store: "FaceStore") -> None:

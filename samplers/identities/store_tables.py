@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from math import prod
 from pathlib import Path
@@ -24,6 +24,7 @@ from samplers.identities.person_columns import (
     people_of,
     settled_names,
 )
+from samplers.identities.reference import ReferenceImage, read_references, reference_columns
 from synthgen.dataset.loading import folder_fault
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading, regular_file, shown
@@ -187,6 +188,7 @@ class RawStore:
         splits: the split of each row.
         photos: the photo of each row.
         about: embedder, licence and origin; None where the file does not say.
+        references: the reference image of each row; None where the file keeps none.
     """
 
     values: np.ndarray
@@ -194,6 +196,7 @@ class RawStore:
     splits: Sequence[str] | None = None
     photos: Sequence[str | None] | None = None
     about: StoreAbout | None = None
+    references: Sequence[ReferenceImage | None] | None = None
 
     @property
     def faces(self) -> int:
@@ -285,7 +288,8 @@ def read_parquet(path: Path, column: str | None, naming: Naming = FIND_OUT) -> R
         _refuse_long(table, texts, str(path))
     text = (schema.metadata or {}).get(ABOUT_KEY.encode())
     about = None if text is None else StoreAbout.from_json(text, str(path))
-    return _from_table(table, name, str(path), naming, about)
+    raw = _from_table(table, name, str(path), naming, about)
+    return replace(raw, references=read_references(path))
 
 
 def read_dataset(path: Path, column: str | None, naming: Naming = FIND_OUT) -> RawStore:
@@ -317,6 +321,7 @@ def to_table(
     about: StoreAbout,
     splits: Sequence[str] | None,
     photos: Sequence[str | None] | None,
+    references: Sequence[ReferenceImage | None] | None,
 ) -> pa.Table:
     """Return a store as a table, with what it says about itself in the metadata."""
     flat = pa.array(embeddings.reshape(-1), type=pa.float32())
@@ -328,6 +333,8 @@ def to_table(
         columns["photo"] = pa.array(photos, type=pa.string())
     if splits is not None:
         columns["split"] = pa.array(splits, type=pa.string())
+    if references is not None:
+        columns |= reference_columns(references)
     return pa.table(columns).replace_schema_metadata({ABOUT_KEY: about.to_json()})
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from synthgen.errors import ConfigError
+
 if TYPE_CHECKING:
     from samplers.identities import FaceStore
 
@@ -33,7 +35,7 @@ def embed(
         Path,
         typer.Argument(
             help="Folder of photographs (a subfolder for each person, or one photograph a "
-            "person), or one photograph.",
+            "person), one photograph, or folder of a dataset that synthgen made.",
             metavar="PHOTOS",
         ),
     ],
@@ -77,26 +79,49 @@ def embed(
         ),
     ] = False,
     merge_near: MergeNear = None,
+    keep_images: Annotated[
+        bool,
+        typer.Option(
+            "--keep-images",
+            help="Keep a picture of each person in the store, aligned as FFHQ's are, for runs that "
+            "edit it (identities.reference).",
+        ),
+    ] = False,
 ) -> None:
-    """Embed the largest face of each photograph; a line for each that is left out."""
+    """Embed the largest face of each photograph; a line for each that is left out.
+
+    Of a dataset, one accepted image of each identity: the neutral one, or that of the least error.
+    """
+    from pipelines.faceid.dataset_people import embed_dataset, is_dataset
     from pipelines.faceid.photographs import Quality, embed_photos
     from pipelines.faceid.verifier import load_embedder
     from samplers.identities.store import check_store_path, write_store
     from synthgen.config.verify import embedder_config
 
-    check_store_path(to)
+    check_store_path(to, keeps_images=keep_images)
+    own = is_dataset(photos)
+    if own and one_face_each:
+        raise ConfigError(f"--one-face-each is for photographs; {photos} names its people")
     config = embedder_config(embedder, model, model_licence)
     quality = Quality(min_side, min_score, min_sharpness)
-    store, left = embed_photos(
-        photos, load_embedder(config), quality, licence, synthetic, merge_near, one_face_each
-    )
+    loaded = load_embedder(config)
+    if own:
+        store, left = embed_dataset(
+            photos, loaded, quality, licence, synthetic, merge_near, keep_images
+        )
+    else:
+        store, left = embed_photos(
+            photos, loaded, quality, licence, synthetic, merge_near, one_face_each, keep_images
+        )
     write_store(to, store)
     _tell_alike(store)
     for one in left:
         typer.echo(f"{one.name}: {one.reason}", err=True)
     faces = len(store.embeddings)
+    pictures = "images" if own else "photographs"
+    kept = "; a reference image of each" if keep_images else ""
     typer.echo(
-        f"{to}: {len(store)} people in {faces} of {faces + len(left)} photographs; licence: "
+        f"{to}: {len(store)} people in {faces} of {faces + len(left)} {pictures}{kept}; licence: "
         f"{store.about.licence}"
     )
 
