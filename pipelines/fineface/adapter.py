@@ -10,7 +10,7 @@ With one AU token the softmax of Attn(Q, K_AU, V_AU) runs over one key, so the A
 step. K_AU has no effect and is kept for the published file format alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,12 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipelines.fineface.models import check_model_files, check_model_finite
+from pipelines.fineface.models import (
+    attentions,
+    check_model_files,
+    check_model_finite,
+    text_width,
+)
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import WeightsError
 
@@ -278,8 +283,8 @@ class AUAdapter(ModelMixin, ConfigMixin):
         Raises:
             WeightsError: if the UNet has no cross-attention layer, or the AU token is too wide.
         """
-        attentions = dict(_attentions(unet))
-        cross = {path: layer for path, layer in attentions.items() if path.endswith(".attn2")}
+        found = dict(attentions(unet))
+        cross = {path: layer for path, layer in found.items() if path.endswith(".attn2")}
         width = text_width(unet)
         if hidden_size is None:
             hidden_size = usual_hidden_size(encoder, width)
@@ -287,7 +292,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
             layers={path: layer.inner_dim for path, layer in cross.items()},
             cross_attention_dim=width,
             hidden_size=hidden_size,
-            lora_layers=_lora_layers(attentions) if lora_rank else None,
+            lora_layers=_lora_layers(found) if lora_rank else None,
             lora_rank=lora_rank,
             lora_scale=lora_scale,
             encoder=encoder,
@@ -356,29 +361,8 @@ class AUAdapter(ModelMixin, ConfigMixin):
         return {k: v for k, v in self.state_dict().items() if ".processor.au_to_" in k}
 
 
-def text_width(unet: nn.Module) -> int:
-    """Return the width of the text embeddings that a UNet attends to.
-
-    Raises:
-        WeightsError: if it has no cross-attention layer, or layers of several widths.
-    """
-    cross = [layer for path, layer in _attentions(unet) if path.endswith(".attn2")]
-    if not cross:
-        raise WeightsError(f"{type(unet).__name__} has no cross-attention layer for AUs")
-    widths = {layer.cross_attention_dim for layer in cross}
-    if len(widths) > 1:
-        raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; FineFace has one")
-    return widths.pop()
-
-
 def _is_lora(name: str) -> bool:
     return name.startswith("unet.")
-
-
-def _attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
-    for path, module in unet.named_modules():
-        if isinstance(module, Attention) and path.endswith((".attn1", ".attn2")):
-            yield path, module
 
 
 def _lora_layers(attentions: Mapping[str, Attention]) -> dict[str, tuple[int, int]]:

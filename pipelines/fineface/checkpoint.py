@@ -22,7 +22,8 @@ from pipelines.checkpoints import (
     read_pickled_tensors,
     read_safetensors,
 )
-from pipelines.fineface.adapter import AUAdapter, recognise, text_width
+from pipelines.fineface.adapter import AUAdapter, recognise
+from pipelines.fineface.models import text_width
 from pipelines.fineface.weights import ATTENTION_FILE, ENCODER_FILE, LORA_FILE, PICKLE_SUFFIX
 from synthgen.errors import WeightsError
 from synthgen.foreign import excerpt, first_line

@@ -27,8 +27,8 @@ from pipelines.checkpoints import (
     read_pickled_tensors,
     read_safetensors,
 )
-from pipelines.fineface.adapter import text_width
 from pipelines.fineface.branch import plain_module
+from pipelines.fineface.models import text_width
 from samplers.identities.identity import FACEID_WIDTH
 from synthgen.errors import WeightsError
 

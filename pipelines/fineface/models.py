@@ -1,11 +1,12 @@
 """Load the models of a Stable Diffusion folder, each whole or not at all."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import Attention
 from diffusers.utils import logging as diffusers_log
 from torch import nn
 from transformers.utils import logging as transformers_log
@@ -40,7 +41,7 @@ _SHOWN_NAMES = 5
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 
 
-def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def load_model(kind: Any, folder: Path, dtype: torch.dtype, *, exact: bool = False) -> Any:
     """Load one model, and refuse one that would be left partly random.
 
     Its files are looked at before memory is taken, its numbers after they were brought into the
@@ -50,10 +51,11 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         kind: class of diffusers or transformers, such as `AutoencoderKL`.
         folder: its folder, with config and safetensors.
         dtype: number format of its weights.
+        exact: whether a tensor that the model has no place for is refused, too.
 
     Raises:
         WeightsError: if a file cannot be read, if tensors are missing or of another shape than the
-            config says, are no floating-point numbers, or are not finite.
+            config says, are superfluous, are no floating-point numbers, or are not finite.
     """
     check_model_files(folder)
     try:
@@ -62,14 +64,30 @@ def load_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         )
     except Exception as error:  # of whatever a class does with the values of a strange config
         raise WeightsError(f"{folder} cannot be loaded: {first_line(error)}") from error
-    for what in ("missing_keys", "mismatched_keys"):
-        if info[what]:
-            names = ", ".join(map(str, sorted(info[what])[:_SHOWN_NAMES]))
-            raise WeightsError(
-                f"{folder} does not fit its config.json; {what.replace('_', ' ')}: {names}"
-            )
+    check_loading_info(info, folder, exact)
     check_model_finite(model, str(folder), dtype)
     return model
+
+
+def check_loading_info(info: Mapping[str, Any], folder: Path, exact: bool) -> None:
+    """Refuse a model of which a library says that its weights are not those of its config.
+
+    Args:
+        info: what `from_pretrained(output_loading_info=True)` gives beside the model.
+        folder: the model's folder, for the error.
+        exact: whether superfluous tensors are refused, too.
+
+    Raises:
+        WeightsError: if tensors are missing, of another shape, or superfluous.
+    """
+    superfluous = ("unexpected_keys",) if exact else ()
+    for what in ("missing_keys", "mismatched_keys", *superfluous):
+        names = sorted(map(str, info[what]))
+        if names:
+            raise WeightsError(
+                f"{folder} does not fit its config.json; {what.replace('_', ' ')}: "
+                f"{', '.join(names[:_SHOWN_NAMES])}"
+            )
 
 
 def check_text_parts(tokenizer: Any, text_encoder: Any, where: str) -> None:
@@ -92,6 +110,80 @@ def check_text_parts(tokenizer: Any, text_encoder: Any, where: str) -> None:
             raise WeightsError(
                 f"the tokenizer in {where} has {asked} {what}; its text encoder has {there}"
             )
+
+
+def check_joined(parts: Mapping[str, Any], base: Path, vae: Path) -> None:
+    """Refuse models that load and do not belong together.
+
+    Args:
+        parts: `unet`, `vae`, `text_encoder`, `tokenizer`.
+        base: the folder of the base, for errors.
+        vae: that of the VAE.
+
+    Raises:
+        WeightsError: if tokens, text widths or latent channels differ.
+    """
+    unet, latents = parts["unet"].config, parts["vae"].config.latent_channels
+    check_text_parts(parts["tokenizer"], parts["text_encoder"], str(base))
+    attended = text_width(parts["unet"])
+    if (width := parts["text_encoder"].config.hidden_size) != attended:
+        raise WeightsError(
+            f"the text encoder in {base} gives embeddings {width} wide; its UNet attends to "
+            f"{attended}"
+        )
+    channels = (unet.in_channels, unet.out_channels, latents)
+    if len(set(channels)) > 1:
+        raise WeightsError(
+            f"the UNet in {base} takes {channels[0]} channels and gives {channels[1]}, and the "
+            f"latents of the VAE {vae} have {channels[2]}; for text to image they "
+            "must be equal (a base for inpainting or depth has more)"
+        )
+
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+"""Predictions that a UNet of Stable Diffusion may make; each sampler that is offered knows them."""
+
+
+def check_prediction(scheduler: Mapping[str, Any], base: Path) -> None:
+    """Refuse a base that predicts what no sampler here knows.
+
+    Args:
+        scheduler: configuration of the base's sampler.
+        base: the folder of the base, for the error.
+
+    Raises:
+        WeightsError: if it does.
+    """
+    kind = scheduler.get("prediction_type", "epsilon")
+    if "FlowMatch" in str(scheduler.get("_class_name")):
+        kind = "flow"  # which its configuration does not say: its class alone does
+    if kind not in PREDICTIONS:
+        raise WeightsError(
+            f"{base}/scheduler/scheduler_config.json: prediction_type is {str(kind)[:60]!r}; "
+            f"samplers here know {', '.join(PREDICTIONS)}"
+        )
+
+
+def text_width(unet: nn.Module) -> int:
+    """Return the width of the text embeddings that a UNet attends to.
+
+    Raises:
+        WeightsError: if it has no cross-attention layer, or layers of several widths.
+    """
+    cross = [layer for path, layer in attentions(unet) if path.endswith(".attn2")]
+    if not cross:
+        raise WeightsError(f"{type(unet).__name__} has no cross-attention layer")
+    widths = {layer.cross_attention_dim for layer in cross}
+    if len(widths) > 1:
+        raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; it must have one")
+    return widths.pop()
+
+
+def attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
+    """Yield the self-attention (`attn1`) and cross-attention (`attn2`) layers, by their paths."""
+    for path, module in unet.named_modules():
+        if isinstance(module, Attention) and path.endswith((".attn1", ".attn2")):
+            yield path, module
 
 
 def check_model_finite(model: nn.Module, where: str, dtype: torch.dtype) -> None:

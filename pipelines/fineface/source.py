@@ -13,11 +13,15 @@ from jaxtyping import Float32
 from transformers import CLIPTextModel
 
 from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
-from pipelines.fineface.adapter import text_width
 from pipelines.fineface.checkpoint import stored_alpha
 from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
 from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
-from pipelines.fineface.models import check_text_parts, load_model, no_progress_bars
+from pipelines.fineface.models import (
+    check_joined,
+    check_prediction,
+    load_model,
+    no_progress_bars,
+)
 from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.prompts import (
     check_run_prompts,
@@ -44,9 +48,6 @@ from synthgen.config import RunConfig
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
-"""Predictions that a UNet of Stable Diffusion may make; each sampler that is offered knows them."""
-
 _USUAL_LATENT_SCALE = 0.18215
 """Latent scale of Stable Diffusion 1.x and 2.x, where a base has no VAE that says it."""
 
@@ -65,30 +66,9 @@ def check_parts(
         WeightsError: if tokens, text widths, latent channels or latent scales differ, or the base
             predicts what no sampler here knows.
     """
-    base, unet, vae = folders.base, parts["unet"].config, parts["vae"].config
-    check_text_parts(parts["tokenizer"], parts["text_encoder"], str(base))
-    attended = text_width(parts["unet"])
-    if (width := parts["text_encoder"].config.hidden_size) != attended:
-        raise WeightsError(
-            f"the text encoder in {base} gives embeddings {width} wide; its UNet attends to "
-            f"{attended}"
-        )
-    channels = (unet.in_channels, unet.out_channels, vae.latent_channels)
-    if len(set(channels)) > 1:
-        raise WeightsError(
-            f"the UNet in {base} takes {channels[0]} channels and gives {channels[1]}, and the "
-            f"latents of the VAE {folders.vae_model} have {channels[2]}; for text to image they "
-            "must be equal (a base for inpainting or depth has more)"
-        )
-    _check_latent_scale(folders, vae.scaling_factor)
-    kind = scheduler.get("prediction_type", "epsilon")
-    if "FlowMatch" in str(scheduler.get("_class_name")):
-        kind = "flow"  # which its configuration does not say: its class alone does
-    if kind not in PREDICTIONS:
-        raise WeightsError(
-            f"{base}/scheduler/scheduler_config.json: prediction_type is {str(kind)[:60]!r}; "
-            f"samplers here know {', '.join(PREDICTIONS)}"
-        )
+    check_joined(parts, folders.base, folders.vae_model)
+    _check_latent_scale(folders, parts["vae"].config.scaling_factor)
+    check_prediction(scheduler, folders.base)
 
 
 def _check_latent_scale(folders: FineFaceFolders, scale: float) -> None:

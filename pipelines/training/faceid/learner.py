@@ -13,9 +13,10 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.fineface.adapter import AUAdapter, text_width
+from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, unfused_lora
 from pipelines.fineface.face_adapter import ATTENTION, PROJECTION, FaceAdapterFile
+from pipelines.fineface.models import text_width
 from pipelines.training.diffusion.base import FrozenBase
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.latents import LatentStore
