@@ -232,6 +232,8 @@ def read_model_config(path: Path, tensors: int | None = None) -> dict[str, Any]:
     for key, value in _leaves(config):
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
+        if value == -math.inf:
+            continue  # the bound that DPM-Solver's saved configuration says it has not
         if not abs(value) <= _MOST_UNITS:  # NaN is refused, too
             raise WeightsError(
                 f"model configuration {excerpt(path)}: {excerpt(key, 100)} is "
