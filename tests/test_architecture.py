@@ -9,7 +9,7 @@ PACKAGES = ("synthgen", "samplers", "pipelines", "cluster")
 
 def test_the_map_names_each_module_in_the_row_of_its_folder():
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `([a-z/_]+/)` \| (.+) \|$", page, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z0-9/_]+/)` \| (.+) \|$", page, re.MULTILINE))
     missing = []
     for package in PACKAGES:
         for path in sorted((REPOSITORY / package).rglob("*.py")):
