@@ -129,7 +129,7 @@ class InsightFaceEmbedder:
             MissingDependencyError: if insightface is not installed.
             WeightsError: if the models are missing, cannot be fetched, or do not fit.
         """
-        analysis = _analysis(model, device, threads)
+        analysis = load_analysis(model, device, threads)
         analysis.prepare(ctx_id=0, det_thresh=min_score)
         name = f"insightface-{Path(model).expanduser().name}"
         return cls(analysis, name, licence or LICENCE)
@@ -188,9 +188,21 @@ def _with_border(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2
     return np.pad(pixels, ((height // 2, height - height // 2), across, (0, 0)))
 
 
-def _analysis(model: str, device: str, threads: int) -> Any:
+def load_analysis(model: str, device: str, threads: int, tasks: Sequence[str] = _TASKS) -> Any:
+    """Load an `insightface.app.FaceAnalysis`.
+
+    Args:
+        model: folder of ONNX files, or the name of a model pack, which is downloaded.
+        device: `cpu` or a CUDA device.
+        threads: CPU threads.
+        tasks: `detection`, and `recognition` where that is wanted too.
+
+    Raises:
+        MissingDependencyError: if insightface is not installed.
+        WeightsError: if the models are missing, cannot be fetched, or do not fit.
+    """
     try:
-        import onnxruntime  # pyright: ignore[reportMissingImports]
+        import onnxruntime  # noqa: F401  # pyright: ignore[reportMissingImports]
         from insightface.app import FaceAnalysis  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingDependencyError(
@@ -200,23 +212,25 @@ def _analysis(model: str, device: str, threads: int) -> Any:
     folder = Path(model).expanduser()
     for file in sorted(folder.glob("*.onnx")) if folder.is_dir() else ():
         check_weight_file(file, "ONNX file")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
     try:
         analysis = FaceAnalysis(
-            name=model,
-            allowed_modules=list(_TASKS),
-            providers=[
-                *(["CUDAExecutionProvider"] if device != "cpu" else []),
-                "CPUExecutionProvider",
-            ],
-            sess_options=options,
+            name=model, allowed_modules=list(tasks), **session_options(device, threads)
         )
     except Exception as error:  # of its downloader, of onnx, of onnxruntime; asserts too
         raise WeightsError(_unusable(model, error)) from error
-    if "recognition" not in analysis.models:
+    if "recognition" in tasks and "recognition" not in analysis.models:
         raise WeightsError(f"{model} holds no recogniser among its ONNX files")
     return analysis
+
+
+def session_options(device: str, threads: int) -> dict[str, Any]:
+    """Return how onnxruntime is to compute; on the CPU where the device is none of its own."""
+    import onnxruntime  # pyright: ignore[reportMissingImports]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    gpu = ["CUDAExecutionProvider"] if device != "cpu" else []
+    return {"providers": [*gpu, "CPUExecutionProvider"], "sess_options": options}
 
 
 def _unusable(model: str, error: Exception) -> str:

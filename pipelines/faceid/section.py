@@ -9,7 +9,12 @@ from pydantic import Field, model_validator
 from pipelines.weight_files import read_safetensors_header
 from synthgen.config.base import Section, Weights
 from synthgen.config.identities.base import MINI_STORE, absolute_store
-from synthgen.config.verify import CheckSection, EmbedderConfig, InsightFaceConfig
+from synthgen.config.verify import (
+    Arc2FaceEmbedderConfig,
+    CheckSection,
+    EmbedderConfig,
+    InsightFaceConfig,
+)
 from synthgen.errors import MissingDependencyError, WeightsError
 from synthgen.installation import install_command
 
@@ -97,13 +102,18 @@ class IdentityCheck(CheckSection):
 
             files = load_embedder(embedder).files
             return Weights(files=tuple(path for path in files if not is_embedded(path)))
-        if isinstance(embedder, InsightFaceConfig):
+        if isinstance(embedder, InsightFaceConfig | Arc2FaceEmbedderConfig):
             if find_spec("insightface") is None:
                 raise MissingDependencyError(
                     "verify.identity.embedder: insightface is not installed; "
                     f"{install_command('faceid')}"
                 )
-            return Weights()
+            if isinstance(embedder, InsightFaceConfig):
+                return Weights()
+            from pipelines.faceid.arcface import find_arcface
+
+            setting = "verify.identity.embedder.model"
+            return Weights((find_arcface(embedder.model, fetch=False, setting=setting),))
         if embedder.weights != "mini":
             if not Path(embedder.weights).exists():
                 raise WeightsError(
@@ -115,8 +125,10 @@ class IdentityCheck(CheckSection):
     def local_paths(self) -> list[str]:
         """Return the stores and the embedder's files, where they are not embedded."""
         if isinstance(self.embedder, InsightFaceConfig):
-            model = Path(self.embedder.model).expanduser()  # or the name of a model pack
-            files = [self.embedder.model] if model.is_absolute() or model.exists() else []
+            files = _existing(self.embedder.model)
+        elif isinstance(self.embedder, Arc2FaceEmbedderConfig):
+            named = (self.embedder.model, self.embedder.detector)
+            files = [path for name in named if name is not None for path in _existing(name)]
         else:
             files = [] if self.embedder.weights == "mini" else [self.embedder.weights]
         stores = [path for path in (self.wanted, self.forbidden) if path not in (None, MINI_STORE)]
@@ -127,3 +139,9 @@ class IdentityCheck(CheckSection):
         paths = {key: getattr(self, key) for key in ("wanted", "forbidden")}
         absolute = {key: absolute_store(path) for key, path in paths.items() if path}
         return self.model_copy(update=absolute)
+
+
+def _existing(model: str) -> list[str]:
+    """Return a path of models as a list; none where it is a name of what is downloaded."""
+    path = Path(model).expanduser()
+    return [model] if path.is_absolute() or path.exists() else []

@@ -16,7 +16,7 @@ from pipelines.policy import Verdict
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.store import FaceStore, read_store
 from samplers.spec import SampleSpec
-from synthgen.config.verify import DrawnEmbedderConfig, EmbedderConfig
+from synthgen.config.verify import Arc2FaceEmbedderConfig, DrawnEmbedderConfig, EmbedderConfig
 from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
     FACEID_MEASURED,
@@ -106,6 +106,12 @@ def load_embedder(config: EmbedderConfig, device: str = "cpu", threads: int = 1)
         from pipelines.faceid.drawn import DrawnFaceEmbedder
 
         return DrawnFaceEmbedder.from_pretrained(config.weights, device)
+    if isinstance(config, Arc2FaceEmbedderConfig):
+        from pipelines.faceid.arcface import load_arcface
+
+        return load_arcface(
+            config.model, config.detector, device, config.licence, config.min_score, threads
+        )
     from pipelines.faceid.photographs import InsightFaceEmbedder
 
     return InsightFaceEmbedder.from_pretrained(

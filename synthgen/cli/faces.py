@@ -43,14 +43,25 @@ def embed(
         Path, typer.Option("--to", "-o", help="Store to write: .parquet or .safetensors.")
     ],
     embedder: Annotated[
-        Literal["insightface", "mini"],
-        typer.Option(help="insightface for photographs (extra 'faceid'), mini for drawn faces."),
+        Literal["insightface", "arc2face", "mini"],
+        typer.Option(
+            help="insightface for photographs (extra 'faceid'), arc2face for photographs that the "
+            "pipeline arc2face is to show (the same extra), mini for drawn faces."
+        ),
     ] = "insightface",
     model: Annotated[
         str | None,
         typer.Option(
             help="insightface: folder of ONNX files, or name of a model pack, which is "
-            "downloaded (buffalo_l); mini: weight file (the embedded one)."
+            "downloaded (buffalo_l); arc2face: folder that holds arcface.onnx, that file, or Hub "
+            "id (FoivosPar/Arc2Face); mini: weight file (the embedded one)."
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="arc2face: folder of ONNX files with insightface's detector, or name of a model "
+            "pack, which is downloaded (beside arcface.onnx, or buffalo_l)."
         ),
     ] = None,
     model_licence: Annotated[
@@ -102,7 +113,7 @@ def embed(
     own = is_dataset(photos)
     if own and one_face_each:
         raise ConfigError(f"--one-face-each is for photographs; {photos} names its people")
-    config = embedder_config(embedder, model, model_licence)
+    config = embedder_config(embedder, model, model_licence, detector)
     quality = Quality(min_side, min_score, min_sharpness)
     loaded = load_embedder(config)
     if own:

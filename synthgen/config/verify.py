@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 INSIGHTFACE_MODEL = "buffalo_l"
 """Model pack that insightface takes by itself."""
 
+ARC2FACE = "FoivosPar/Arc2Face"
+"""Hub id of Arc2Face, its adapters and its recogniser."""
+
 
 class DrawnEmbedderConfig(Section):
     """The project's own small recogniser of drawn and mini faces."""
@@ -57,25 +60,66 @@ class InsightFaceConfig(Section):
     )
 
 
-EmbedderConfig = Annotated[DrawnEmbedderConfig | InsightFaceConfig, Field(discriminator="kind")]
+class Arc2FaceEmbedderConfig(Section):
+    """Arc2Face's own recogniser, whose embeddings the pipeline arc2face shows (extra 'faceid')."""
+
+    kind: Literal["arc2face"] = Field(description="Arc2Face's recogniser (extra 'faceid').")
+    model: str = Field(
+        default=ARC2FACE,
+        min_length=1,
+        description="Folder that holds arcface.onnx, that file, or a Hub id.",
+    )
+    detector: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder of ONNX files with insightface's detector, or the name of a model "
+        "pack, which insightface downloads; null: the folder of arcface.onnx where it holds "
+        "another ONNX file, else buffalo_l.",
+    )
+    licence: str | None = Field(
+        default=None, description="Licence of the models; null: that of the published ones."
+    )
+    min_score: float = Field(
+        default=0.5, ge=0, le=1, description="Detector score from which a find counts as a face."
+    )
+
+
+EmbedderConfig = Annotated[
+    DrawnEmbedderConfig | InsightFaceConfig | Arc2FaceEmbedderConfig, Field(discriminator="kind")
+]
 
 
 def embedder_config(
-    kind: str, model: str | None = None, licence: str | None = None
-) -> DrawnEmbedderConfig | InsightFaceConfig:
-    """Say it in three words, as the command line does.
+    kind: str,
+    model: str | None = None,
+    licence: str | None = None,
+    detector: str | None = None,
+) -> DrawnEmbedderConfig | InsightFaceConfig | Arc2FaceEmbedderConfig:
+    """Say it in few words, as the command line does.
 
     Args:
-        kind: `mini` or `insightface`.
-        model: folder or name of insightface's models, or weight file; None: the usual one.
-        licence: licence of insightface's models; None: their own.
+        kind: `mini`, `insightface` or `arc2face`.
+        model: folder or name of insightface's models, folder of Arc2Face's recogniser, or weight
+            file; None: the usual one.
+        licence: licence of the models of the latter two; None: their own.
+        detector: folder or name of the detector of `arc2face`; None: the usual one.
 
     Raises:
-        ConfigError: if a licence is given for `mini`, whose weight file says it.
+        ConfigError: if a licence is given for `mini`, whose weight file says it, or a detector for
+            another kind than `arc2face`.
     """
+    if detector is not None and kind != "arc2face":
+        raise ConfigError(
+            f"the detector {detector!r} is given for the embedder {kind!r}, whose model has its "
+            "own; it is for arc2face"
+        )
     if kind == "insightface":
         return InsightFaceConfig(
             kind="insightface", model=model or INSIGHTFACE_MODEL, licence=licence
+        )
+    if kind == "arc2face":
+        return Arc2FaceEmbedderConfig(
+            kind="arc2face", model=model or ARC2FACE, detector=detector, licence=licence
         )
     if licence is not None:
         raise ConfigError(
