@@ -15,6 +15,7 @@ from cluster.resolve import absolute_paths, reached_output, resolve_batch_size, 
 from cluster.schedule import Schedule
 from cluster.worker import WorkerLoader, load_worker
 from pipelines.loading import check_components
+from samplers.flame.serving import refuse_unserved
 from samplers.plan import Plan, build_plan
 from samplers.spec import Shard
 from synthgen.config import RunConfig, dump_config
@@ -111,6 +112,7 @@ def _generate(
     config = config if overwrite else resolve_batch_size(config, storage)
     plan = build_plan(config)
     check_components(config)
+    refuse_unserved(plan)
     check_room(config, executor)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)
     lease = Lease(storage, overwrite=overwrite)

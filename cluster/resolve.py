@@ -32,8 +32,12 @@ def absolute_paths(config: RunConfig) -> RunConfig:
 
 
 def _with_absolute_files(config: RunConfig) -> RunConfig:
+    expressions = config.expressions.with_absolute_paths()
+    if expressions.flame is not None:
+        flame = expressions.flame.with_absolute_paths()
+        expressions = expressions.model_copy(update={"flame": flame})
     changed: dict[str, Section] = {
-        "expressions": config.expressions.with_absolute_paths(),
+        "expressions": expressions,
         "identities": config.identities.with_absolute_paths(),
     }
     changed["verify"] = config.verify.with_absolute_paths()

@@ -132,9 +132,9 @@ class Worker:
             "checks": checks,
             "columns": self._schema.columns,
             "components": components_fingerprint(self._config),
-            "labels": self._plan.prior.fingerprint(),
+            "labels": self._plan.expressions_fingerprint(),
             "stores": {**self._plan.identities.fingerprint(), **stores},
-            "licences": self._plan.identities.licences(),
+            "licences": self._plan.licences(),
             "hardware": self._hardware,
         }
 

@@ -1,12 +1,14 @@
 """The plan of a run: every spec and every attempt, each computed alone."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
+from samplers.flame.expression import FlameExpression
+from samplers.flame.rendering import FlameRenderer
 from samplers.identities import Identities, Identity
 from samplers.priors import Prior, build_prior
 from samplers.randomness import derive_seed
@@ -75,7 +77,8 @@ def build_series(identities: IdentitySection, expressions: PriorSection, prior: 
             "identities.neutral_image adds samples that expressions.quotas do not count; leave "
             "one of them out"
         )
-    if identities.neutral_image and (more := sorted(expressions.given() - {"aus"})):
+    rendered = {"aus"} if expressions.flame is None else {"aus", "flame"}
+    if identities.neutral_image and (more := sorted(expressions.given() - rendered)):
         raise ConfigError(
             f"identities.neutral_image adds faces without {', '.join(more)}, which "
             f"expressions.prior {expressions.prior!r} gives; leave one of them out"
@@ -103,6 +106,10 @@ NEUTRAL = "neutral"
 """Stratum of the neutral images, and their category where the prior has it."""
 
 
+_Shown = tuple[int | None, tuple[float, ...]]
+"""Stratum and AU vector of a sample; a neutral image has no stratum."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Plan of a run; a function of its configuration.
@@ -122,6 +129,7 @@ class Plan:
         shared_noise: whether the samples of an identity start from the same noise.
         run_id: short name of the run, which samples and identities carry; empty for plain names.
         noiseless: whether an image follows from its spec alone, whatever its seed.
+        renderer: the bank that shows requests in FLAME's numbers; None where there is none.
     """
 
     seed: int
@@ -135,6 +143,7 @@ class Plan:
     shared_noise: bool
     run_id: str = ""
     noiseless: bool = False
+    renderer: FlameRenderer | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -176,6 +185,16 @@ class Plan:
         """Names of the identity slots, in the order of the template."""
         return self.identities.slots
 
+    def expressions_fingerprint(self) -> dict[str, str]:
+        """Return name → sha256 of each file that the expressions are a function of."""
+        found = self.prior.fingerprint()
+        return found if self.renderer is None else {**found, **self.renderer.fingerprint()}
+
+    def licences(self) -> dict[str, str]:
+        """Return name → licence of what identities and expressions come from."""
+        banks = {} if self.renderer is None else self.renderer.bank.about.licences
+        return {**self.identities.licences(), **banks}
+
     def category_shares(self) -> dict[str, float]:
         """Return the share of each category among all samples, neutral images included."""
         return category_shares(self.series, self.prior)
@@ -201,7 +220,8 @@ class Plan:
     def spec(self, split: str, position: int, replacement: int = 0) -> SampleSpec:
         """Return the spec at a position of a split.
 
-        A replacement shows the same identity and stratum; its AU vector is drawn anew.
+        A replacement shows the same identity and stratum; its AU vector is drawn anew. Where no
+        face of a bank serves the new vector, it keeps that of the last replacement that one does.
 
         Raises:
             IndexError: if the split has no such position.
@@ -215,6 +235,15 @@ class Plan:
             IndexError: if the split has no such positions.
         """
         return self._specs(split, start, stop, 0)
+
+    def requests(self, split: str, start: int, stop: int) -> Float32[np.ndarray, "rows aus"]:
+        """Return the AU vectors of the specs at the positions start … stop−1 of a split.
+
+        Raises:
+            IndexError: if the split has no such positions.
+        """
+        self._check_range(split, start, stop)
+        return _vectors(self._shown(split, start, stop, 0))
 
     def attempt(self, spec: SampleSpec, number: int) -> Attempt:
         """Return a try at a spec.
@@ -268,7 +297,7 @@ class Plan:
         return self.prior.action_units
 
     @property
-    def _neutral_face(self) -> tuple[None, tuple[float, ...]]:
+    def _neutral_face(self) -> _Shown:
         """No stratum, and no AU."""
         return None, (0.0,) * len(self.action_units)
 
@@ -292,32 +321,61 @@ class Plan:
         for replacement in range(spec.replacement + 1):
             last = replacement == spec.replacement
             stop = spec.position if last else start + self.partition.group
-            drawn = self._drawn(spec.split, start, stop, replacement)
-            shown = (
-                self._neutral_face if self.series.is_neutral(position) else next(drawn)
-                for position in range(start, stop)
-            )
+            shown = self._shown(spec.split, start, stop, replacement)
             if any(aus == spec.aus for _, aus in shown):
                 return True
         return False
 
     def _specs(self, split: str, start: int, stop: int, replacement: int) -> list[SampleSpec]:
         self._check_range(split, start, stop)
-        drawn = self._drawn(split, start, stop, replacement)
+        shown = self._shown(split, start, stop, replacement)
+        flames: Sequence[FlameExpression | None] = [None] * len(shown)
+        if self.renderer is not None:
+            shown = self._served(self.renderer, shown, split, start, replacement)
+            flames = self.renderer.render(split, start, _vectors(shown), replacement)
         identity, number = None, -1
         specs = []
-        for position in range(start, stop):
-            index = self.partition.index(split, position)
+        for place, flame in enumerate(flames):
+            index = self.partition.index(split, start + place)
             if identity is None or number != index // self.partition.group:
                 number = index // self.partition.group
                 identity = self.identities.identity(number)
-            shown = self._neutral_face if self.series.is_neutral(position) else next(drawn)
-            specs.append(self._spec(split, position, index, replacement, shown, identity))
+            spec = self._spec(split, start + place, index, replacement, shown[place], identity)
+            if flame is not None:
+                spec = replace(spec, conditions={**spec.conditions, "flame": flame})
+            specs.append(spec)
         return specs
 
-    def _drawn(
-        self, split: str, start: int, stop: int, replacement: int
-    ) -> Iterator[tuple[int | None, tuple[float, ...]]]:
+    def _shown(self, split: str, start: int, stop: int, replacement: int) -> list[_Shown]:
+        """Return stratum and AU vector of some positions; a neutral image has no stratum."""
+        drawn = self._drawn(split, start, stop, replacement)
+        return [
+            self._neutral_face if self.series.is_neutral(position) else next(drawn)
+            for position in range(start, stop)
+        ]
+
+    def _served(
+        self,
+        renderer: FlameRenderer,
+        shown: list[_Shown],
+        split: str,
+        start: int,
+        replacement: int,
+    ) -> list[_Shown]:
+        """Put the last replacement that a face serves in the place of those that none does."""
+        if not replacement:
+            return shown
+        found = list(shown)
+        for place in np.flatnonzero(renderer.serving(_vectors(shown)) == 0).tolist():
+            position = start + place
+            for earlier in reversed(range(replacement)):
+                one = self._shown(split, position, position + 1, earlier)
+                if renderer.serving(_vectors(one))[0]:
+                    found[place] = one[0]
+                    break
+        return found
+
+    def _drawn(self, split: str, start: int, stop: int, replacement: int) -> Iterator[_Shown]:
         """Yield stratum and AU vector of the expressions among some positions."""
         start, stop = self.series.expression(start), self.series.expression(stop)
         if start < stop:
@@ -331,7 +389,7 @@ class Plan:
         position: int,
         index: int,
         replacement: int,
-        shown: tuple[int | None, tuple[float, ...]],
+        shown: _Shown,
         identity: Identity,
     ) -> SampleSpec:
         stratum, aus = shown
@@ -382,6 +440,7 @@ def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
             few identities.
         LabelsError: if a label file cannot be read.
         StoreError: if a store of faces cannot be read.
+        BankError: if a bank of expressions cannot be read, or does not fit the run.
     """
     prior = build_prior(config.expressions)
     series = build_series(config.identities, config.expressions, prior)
@@ -403,7 +462,12 @@ def build_plan(config: RunConfig, run_id: str | None = None) -> Plan:
         shared_noise=config.identities.noise == "identity",
         run_id=run_id,
         noiseless=config.pipeline.noiseless,
+        renderer=FlameRenderer.from_config(config),
     )
+
+
+def _vectors(shown: Sequence[_Shown]) -> Float32[np.ndarray, "rows aus"]:
+    return np.array([aus for _, aus in shown], dtype=np.float32)
 
 
 def _check_given(section: IdentitySection, identities: object) -> None:

@@ -1,11 +1,12 @@
 """Summary of a plan before a run: the frequencies that it will give, as numbers and as text."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
 
+from samplers.flame.serving import Served, count_served
 from samplers.plan import Plan, Series
 from samplers.spec import SampleSpec
 from synthgen.action_units import FACS
@@ -88,8 +89,10 @@ class PlanSummary:
         levels_counted: share of the counted samples in which each AU is at level 1 … 5.
         active_counted: share of the counted samples with 0, 1, … active AUs.
         common: the most frequent strata of the counted samples.
-        notes: what the prior has to say, and which splits get no sample, a sentence each.
+        notes: what the prior has to say, which splits get no sample, and which requests no face of
+            a bank serves, a sentence each.
         first: the first specs.
+        served: requests that the faces of a bank serve; None where there is no bank.
     """
 
     samples: int
@@ -111,6 +114,7 @@ class PlanSummary:
     common: tuple[StratumShare, ...]
     notes: tuple[str, ...]
     first: tuple[SampleSpec, ...]
+    served: Served | None = None
 
 
 def summarise(plan: Plan, first: int = 5) -> PlanSummary:
@@ -123,6 +127,8 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
     Raises:
         ConfigError: if all samples are neutral images.
     """
+    served = count_served(plan)
+    plan = replace(plan, renderer=None)  # what cannot be shown is counted, not refused
     counted = min(plan.samples, COUNTED)
     specs = [
         spec
@@ -154,8 +160,12 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         levels_counted=_level_shares(vectors),
         active_counted=_number_shares(active),
         common=_common_strata(specs),
-        notes=(*plan.prior.notes(), *filter(None, [plan.empty_splits])),
+        notes=(
+            *plan.prior.notes(),
+            *filter(None, [plan.empty_splits, served.fault if served else ""]),
+        ),
         first=tuple(plan.sample(index) for index in range(min(first, plan.samples))),
+        served=served,
     )
 
 
@@ -244,10 +254,12 @@ def render(summary: PlanSummary, most_images: int = 0, sooner: str = "") -> str:
 def _head(summary: PlanSummary) -> list[str]:
     sizes = ", ".join(f"{split} {size}" for split, size in summary.sizes.items())
     people = [f"people      {summary.people}"] if summary.people else []
+    bank = [f"bank        {summary.served.describe()}"] if summary.served else []
     return [
         f"samples     {summary.samples} ({sizes})",
         f"identities  {summary.identities}{_series(summary)}",
         *people,
+        *bank,
         f"shards      {summary.shards}",
     ]
 

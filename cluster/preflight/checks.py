@@ -32,6 +32,7 @@ from cluster.preflight.probe import Probe, usable_gpus
 from cluster.preflight.weights import worker_memory
 from cluster.resolve import absolute_paths, resolve_batch_size
 from pipelines.loading import check_components, doubts
+from samplers.flame.serving import refuse_unserved
 from samplers.plan import build_plan
 from synthgen.config import RunConfig
 from synthgen.dataset import Storage, check_output, reached
@@ -166,7 +167,7 @@ def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
     storage = Storage(config.output.path)
     found: list[Finding] = []
     checks: list[Callable[[], object]] = [
-        lambda: found.extend(map(warning, filter(None, [build_plan(config).empty_splits]))),
+        lambda: found.extend(_plan_warnings(config)),
         lambda: check_components(config),
         lambda: check_output(storage, identity, config.samples),
     ]
@@ -174,6 +175,17 @@ def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
         with _collecting(found):
             check()
     return found
+
+
+def _plan_warnings(config: RunConfig) -> list[Finding]:
+    """Build the plan, and refuse requests that cannot be shown.
+
+    Raises:
+        SynthgenError: as `build_plan` and `refuse_unserved`.
+    """
+    plan = build_plan(config)
+    refuse_unserved(plan)
+    return [warning(text) for text in (plan.empty_splits,) if text]
 
 
 def _estimated(

@@ -32,6 +32,9 @@ from synthgen.dataset.schema import (
 ASKED_FOR = 1.0
 """From this request on, an AU must be measured at `min_active` at least [intensity]."""
 
+_COMPARED_AT_ONCE = 1 << 19
+"""Intensities of requests and faces that are compared at once: few megabytes."""
+
 _FACES = "faces"
 """Key of a measurement that is no column: the number of faces found."""
 
@@ -156,6 +159,73 @@ def judge(
         return Verdict.accept()
     distance = float(sum(miss.excess for miss in misses))
     return Verdict.reject(misses[0].reason, misses[0].detail, distance)
+
+
+def accepted(
+    requested: Float[np.ndarray, "requests aus"],
+    measured: Float[np.ndarray, "faces aus"],
+    policy: ActionUnitPolicy,
+    aus: ActionUnitSet = DEFAULT_AUS,
+) -> Bool[np.ndarray, "requests faces"]:
+    """Tell whether `judge` accepts each of some measured faces for each of some requests.
+
+    Most faces miss a bound that the active AUs of a request alone decide, so that few are compared
+    with the intensities.
+
+    Args:
+        requested: AUs asked for [intensity]; clipped to [0, 5] before they are compared.
+        measured: AUs of the faces [0–5], all finite.
+        policy: the bounds.
+        aus: the AUs of both.
+    """
+    asked, found = _clipped(requested), np.asarray(measured, np.float64)
+    fits = np.zeros((len(asked), len(found)), dtype=bool)
+    active = np.hstack([asked > 0, asked >= ASKED_FOR])
+    kinds, kind = np.unique(active, axis=0, return_inverse=True)
+    for number, (active, present) in enumerate(kinds.reshape(len(kinds), 2, len(aus))):
+        faces = np.flatnonzero(_possible(found, active, present, policy, aus.names))
+        requests = np.flatnonzero(kind.reshape(-1) == number)
+        step = 1 + _COMPARED_AT_ONCE // max(1, found[faces].size)
+        for start in range(0, len(requests), step):
+            part = requests[start : start + step]
+            near = _near(asked[part], found[faces], active, policy, aus.names)
+            fits[np.ix_(part, faces)] = near
+    return fits
+
+
+def _possible(
+    found: np.ndarray,
+    active: np.ndarray,
+    present: np.ndarray,
+    policy: ActionUnitPolicy,
+    names: tuple[str, ...],
+) -> Bool[np.ndarray, " faces"]:
+    """Tell which faces keep the bounds on inactive AUs, and on those that must be there at all."""
+    bounded = _bounded(policy, names)
+    fits = np.asarray((found[:, bounded & ~active] <= policy.max_inactive).all(axis=1))
+    if policy.min_active is not None:
+        fits &= (found[:, bounded & present] >= policy.min_active).all(axis=1)
+    return fits
+
+
+def _near(
+    asked: np.ndarray,
+    found: np.ndarray,
+    active: np.ndarray,
+    policy: ActionUnitPolicy,
+    names: tuple[str, ...],
+) -> Bool[np.ndarray, "requests faces"]:
+    """Tell which faces keep the bounds on differences; errors are added up as `judge` does."""
+    errors = np.abs(asked[:, None] - found[None])
+    fits = np.ones(errors.shape[:2], dtype=bool)
+    for name, tolerance in policy.per_au_tolerance.items():
+        if tolerance is not None and name in names:
+            fits &= errors[:, :, names.index(name)] <= tolerance
+    judged = _bounded(policy, names) & active
+    if judged.any():
+        means = np.where(judged, errors, 0.0).sum(axis=2) / judged.sum()
+        fits &= means <= policy.max_active_error
+    return fits
 
 
 def _tolerance_misses(

@@ -3,11 +3,12 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from pipelines.libreface.weights import find_presence, find_weight_file, find_weights
 from pipelines.weight_files import count_numbers
-from synthgen.action_units import AUS, check_facs
+from synthgen.action_units import AUS, ActionUnitSet, check_facs
 from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section, Weights
 from synthgen.config.verify import CheckSection
@@ -107,6 +108,14 @@ class LibreFaceCheck(CheckSection):
                 run.expressions.au_set.index(name)
             except ActionUnitError as error:
                 raise ValueError(f"verify.policy.per_au_tolerance: {error}") from error
+
+    def accepts(
+        self, requested: np.ndarray, measured: np.ndarray, action_units: ActionUnitSet
+    ) -> np.ndarray:
+        """Return whether the policy would accept faces of these AUs for these requests."""
+        from pipelines.libreface.check import accepted
+
+        return accepted(requested, measured, self.policy, action_units)
 
     def find_weights(self, fetch: bool) -> Weights:
         """Look for the network's file, and the aligner's package."""

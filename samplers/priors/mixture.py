@@ -41,9 +41,11 @@ class ComponentConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _has_no_quotas(self) -> "ComponentConfig":
+    def _leaves_the_whole_alone(self) -> "ComponentConfig":
         if self.section.quotas is not None:
             raise ValueError("a component has quotas; give them to the whole mixture")
+        if self.section.flame is not None:
+            raise ValueError("a component has flame; give it to the whole mixture")
         return self
 
     @model_validator(mode="after")

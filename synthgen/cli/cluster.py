@@ -193,11 +193,13 @@ def _check_here(config: "RunConfig") -> None:
     """Refuse, before anything is sent, what no cluster could run."""
     from cluster.jobs import check_output_of_job
     from pipelines.loading import check_components
+    from samplers.flame.serving import refuse_unserved
     from samplers.plan import build_plan
 
     check_output_of_job(config.output.path)
-    build_plan(config)
+    plan = build_plan(config)
     check_components(config)
+    refuse_unserved(plan)
 
 
 def _run_as_job(

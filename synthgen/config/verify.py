@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
+import numpy as np
 from pydantic import (
     BeforeValidator,
     Field,
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails
 
+from synthgen.action_units import ActionUnitSet
 from synthgen.config.base import Component, Section
 from synthgen.config.components import ComponentField, ComponentKind
 from synthgen.errors import ConfigError
@@ -180,6 +182,21 @@ class CheckSection(Component, ABC):
         """Return what measuring a batch takes, besides the weights [bytes]."""
         return 0
 
+    def accepts(
+        self, requested: np.ndarray, measured: np.ndarray, action_units: ActionUnitSet
+    ) -> np.ndarray:
+        """Return whether it would accept faces of these AUs for these requests; loads no torch.
+
+        Args:
+            requested: AU vectors, [requests, aus].
+            measured: AUs of faces [0–5], [faces, aus].
+            action_units: the AUs of both.
+
+        Returns:
+            [requests, faces], bool; all true where it does not look at AUs.
+        """
+        return np.ones((len(requested), len(measured)), dtype=bool)
+
 
 def _by_name(value: object) -> object:
     """Read a check that is named and no more."""
@@ -239,6 +256,15 @@ class VerifyConfig(Section):
         if self.fuse is None or not self.checks:
             return ""
         return f"verify.fuse: {self.fuse} of a stratum end it sooner"
+
+    def accepts(
+        self, requested: np.ndarray, measured: np.ndarray, action_units: ActionUnitSet
+    ) -> np.ndarray:
+        """Return whether all checks would accept faces for requests; see `CheckSection.accepts`."""
+        accepted = np.ones((len(requested), len(measured)), dtype=bool)
+        for check in self.checks:
+            accepted &= check.accepts(requested, measured, action_units)
+        return accepted
 
     def with_absolute_paths(self) -> Self:
         """Return the section with paths that do not depend on the working folder."""

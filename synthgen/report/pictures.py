@@ -15,6 +15,7 @@ from cluster.worker import load_worker
 from pipelines.interfaces import Verifier
 from pipelines.loading import fix_arithmetic, load_checks, load_source, pick_device
 from pipelines.policy import blank_detail
+from samplers.flame.serving import refuse_unserved
 from samplers.plan import Plan, build_plan
 from samplers.spec import Attempt, SampleSpec
 from synthgen.action_units import (
@@ -302,6 +303,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
         OutputError: if the file cannot be written.
     """
     plan = build_plan(config)
+    refuse_unserved(plan)
     number = min(number, config.samples)
     config = resolve_batch_size(config, reached(config.output.path))
     worker = load_worker(config, plan)

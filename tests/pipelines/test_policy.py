@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.libreface.check import errors, judge
-from pipelines.libreface.section import ActionUnitPolicy
+from pipelines.libreface.check import accepted, errors, judge
+from pipelines.libreface.section import ActionUnitPolicy, LibreFaceCheck
 from pipelines.policy import Verdict, joined
 from samplers.priors.emotions import prototype_table
-from synthgen.action_units import AU_COUNT, AUS, au_vector
+from synthgen.action_units import AU_COUNT, AUS, DEFAULT_AUS, au_vector
 
 CATEGORIES = ("neutral", "happy", "sad", "surprised", "fearful", "angry", "disgusted")
 QUICKSTART = ActionUnitPolicy(
@@ -35,6 +35,29 @@ def sums(requested, measured):
 
 def verdict(requested, measured, policy=STRICT, faces=1):
     return judge(au_vector(requested), np.array(au_vector(measured), np.float32), faces, policy)
+
+
+requests = st.lists(
+    st.sampled_from([0.0, 0.5, 1.0, 2.5, 5.0]) | intensities, min_size=12, max_size=12
+)
+
+
+@given(st.data(), policies, st.integers(1, 4), st.integers(1, 6))
+@settings(max_examples=150, deadline=None)
+def test_many_faces_are_accepted_for_many_requests_as_each_is_judged(data, policy, few, faces):
+    asked = np.array(data.draw(st.lists(requests, min_size=few, max_size=few)), np.float32)
+    found = np.array(data.draw(st.lists(requests, min_size=faces, max_size=faces)), np.float32)
+    found = np.vstack([found, asked, np.clip(asked + np.float32(policy.max_active_error), 0, 5)])
+    each = [[judge(row, face, 1, policy).accepted for face in found] for row in asked]
+    assert accepted(asked, found, policy).tolist() == each
+    section = LibreFaceCheck(name="libreface", policy=policy)
+    assert section.accepts(asked, found, DEFAULT_AUS).tolist() == each
+
+
+def test_requests_out_of_range_are_clipped_before_faces_are_accepted_for_them():
+    asked = np.full((1, 12), 7.0)
+    assert accepted(asked, np.full((1, 12), 4.5), STRICT).tolist() == [[True]]
+    assert accepted(-asked, np.zeros((1, 12)), STRICT).tolist() == [[True]]
 
 
 def test_image_that_keeps_every_bound_is_accepted():

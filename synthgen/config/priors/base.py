@@ -27,6 +27,7 @@ from synthgen.action_units import (
 from synthgen.config.aus_in_use import AuName, aus_in_use, check_au, default_names, using
 from synthgen.config.base import Component, Section
 from synthgen.config.components import ComponentField, ComponentKind
+from synthgen.config.priors.flame import FlameConfig
 from synthgen.config.quotas import QuotasConfig
 
 if TYPE_CHECKING:
@@ -210,11 +211,12 @@ class IntensityRange(Section):
 class PriorSection(Component, ABC):
     """The section of a prior, which makes it, and the keys that every prior has.
 
-    `sampling`, `rules` and `quotas` need no work of a prior's own: they are put around what `build`
-    returns, or refused in a sentence where it does not do what they need.
+    `sampling`, `rules`, `quotas` and `flame` need no work of a prior's own: they are put around
+    what `build` returns, or refused in a sentence where it does not do what they need.
     """
 
     gives: ClassVar[frozenset[str]] = frozenset({"aus"})
+    gives_with: ClassVar[Mapping[str, str]] = {"flame": "flame"}
 
     action_units: list[str] = Field(
         default_factory=default_names,
@@ -244,12 +246,18 @@ class PriorSection(Component, ABC):
         default=None,
         description="Shares of categories, AUs and levels that hold in the delivered data.",
     )
+    flame: FlameConfig | None = Field(
+        default=None,
+        exclude_if=lambda flame: flame is None,
+        description="Bank of expressions that shows requests in FLAME's numbers too, for pipelines "
+        "that take them; null: nothing does.",
+    )
 
     prior: str = Field(description="Name of the prior.")
 
     @abstractmethod
     def build(self) -> Any:
-        """Build the prior, a `samplers.Prior`, without `sampling`, `rules` and `quotas`.
+        """Build the prior, a `samplers.Prior`, without `sampling`, `rules`, `quotas` and `flame`.
 
         Raises:
             SynthgenError: with one sentence on the key and what is allowed.
