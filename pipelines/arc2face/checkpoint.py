@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipelines.arc2face.identity import check_text
 from pipelines.checkpoints import read_pickled_tensors
-from pipelines.fineface.models import (
+from pipelines.diffusion.models import (
     check_joined,
     check_loading_info,
     check_model_finite,

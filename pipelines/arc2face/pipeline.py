@@ -34,7 +34,7 @@ from pipelines.arc2face.checkpoint import (
     locate_published,
 )
 from pipelines.arc2face.identity import IdEmbeddings, check_text, encode_people, id_batch
-from pipelines.fineface.models import no_progress_bars
+from pipelines.diffusion.models import no_progress_bars
 from pipelines.fineface.prompts import refuse_long
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line

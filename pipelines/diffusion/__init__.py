@@ -1,1 +1,1 @@
-"""Stable Diffusion in a run: the keys, the answers and the noise that its pipelines share."""
+"""Stable Diffusion: what the pipelines that are built on it share, in a run and outside."""

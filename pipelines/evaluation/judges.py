@@ -11,6 +11,7 @@ from PIL.Image import Image, Resampling
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+from pipelines.diffusion.models import load_model
 from pipelines.evaluation.judge_network import (
     INPUT_SIDE,
     JUDGED_TRAITS,
@@ -18,7 +19,6 @@ from pipelines.evaluation.judge_network import (
     JudgeOutput,
     load_judge,
 )
-from pipelines.fineface.models import load_model
 from pipelines.hub import missing_files
 from pipelines.interfaces import ActionUnitReader
 from pipelines.pictures import to_rgb

@@ -22,12 +22,8 @@ from diffusers.models.attention_processor import Attention
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipelines.fineface.models import (
-    attentions,
-    check_model_files,
-    check_model_finite,
-    text_width,
-)
+from pipelines.diffusion.models import check_model_files, check_model_finite
+from pipelines.diffusion.unet import attentions, text_width
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.errors import WeightsError
 

@@ -1,7 +1,6 @@
 """Additions to a UNet for one call or one training: the AU branch, the LoRA fused or beside."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -9,6 +8,7 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
+from pipelines.diffusion.unet import hooks_guarded, plain_module
 from pipelines.fineface.adapter import AUAdapter
 from synthgen.errors import WeightsError
 
@@ -99,13 +99,8 @@ def au_branch(unet: nn.Module, vectors: Mapping[str, Tensor]) -> Iterator[None]:
         for path, vector in vectors.items():
             layer = unet.get_submodule(f"{path}.to_out.0")
             stack.callback(layer.register_forward_pre_hook(_adding_vector(vector)).remove)
-        stack.enter_context(_hooks_guarded())
+        stack.enter_context(hooks_guarded())
         yield
-
-
-def plain_module(module: nn.Module) -> nn.Module:
-    """Return the module itself, without the wrapper that `torch.compile` may have put round it."""
-    return getattr(module, "_orig_mod", module)
 
 
 def _adding_vector(vector: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
@@ -114,15 +109,3 @@ def _adding_vector(vector: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], 
         return (hidden + vector[-hidden.shape[0] :].to(hidden.dtype), *rest)
 
     return add
-
-
-def _hooks_guarded() -> contextlib.AbstractContextManager[None]:
-    """Let graphs compiled meanwhile depend on which hooks there are.
-
-    By default `torch.compile` takes hooks for fixed: a graph compiled without the AU branch would
-    silently serve calls with it. Only graphs compiled while this is entered are safe; so a compiled
-    UNet is to run first within the pipeline.
-    """
-    if "torch._dynamo" not in sys.modules:
-        return contextlib.nullcontext()
-    return sys.modules["torch._dynamo"].config.patch(skip_nnmodule_hook_guards=False)

@@ -1,17 +1,11 @@
 """Text, Action Units and a person's face, each with a branch of its own (Eq. 5)."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
 import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
-from diffusers.models.attention_processor import (
-    IPAdapterAttnProcessor,
-    IPAdapterAttnProcessor2_0,
-    IPAdapterXFormersAttnProcessor,
-)
 from diffusers.models.embeddings import (
     IPAdapterFaceIDImageProjection,
     MultiIPAdapterImageProjection,
@@ -20,8 +14,9 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipelines.diffusion.ip_adapter import adapter_scale
+from pipelines.diffusion.models import check_model_finite
 from pipelines.fineface.face_adapter import load_face_adapter
-from pipelines.fineface.models import check_model_finite
 from pipelines.fineface.pipeline import AUs, FineFacePipeline, prompt_count
 from pipelines.fineface.weights import MINI, embedded_face_adapter
 from samplers.identities.identity import FACEID_WIDTH
@@ -29,8 +24,6 @@ from synthgen.errors import FaceEmbeddingError, WeightsError
 
 FaceEmbeddings = Any
 """Numbers of the shape [batch, faces, 512] or [batch, 512] in any array type."""
-
-_PROCESSORS = (IPAdapterAttnProcessor, IPAdapterAttnProcessor2_0, IPAdapterXFormersAttnProcessor)
 
 
 def face_batch(embeddings: FaceEmbeddings, prompts: int) -> Float[Tensor, "rows faces 512"]:
@@ -92,29 +85,6 @@ def takes_faces(unet: nn.Module) -> bool:
             "kind, such as ip-adapter-faceid-portrait-v11_sd15.bin"
         )
     return True
-
-
-@contextlib.contextmanager
-def face_scale(unet: nn.Module, scale: int | float) -> Iterator[None]:
-    """Multiply the scales of a UNet's IP-Adapter, as long as it is entered.
-
-    Args:
-        unet: the UNet, not compiled.
-        scale: factor on what `set_ip_adapter_scale` has set; at 0 the branch is not computed.
-    """
-    processors: Mapping[str, Any] = unet.attn_processors  # pyright: ignore[reportAssignmentType]
-    before = {p: p.scale for p in processors.values() if isinstance(p, _PROCESSORS)}
-    try:
-        for processor, scales in before.items():
-            processor.scale = [_times(scale, own) for own in scales]
-        yield
-    finally:
-        for processor, scales in before.items():
-            processor.scale = scales
-
-
-def _times(scale: int | float, own: Any) -> Any:
-    return [_times(scale, part) for part in own] if isinstance(own, list) else scale * own
 
 
 # pyright: reportPrivateImportUsage=false
@@ -271,7 +241,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
         people = prompt_count(prompt, prompt_embeds)
         guidance_scale = self._guidance(guidance_scale)
         faces = self._faces(faceid_embeds, people, self._is_guided(guidance_scale))
-        with face_scale(self._plain_unet(), 0 if faceid_embeds is None else ip_scale):
+        with adapter_scale(self._plain_unet(), 0 if faceid_embeds is None else ip_scale):
             return super().__call__(
                 prompt,
                 aus,

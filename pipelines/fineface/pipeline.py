@@ -21,10 +21,12 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from pipelines.diffusion.ip_adapter import spread
+from pipelines.diffusion.models import check_model_finite, no_progress_bars
+from pipelines.diffusion.unet import plain_module
 from pipelines.fineface.adapter import AUAdapter
-from pipelines.fineface.branch import au_branch, fuse_lora, plain_module
+from pipelines.fineface.branch import au_branch, fuse_lora
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
-from pipelines.fineface.models import check_model_finite, no_progress_bars
 from pipelines.fineface.prompts import common_length, encode_in_pieces, piece_count, refuse_long
 from pipelines.fineface.section import GUIDANCE_SCALE, MINI_SAMPLING, NUM_INFERENCE_STEPS
 from pipelines.fineface.weights import MINI, file_names, locate
@@ -427,7 +429,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         prepared = super().prepare_ip_adapter_image_embeds(
             ip_adapter_image, ip_adapter_image_embeds, device, 1, do_classifier_free_guidance
         )
-        return [_spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
+        return [spread(embeds, halves, num_images_per_prompt) for embeds in prepared]
 
     def _check_length(
         self, prompt: str | list[str] | None, negative_prompt: str | list[str] | None
@@ -476,14 +478,3 @@ def prompt_count(prompt: str | list[str] | None, prompt_embeds: Tensor | None) -
     if isinstance(prompt, list):
         return len(prompt)
     return 1 if isinstance(prompt, str) or prompt_embeds is None else prompt_embeds.shape[0]
-
-
-def _spread(embeds: Tensor, halves: int, samples: int) -> Tensor:
-    rows, odd = divmod(embeds.shape[0], halves)
-    if rows == 0 or odd or samples % rows:
-        raise ValueError(
-            f"{embeds.shape[0]} rows of image embeddings for {samples} samples; give one row for "
-            "all or one for each, and with guidance as many negative ones before them"
-        )
-    repeated = [half.repeat_interleave(samples // rows, dim=0) for half in embeds.chunk(halves)]
-    return torch.cat(repeated)  # [halves·samples, …]

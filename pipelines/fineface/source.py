@@ -12,16 +12,16 @@ from diffusers import (
 from jaxtyping import Float32
 from transformers import CLIPTextModel
 
-from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
-from pipelines.fineface.checkpoint import stored_alpha
-from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
-from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
-from pipelines.fineface.models import (
+from pipelines.diffusion.models import (
     check_joined,
     check_prediction,
     load_model,
     no_progress_bars,
 )
+from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
+from pipelines.fineface.checkpoint import stored_alpha
+from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
+from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
 from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.prompts import (
     check_run_prompts,

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX
+from pipelines.diffusion.models import no_progress_bars
 from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.adapter import AUAdapter, EncoderKind
 from pipelines.fineface.branch import au_branch, unfused_lora
 from pipelines.fineface.checkpoint import write_au_adapter
-from pipelines.fineface.models import no_progress_bars
 from pipelines.fineface.weights import PICKLE_SUFFIX
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.config import DataConfig, DatasetData

@@ -13,10 +13,11 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.diffusion.ip_adapter import ATTENTION, PROJECTION
+from pipelines.diffusion.unet import text_width
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, unfused_lora
-from pipelines.fineface.face_adapter import ATTENTION, PROJECTION, FaceAdapterFile
-from pipelines.fineface.models import text_width
+from pipelines.fineface.face_adapter import FaceAdapterFile
 from pipelines.training.diffusion.base import FrozenBase
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.latents import LatentStore

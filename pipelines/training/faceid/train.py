@@ -17,11 +17,11 @@ from PIL import Image as Images
 from PIL.Image import Image
 from torch import nn
 
+from pipelines.diffusion.models import no_progress_bars
 from pipelines.faceid.verifier import load_embedder
 from pipelines.fineface import FineFaceIPAdapterPipeline
 from pipelines.fineface.checkpoint import read_au_adapter
 from pipelines.fineface.face_adapter import load_face_adapter, write_face_adapter
-from pipelines.fineface.models import no_progress_bars
 from pipelines.fineface.weights import FACE_ADAPTER_FILE, MINI, embedded, file_names
 from pipelines.hub import resolve
 from pipelines.training.data.augmentation import sheet_of, to_pixels

@@ -12,8 +12,8 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from tiny_fineface import RANK
 
+from pipelines.diffusion.lora import describe_alpha, read_lora
 from pipelines.fineface import FineFacePipeline
-from pipelines.fineface.checkpoint import describe_alpha, read_lora
 from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from synthgen.errors import WeightsError

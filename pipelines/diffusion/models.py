@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import Attention
 from diffusers.utils import logging as diffusers_log
 from torch import nn
 from transformers.utils import logging as transformers_log
 
 from pipelines.checkpoints import check_finite
+from pipelines.diffusion.unet import text_width
 from pipelines.weight_files import check_number_formats, read_model_config, read_safetensors_header
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
@@ -162,28 +162,6 @@ def check_prediction(scheduler: Mapping[str, Any], base: Path) -> None:
             f"{base}/scheduler/scheduler_config.json: prediction_type is {str(kind)[:60]!r}; "
             f"samplers here know {', '.join(PREDICTIONS)}"
         )
-
-
-def text_width(unet: nn.Module) -> int:
-    """Return the width of the text embeddings that a UNet attends to.
-
-    Raises:
-        WeightsError: if it has no cross-attention layer, or layers of several widths.
-    """
-    cross = [layer for path, layer in attentions(unet) if path.endswith(".attn2")]
-    if not cross:
-        raise WeightsError(f"{type(unet).__name__} has no cross-attention layer")
-    widths = {layer.cross_attention_dim for layer in cross}
-    if len(widths) > 1:
-        raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; it must have one")
-    return widths.pop()
-
-
-def attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
-    """Yield the self-attention (`attn1`) and cross-attention (`attn2`) layers, by their paths."""
-    for path, module in unet.named_modules():
-        if isinstance(module, Attention) and path.endswith((".attn1", ".attn2")):
-            yield path, module
 
 
 def check_model_finite(model: nn.Module, where: str, dtype: torch.dtype) -> None:

@@ -1,0 +1,49 @@
+"""Parts of a UNet of Stable Diffusion, and hooks in it."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from diffusers.models.attention_processor import Attention
+from torch import nn
+
+from synthgen.errors import WeightsError
+
+
+def plain_module(module: nn.Module) -> nn.Module:
+    """Return the module itself, without the wrapper that `torch.compile` may have put round it."""
+    return getattr(module, "_orig_mod", module)
+
+
+def text_width(unet: nn.Module) -> int:
+    """Return the width of the text embeddings that a UNet attends to.
+
+    Raises:
+        WeightsError: if it has no cross-attention layer, or layers of several widths.
+    """
+    cross = [layer for path, layer in attentions(unet) if path.endswith(".attn2")]
+    if not cross:
+        raise WeightsError(f"{type(unet).__name__} has no cross-attention layer")
+    widths = {layer.cross_attention_dim for layer in cross}
+    if len(widths) > 1:
+        raise WeightsError(f"the UNet's text widths differ: {sorted(widths)}; it must have one")
+    return widths.pop()
+
+
+def attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
+    """Yield the self-attention (`attn1`) and cross-attention (`attn2`) layers, by their paths."""
+    for path, module in unet.named_modules():
+        if isinstance(module, Attention) and path.endswith((".attn1", ".attn2")):
+            yield path, module
+
+
+def hooks_guarded() -> contextlib.AbstractContextManager[None]:
+    """Let graphs compiled meanwhile depend on which hooks there are.
+
+    By default `torch.compile` takes hooks for fixed: a graph compiled without a branch would
+    silently serve calls with it. Only graphs compiled while this is entered are safe; so a compiled
+    UNet is to run first within the pipeline.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    return sys.modules["torch._dynamo"].config.patch(skip_nnmodule_hook_guards=False)
