@@ -1,6 +1,7 @@
 """Summary of a plan before a run: the frequencies that it will give, as numbers and as text."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,6 +83,7 @@ class PlanSummary:
         categories: shares of the categories; empty where the prior has none.
         ambiguous: groups of categories whose prototypes are the same on the AUs.
         quotas: shares of the quota cells; empty where there are none.
+        slots: shares of the values of identity slots that have quotas; empty where there are none.
         aus: frequencies of the AUs.
         joint_expected: share of samples in which AU i and AU j are active, by the configuration;
             the diagonal holds the rates.
@@ -106,6 +108,7 @@ class PlanSummary:
     categories: tuple[CategoryShare, ...]
     ambiguous: tuple[tuple[str, ...], ...]
     quotas: tuple[StratumShare, ...]
+    slots: tuple[StratumShare, ...]
     aus: tuple[AUFrequency, ...]
     joint_expected: Float64[np.ndarray, "aus aus"]
     joint_counted: Float64[np.ndarray, "aus aus"]
@@ -117,12 +120,15 @@ class PlanSummary:
     served: Served | None = None
 
 
-def summarise(plan: Plan, first: int = 5) -> PlanSummary:
+def summarise(
+    plan: Plan, first: int = 5, slots: Mapping[str, Mapping[str, float]] | None = None
+) -> PlanSummary:
     """Summarise a plan.
 
     Args:
         plan: the plan.
         first: specs to show, from the first.
+        slots: slot → value → share of the identities that is asked for, where there are quotas.
 
     Raises:
         ConfigError: if all samples are neutral images.
@@ -154,6 +160,7 @@ def summarise(plan: Plan, first: int = 5) -> PlanSummary:
         categories=_category_shares(plan, specs),
         ambiguous=plan.prior.ambiguous(),
         quotas=_quota_shares(plan, specs),
+        slots=_slot_shares(slots or {}, specs),
         aus=_au_frequencies(plan, specs),
         joint_expected=plan.prior.joint(),
         joint_counted=active.T.astype(np.float64) @ active / len(specs),
@@ -187,6 +194,17 @@ def _quota_shares(plan: Plan, specs: list[SampleSpec]) -> tuple[StratumShare, ..
     return tuple(
         StratumShare(name, share, float(count) / len(specs))
         for name, share, count in zip(cells.names, cells.shares, counts.tolist(), strict=True)
+    )
+
+
+def _slot_shares(
+    asked: Mapping[str, Mapping[str, float]], specs: list[SampleSpec]
+) -> tuple[StratumShare, ...]:
+    found = {slot: Counter(spec.identity[slot] for spec in specs) for slot in asked}
+    return tuple(
+        StratumShare(f"{slot} {value!r}", share, found[slot][value] / len(specs))
+        for slot, shares in asked.items()
+        for value, share in shares.items()
     )
 
 
@@ -243,7 +261,8 @@ def render(summary: PlanSummary, most_images: int = 0, sooner: str = "") -> str:
     blocks = [
         [*_head(summary), *_worst_case(summary.samples, most_images, sooner)],
         _category_table(summary),
-        _quota_table(summary),
+        _share_table("quota", summary.quotas, summary),
+        _share_table("identity quota", summary.slots, summary),
         _au_table(summary),
         [f"note: {note}" for note in summary.notes],
         [line for spec in summary.first for line in _spec_lines(spec)],
@@ -317,15 +336,15 @@ def _au_table(summary: PlanSummary) -> list[str]:
     ]
 
 
-def _quota_table(summary: PlanSummary) -> list[str]:
-    if not summary.quotas:
+def _share_table(title: str, shares: tuple[StratumShare, ...], summary: PlanSummary) -> list[str]:
+    if not shares:
         return []
-    shown = summary.quotas[:CELLS]
-    width = max(len("quota"), *(len(cell.name) for cell in shown))
+    shown = shares[:CELLS]
+    width = max(len(title), *(len(cell.name) for cell in shown))
     rows = [f"{cell.name:{width}}  {cell.asked or 0:8.1%}  {cell.counted:8.1%}" for cell in shown]
-    more = len(summary.quotas) - len(shown)
+    more = len(shares) - len(shown)
     left = [f"… and {more} more"] if more else []
-    return [f"{'quota':{width}}  {'asked':>8}  {_source(summary)}", *rows, *left]
+    return [f"{title:{width}}  {'asked':>8}  {_source(summary)}", *rows, *left]
 
 
 def _spec_lines(spec: SampleSpec) -> list[str]:

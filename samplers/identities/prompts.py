@@ -69,40 +69,49 @@ def quota_order(
     seed: int,
     slots: Mapping[str, Sequence[str]],
     quotas: Mapping[str, Mapping[str, float]],
-    tables: Mapping[str, np.ndarray],
+    order: np.ndarray,
+    pattern: Sequence[str],
     needed: Mapping[str, int],
     people_per_tuple: int,
 ) -> TableOrder:
-    """Reorder each split's tuples so that its identities hold the quotas.
+    """Order each split's tuples so that its identities hold the quotas.
 
     An identity takes the next tuple of its cell, in the given order, and the first one again behind
-    the last; so more identities only lengthen the order.
+    the last; so more identities only lengthen the order. Where the cut into splits leaves a cell
+    without a tuple in some split, it is made cell by cell.
 
     Args:
         seed: seed of the run.
         slots: slot → its values.
         quotas: slot → value → share.
-        tables: split → all its tuples.
+        order: the numbers of all tuples, in the order in which they are shown.
+        pattern: split of each identity of a period.
         needed: split → its identities.
         people_per_tuple: most identities of a tuple.
 
     Raises:
         ConfigError: if a cell has too few tuples for its identities, or there are too many cells.
     """
-    names = list(slots)
-    margins = [
-        SlotMargin.build(names.index(name), name, slots[name], shares)
-        for name, shares in quotas.items()
-    ]
+    sizes = [len(values) for values in slots.values()]
+    margins = _margins(slots, quotas)
     try:
         refuse_many([len(margin.shares) for margin in margins])
     except ValueError as error:
         raise ConfigError(f"{WHERE}: {error}") from error
-    cell_of_tuple = _tuple_cells(margins, [len(values) for values in slots.values()])
+    shares = [prod(cell) for cell in product(*(margin.shares for margin in margins))]
+    cell_of_tuple = _tuple_cells(margins, sizes)
+    tables = split_tables(order, cut_table(slots, pattern), pattern)
+    asked = np.flatnonzero(shares)
+    by_cell = not all(np.isin(asked, cell_of_tuple[table]).all() for table in tables.values())
+    if by_cell:
+        # By names and values, so that their order in the file decides nothing.
+        in_order = {name: dict(sorted(quotas[name].items())) for name in sorted(quotas)}
+        cut = cut_table(slots, pattern, _tuple_cells(_margins(slots, in_order), sizes))
+        tables = split_tables(order, cut, pattern)
     return TableOrder(
         {
             split: _cells_filled(
-                _identity_cells(seed, margins, split, count),
+                _identity_cells(seed, shares, split, count),
                 cell_of_tuple[tables[split]],
                 tables[split],
                 [", ".join(labels) for labels in product(*(margin.names for margin in margins))],
@@ -110,8 +119,19 @@ def quota_order(
                 people_per_tuple,
             )
             for split, count in needed.items()
-        }
+        },
+        by_cell,
     )
+
+
+def _margins(
+    slots: Mapping[str, Sequence[str]], quotas: Mapping[str, Mapping[str, float]]
+) -> list[SlotMargin]:
+    names = list(slots)
+    return [
+        SlotMargin.build(names.index(name), name, slots[name], shares)
+        for name, shares in quotas.items()
+    ]
 
 
 def _cells_filled(
@@ -128,16 +148,16 @@ def _cells_filled(
         places, found = asked == cell, tuples[cells == cell]
         needed = int(places.sum())
         if needed > len(found) * people_per_tuple:
-            more = (
-                f"set people_per_tuple to {-(-needed // len(found))} or more"
+            ways = (
+                "add values or slots, raise expressions_per_identity, or set people_per_tuple to "
+                f"{-(-needed // len(found))} or more"
                 if len(found)
-                else "take another share"
+                else "add values or slots, or leave the split out"
             )
             raise ConfigError(
                 f"{WHERE}: {label} is asked of {counted(needed, 'identity', 'identities')} "
                 f"of the split {split!r}, but the slots yield "
-                f"{counted(len(found), 'different tuple')} of it there; "
-                f"add values or slots, raise expressions_per_identity, or {more}"
+                f"{counted(len(found), 'different tuple')} of it there; {ways}"
             )
         if needed:
             table[places] = np.resize(found, needed)
@@ -155,10 +175,9 @@ def _tuple_cells(margins: Sequence[SlotMargin], sizes: Sequence[int]) -> Int64[n
 
 
 def _identity_cells(
-    seed: int, margins: Sequence[SlotMargin], split: str, count: int
+    seed: int, shares: Sequence[float], split: str, count: int
 ) -> Int64[np.ndarray, " identities"]:
     """Return the cell of each identity of a split, in exact proportion."""
-    shares = tuple(prod(cell) for cell in product(*(margin.shares for margin in margins)))
     total = sum(shares)
     counts = spread_counts(tuple(share / total for share in shares))
     return spread_order(seed, f"identities/quota/{split}", counts, 0, count)
@@ -299,12 +318,13 @@ class PromptIdentities(Identities):
             _refuse_tables(tuples, weights, config.quotas)
             order = PermutedOrder.build(seed, slots, partition)
         else:
-            cut = cut_table(slots, partition.pattern)
-            tables = split_tables(weighted_order(seed, weights), cut, partition.pattern)
+            shown, pattern = weighted_order(seed, weights), partition.pattern
             order = (
-                quota_order(seed, slots, config.quotas, tables, needed, config.people_per_tuple)
+                quota_order(
+                    seed, slots, config.quotas, shown, pattern, needed, config.people_per_tuple
+                )
                 if config.quotas
-                else TableOrder(tables)
+                else TableOrder(split_tables(shown, cut_table(slots, pattern), pattern))
             )
         count = -(-samples // partition.group)
         return cls(seed, config.template, slots, order, partition, count, run_id)
@@ -320,6 +340,11 @@ class PromptIdentities(Identities):
             seed=derive_seed(self.run_seed, "identities/seed", number),
             prompt=filled(self.template, values),
         )
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return how the tuples were cut into splits, where quotas decided it."""
+        by_cell = isinstance(self.order, TableOrder) and self.order.by_cell
+        return {"tuples": "cut by the cells of quotas"} if by_cell else {}
 
     def _values(self, tuple_number: int) -> dict[str, str]:
         """Read the digits of a tuple's number; the last slot's is the lowest."""

@@ -72,9 +72,11 @@ class TableOrder:
 
     Attributes:
         tables: split → numbers of its tuples.
+        by_cell: whether the cut into splits went through one cell of quotas after another.
     """
 
     tables: Mapping[str, np.ndarray]
+    by_cell: bool = False
 
     def tuple_number(self, split: str, rank: int) -> int:
         """Return the number of the tuple that the identity of a rank in its split shows."""
@@ -146,21 +148,28 @@ def count_tuples(slots: Mapping[str, Sequence[object]]) -> int:
 
 
 def cut_table(
-    slots: Mapping[str, Sequence[object]], pattern: Sequence[str]
+    slots: Mapping[str, Sequence[object]],
+    pattern: Sequence[str],
+    cells: Int64[np.ndarray, " tuples"] | None = None,
 ) -> Int64[np.ndarray, " tuples"]:
     """Return the place of each tuple in the splits' pattern; as many hold each as it stands there.
 
     Args:
         slots: slot → its values, in order of the template.
         pattern: split of each identity of a period.
+        cells: cell of each tuple, for a cut that goes through one cell after another, so that each
+            of as many tuples as the period has some in each split; None: no cells.
     """
     by_name = sorted(slots)
-    tuples = count_tuples(slots)
-    keys = _keys(_CUT_SEED, _CUT, tuples)
-    places = np.empty(tuples, dtype=np.int64)
-    places[np.argsort(keys, kind="stable")] = np.arange(tuples) % len(pattern)
-    in_order = places.reshape([len(slots[name]) for name in by_name])
-    return in_order.transpose([by_name.index(name) for name in slots]).reshape(-1)
+    sizes = [len(values) for values in slots.values()]
+    to_template = [by_name.index(name) for name in slots]
+    in_order = np.arange(prod(sizes)).reshape([len(slots[name]) for name in by_name])
+    numbers = in_order.transpose(to_template).reshape(-1)  # by name, of each tuple
+    keys = _keys(_CUT_SEED, _CUT, len(numbers))[numbers]
+    order = np.argsort(keys, kind="stable") if cells is None else np.lexsort((keys, cells))
+    places = np.empty(len(numbers), dtype=np.int64)
+    places[order] = np.arange(len(numbers)) % len(pattern)
+    return places
 
 
 def split_tables(

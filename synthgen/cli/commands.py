@@ -237,7 +237,7 @@ def plan(
 
     loaded = load_config(config, overrides or ())
     check_values(loaded)
-    summary = summarise(build_plan(loaded), first)
+    summary = summarise(build_plan(loaded), first, loaded.identities.slot_shares())
     typer.echo(render(summary, loaded.verify.most_images, loaded.verify.sooner))
     if not loaded.verify.checks:
         typer.echo("no check looks at the images: every first one is kept")

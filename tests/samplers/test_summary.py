@@ -168,3 +168,13 @@ def test_the_worst_case_is_said_where_several_images_may_be_made(configuration):
     lines = render(summary, verify.most_images, verify.sooner).splitlines()
     assert f"{most} (verify.fuse: 300 of a stratum end it sooner)" in lines
     assert "at most" not in render(summary, 1)
+
+
+def test_quotas_of_identity_slots_are_shown_as_asked_and_as_planned(configuration):
+    config = configuration(samples=100, group=2)
+    quotas = {"person": {"man": 0.3}}
+    identities = config.identities.model_copy(update={"quotas": quotas, "people_per_tuple": 9})
+    plan = build_plan(config.model_copy(update={"identities": identities}))
+    lines = render(summarise(plan, slots=quotas)).splitlines()
+    place = lines.index("identity quota     asked   planned")
+    assert lines[place + 1].split() == ["person", "'man'", "30.0%", "30.0%"]
