@@ -162,7 +162,8 @@ class Plan:
         lack, some = ("gets", "it gets some") if len(empty) == 1 else ("get", "each gets some")
         return (
             f"{' and '.join(empty)} {lack} no sample: {samples} {people}; from {enough} samples on "
-            f"{some}"
+            f"{some}, or with a larger share in output.splits"
+            f"{', or fewer expressions_per_identity' * (self.series.expressions > 1)}"
         )
 
     @property

@@ -86,7 +86,7 @@ def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path
     few = small(tmp_path / "o", "samples=6")
     said = (
         "validation and test get no sample: 6 samples are 1 identity; from 42 samples on each gets "
-        "some"
+        "some, or with a larger share in output.splits, or fewer expressions_per_identity"
     )
     assert f"\nnote: {said}\n" in run("plan", *few)[1]
     assert run("check", *few)[1].endswith(f"\nwarning: {said}\n")
@@ -95,7 +95,7 @@ def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path
     one = run("plan", *few, "--set", "samples=24")[1]
     assert (
         "\nnote: validation gets no sample: 24 samples are 4 identities; from 42 samples on it "
-        "gets some\n"
+        "gets some, or with a larger share in output.splits, or fewer expressions_per_identity\n"
     ) in one
     assert "gets no sample" not in run("plan", *few, "--set", "samples=42")[1]
 
