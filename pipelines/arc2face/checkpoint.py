@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from pipelines.arc2face.identity import check_text
+from pipelines.arc2face.weights import PICKLE, SAFE
 from pipelines.checkpoints import read_pickled_tensors
 from pipelines.diffusion.models import (
     check_joined,
@@ -21,7 +22,6 @@ from pipelines.diffusion.models import (
     load_model,
 )
 from pipelines.fineface.prompts import load_tokenizer
-from pipelines.hub import resolve
 from pipelines.weight_files import read_json, read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
@@ -29,61 +29,8 @@ from synthgen.foreign import first_line
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-UNET, ENCODER = "arc2face", "encoder"
-"""Folders of the published layout."""
-
-PICKLE, SAFE = "pytorch_model.bin", "model.safetensors"
-
-UNET_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
-BASE_FILES = (
-    "model_index.json",
-    "scheduler/scheduler_config.json",
-    *(f"vae/{name}" for name in UNET_FILES),
-)
-"""Files of a base that Arc2Face takes; beside them the tokenizer's."""
-
 _PLACES = "position_ids"
 """Whole numbers that older programs wrote beside the weights of a text encoder."""
-
-
-def locate_published(
-    published: str | Path, *, revision: str | None = None, setting: str | None = None,
-    fetch: bool = True,
-) -> Path:  # fmt: skip
-    """Find the folder of the published UNet and text encoder, as `pipelines.hub.resolve` does."""
-    return resolve(
-        published,
-        revision=revision,
-        files=[*(f"{UNET}/{name}" for name in UNET_FILES), f"{ENCODER}/config.json"],
-        patterns=[f"{ENCODER}/{PICKLE}", f"{ENCODER}/{SAFE}"],
-        setting=setting,
-        fetch=fetch,
-    )
-
-
-def locate_base(
-    base: str | Path, *, revision: str | None = None, setting: str | None = None,
-    fetch: bool = True, whole: bool = False,
-) -> Path:  # fmt: skip
-    """Find the folder of a base, as `pipelines.hub.resolve` does.
-
-    Args:
-        base: Hub id or folder.
-        revision: branch, tag or commit on the Hub.
-        setting: configuration key that names it, for errors.
-        fetch: whether to fetch what is not on this machine.
-        whole: whether its UNet and text encoder are wanted, too.
-    """
-    own = [f"unet/{name}" for name in UNET_FILES] + ["text_encoder/config.json"] if whole else []
-    encoders = [f"text_encoder/{name}" for name in (PICKLE, SAFE)] if whole else []
-    return resolve(
-        base,
-        revision=revision,
-        files=[*BASE_FILES, *own],
-        patterns=["tokenizer/*", *encoders],
-        setting=setting,
-        fetch=fetch,
-    )
 
 
 def load_parts(

@@ -26,14 +26,9 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from pipelines.arc2face.checkpoint import (
-    ENCODER,
-    UNET,
-    load_parts,
-    locate_base,
-    locate_published,
-)
+from pipelines.arc2face.checkpoint import load_parts
 from pipelines.arc2face.identity import IdEmbeddings, check_text, encode_people, id_batch
+from pipelines.arc2face.weights import ENCODER, UNET, locate_base, locate_published
 from pipelines.diffusion.models import no_progress_bars
 from pipelines.fineface.prompts import refuse_long
 from synthgen.errors import FaceEmbeddingError, WeightsError
