@@ -33,7 +33,13 @@ def begun(root, number, pid, started="1", **changed):
 
 
 def running(*arguments):
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *arguments])
+    """Start a process, and wait until it says so: its arguments stand in /proc a little later."""
+    print_and_wait = "import time; print(flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", print_and_wait, *arguments], stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    return process
 
 
 def own(root):
