@@ -40,7 +40,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
             that mean no colour.
     """
     if isinstance(source, Path):
-        regular_file(source, "the picture", PictureError, _LARGEST_FILE)
+        _check_file(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # judged just below
@@ -55,6 +55,19 @@ def open_picture(source: Path | bytes) -> Image.Image:
         raise PictureError("it is no picture of a kind that is known") from error
     except Exception as error:  # of Pillow's many readers, each of which fails in its own way
         raise PictureError(f"it cannot be read: {first_line(error)}") from error
+
+
+def picture_bytes(path: Path) -> bytes:
+    """Read the bytes of a picture's file, for `open_picture`.
+
+    Raises:
+        PictureError: with the reason, if it is no regular file, too large, or cannot be read.
+    """
+    _check_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"it cannot be read: {error.strerror or first_line(error)}") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -111,6 +124,10 @@ def _on_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", whole.size, "white")
     white.alpha_composite(whole)
     return white.convert("RGB")
+
+
+def _check_file(path: Path) -> None:
+    regular_file(path, "the picture", PictureError, _LARGEST_FILE)
 
 
 def _refuse_large(image: Image.Image) -> None:

@@ -23,6 +23,7 @@ _HOMES = {
     "inspect": "synthgen.dataset:inspect_dataset",
     "load_config": "synthgen.config",
     "load_prior": "samplers.priors",
+    "make_flame_bank": "synthgen.report.flame_bank",
     "measure": "synthgen.report.measuring",
     "parse_config": "synthgen.config",
     "plan": "samplers.plan:build_plan",

@@ -13,6 +13,7 @@ from synthgen.config import parse_config as parse_config
 from synthgen.dataset import inspect_dataset as inspect
 from synthgen.dataset.tables import to_pandas as to_pandas
 from synthgen.errors import SynthgenError as SynthgenError
+from synthgen.report.flame_bank import make_flame_bank as make_flame_bank
 from synthgen.report.measuring import measure as measure
 from synthgen.report.pictures import write_preview as preview
 from synthgen.report.reproduction import reproduce as reproduce
@@ -31,6 +32,7 @@ __all__ = [
     "inspect",
     "load_config",
     "load_prior",
+    "make_flame_bank",
     "measure",
     "parse_config",
     "plan",

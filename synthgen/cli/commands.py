@@ -17,6 +17,7 @@ from synthgen.choices import LabelSides, OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
 from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
+from synthgen.cli.flame import flame_app
 from synthgen.cli.train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
 from synthgen.foreign import excerpt, first_line, printable
@@ -109,6 +110,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(faces_app, name="faces")
+app.add_typer(flame_app, name="flame")
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).", metavar="CONFIG")]
 Overrides = Annotated[
