@@ -192,6 +192,7 @@ def make_row(
     measured: Mapping[str, Any],
     accepted: bool | None,
     made_by: tuple[str, str | None],
+    pictures: bool = False,
 ) -> Row:
     """Build the row of an image.
 
@@ -201,9 +202,11 @@ def make_row(
         measured: column of a check → value.
         accepted: whether it passed all checks; None where there are none.
         made_by: names of its pipeline and of its first verifier.
+        pictures: whether the picture that it was edited from is kept.
     """
+    given = condition_values(attempt.spec, pictures=pictures)
     return Row(
-        **_common(attempt, {**measured, **condition_values(attempt.spec)}, made_by),
+        **_common(attempt, {**measured, **given}, made_by),
         image=image,
         accepted=accepted,
         identity=attempt.spec.identity,
@@ -324,7 +327,8 @@ class Judge:
             output = self._config.output
             encoded = encode_image(image, output.image_format, output.quality)
             accepted = verdict.accepted if self._checks else None
-            row = make_row(attempt, encoded, columns, accepted, self._made_by)
+            keep = output.keep_reference
+            row = make_row(attempt, encoded, columns, accepted, self._made_by, keep)
         reject = None
         if not verdict.accepted:
             reject = make_reject(attempt, columns, verdict, self._made_by)

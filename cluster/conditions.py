@@ -6,13 +6,18 @@ from typing import Any
 
 from samplers.flame.expression import FLAME_WIDTH, FlameExpression
 from samplers.identities.identity import FaceIdentity
+from samplers.identities.reference import ReferenceImage
 from samplers.spec import SampleSpec
+from synthgen.config.output import OutputConfig
 from synthgen.dataset.schema import (
     EMBEDDING_WIDTH,
     FACEID_EMBEDDING,
     FLAME,
     FLAME_SOURCE,
+    REFERENCE,
+    REFERENCE_ID,
     Column,
+    image_feature,
     value_feature,
     vector_feature,
 )
@@ -27,12 +32,14 @@ class _Kept:
         kind: its type.
         column: where the part is kept.
         part: takes it out of the condition.
+        asked: whether it is kept only where the run is asked to.
     """
 
     condition: str
     kind: type
     column: Column
     part: Callable[[Any], Any]
+    asked: bool = False
 
 
 _KEPT = (
@@ -54,20 +61,45 @@ _KEPT = (
         Column(FLAME_SOURCE, value_feature("string"), "expressions"),
         lambda expression: expression.source,
     ),
+    _Kept(
+        "reference",
+        ReferenceImage,
+        Column(REFERENCE_ID, value_feature("string"), "identities"),
+        lambda picture: picture.reference_id,
+    ),
+    _Kept(
+        "reference",
+        ReferenceImage,
+        Column(REFERENCE, image_feature(), "identities", in_rejects=False),
+        lambda picture: {"bytes": picture.data, "path": f"{picture.reference_id}.png"},
+        asked=True,
+    ),
 )
 
 
-def condition_columns(given: Collection[str]) -> list[Column]:
-    """Return the columns of a run in which these conditions are given."""
-    return [kept.column for kept in _KEPT if kept.condition in given]
+def condition_columns(given: Collection[str], output: OutputConfig) -> list[Column]:
+    """Return the columns of a run in which these conditions are given.
+
+    Args:
+        given: names of the conditions.
+        output: whether pictures that images are edited from are kept.
+    """
+    return [
+        kept.column
+        for kept in _KEPT
+        if kept.condition in given and (output.keep_reference or not kept.asked)
+    ]
 
 
-def condition_values(spec: SampleSpec, *, rejected: bool = False) -> dict[str, Any]:
+def condition_values(
+    spec: SampleSpec, *, rejected: bool = False, pictures: bool = False
+) -> dict[str, Any]:
     """Return column → value of the conditions of a spec.
 
     Args:
         spec: the spec.
         rejected: whether they are of a rejected attempt, which keeps fewer columns.
+        pictures: whether pictures that images are edited from are kept.
 
     Raises:
         ConfigError: if a condition is of another type than its name says.
@@ -75,5 +107,7 @@ def condition_values(spec: SampleSpec, *, rejected: bool = False) -> dict[str, A
     return {
         kept.column.name: kept.part(spec.condition(kept.condition, kept.kind))
         for kept in _KEPT
-        if kept.condition in spec.conditions and (kept.column.in_rejects or not rejected)
+        if kept.condition in spec.conditions
+        and (kept.column.in_rejects or not rejected)
+        and (pictures or not kept.asked)
     }

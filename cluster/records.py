@@ -86,7 +86,8 @@ def declared_columns(config: RunConfig, checks: Sequence[Verifier]) -> tuple[Col
     Raises:
         ConfigError: if two declare one column, or a column cannot be written.
     """
-    found = condition_columns(config.identities.given() | config.expressions.given())
+    given = config.identities.given() | config.expressions.given()
+    found = condition_columns(given, config.output)
     for check in checks:
         found += [
             Column(name, dict(feature), check.name, name not in check.only_in_data)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import yaml
 
 from samplers import build_plan
 from samplers.identities import write_store
+from samplers.identities.reference import ReferenceImage
 from samplers.summary import render, summarise
 from synthgen.config import parse_config
 from tests.support.tiny_faces import make_store
@@ -35,6 +37,8 @@ def plan_of(section):
 def test_each_section_of_the_page_can_be_planned(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_store("faces.parquet", make_store(60))
+    kept = [ReferenceImage.of(b"picture of %d" % number) for number in range(60)]
+    write_store("people.parquet", replace(make_store(60), references=tuple(kept)))
     rows = make_store(60, faces=2)
     np.savez("celebrities.npz", embeddings=rows.embeddings, celebrity=rows.identity_ids)
     head = render(summarise(plan_of(yaml.safe_load(text)))).splitlines()[:3]

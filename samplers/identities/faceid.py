@@ -20,6 +20,7 @@ from synthgen.config import RunConfig
 from synthgen.config.base import Section
 from synthgen.config.identities.base import MINI_STORE, IdentitySection, absolute_store
 from synthgen.errors import ConfigError, StoreError
+from synthgen.foreign import excerpt
 
 _MOST_ROWS = 20_000
 """Rows of a store that are compared before a run: some seconds."""
@@ -71,6 +72,22 @@ def refuse_too_few(
                 f"samples: {samples} with {asked} ask for {needed}; take a larger store, lower "
                 f"samples, {enough}or set identities.synthetic"
             )
+
+
+def refuse_without_pictures(store: FaceStore) -> None:
+    """Refuse a store that does not keep a picture of each person.
+
+    Raises:
+        StoreError: with how many lack one, and how they are made.
+    """
+    lacking = [name for name in store.rows if store.reference(name) is None]
+    if lacking:
+        which = f"{len(lacking)} of its {len(store)} people, such as {excerpt(lacking[0], 60)!r}"
+        whom = "anybody" if len(lacking) == len(store) else which
+        raise StoreError(
+            f"identities.reference: {store.where} keeps no picture of {whom}; make a store that "
+            "does: synthgen faces embed PHOTOS --keep-images --to people.parquet"
+        )
 
 
 def _own_cut(store: FaceStore) -> dict[str, list[str]]:
@@ -152,6 +169,7 @@ class FaceIdIdentitiesConfig(IdentitySection):
     """Identities from a store of face embeddings; the prompt gives scene and clothes."""
 
     gives: ClassVar[frozenset[str]] = frozenset({"faceid"})
+    gives_with: ClassVar[Mapping[str, str]] = {"reference": "reference"}
 
     source: Literal["faceid"]  # pyright: ignore[reportIncompatibleVariableOverride]
     store: str = Field(
@@ -190,6 +208,22 @@ class FaceIdIdentitiesConfig(IdentitySection):
         default=None,
         description="Show new people, drawn from the store's statistics, instead of its own.",
     )
+
+    reference: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,
+        description="Edit the picture of each person that the store keeps, so that looks and "
+        "background stay; needs a store of `synthgen faces embed --keep-images`.",
+    )
+
+    @model_validator(mode="after")
+    def _new_people_have_no_pictures(self) -> "FaceIdIdentitiesConfig":
+        if self.reference and self.synthetic is not None:
+            raise ValueError(
+                "reference edits pictures of the store's people, and synthetic shows new people, "
+                "of whom there are none; leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _people_are_said_once(self) -> "FaceIdIdentitiesConfig":
@@ -255,6 +289,7 @@ class FaceIdIdentities(Identities):
         partition: the split of each identity.
         count: number of identities of the run.
         qualified: whether names tell people of equal names in different stores apart.
+        edited: whether images are edited from the people's pictures.
     """
 
     run_seed: int
@@ -266,6 +301,7 @@ class FaceIdIdentities(Identities):
     partition: Partition
     count: int
     qualified: bool = False
+    edited: bool = False
 
     @classmethod
     def from_config(
@@ -288,10 +324,13 @@ class FaceIdIdentities(Identities):
             run_id: short name of the run; empty for plain names, those of the store.
 
         Raises:
-            StoreError: if the store cannot be read or holds what is no embedding.
+            StoreError: if the store cannot be read or holds what is no embedding, or lacks pictures
+                that are to be edited.
             ConfigError: if it has too few people, or if no new people can be drawn.
         """
         store = configured_store(config)
+        if config.reference:
+            refuse_without_pictures(store)
         origin = store.fingerprint
         count = -(-samples // partition.group)
         if config.synthetic is not None:
@@ -316,6 +355,7 @@ class FaceIdIdentities(Identities):
             partition=partition,
             count=count,
             qualified=bool(run_id),
+            edited=config.reference,
         )
 
     @property
@@ -329,18 +369,20 @@ class FaceIdIdentities(Identities):
         name = self.people[split][position // self.partition.group]
         values = self.values.of(number)
         person = self.store.face(name)
+        more = {"reference": self.store.reference(name)} if self.edited else {}
         return Identity(
             identity_id=person.qualified_id if self.qualified else name,
             values=values,
             seed=derive_seed(self.run_seed, "identities/seed", number),
             prompt=filled(self.template, values),
-            conditions={"faceid": person},
+            conditions={"faceid": person, **more},
         )
 
     def describe(self) -> str:
         """Say who the people are and which recogniser describes them."""
         store = self.store
-        return f"{store.where}: {len(store)} people, described by {store.about.embedder_name}"
+        who = f"{store.where}: {len(store)} people, described by {store.about.embedder_name}"
+        return f"{who}; images are edited from their pictures" if self.edited else who
 
     def fingerprint(self) -> dict[str, str]:
         """Return what the people are a function of besides the configuration.
@@ -348,7 +390,8 @@ class FaceIdIdentities(Identities):
         For new people that is the store that they were drawn from: a run that is extended has more
         of them.
         """
-        return {"identities.store": self.origin}
+        pictures = {"identities.reference": self.store.reference_digest} if self.edited else {}
+        return {"identities.store": self.origin, **pictures}
 
     def licences(self) -> dict[str, str]:
         """Return name → licence of what the embeddings come from."""

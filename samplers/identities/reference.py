@@ -1,7 +1,8 @@
 """Reference images: pictures of people that are edited, and the columns of a store that keep them.
 
 A store keeps pictures only where it was asked to. They are read one at a time, when they are used,
-so that a store of thousands of people takes little memory.
+so that a store of thousands of people takes little memory. Its columns, the encoded picture of a
+row's person and its name, bear the names of those of a dataset; rows without a picture have nulls.
 """
 
 import re
@@ -13,11 +14,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from synthgen.dataset.schema import REFERENCE, REFERENCE_ID
 from synthgen.errors import StoreError
 from synthgen.foreign import reading, shown
-
-REFERENCE, REFERENCE_ID = "reference", "reference_id"
-"""Columns of a store: the encoded picture of a row's person, and its name; null in other rows."""
 
 ROWS_PER_GROUP = 8
 """Rows of a store that are read for the sake of one picture."""

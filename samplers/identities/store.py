@@ -29,10 +29,11 @@ from samplers.identities.embeddings import (
 )
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.person_columns import FIND_OUT, Naming
-from samplers.identities.reference import REFERENCE, ROWS_PER_GROUP, ReferenceImage
+from samplers.identities.reference import ROWS_PER_GROUP, ReferenceImage
 from samplers.identities.store_reading import read_raw
 from samplers.identities.store_tables import RawStore, to_table
 from synthgen.config.identities.base import MINI_STORE
+from synthgen.dataset.schema import REFERENCE
 from synthgen.dataset.whole_files import replacing
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading, shown

@@ -84,6 +84,12 @@ class OutputConfig(Section):
         description="Give each AU of `aus` and `aus_measured` a column of its own too, AU06 and "
         "AU06_measured, for programs that read tables.",
     )
+    keep_reference: bool = Field(
+        default=False,
+        exclude_if=lambda wanted: not wanted,
+        description="Keep, in each row, the picture that its image was edited from, which may show "
+        "somebody real: in the column `reference`, beside its name `reference_id`.",
+    )
     splits: dict[str, float] = Field(
         default=DEFAULT_SPLITS,
         description="Share of identities of each split (0, 1], in steps of 0.001; the sum is 1.",

@@ -56,6 +56,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _references_can_be_kept(self) -> Self:
+        given = self.identities.given() | self.expressions.given()
+        if self.output.keep_reference and "reference" not in given:
+            raise ValueError(
+                "output.keep_reference keeps the pictures that images are edited from, and no "
+                "image of this run is edited from one; leave it out, or set identities.reference"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _aus_can_be_shown(self) -> Self:
         """Refuse AUs that the pipeline cannot show or a check cannot measure."""
         for who, does, known in (

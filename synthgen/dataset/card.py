@@ -18,6 +18,8 @@ from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
     AUS_MEASURED,
+    REFERENCE,
+    REFERENCE_ID,
     DatasetSchema,
     card_features,
     data_features,
@@ -162,6 +164,7 @@ def merged_introduction(record: RunRecord, picture: bool) -> str:
         "",
         f"Merged by `synthgen merge` from {many}: {names}. The column `source` names the dataset "
         "that a row comes from; labels, splits and identities hold for all of them.",
+        *_edited(record.schema),
     ]
     if picture:
         lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
@@ -198,10 +201,26 @@ def _introduction(record: RunRecord, picture: bool) -> str:
         f"{_judged(check_names(record.configuration))} An AU vector is {len(record.schema.aus)} "
         "intensities from 0 "
         "(absent) to 5 (maximum).",
+        *_edited(record.schema),
     ]
     if picture:
         lines += ["", f"![The first samples, with the AUs asked for and found]({layout.PICTURE})"]
     return "\n".join(lines)
+
+
+def _edited(schema: DatasetSchema) -> list[str]:
+    """Say what was edited; nothing where images are made from nothing but numbers and words."""
+    if not schema.has(REFERENCE_ID):
+        return []
+    kept = f"The pictures themselves are in the column `{REFERENCE}`, and may show real people."
+    left = "The pictures themselves are not part of this dataset."
+    return [
+        "",
+        "Each image was made by editing a picture of its person, and has its looks and background "
+        f"from there: `{REFERENCE_ID}` names the picture (the first 16 digits of the SHA-256 of "
+        "its file), and is null where an image was made without one. "
+        + (kept if schema.has(REFERENCE) else left),
+    ]
 
 
 def _what_faces(record: RunRecord) -> str:

@@ -18,6 +18,7 @@ from synthgen.dataset.schema import (
     arrow_schema,
     au_columns,
     data_features,
+    image_columns,
     leaf_columns,
     reject_features,
 )
@@ -32,13 +33,18 @@ BYTES_PER_GROUP = 100_000_000
 UNREADABLE = (pa.ArrowException, OSError, ValueError)
 """Errors of reading a file that is not Parquet, or is damaged."""
 
-_IMAGE_BYTES = "image.bytes"
-
 
 def encode_rows(schema: DatasetSchema, rows: Sequence[Row], split: str) -> bytes:
     """Encode the rows of a shard."""
     features = data_features(schema)
-    groups = _groups(rows, lambda row: len(row.image))
+    pictures = [name for name in image_columns(features) if name != "image"]
+    groups = _groups(
+        rows,
+        lambda row: (
+            len(row.image)
+            + sum(len(kept["bytes"]) for name in pictures if (kept := row.columns.get(name)))
+        ),
+    )
     return _encode(
         features, ([_row_values(schema, row, split) for row in group] for group in groups)
     )
@@ -112,7 +118,8 @@ def _encode(features: Mapping[str, Feature], groups: Iterator[list[dict[str, Any
 def _writer_options(features: Mapping[str, Feature]) -> dict[str, Any]:
     """Compress and index every column but the images, which are compressed already."""
     leaves = leaf_columns(features)
-    plain = [leaf for leaf in leaves if leaf != _IMAGE_BYTES]
+    pictures = {f"{name}.bytes" for name in image_columns(features)}
+    plain = [leaf for leaf in leaves if leaf not in pictures]
     return {
         "compression": {leaf: "zstd" if leaf in plain else "none" for leaf in leaves},
         "use_dictionary": plain,

@@ -110,6 +110,11 @@ def vector_feature(length: int, dtype: str = "float32") -> Feature:
     return {"feature": value_feature(dtype), "length": length, "_type": "List"}
 
 
+def image_feature() -> Feature:
+    """Return the feature of pictures: a mapping with the `bytes` of a file and its `path`."""
+    return {"_type": "Image"}
+
+
 AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX = "aus_measured", "active_error", "inactive_max"
 """Columns of who measures AUs: what was found, an intensity for each AU [0–5], nulls without a
 face; mean |requested − measured| over the AUs asked for, null where none was; largest measured
@@ -129,10 +134,16 @@ FLAME, FLAME_SOURCE = "flame", "flame_source"
 """Columns of expressions that FLAME's numbers say: the numbers that the image was to show, and
 whose face they come from, the sha256 of a picture. They stand beside `aus` too."""
 
+REFERENCE_ID, REFERENCE = "reference_id", "reference"
+"""Columns of the picture of its person that an image was edited from: its name, and the picture
+itself, which is there only where a run was asked to keep it."""
+
 _BESIDE_AUS = (FLAME, FLAME_SOURCE, AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX)
 
 _IN_ORDER = (
     *_BESIDE_AUS,
+    REFERENCE_ID,
+    REFERENCE,
     FACEID_EMBEDDING,
     FACEID_MEASURED,
     IDENTITY_SIMILARITY,
@@ -147,7 +158,7 @@ class Column:
 
     Attributes:
         name: its name.
-        feature: its values; a `Value`, a `ClassLabel`, or a `List` of values.
+        feature: its values; a `Value`, a `ClassLabel`, an `Image`, or a `List` of values.
         of: name of the component that declares it.
         in_rejects: whether rejected attempts have it too.
     """
@@ -236,7 +247,7 @@ def check_columns(columns: Sequence[Column]) -> None:
         if not _is_writable(column.feature):
             raise ConfigError(
                 f"{column.of!r} declares the column {column.name!r} as {shown(column.feature)}; "
-                "it must be a feature of kind Value, ClassLabel or List of Value"
+                "it must be a feature of kind Value, ClassLabel, Image or List of Value"
             )
 
 
@@ -247,6 +258,8 @@ def _is_writable(feature: object) -> bool:
                 pa.type_for_alias(dtype)
             except ValueError:
                 return False
+            return True
+        case {"_type": "Image"}:
             return True
         case {"_type": "ClassLabel", "names": [*names]}:
             return all(isinstance(name, str) for name in names)
@@ -278,8 +291,6 @@ def columns_of_earlier_versions(
     return tuple(found)
 
 
-_IMAGE: Feature = {"_type": "Image"}
-
 EMOTION, EMOTION_NAME = "emotion", "emotion_name"
 """Columns of the category, as a ClassLabel and as text; null where there is none."""
 
@@ -298,7 +309,7 @@ def data_features(schema: DatasetSchema) -> dict[str, Feature]:
     return {
         "sample_id": value_feature("string"),
         **_split(schema),
-        "image": _IMAGE,
+        "image": image_feature(),
         "aus": vector_feature(len(schema.aus)),
         **_declared(schema, beside_aus=True),
         **_aus_alone(schema),
@@ -344,6 +355,11 @@ def arrow_schema(features: Mapping[str, Feature]) -> pa.Schema:
 def card_features(features: Mapping[str, Feature]) -> list[dict[str, Any]]:
     """Return the columns as the key `features` of a card's YAML header holds them."""
     return [{"name": name, **_card_type(feature)} for name, feature in features.items()]
+
+
+def image_columns(features: Mapping[str, Feature]) -> list[str]:
+    """Return the columns that hold pictures."""
+    return [name for name, feature in features.items() if feature.get("_type") == "Image"]
 
 
 def leaf_columns(features: Mapping[str, Feature]) -> list[str]:

@@ -10,7 +10,13 @@ from synthgen.dataset.markers import read_markers
 from synthgen.dataset.merging.sources import Source
 from synthgen.dataset.opening import reached
 from synthgen.dataset.run_record import read_record
-from synthgen.dataset.schema import AUS_MEASURED, DATA_VERSION, arrow_schema, data_features
+from synthgen.dataset.schema import (
+    AUS_MEASURED,
+    DATA_VERSION,
+    arrow_schema,
+    data_features,
+    image_columns,
+)
 from synthgen.dataset.statistics import in_order_of_splits
 
 if TYPE_CHECKING:
@@ -42,14 +48,15 @@ def to_pandas(dataset: str, images: bool = False) -> "pandas.DataFrame":
     markers = in_order_of_splits(record, read_markers(storage).values())
     source = Source("", storage, record, run_id_of(record.configuration), tuple(markers))
     features = data_features(replace(record.schema, au_columns=True, data_version=DATA_VERSION))
-    left_out = (*_LISTS, *(() if images else ("image",)))
+    pictures = image_columns(features)
+    left_out = (*_LISTS, *(() if images else pictures))
     features = {name: feature for name, feature in features.items() if name not in left_out}
     tables = [table for marker in markers for table in source.rows(marker, features)]
     table = pa.concat_tables([arrow_schema(features).empty_table(), *tables])
-    if images:
-        place = table.schema.get_field_index("image")
-        files = [chunk.field("bytes") for chunk in table.column(place).chunks]
-        table = table.set_column(place, "image", pa.chunked_array(files, pa.binary()))
+    for name in pictures if images else ():
+        place = table.schema.get_field_index(name)
+        files = [chunk.flatten()[0] for chunk in table.column(place).chunks]
+        table = table.set_column(place, name, pa.chunked_array(files, pa.binary()))
     kinds = {
         pa.int64(): pandas.Int64Dtype(),
         pa.int32(): pandas.Int32Dtype(),
