@@ -22,7 +22,7 @@ from tqdm import tqdm
 from pipelines.smirk.faces import FinderName
 from pipelines.smirk.network import LICENCE
 from samplers.flame import Bank, BankAbout
-from samplers.flame.bank import check_bank_path
+from samplers.flame.bank_file import check_bank_path
 from synthgen.dataset.whole_files import replacing
 from synthgen.errors import BankError, OutputError, PictureError
 from synthgen.foreign import counted, excerpt, first_few
