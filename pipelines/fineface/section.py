@@ -202,15 +202,16 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         """
         if self.weights == "mini":
             slots = run.identities.weighted_slots()
-            silent = _silent_slots(slots)
-            known = {name: values for name, values in slots.items() if name not in silent}
-            refuse_unknown_values(known, "the embedded models")
+            unknown = unknown_values(slots)
+            silent = _silent(unknown, slots)
+            beside = {slot: values for slot, values in unknown.items() if slot not in silent}
+            refuse_unknown_values(beside, "the embedded models")
 
     def doubts(self, run: RunConfig) -> list[str]:
         """Return a sentence for each scale, prompt and slot that has no effect."""
         found = []
-        silent = _silent_slots(run.identities.weighted_slots()) if self.weights == "mini" else {}
-        for slot, values in silent.items():
+        slots = run.identities.weighted_slots() if self.weights == "mini" else {}
+        for slot, values in _silent(unknown_values(slots), slots).items():
             found.append(
                 f"identities.slots.{slot}: the embedded models know none of its values "
                 f"({listed(values, 5)}): rows name what images do not show"
@@ -282,9 +283,10 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         return replace(found, files=tuple(path for path in found.files if not is_embedded(path)))
 
 
-def _silent_slots(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Return the slots of whose values the embedded models know none."""
-    unknown = unknown_values(slots)
+def _silent(
+    unknown: Mapping[str, list[str]], slots: Mapping[str, Iterable[str]]
+) -> dict[str, list[str]]:
+    """Return, of the unknown values, those of slots of whose values the models know none."""
     return {
         slot: values
         for slot, values in unknown.items()

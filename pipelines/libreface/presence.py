@@ -132,10 +132,6 @@ def load_presence(path: Path) -> tuple[PresenceNetwork, float]:
         WeightsError: if the file is missing, none that `synthgen train presence` wrote, or does not
             hold exactly the network's tensors.
     """
-    if not path.is_file():
-        raise WeightsError(
-            f"presence network {path} is missing; `synthgen train presence` makes it"
-        )
     tensors, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise WeightsError(

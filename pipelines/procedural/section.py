@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipelines.procedural.vocabulary import refuse_unknown_values
+from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
 from synthgen.config.base import Figure, Weights
 from synthgen.config.pipeline import PipelineSection
 from synthgen.config.run import RunConfig
@@ -44,7 +44,7 @@ class ProceduralConfig(PipelineSection):
         Raises:
             ConfigError: if a value names no trait.
         """
-        refuse_unknown_values(run.identities.weighted_slots(), "procedural faces")
+        refuse_unknown_values(unknown_values(run.identities.weighted_slots()), "procedural faces")
 
     def doubts(self, run: RunConfig) -> list[str]:
         """Tell of a negative prompt, which nothing reads."""

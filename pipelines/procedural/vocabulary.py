@@ -1,7 +1,7 @@
 """The traits that have names, the words for them, and the captions made of those words."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
@@ -168,17 +168,17 @@ def unknown_values(slots: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     return {slot: values for slot, values in found.items() if values}
 
 
-def refuse_unknown_values(slots: Mapping[str, Iterable[str]], faces: str) -> None:
+def refuse_unknown_values(unknown: Mapping[str, Sequence[str]], faces: str) -> None:
     """Refuse slot values that name no trait: rows would say what no image shows.
 
     Args:
-        slots: template slot → its values.
+        unknown: template slot → such values of it, as `unknown_values` finds them.
         faces: what cannot show them.
 
     Raises:
         ConfigError: with the slot, the value and some words that would do.
     """
-    for slot, values in unknown_values(slots).items():
+    for slot, values in unknown.items():
         raise ConfigError(
             f"identities.slots.{slot}: {shown(values[0])} names nothing that {faces} can show; "
             f"among the words that do: {some_words()}"

@@ -28,7 +28,7 @@ from samplers.shares import Partition, spread_counts, spread_order
 from synthgen.config.identities.base import IdentitySection
 from synthgen.config.quotas import Share, refuse_many, rest_of
 from synthgen.errors import ConfigError
-from synthgen.foreign import counted, listed
+from synthgen.foreign import counted, did_you_mean, listed
 
 WHERE = "identities.quotas"
 """Key of the configuration that names quotas."""
@@ -208,14 +208,18 @@ class PromptIdentitiesConfig(IdentitySection):
         refuse_many([len(shares) for shares in self.quotas.values()])
         for name, shares in self.quotas.items():
             if name not in self.slots:
+                there = f"there are {', '.join(self.slots) or 'none'}"
                 raise ValueError(
-                    f"quotas name the slot {name!r}; there are {', '.join(self.slots) or 'none'}"
+                    f"quotas name the slot {name!r}; {did_you_mean(name, self.slots, there)}"
                 )
             known_values = set(self.slots[name])
             for value in shares:
                 if value not in known_values:
-                    known = listed(self.slots[name])
-                    raise ValueError(f"quotas.{name} has the value {value!r}; there are {known}")
+                    there = f"there are {listed(self.slots[name])}"
+                    raise ValueError(
+                        f"quotas.{name} has the value {value!r}; "
+                        f"{did_you_mean(value, known_values, there)}"
+                    )
             others = len(shares) < len(self.slots[name])
             rest_of(f"quotas.{name}", shares.values(), possible=others)
         return self

@@ -21,7 +21,7 @@ from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 from synthgen.config.base import MOST_WEIGHT, Section
 from synthgen.config.priors.base import IntensityRange, PriorSection
 from synthgen.errors import ConfigError
-from synthgen.foreign import shown
+from synthgen.foreign import did_you_mean, shown
 
 WHERE = "expressions.categories"
 """Key of the configuration that names categories."""
@@ -104,9 +104,8 @@ def _find(name: str, aus: ActionUnitSet) -> Prototype:
     if name in impossible:
         raise ConfigError(f"{WHERE}: {name!r} cannot be shown: {impossible[name]}")
     if name not in table:
-        raise ConfigError(
-            f"{WHERE}: unknown category {shown(name)}; those that exist: {', '.join(table)}"
-        )
+        there = did_you_mean(name, table, f"those that exist: {', '.join(table)}")
+        raise ConfigError(f"{WHERE}: unknown category {shown(name)}; {there}")
     missing = [au for au in table[name].lost if au in DEFAULT_AUS]
     if missing:
         raise ConfigError(

@@ -40,6 +40,16 @@ class ComponentConfig(Section):
         description="The section of the prior."
     )
 
+    @classmethod
+    def allowed_keys(cls, data: object) -> Mapping[str, Any]:
+        """Return the weight, and the keys of the section that stands beside it."""
+        section = PARTS.section_in(data)
+        keys = {} if section is None else section.allowed_keys(data)
+        return {
+            "weight": super().allowed_keys(data)["weight"],
+            **{key: kind for key, kind in keys.items() if key != "quotas"},
+        }
+
     @model_validator(mode="after")
     def _leaves_the_whole_alone(self) -> "ComponentConfig":
         if self.section.quotas is not None:

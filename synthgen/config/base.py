@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,6 +18,21 @@ class Section(BaseModel):
     """A part of the configuration: immutable, and refusing keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def allowed_keys(cls, data: object) -> Mapping[str, Any]:
+        """Return the keys that may stand here, for sentences about those that may not.
+
+        Args:
+            data: what stands here.
+
+        Returns:
+            Key → the type that it is read as, or again key → type.
+        """
+        return {
+            field.alias or name: Annotated[field.annotation, field, *field.metadata]
+            for name, field in cls.model_fields.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from synthgen.config.base import Component, Section
 from synthgen.errors import ConfigError
-from synthgen.foreign import excerpt, first_line, nearest, shown
+from synthgen.foreign import did_you_mean, excerpt, first_line, shown
 
 UNKNOWN_NAME = "component_name"
 """Type of the error that names no component; its context says so in words."""
@@ -95,15 +95,20 @@ class ComponentKind:
             )
         return found
 
+    def section_in(self, data: object) -> type[Component] | None:
+        """Return the section that data names by the key of its kind; None where it names none."""
+        name = data.get(self.key) if isinstance(data, Mapping) else None
+        try:
+            return self.section(name) if isinstance(name, str) else None
+        except ValueError:
+            return None
+
     def _unknown(self, name: str) -> str:
         installed = [known for known in self.names() if known not in self.built_in]
-        near = nearest(name, self.names())
         others = f", installed: {', '.join(map(repr, installed))}" if installed else ""
-        return (
-            f"is {shown(name)}; {f'did you mean {near!r}? ' if near else ''}"
-            f"{'It' if near else 'it'} must be {either([repr(n) for n in self.built_in])}"
-            f"{others}, or package.module:Class"
-        )
+        built_in = either([repr(name) for name in self.built_in])
+        must = f"it must be {built_in}{others}, or package.module:Class"
+        return f"is {shown(name)}; {did_you_mean(name, self.names(), must)}"
 
 
 class ComponentField:

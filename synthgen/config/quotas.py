@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 from synthgen.config.aus_in_use import AuMapping, check_au
 from synthgen.config.base import Section
+from synthgen.foreign import did_you_mean
 
 LEVELS = 6
 """Levels of an intensity: 0 absent, 1 to 5 as FACS's A to E."""
@@ -308,8 +309,9 @@ class QuotasConfig(Section):
         joint = [cell.category for cell in self.joint if cell.category is not None]
         for name in [*self.category, *joint]:
             if name not in categories:
+                has = f"it has {', '.join(categories) or 'none'}"
                 raise ValueError(
-                    f"the prior has no category {name!r}; it has {', '.join(categories) or 'none'}"
+                    f"the prior has no category {name!r}; {did_you_mean(name, categories, has)}"
                 )
         if self.joint:
             rest = _rest("joint", [cell.share for cell in self.joint])

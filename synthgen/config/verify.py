@@ -271,6 +271,20 @@ class VerifyConfig(Section):
         checks = [check.with_absolute_paths() for check in self.checks]
         return self.model_copy(update={"checks": checks})
 
+    @classmethod
+    def allowed_keys(cls, data: object) -> Mapping[str, Any]:
+        """Return the keys, the older ones too where nothing is said by `checks`."""
+        keys = super().allowed_keys(data)
+        if isinstance(data, Mapping) and "checks" in data:
+            return keys
+        sections = [CHECKS.section(name) for name in CHECKS.built_in]
+        policies = [
+            cast(type[Section], each.model_fields["policy"].annotation) for each in sections
+        ]
+        first, identity = (_without(each.allowed_keys(data), "name", "policy") for each in sections)
+        policy = {key: kind for each in policies for key, kind in each.allowed_keys(data).items()}
+        return {**keys, "verifier": str, **first, "identity": identity, "policy": policy}
+
     @model_validator(mode="before")
     @classmethod
     def _read_older_keys(cls, data: object) -> object:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from synthgen.choices import NoiseOwner
 from synthgen.config.base import MOST_WEIGHT, Component
 from synthgen.config.components import ComponentField, ComponentKind
-from synthgen.foreign import shown
+from synthgen.foreign import nearest, shown
 
 MINI_STORE = "mini"
 """Name of the embedded store of drawn people, whatever lies in the working folder."""
@@ -116,7 +116,9 @@ class IdentitySection(Component, ABC):
         named = self.slot_names()
         for name in named:
             if name not in self.slots:
-                raise ValueError(f"template slot {{{name}}} has no values under slots")
+                near = nearest(name, [slot for slot in self.slots if slot not in named])
+                there = f"; {near!r} stands there, which the template does not name" if near else ""
+                raise ValueError(f"template slot {{{name}}} has no values under slots{there}")
         for name in self.slots:
             if name not in named:
                 raise ValueError(f"slot {name!r} is not in the template {shown(self.template)}")

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from synthgen.action_units import AUS, canonical
 from synthgen.dataset.schema import Feature
 from synthgen.errors import ConfigError
-from synthgen.foreign import excerpt
+from synthgen.foreign import did_you_mean, excerpt
 
 LONGEST = 2000
 """Characters of a condition, at most."""
@@ -112,13 +112,13 @@ def find_column(
     name, _, part = path.partition(".")
     feature = features.get(name)
     if feature is None:
-        raise ConfigError(
-            f"{what}: there is no column {excerpt(name, 60)!r}; there are {', '.join(features)}"
-        )
+        there = did_you_mean(name, features, f"there are {', '.join(features)}")
+        raise ConfigError(f"{what}: there is no column {excerpt(name, 60)!r}; {there}")
     if "_type" not in feature:
         if part not in feature:
             parts = ", ".join(f"{name}.{slot}" for slot in feature)
-            raise ConfigError(f"{what}: {excerpt(path, 60)!r} is no slot; there are {parts}")
+            there = did_you_mean(part, feature, f"there are {parts}")
+            raise ConfigError(f"{what}: {excerpt(path, 60)!r} is no slot; {there}")
         return Column(path, "text", (), pc.field(name, part), name)
     if name in _VECTORS:
         part = canonical(part)
@@ -272,9 +272,10 @@ class _Parser:
             )
         if column.kind == "label":
             if value not in column.labels:
+                labels = f"it is one of {', '.join(column.labels)}"
                 raise ConfigError(
-                    f"{self._what}: {column.name} is never {excerpt(value, 60)!r}; it is one of "
-                    f"{', '.join(column.labels)}"
+                    f"{self._what}: {column.name} is never {excerpt(value, 60)!r}; "
+                    f"{did_you_mean(str(value), column.labels, labels)}"
                 )
             return column.labels.index(value)
         if column.kind != "number" or not isinstance(value, int | float):

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from synthgen import __version__
 from synthgen.choices import OnConflict, OnDuplicate
 from synthgen.config import OutputConfig
-from synthgen.config.loading import first_sentence
+from synthgen.config.faults import first_fault
 from synthgen.config.output import protocol_of
 from synthgen.dataset import layout
 from synthgen.dataset.card import write_card
@@ -293,7 +293,7 @@ def _target(url: str) -> Storage:
     try:
         OutputConfig(path=url)
     except ValidationError as error:
-        sentence = first_sentence(error, {"path": url}).removeprefix("path: ")
+        sentence = first_fault(error, {"path": url}).sentence.removeprefix("path: ")
         raise OutputError(f"--to: {sentence}") from error
     return reached(url, RetryPolicy(PATIENCE))
 

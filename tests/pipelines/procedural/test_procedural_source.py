@@ -92,7 +92,7 @@ def test_slot_values_that_name_traits_are_taken():
 
 def test_slot_values_that_name_nothing_are_refused():
     with pytest.raises(ConfigError) as refused:
-        refuse_unknown_values({"place": ["", "in a park"]}, "procedural faces")
+        refuse_unknown_values(unknown_values({"place": ["", "in a park"]}), "procedural faces")
     assert str(refused.value) == (
         "identities.slots.place: 'in a park' names nothing that procedural faces can show; "
         "among the words that do: young, middle-aged, old; man, woman; black, brown, blond, red, "

@@ -28,6 +28,34 @@ def test_the_examples_of_models_are_allowed(path):
         load_section(path, KINDS[path.stem])
 
 
+def test_a_number_that_nobody_writes_so_is_blamed_on_who_wrote_it(tmp_path):
+    path = tiny.write(tmp_path / "x.yaml", tiny.vae())
+    for override in ("seed=1_000", "data.size=064"):
+        with pytest.raises(ConfigError) as caught:
+            load_section(path, VAEConfig, [override])
+        key, _, value = override.partition("=")
+        assert str(caught.value) == (
+            f"--set {override}: {key} is {value}; it must be a number, in plain decimal digits"
+        )
+    path.write_text(path.read_text().replace("seed: 3", "seed: 0_3"))
+    with pytest.raises(ConfigError) as caught:
+        load_section(path, VAEConfig, ["data.size=72"])
+    assert str(caught.value).startswith(f"{path}: line 1: seed is 0_3; it must be a number")
+
+
+def test_a_key_of_a_training_that_is_misspelt_is_answered_with_the_nearest(tmp_path):
+    data = {**tiny.DRAWN, "source": "procedual"}
+    assert refusal(tmp_path, "vae", tiny.vae(data=data)) == (
+        "data.source is 'procedual'; did you mean 'procedural'? It must be 'procedural' or "
+        "'dataset'"
+    )
+    data = {**tiny.DRAWN, "sise": 64}
+    assert refusal(tmp_path, "vae", tiny.vae(data=data)) == (
+        "line 18: unknown key data.sise; did you mean 'size'? There are expressions, intensity, "
+        "source, size, expression_words"
+    )
+
+
 def test_groups_of_a_unet_have_more_than_one_channel_by_default():
     model = UNetModel()
     assert model.norm_num_groups == 8

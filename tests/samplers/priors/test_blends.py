@@ -80,8 +80,8 @@ def test_a_blend_of_equal_shares_shows_both_in_full():
         ),
         (
             [{"of": ["happy", "hapy"]}],
-            "expressions.categories: unknown category 'hapy'; those that exist: "
-            + ", ".join(prototype_table()),
+            "expressions.categories: unknown category 'hapy'; did you mean 'happy'? Those "
+            "that exist: " + ", ".join(prototype_table()),
         ),
         (
             [{"of": ["happy", "happy"]}],

@@ -55,11 +55,11 @@ def test_an_unknown_category_is_refused_with_those_that_exist():
     with pytest.raises(ConfigError) as caught:
         choose_prototypes(["happy", "hapy"], allow_ambiguous=False)
     assert str(caught.value) == (
-        "expressions.categories: unknown category 'hapy'; those that exist: neutral, happy, sad, "
-        "fearful, angry, surprised, disgusted, happily surprised, happily disgusted, sadly "
-        "fearful, sadly angry, sadly surprised, sadly disgusted, fearfully angry, fearfully "
-        "surprised, fearfully disgusted, angrily surprised, angrily disgusted, disgustedly "
-        "surprised, appalled, hatred, awed"
+        "expressions.categories: unknown category 'hapy'; did you mean 'happy'? Those that "
+        "exist: neutral, happy, sad, fearful, angry, surprised, disgusted, happily surprised, "
+        "happily disgusted, sadly fearful, sadly angry, sadly surprised, sadly disgusted, "
+        "fearfully angry, fearfully surprised, fearfully disgusted, angrily surprised, angrily "
+        "disgusted, disgustedly surprised, appalled, hatred, awed"
     )
 
 

@@ -17,7 +17,7 @@ from synthgen.config.components import (
     modules_of_the_working_folder,
     origin_of,
 )
-from synthgen.config.loading import first_sentence
+from synthgen.config.faults import first_fault
 
 
 class Shape(Section):
@@ -97,7 +97,7 @@ def _refused(shape):
     data = {"shape": shape}
     with pytest.raises(ValidationError) as caught:
         Drawing.model_validate(data, strict=True)
-    return first_sentence(caught.value, data)
+    return first_fault(caught.value, data).sentence
 
 
 def test_a_built_in_name_is_the_section_that_it_names():

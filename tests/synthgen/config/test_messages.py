@@ -177,6 +177,12 @@ SENTENCES = [
     ),
     ("identities.slots.age", [], "identities.slots: slot 'age' has no values; give at least one"),
     ("identities.slots.age", GONE, "identities: template slot {age} has no values under slots"),
+    (
+        "identities.template",
+        "a {agee} {person}",
+        "identities: template slot {agee} has no values under slots; 'age' stands there, which "
+        "the template does not name",
+    ),
     ("identities.slots.age", 3, "identities.slots.age is 3; it must be a list or a mapping"),
     ("identities.slots.age", [True], "identities.slots.age.0 is True; it must be text"),
     (
@@ -220,6 +226,75 @@ SENTENCES = [
         "identities",
         {"source": "faceid", "store": "x.npy", "template": "at {place}"},
         "identities: template slot {place} has no values under slots",
+    ),
+    (
+        "output",
+        {"pth": "out"},
+        "unknown key output.pth; did you mean 'path'? There are path, shard_size, image_format, "
+        "quality, ids, au_columns, splits",
+    ),
+    (
+        "expressions",
+        {"prior": "mixture", "of": [{"prior": "emotions", "categories": ["sad"], "wieght": 2}]},
+        "unknown key expressions.of.0.wieght; did you mean 'weight'? There are weight, "
+        "action_units, allow_out_of_range, source, sampling, rules, prior, categories, intensity, "
+        "profile, spread, blends and 2 more",
+    ),
+    (
+        "expressions",
+        {
+            "prior": "mixture",
+            "of": [{"prior": "emotions", "categories": ["sad"], "intensity": {"hgh": 1}}],
+        },
+        "unknown key expressions.of.0.intensity.hgh; did you mean 'high'? There are low, high",
+    ),
+    (
+        "expressions.rules",
+        [{"if": "AU1", "thn": "AU2"}],
+        "unknown key expressions.rules.0.thn; did you mean 'then'? There are penalty, if, then, "
+        "at_least",
+    ),
+    (
+        "verify.polcy",
+        {},
+        "unknown key verify.polcy; did you mean 'policy'? There are checks, max_attempts, "
+        "on_exhausted, max_replacements, fuse, verifier, weights, aligner, identity, policy",
+    ),
+    (
+        "verify.policy.min_identity_similarty",
+        0.5,
+        "unknown key verify.policy.min_identity_similarty; did you mean 'min_identity_similarity'? "
+        "There are max_active_error, max_inactive, min_active, per_au_tolerance, "
+        "min_identity_similarity, max_similarity_to_forbidden",
+    ),
+    (
+        "verify.identity",
+        {"embeder": {"kind": "mini"}},
+        "unknown key verify.identity.embeder; did you mean 'embedder'? There are embedder, wanted, "
+        "forbidden",
+    ),
+    (
+        "verify.identity",
+        {"embedder": {"kind": "minii"}},
+        "verify.identity.embedder.kind is 'minii'; did you mean 'mini'? It must be 'mini' or "
+        "'insightface'",
+    ),
+    (
+        "verify.identity",
+        {"embedder": {"kind": "insightface", "modell": "x"}},
+        "unknown key verify.identity.embedder.modell; did you mean 'model'? There are kind, model, "
+        "licence, min_score",
+    ),
+    (
+        "verify.verifier",
+        "libre",
+        "verify.verifier is 'libre'; did you mean 'libreface'? It must be 'libreface' or 'none'",
+    ),
+    (
+        "verify",
+        {"checks": ["libreface"], "polcy": {}},
+        "unknown key verify.polcy; there are checks, max_attempts, on_exhausted, "
+        "max_replacements, fuse",
     ),
     ("verify.max_attempts", 0, "verify.max_attempts is 0; it must be at least 1"),
     ("verify.max_replacements", -2, "verify.max_replacements is -2; it must be at least 0"),

@@ -27,6 +27,14 @@ def config(quotas):
     ("quotas", "message"),
     [
         ({"hair": {"red": 1}}, "quotas name the slot 'hair'; there are age, person"),
+        (
+            {"persons": {"man": 1}},
+            "quotas name the slot 'persons'; did you mean 'person'? There are age, person",
+        ),
+        (
+            {"age": {"yuong": 0.5}},
+            "quotas.age has the value 'yuong'; did you mean 'young'? There are 'young', 'old'",
+        ),
         ({"age": {"ancient": 0.5}}, "quotas.age has the value 'ancient'; there are 'young', 'old'"),
         (
             {"person": {"man": 0.5, "woman": 0.3}},

@@ -279,7 +279,7 @@ def test_trainings_refuse_such_numbers_too():
     with pytest.raises(ConfigError) as caught:
         load_section(path, VAEConfig, ["seed=1_000"])
     assert str(caught.value) == (
-        f"{path}: seed is 1_000; it must be a number, in plain decimal digits"
+        "--set seed=1_000: seed is 1_000; it must be a number, in plain decimal digits"
     )
 
 

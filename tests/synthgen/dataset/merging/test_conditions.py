@@ -122,6 +122,14 @@ def test_nothing_is_evaluated_and_other_forms_are_refused(text, tmp_path, monkey
             "emotion == 'angry'",
             "--where: emotion is never 'angry'; it is one of neutral, happy",
         ),
+        (
+            "emotion == 'hapy'",
+            "--where: emotion is never 'hapy'; did you mean 'happy'? It is one of neutral, happy",
+        ),
+        ("emotions == 1", "--where: there is no column 'emotions'; did you mean 'emotion'? There "
+         "are " + ", ".join(FEATURES)),
+        ("identity.aeg == 'x'", "--where: 'identity.aeg' is no slot; did you mean 'age'? There "
+         "are identity.age"),
         ("emotion == 1", "--where: emotion holds categories and is compared with 1"),
         (
             "emotion < 'happy'",
