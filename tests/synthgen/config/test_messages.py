@@ -231,14 +231,14 @@ SENTENCES = [
         "output",
         {"pth": "out"},
         "unknown key output.pth; did you mean 'path'? There are path, shard_size, image_format, "
-        "quality, ids, au_columns, splits",
+        "quality, ids, au_columns, keep_reference, splits",
     ),
     (
         "expressions",
         {"prior": "mixture", "of": [{"prior": "emotions", "categories": ["sad"], "wieght": 2}]},
         "unknown key expressions.of.0.wieght; did you mean 'weight'? There are weight, "
-        "action_units, allow_out_of_range, source, sampling, rules, prior, categories, intensity, "
-        "profile, spread, blends and 2 more",
+        "action_units, allow_out_of_range, source, sampling, rules, flame, prior, categories, "
+        "intensity, profile, spread and 3 more",
     ),
     (
         "expressions",
@@ -276,8 +276,8 @@ SENTENCES = [
     (
         "verify.identity",
         {"embedder": {"kind": "minii"}},
-        "verify.identity.embedder.kind is 'minii'; did you mean 'mini'? It must be 'mini' or "
-        "'insightface'",
+        "verify.identity.embedder.kind is 'minii'; did you mean 'mini'? It must be 'mini', "
+        "'insightface' or 'arc2face'",
     ),
     (
         "verify.identity",
