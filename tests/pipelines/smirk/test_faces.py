@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,8 @@ from pipelines.procedural import random_identity, render
 from pipelines.smirk import SmirkEncoder, crop_face
 from pipelines.smirk.faces import CenteredFinder, ExpressionReader, load_finder
 from synthgen import au_vector
-from synthgen.errors import PictureError
+from synthgen.errors import MissingDependencyError, PictureError
+from synthgen.installation import install_command
 
 
 def square(low, high):
@@ -116,3 +119,13 @@ def test_centered_sees_whether_there_is_a_face(tmp_path):
     blurred = reader.read(portrait().resize((64, 64)))
     assert blurred is not None
     assert blurred.sharpness < found.sharpness
+
+
+def test_a_missing_mediapipe_is_told_with_its_install_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        load_finder("mediapipe")
+    assert str(caught.value) == (
+        "finding faces in photographs needs the package mediapipe, which is not installed; "
+        f"install it with: {install_command('alignment')}"
+    )

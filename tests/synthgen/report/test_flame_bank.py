@@ -25,7 +25,9 @@ from pipelines.weight_files import file_sha256
 from samplers.flame import Bank
 from synthgen import au_vector, make_flame_bank, measure
 from synthgen.errors import OutputError, PictureError
-from synthgen.report.flame_bank import FaceBounds
+from synthgen.report.flame_bank import FaceBounds, begun_file
+from synthgen.report.flame_reading import KeptRows, PictureReader
+from synthgen.report.pictures import config_or_quickstart
 
 KNOWS = (
     "measured by libreface-mini, which knows drawn faces and those of the embedded model alone; "
@@ -72,8 +74,13 @@ def bank_of(smirk, *arguments):
     return run("flame", "bank", *arguments, "--smirk", smirk, "--finder", "centered")
 
 
-def test_a_row_is_what_both_networks_say_of_a_picture_and_names_its_checksum(drawn, smirk):
-    made = make_flame_bank([drawn], smirk, finder="centered", licence="CC0")
+def test_a_row_is_what_both_networks_say_of_a_picture_and_names_its_checksum(
+    drawn, smirk, monkeypatch
+):
+    told = []
+    monkeypatch.setattr("synthgen.report.flame_bank._TOLD_EVERY", 0.0)
+    made = make_flame_bank([drawn], smirk, finder="centered", licence="CC0", say=told.append)
+    assert told == [READ, KNOWS, *(f"{number} of 17 pictures" for number in range(17))]
     bank = made.bank
     files = {file_sha256(file): file for file in drawn.iterdir()}
     assert bank.sources == tuple(sorted(files))
@@ -174,6 +181,21 @@ def test_a_picture_of_two_faces_is_left_out(tmp_path, smirk):
     assert [path.name for path in tmp_path.iterdir()] == ["both.png"]
 
 
+def ended(command, how, begun, lines):
+    """Start a command, end it by a signal when so much is kept; give its code and errors."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synthgen", *map(str, command)], stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 300
+    while not begun.exists() or begun.read_bytes().count(b"\n") < lines:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, errors = process.communicate()
+    return process.returncode, errors
+
+
 def test_killed_and_begun_again_the_bytes_are_those_of_an_unbroken_run(smirk, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -183,16 +205,11 @@ def test_killed_and_begun_again_the_bytes_are_those_of_an_unbroken_run(smirk, tm
     to = tmp_path / "killed" / "bank.parquet"
     begun = to.with_name("bank.parquet.begun")
     command = ("flame", "bank", photos, "--to", to, "--smirk", smirk, "--finder", "centered")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "synthgen", *map(str, command)], stderr=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 120
-    while not begun.exists() or begun.read_bytes().count(b"\n") < 17:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    code, errors = ended(command, signal.SIGINT, begun, lines=1)
+    assert code == 130
+    assert errors.endswith(f"stopped; what was read stays in {begun}, the same command goes on\n")
+    code, _ = ended(command, signal.SIGKILL, begun, lines=17)
+    assert code == -signal.SIGKILL
     assert [path.name for path in to.parent.iterdir()] == ["bank.parquet.begun"]
     begun.write_bytes(begun.read_bytes() + b'{"source": "cut o')
     read = begun.read_bytes().count(b"\n") - 1
@@ -209,20 +226,13 @@ def test_killed_and_begun_again_the_bytes_are_those_of_an_unbroken_run(smirk, tm
 
 
 @pytest.fixture
-def begun(photos, smirk, tmp_path, monkeypatch):
-    """What is left of a bank whose last picture was not read any more."""
-    left = tmp_path / "bank.parquet.begun"
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("synthgen.report.flame_bank._put_together", stop)
-    code, _, errors = bank_of(smirk, photos, "--to", tmp_path / "bank.parquet")
-    monkeypatch.undo()
-    assert code == 130
-    assert errors.splitlines()[-1] == (
-        f"stopped; what was read stays in {left}, the same command goes on"
+def begun(photos, smirk, tmp_path):
+    """Leave what a command leaves that was killed after its third picture."""
+    reader = PictureReader(
+        config_or_quickstart(None, ()), smirk, "centered", bgr=False, bounds=FaceBounds()
     )
+    left = begun_file(tmp_path / "bank.parquet")
+    reader.read(sorted(photos.glob("*.png"))[:3], KeptRows(left, reader.means(), str))
     return left
 
 
