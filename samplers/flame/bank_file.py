@@ -42,7 +42,7 @@ def read_bank(path: str | Path) -> Bank:
         schema, rows = file.schema_arrow, file.metadata.num_rows
         about, action_units = _read_about(schema.metadata or {}, where)
         _refuse_columns(schema, len(action_units), where)
-        _refuse_packed(file.metadata, path, where)
+        refuse_packed(file.metadata, path)
     if not 0 < rows <= MOST_ROWS:
         raise BankError(f"{where} holds {rows:,} faces; a bank has 1 to {MOST_ROWS:,}")
     with reading(path, BankError):
@@ -217,8 +217,12 @@ def _refuse_columns(schema: pa.Schema, aus: int, where: str) -> None:
             )
 
 
-def _refuse_packed(metadata: pq.FileMetaData, path: Path, where: str) -> None:
-    """Refuse a few bytes that would become very many."""
+def refuse_packed(metadata: pq.FileMetaData, path: Path) -> None:
+    """Refuse a few bytes that would become very many.
+
+    Raises:
+        BankError: with both numbers.
+    """
     meant = sum(
         metadata.row_group(group).column(place).total_uncompressed_size
         for group in range(metadata.num_row_groups)
@@ -226,8 +230,8 @@ def _refuse_packed(metadata: pq.FileMetaData, path: Path, where: str) -> None:
     )
     if meant > LARGEST:
         raise BankError(
-            f"{where} holds {path.stat().st_size:,} bytes that would become {meant:,}; at most "
-            f"{LARGEST:,} are read"
+            f"{excerpt(path)} holds {path.stat().st_size:,} bytes that would become {meant:,}; at "
+            f"most {LARGEST:,} are read"
         )
 
 

@@ -1,7 +1,7 @@
 """`synthgen flame …`: banks of expressions as FLAME numbers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -80,3 +80,82 @@ def bank(
     typer.echo(made.text())
     if made.left:
         raise typer.Exit(3)
+
+
+Bank = Annotated[Path, typer.Argument(help="Bank of expressions.", metavar="BANK")]
+
+
+@flame_app.command("import")
+def import_flame(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="FLAME numbers of yours: .npz, .npy, .csv or .parquet.", metavar="FILE"
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Bank to write: .parquet.")],
+    aus: Annotated[
+        Path | None,
+        typer.Option(help="File of the AUs, row by row, where FILE does not hold them."),
+    ] = None,
+    action_units: Annotated[
+        str | None,
+        typer.Option(
+            help="AUs of an array that does not name them, in its order: AU1,AU2,AU4.",
+            metavar="AUS",
+        ),
+    ] = None,
+    scale: Annotated[
+        Literal["5", "1", "100"] | None,
+        typer.Option(help="AUs run from 0 to this number; found from the values without it."),
+    ] = None,
+    extractor: Annotated[
+        str | None,
+        typer.Option(help="Network that read the FLAME numbers; smirk without it.", metavar="NAME"),
+    ] = None,
+    measurer: Annotated[
+        str | None, typer.Option(help="Network or people that measured the AUs.", metavar="NAME")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the numbers, for the bank and the card.")
+    ] = None,
+) -> None:
+    """Make a bank of FLAME numbers with AUs beside them; what is assumed of them is told."""
+    from samplers.flame.bank_file import check_bank_path
+    from samplers.flame.importing import import_bank
+
+    check_bank_path(to)
+    made, notes = import_bank(
+        file,
+        aus=aus,
+        action_units=None if action_units is None else action_units.split(","),
+        scale=cast("Literal[5, 1, 100] | None", None if scale is None else int(scale)),
+        extractor=extractor,
+        measurer=measurer,
+        licence=licence,
+    )
+    made.write(to)
+    for note in notes:
+        typer.echo(note, err=True)
+    typer.echo(
+        f"{to}: {len(made):,} faces, {len(made.action_units)} AUs; see synthgen flame inspect"
+    )
+
+
+@flame_app.command()
+def inspect(bank: Bank) -> None:
+    """Print how many faces of a bank show each AU at each level, and what it lacks in words."""
+    from samplers.flame import Bank as FlameBank
+    from samplers.flame.coverage import describe_bank
+
+    typer.echo(describe_bank(FlameBank.read(bank)))
+
+
+@flame_app.command()
+def fit(bank: Bank) -> None:
+    """Fit a linear map between AUs and FLAME numbers, and say where not to trust it."""
+    from samplers.flame import Bank as FlameBank
+    from samplers.flame.fit import describe_told, try_map
+
+    found = FlameBank.read(bank)
+    typer.echo(describe_told(found, try_map(found)))
