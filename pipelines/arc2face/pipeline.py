@@ -1,9 +1,11 @@
 """Stable Diffusion of a person whom an ArcFace embedding tells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -27,10 +29,22 @@ from transformers import (
 )
 
 from pipelines.arc2face.checkpoint import load_parts
+from pipelines.arc2face.expression import read_expression_adapter, takes_expressions
 from pipelines.arc2face.identity import IdEmbeddings, check_text, encode_people, id_batch
-from pipelines.arc2face.weights import ENCODER, UNET, locate_base, locate_published
+from pipelines.arc2face.weights import (
+    ENCODER,
+    EXPRESSION_FILE,
+    EXPRESSION_FOLDER,
+    UNET,
+    locate_adapter,
+    locate_base,
+    locate_published,
+)
+from pipelines.diffusion.ip_adapter import adapter_scale, load_tensors
 from pipelines.diffusion.models import no_progress_bars
+from pipelines.diffusion.unet import plain_module
 from pipelines.fineface.prompts import refuse_long
+from samplers.flame.expression import FLAME_WIDTH, flame_batch
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
 
@@ -40,13 +54,17 @@ from synthgen.foreign import first_line
 NUM_INFERENCE_STEPS = 25
 GUIDANCE_SCALE = 3.0
 
+Expressions = Any
+"""FLAME numbers of the shape [batch, 55] or [55] in any array type, or `FlameExpression`s."""
+
 
 class Arc2FacePipeline(StableDiffusionPipeline):
     """Images of people by their ArcFace embeddings (Arc2Face, arXiv 2403.11641).
 
     The embeddings must come from Arc2Face's own `arcface.onnx`: another recogniser's give a wrong
-    face without any error. The arguments are those of `StableDiffusionPipeline`; a safety checker
-    is not loaded unless it is given.
+    face without any error. With an expression adapter (arXiv 2510.04706) a person shows an
+    expression that 55 FLAME numbers tell. The arguments are those of `StableDiffusionPipeline`; a
+    safety checker is not loaded unless it is given.
     """
 
     def __init__(
@@ -129,6 +147,55 @@ class Arc2FacePipeline(StableDiffusionPipeline):
             )
         return pipeline
 
+    def load_expression_adapter(
+        self, pretrained_model_name_or_path: str | Path, *, revision: str | None = None
+    ) -> None:
+        """Load the adapter that shows expressions; one that was loaded before gives way.
+
+        The file is checked before anything is changed. As diffusers loads IP-Adapters, attention
+        processors that were set before are lost.
+
+        Args:
+            pretrained_model_name_or_path: folder with `exp_adapter.bin`, or a Hub id such as
+                `FoivosPar/Arc2Face`.
+            revision: revision on the Hub.
+
+        Raises:
+            WeightsError: if the file is missing, holds code, is an IP-Adapter of another kind, or
+                does not fit the UNet.
+        """
+        path = locate_adapter(
+            pretrained_model_name_or_path,
+            EXPRESSION_FILE,
+            below=EXPRESSION_FOLDER,
+            revision=revision,
+        )
+        tensors = read_expression_adapter(path, self._plain_unet())
+        before = self.feature_extractor
+        load_tensors(self, tensors, path.name)
+        self.register_modules(feature_extractor=before)  # IP-Adapters bring one for images
+
+    def unload_expression_adapter(self) -> None:
+        """Take the expression adapter away; without one, do nothing."""
+        if takes_expressions(self._plain_unet()):
+            self.unload_ip_adapter()
+
+    def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - the rest by name
+        self, save_directory: str | PathLike[str], **kwargs: Any
+    ) -> None:
+        """Save the pipeline, as `DiffusionPipeline.save_pretrained` does, without adapters.
+
+        Raises:
+            WeightsError: if one is loaded: it would be lost without a word.
+        """
+        if takes_expressions(self._plain_unet()):
+            raise WeightsError(
+                "an expression adapter cannot be saved with a pipeline; call "
+                "unload_expression_adapter before save_pretrained, and load_expression_adapter "
+                "after from_pretrained"
+            )
+        super().save_pretrained(save_directory, **kwargs)
+
     def encode_identity(self, id_embeds: IdEmbeddings) -> Float[Tensor, "people tokens width"]:
         """Return people as the UNet attends to them: the `prompt_embeds` of a call.
 
@@ -148,7 +215,9 @@ class Arc2FacePipeline(StableDiffusionPipeline):
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - people come first
         self,
         id_embeds: IdEmbeddings = None,
+        expression: Expressions = None,
         *,
+        expression_scale: int | float = 1.0,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = NUM_INFERENCE_STEPS,
@@ -174,17 +243,24 @@ class Arc2FacePipeline(StableDiffusionPipeline):
     ) -> StableDiffusionPipelineOutput | tuple[Any, ...]:
         """Paint people.
 
+        Of `id_embeds` and `expression` each has one row for all samples, or one for each.
+
         Args:
             id_embeds: ArcFace embeddings [batch, 512] or [512] in any array type, made by
                 Arc2Face's own `arcface.onnx`; they are L2-normalised here.
+            expression: FLAME numbers [batch, 55] or [55] in any array type (50 of expression, 2
+                eyelids, 3 of the jaw), or `FlameExpression`s; None: no expression branch.
+            expression_scale: weight of the expression branch, times what `set_ip_adapter_scale`
+                has set; at 0 images are those without expressions.
             height: height [pixels]; None: the base's own.
             width: width [pixels]; None: the base's own.
             num_inference_steps: denoising steps.
             timesteps: timesteps of one's own instead, descending.
             sigmas: noise levels of one's own instead.
-            guidance_scale: guidance of the person; at most 1: none.
-            negative_prompt: what the images must not show; a list has one for each person.
-            num_images_per_prompt: images of each person, next to one another in the output.
+            guidance_scale: guidance of person and expression alike; at most 1: none. The
+                unconditional half sees an expression of zeros.
+            negative_prompt: what the images must not show; a list has one for each sample.
+            num_images_per_prompt: images of each sample, next to one another in the output.
             eta: η of DDIM [0, 1]; other samplers ignore it.
             generator: source of the noise; a list has one for each image.
             latents: noise to start from [images, channels, height / 8, width / 8].
@@ -202,33 +278,95 @@ class Arc2FacePipeline(StableDiffusionPipeline):
             `StableDiffusionPipelineOutput`, or a tuple of its fields if `return_dict` is False.
 
         Raises:
-            FaceEmbeddingError: if the embeddings are missing, not finite, zero, or not 512 wide.
-            WeightsError: if the text encoder cannot take them.
+            FaceEmbeddingError: if the embeddings are missing, not finite, zero, or not 512 wide, or
+                the numbers of people and expressions do not go together.
+            BankError: if an expression is not 55 finite numbers.
+            WeightsError: if the text encoder cannot take the embeddings, or there is an expression
+                and no expression adapter.
             PromptError: if the text encoder would not see the end of a negative prompt.
             ValueError: if Stable Diffusion refuses another argument.
         """
         people = self._people(id_embeds, prompt_embeds)
-        return super().__call__(
-            height=height,
-            width=width,
-            num_inference_steps=num_inference_steps,
-            timesteps=timesteps,  # pyright: ignore[reportArgumentType]
-            sigmas=sigmas,  # pyright: ignore[reportArgumentType]
-            guidance_scale=guidance_scale,
-            negative_prompt=self._negatives(negative_prompt, len(people)),
-            num_images_per_prompt=num_images_per_prompt,
-            eta=eta,
-            generator=generator,
-            latents=latents,
-            prompt_embeds=people,
-            negative_prompt_embeds=negative_prompt_embeds,
-            output_type=output_type,
-            return_dict=return_dict,
-            cross_attention_kwargs=cross_attention_kwargs,
-            guidance_rescale=guidance_rescale,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
-        )
+        faces = None if expression is None else flame_batch(expression, "expression")
+        rows = {"people": len(people)}
+        if faces is not None:
+            rows["expressions"] = len(faces)
+        samples = sample_count(rows)
+        people = people.expand(samples, -1, -1)
+        if negative_prompt_embeds is not None and len(negative_prompt_embeds) == 1:
+            negative_prompt_embeds = negative_prompt_embeds.expand(samples, -1, -1)
+        shown = self._expressions(faces, samples * num_images_per_prompt, guidance_scale)
+        scale = 0 if faces is None else expression_scale
+        with adapter_scale(self._plain_unet(), scale):
+            return super().__call__(
+                height=height,
+                width=width,
+                num_inference_steps=num_inference_steps,
+                timesteps=timesteps,  # pyright: ignore[reportArgumentType]
+                sigmas=sigmas,  # pyright: ignore[reportArgumentType]
+                guidance_scale=guidance_scale,
+                negative_prompt=self._negatives(negative_prompt, samples),
+                num_images_per_prompt=num_images_per_prompt,
+                eta=eta,
+                generator=generator,
+                latents=latents,
+                prompt_embeds=people,
+                negative_prompt_embeds=negative_prompt_embeds,
+                ip_adapter_image_embeds=shown,
+                output_type=output_type,
+                return_dict=return_dict,
+                cross_attention_kwargs=cross_attention_kwargs,
+                guidance_rescale=guidance_rescale,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=list(callback_on_step_end_tensor_inputs),
+            )
+
+    def prepare_ip_adapter_image_embeds(
+        self,
+        ip_adapter_image: Any,
+        ip_adapter_image_embeds: list[Tensor] | None,
+        device: torch.device,
+        num_images_per_prompt: int,
+        do_classifier_free_guidance: bool,
+    ) -> list[Tensor]:
+        """Prepare expressions, each sample with its own.
+
+        `StableDiffusionPipeline` repeats them by the size of the whole batch, so that those of
+        different samples get mixed; here there is a row for each row of the UNet's batch already.
+
+        Args:
+            ip_adapter_image: None.
+            ip_adapter_image_embeds: one tensor [rows, 1, 55].
+            device: where the result is wanted.
+            num_images_per_prompt: samples in the batch.
+            do_classifier_free_guidance: whether there is an unconditional half.
+        """
+        return [rows.to(device) for rows in ip_adapter_image_embeds or []]
+
+    def _expressions(
+        self, faces: Float[np.ndarray, "rows 55"] | None, images: int, guidance_scale: int | float
+    ) -> list[Tensor] | None:
+        """Return expressions as the UNet takes them: with guidance zeros stand before them.
+
+        With an adapter the UNet asks for them always; where there are none they are zeros.
+        """
+        loaded = takes_expressions(self._plain_unet())
+        if faces is None and not loaded:
+            return None
+        if not loaded:
+            raise WeightsError(
+                "the pipeline has no expression adapter; load one by load_expression_adapter first"
+            )
+        rows = torch.zeros(1, FLAME_WIDTH) if faces is None else torch.from_numpy(faces)
+        rows = rows.repeat_interleave(images // len(rows), dim=0)[:, None]  # [images, 1, 55]
+        if guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None:
+            rows = torch.cat([torch.zeros_like(rows), rows])  # [2·images, 1, 55]
+        return [rows.to(self._execution_device, self.unet.dtype)]
+
+    def _plain_unet(self) -> UNet2DConditionModel:
+        unet = plain_module(self.unet)
+        assert isinstance(unet, UNet2DConditionModel)  # noqa: S101 - narrows the type
+        return unet
 
     def _people(self, id_embeds: IdEmbeddings, prompt_embeds: Tensor | None) -> Tensor:
         if (id_embeds is None) == (prompt_embeds is None):
@@ -246,3 +384,21 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         mend = ", or encode it yourself and give negative_prompt_embeds"
         refuse_long(self.tokenizer, converted, "the negative prompt", "refuse", mend)
         return texts
+
+
+def sample_count(rows: Mapping[str, int]) -> int:
+    """Return how many samples a call has, of which each input has one row for all or one for each.
+
+    Args:
+        rows: what the input is called → its rows.
+
+    Raises:
+        FaceEmbeddingError: if two inputs have several rows and not equally many.
+    """
+    samples = max(rows.values())
+    if any(count not in (1, samples) for count in rows.values()):
+        counts = ", ".join(f"{count} of {name}" for name, count in rows.items())
+        raise FaceEmbeddingError(
+            f"rows that do not go together: {counts}; give one for all samples, or one for each"
+        )
+    return samples

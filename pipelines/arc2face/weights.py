@@ -18,6 +18,10 @@ BASE_FILES = (
 )
 """Files of a base that Arc2Face takes; beside them the tokenizer's."""
 
+EXPRESSION_FOLDER, EXPRESSION_FILE = "exp_adapter", "exp_adapter.bin"
+REFERENCE_FOLDER, REFERENCE_FILE = "ref_adapter", "pytorch_lora_weights.safetensors"
+"""Folders of the adapters where Arc2Face is published, and their files."""
+
 RECOGNISER_FILE = "arcface.onnx"
 """File of the recogniser whose embeddings Arc2Face understands, beside `arc2face/`."""
 
@@ -98,5 +102,5 @@ def locate_adapter(
     folder = resolve(adapter, revision=revision, patterns=places, setting=setting, fetch=fetch)
     there = [folder / place for place in places if (folder / place).is_file()]
     if not there:
-        raise WeightsError(f"{adapter} has no file {' or '.join(places)}")
+        raise WeightsError(f"{adapter} has no file {name}; it must hold {' or '.join(places)}")
     return there[0]

@@ -1,6 +1,5 @@
 """IP-Adapters: the layout of their files, how they are loaded, and how strongly they act."""
 
-
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 

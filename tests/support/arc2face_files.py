@@ -117,7 +117,7 @@ def make_lcm_lora(folder: Path, seed: int = 51) -> Path:
 
 
 def tiny_arc2face_unet(seed: int, text_width: int = TEXT_WIDTH) -> UNet2DConditionModel:
-    """Make a UNet of one level and three transformer blocks."""
+    """Make a UNet of one level and four transformer blocks."""
     torch.manual_seed(seed)
     return UNet2DConditionModel(
         sample_size=SIZE // 2,
