@@ -13,7 +13,8 @@ def test_an_adapter_lies_in_its_folder_or_where_it_is_published(tmp_path):
     with pytest.raises(WeightsError) as caught:
         find(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} has no file exp_adapter.bin or exp_adapter/exp_adapter.bin"
+        f"{tmp_path} has no file exp_adapter.bin; it must hold exp_adapter.bin or "
+        "exp_adapter/exp_adapter.bin"
     )
     published = tmp_path / "exp_adapter"
     published.mkdir()
