@@ -131,6 +131,20 @@ def test_a_run_shows_the_faces_of_its_bank_and_no_other(make_run, digests):
     assert before.keys() <= digests(config).keys()
 
 
+@pytest.mark.ray
+@pytest.mark.parametrize("method", ["nearest", "blend", "linear"])
+def test_workers_on_ray_give_the_bytes_of_the_inline_run(make_run, digests, tmp_path, method):
+    make_bank(50).write("bank.parquet")
+    config = make_run(24, method=method)
+    generate(config, "inline")
+    alone = digests(config)
+    output = config.output.model_copy(update={"path": str(tmp_path / "ray")})
+    cluster = config.cluster.model_copy(update={"actors": 2})
+    spread = config.model_copy(update={"output": output, "cluster": cluster})
+    generate(spread, "ray")
+    assert digests(spread) == alone
+
+
 def test_a_prior_of_somebody_else_is_rendered_too(make_run):
     make_bank(50).write("bank.parquet")
     config = make_run(8, prior="Even", method="blend")

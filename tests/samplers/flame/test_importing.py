@@ -1,11 +1,14 @@
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from samplers.flame import Bank
@@ -311,3 +314,37 @@ def test_a_map_is_tried_on_faces_that_it_never_saw():
     with pytest.raises(BankError) as error:
         try_map(make_bank(20))
     assert str(error.value) == "bank holds 20 faces; a map is tried on 50 at least"
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    ending=st.sampled_from([".npz", ".npy", ".csv", ".parquet"]),
+    place=st.floats(0, 1, exclude_max=True),
+    byte=st.integers(0, 255),
+    cut=st.booleans(),
+)
+def test_a_torn_file_is_imported_or_refused(made, tmp_path, ending, place, byte, cut):
+    path = tmp_path / f"torn{ending}"
+    both = np.hstack([made.flame, made.aus])[:4]
+    names = [f"flame_{place}" for place in range(55)] + list(AUS)
+    match ending:
+        case ".npz":
+            np.savez_compressed(path, flame=made.flame[:4], aus=made.aus[:4])
+        case ".npy":
+            np.save(path, both)
+        case ".csv":
+            rows = [",".join(map(str, row)) for row in both.tolist()]
+            path.write_text("\n".join([",".join(names), *rows]))
+        case _:
+            pq.write_table(pa.table(dict(zip(names, both.T, strict=True))), path)
+    data = bytearray(path.read_bytes())
+    at = int(place * len(data))
+    if cut:
+        del data[at:]
+    else:
+        data[at] = byte
+    path.write_bytes(data)
+    with suppress(BankError):
+        assert len(import_bank(path)[0]) <= 4
