@@ -145,13 +145,14 @@ class FlameRenderer:
         Args:
             requests: how many.
             samples: of how many.
-            aus: one of them, the one that is farthest from all faces.
+            aus: one of them.
         """
+        one = self.action_units.describe(aus.tolist())
         return (
             f"{WHERE}: no face of {self.bank.where} would be accepted by the run's checks for "
-            f"{requests:,} of {samples:,} requests; {self.action_units.describe(aus.tolist())} is "
-            f"{self.nearest_distance(aus):.2f} from the nearest face (mean difference over the "
-            "AUs); add faces to the bank, ask for other AUs, or loosen verify.policy"
+            f"{requests:,} of {samples:,} requests; {one}, for example, "
+            f"is {self.nearest_distance(aus):.2f} from the nearest face (mean difference "
+            "over the AUs); add faces to the bank, ask for other AUs, or loosen verify.policy"
         )
 
     def _one(self, rows: np.ndarray, numbers: np.ndarray) -> FlameExpression:

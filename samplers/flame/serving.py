@@ -12,6 +12,9 @@ MOST_COMPARED = 1_000_000
 
 _AT_ONCE = 8192
 
+_LOOKED_AT = 500
+"""Unserved requests at most among which the one that is farthest from all faces is looked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -71,7 +74,7 @@ def count_served(plan: Plan, most: int = MOST_COMPARED) -> Served | None:
     none, some = int((each == 0).sum()), each[each > 0]
     fault = ""
     if none:
-        furthest = max(unserved, key=renderer.nearest_distance)
+        furthest = max(unserved[:_LOOKED_AT], key=renderer.nearest_distance)
         fault = renderer.unserved(none, samples, furthest)
     return Served(
         samples=samples,

@@ -300,6 +300,12 @@ class PriorSection(Component, ABC):
                 raise ValueError(f"the rule {text!r} stands there twice")
         return value
 
+    @model_validator(mode="after")
+    def _flame_has_one_giver(self) -> Self:
+        if self.flame is not None and "flame" in self.gives:
+            raise ValueError(f"the prior {self.prior!r} gives flame itself; leave flame out")
+        return self
+
     def doubts(self, run: "RunConfig") -> list[str]:
         """Tell of intensities that no verifier measures."""
         if not self.allow_out_of_range:

@@ -8,6 +8,7 @@ from pipelines.libreface.check import judge
 from samplers import build_plan
 from samplers.flame.rendering import FlameRenderer
 from samplers.flame.serving import count_served, refuse_unserved
+from samplers.priors.uniform import UniformConfig
 from samplers.summary import render, summarise
 from synthgen.action_units import ActionUnitSet
 from synthgen.config import parse_config
@@ -202,6 +203,7 @@ def test_requests_that_no_face_serves_are_counted_and_refused(tmp_path, monkeypa
         f"expressions.flame: no face of bank.parquet would be accepted by the run's checks for "
         f"{60 - neutral} of 60 requests; AU"
     )
+    assert ", for example, is " in found.fault
     assert found.fault.endswith(
         " from the nearest face (mean difference over the AUs); add faces to the bank, ask for "
         "other AUs, or loosen verify.policy"
@@ -271,6 +273,17 @@ def test_without_a_bank_the_configuration_says_nothing_of_one():
     assert "flame" not in config.identity()["expressions"]
     assert config.expressions.given() == {"aus"}
     assert make_config("bank.parquet").expressions.given() == {"aus", "flame"}
+
+
+class Sculptor(UniformConfig):
+    gives = frozenset({"aus", "flame"})
+
+
+def test_a_prior_that_gives_flame_itself_takes_no_bank():
+    section = {"prior": "uniform", "active": {2: 1.0}}
+    assert Sculptor.model_validate(section).given() == {"aus", "flame"}
+    with pytest.raises(ValueError, match="the prior 'uniform' gives flame itself; leave flame out"):
+        Sculptor.model_validate({**section, "flame": {"bank": "bank.parquet"}})
 
 
 def test_without_checks_a_doubt_is_told():
