@@ -1,13 +1,17 @@
 """Coverage of a bank: how many faces show each Action Unit at each level, and gaps in words."""
 
+import secrets
 from collections.abc import Iterable
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
 from samplers.flame.bank import Bank
 from synthgen.action_units import FACS
+from synthgen.dataset.whole_files import replacing
+from synthgen.errors import OutputError
 from synthgen.foreign import counted, excerpt, first_few
 
 LEVELS = 6
@@ -89,6 +93,24 @@ def describe_bank(bank: Bank) -> str:
     words = ["gaps:", *(f"- {gap}" for gap in gaps)] if gaps else ["no gaps"]
     sides = "left and right: FLAME has them for the eyelids and the jaw alone"
     return "\n".join([*head, "", *table, "", *words, "", sides])
+
+
+def write_aus(bank: Bank, path: Path) -> None:
+    """Write the AUs of each face as a label file, from which a prior may draw what a bank serves.
+
+    Raises:
+        OutputError: if the file cannot be written, or its name does not end in .csv.
+    """
+    if path.suffix != ".csv":
+        raise OutputError(f"{excerpt(path)} cannot be written; labels end in .csv")
+    lines = [",".join(bank.action_units.names)]
+    lines += [",".join(f"{value:.4g}" for value in row) for row in bank.aus.tolist()]
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with replacing(path, part):
+            part.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {excerpt(path)}: {error.strerror}") from error
 
 
 def _network(name: str, fingerprints: Iterable[str]) -> str:

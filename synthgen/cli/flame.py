@@ -143,12 +143,26 @@ def import_flame(
 
 
 @flame_app.command()
-def inspect(bank: Bank) -> None:
+def inspect(
+    bank: Bank,
+    aus: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file for the AUs of each face: labels of a prior that the bank serves.",
+            metavar="FILE",
+        ),
+    ] = None,
+) -> None:
     """Print how many faces of a bank show each AU at each level, and what it lacks in words."""
     from samplers.flame import Bank as FlameBank
-    from samplers.flame.coverage import describe_bank
+    from samplers.flame.coverage import describe_bank, write_aus
 
-    typer.echo(describe_bank(FlameBank.read(bank)))
+    found = FlameBank.read(bank)
+    if aus is not None:
+        write_aus(found, aus)
+    typer.echo(describe_bank(found))
+    if aus is not None:
+        typer.echo(f"\n{aus}: the AUs of each face; prior: empirical, format: csv draws from them")
 
 
 @flame_app.command()

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
+from typer.testing import CliRunner
 
 from pipelines.libreface.check import judge
 from samplers import build_plan
@@ -11,8 +12,9 @@ from samplers.flame.serving import count_served, refuse_unserved
 from samplers.priors.uniform import UniformConfig
 from samplers.summary import render, summarise
 from synthgen.action_units import ActionUnitSet
+from synthgen.cli.commands import app
 from synthgen.config import parse_config
-from synthgen.errors import BankError, ConfigError
+from synthgen.errors import BankError, ConfigError, OutputError
 from tests.support.flame_banks import ABOUT, bank_around, bank_of, make_bank
 
 METHODS = ["nearest", "blend", "linear"]
@@ -223,6 +225,24 @@ def test_a_bank_that_serves_all_is_told_by_the_plan(bank_file):
     assert "faces, nearest; a request is served by " in text
     assert " by none" not in text
     assert "faces, linear\n" in render(summarise(build_plan(make_config(bank_file, 9, "linear"))))
+
+
+def test_a_bank_serves_what_is_drawn_from_its_own_aus(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bank = make_bank(40)
+    bank.write("bank.parquet")
+    words = ["flame", "inspect", "bank.parquet", "--aus", "aus.csv"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.stdout.endswith(
+        "\naus.csv: the AUs of each face; prior: empirical, format: csv draws from them\n"
+    )
+    data = make_config("bank.parquet", 200, policy={}).model_dump(mode="json")
+    labels = {"prior": "empirical", "labels": "aus.csv", "format": "csv"}
+    data["expressions"] = {**labels, "flame": data["expressions"]["flame"]}
+    found = count_served(build_plan(parse_config(data)))
+    assert (found.samples, found.unserved) == (200, 0)
+    with pytest.raises(OutputError, match=r"^aus.txt cannot be written; labels end in .csv$"):
+        CliRunner().invoke(app, [*words[:-1], "aus.txt"], catch_exceptions=False)
 
 
 def test_a_bank_that_does_not_fit_the_run_is_refused(tmp_path, monkeypatch):
