@@ -15,6 +15,7 @@ import typer
 from synthgen import termination
 from synthgen.choices import LabelSides, OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
+from synthgen.cli.edit import edit_app
 from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
 from synthgen.cli.flame import flame_app
@@ -105,6 +106,7 @@ weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
 prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 app.add_typer(cluster_app)
 app.add_typer(merge_app)
+app.add_typer(edit_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")
