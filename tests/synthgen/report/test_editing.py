@@ -223,7 +223,7 @@ def test_what_is_asked_for_needs_its_means(edit):
     far = refused(edit, ConfigError, *bank, "--au", "AU4=5")
     assert far.startswith(
         "expressions.flame: no face of bank.parquet would be accepted by the run's checks for 1 of "
-        "1 requests; AU4=5.0 is "
+        "1 requests; AU4=5.0, for example, is "
     )
 
 
