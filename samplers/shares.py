@@ -192,8 +192,8 @@ class Partition:
         return whole * self.group + (rest if self.pattern[place] == split else 0)
 
     def enough(self, split: str) -> int:
-        """Return from how many samples on a split has a whole identity."""
-        return (self.members[split][0] + 1) * self.group
+        """Return from how many samples on a split has one."""
+        return self.members[split][0] * self.group + 1
 
 
 def _pattern(shares: Mapping[str, Fraction]) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def test_generate_says_where_the_dataset_is_and_how_to_load_it(dataset):
 def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path):
     few = small(tmp_path / "o", "samples=6")
     said = (
-        "validation and test get no sample: 6 samples are 1 identity; from 42 samples on each gets "
+        "validation and test get no sample: 6 samples are 1 identity; from 37 samples on each gets "
         "some, or with a larger share in output.splits, or fewer expressions_per_identity"
     )
     assert f"\nnote: {said}\n" in run("plan", *few)[1]
@@ -94,10 +94,10 @@ def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path
     assert output.splitlines()[-2] == f"note: {said}"
     one = run("plan", *few, "--set", "samples=24")[1]
     assert (
-        "\nnote: validation gets no sample: 24 samples are 4 identities; from 42 samples on it "
+        "\nnote: validation gets no sample: 24 samples are 4 identities; from 37 samples on it "
         "gets some, or with a larger share in output.splits, or fewer expressions_per_identity\n"
     ) in one
-    assert "gets no sample" not in run("plan", *few, "--set", "samples=42")[1]
+    assert "gets no sample" not in run("plan", *few, "--set", "samples=37")[1]
 
 
 def test_report_compares_asked_drawn_and_delivered(dataset):

@@ -121,7 +121,11 @@ class IdentitySection(Component, ABC):
                 raise ValueError(f"template slot {{{name}}} has no values under slots{there}")
         for name in self.slots:
             if name not in named:
-                raise ValueError(f"slot {name!r} is not in the template {shown(self.template)}")
+                near = nearest(name, named)
+                meant = f"; did you mean {near!r}?" if near else ""
+                raise ValueError(
+                    f"slot {name!r} is not in the template {shown(self.template)}{meant}"
+                )
         return self
 
     def slot_shares(self) -> Mapping[str, Mapping[str, float]]:

@@ -61,6 +61,13 @@ def test_a_slot_that_the_template_does_not_name_is_refused():
         PromptIdentitiesConfig(source="prompts", template="{a}", slots={"a": ["x"], "b": ["y"]})
 
 
+def test_a_slot_that_is_misspelt_is_answered_with_the_one_of_the_template():
+    with pytest.raises(ValidationError, match=r"slot 'har' is not in the template .*'hair'\?"):
+        PromptIdentitiesConfig(
+            source="prompts", template="{hair}", slots={"hair": ["a"], "har": ["b"]}
+        )
+
+
 def test_compiling_is_in_the_identity_only_when_it_is_asked_for(quickstart):
     pipeline = {"name": "fineface", "weights": "mini"}
     plain = parse_config({**quickstart, "pipeline": pipeline})
