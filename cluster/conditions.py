@@ -91,6 +91,12 @@ def condition_columns(given: Collection[str], output: OutputConfig) -> list[Colu
     ]
 
 
+def picture_bytes(spec: SampleSpec, output: OutputConfig) -> int:
+    """Return the size of the pictures that a row keeps besides its own image [bytes]."""
+    values = condition_values(spec, pictures=output.keep_reference)
+    return len(values[REFERENCE]["bytes"]) if REFERENCE in values else 0
+
+
 def condition_values(
     spec: SampleSpec, *, rejected: bool = False, pictures: bool = False
 ) -> dict[str, Any]:

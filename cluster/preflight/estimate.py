@@ -181,6 +181,8 @@ def _row(
         return Figure(earlier.bytes / earlier.rows, "mean of earlier shards")
     if measured:
         return Figure(measured.bytes + _PARQUET, f"mean of {measured.images} measured images")
+    if config.output.keep_reference:
+        return None  # nobody knows the size of pictures of others
     there = [node.probe.weights for node in nodes if node.probe and node.probe.weights.facts]
     weights = there[0] if there else Weights()
     return config.pipeline.known_bytes(weights, config.output.image_format)

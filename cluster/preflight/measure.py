@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.batches import encode_image
+from cluster.conditions import picture_bytes
 from cluster.resolve import gpus_per_actor
 from cluster.worker import Worker, load_worker
 from samplers.plan import Plan, build_plan
@@ -21,7 +22,8 @@ class Measured:
         rate: images a second of one worker.
         images: images that were judged.
         accepted: those of them that the policy accepts.
-        bytes: mean size of an encoded image [bytes].
+        bytes: mean size of an encoded image, with the picture that it was edited from where that
+            is kept [bytes].
         hardware: the accelerator.
         memory: most GPU memory in use [bytes]; None on a CPU.
     """
@@ -83,7 +85,9 @@ def measure_here(config: RunConfig) -> Measured:
         judging += seconds
         outcomes += found
         encoded += [
-            len(encode_image(image, output.image_format, output.quality)) for image in images
+            len(encode_image(image, output.image_format, output.quality))
+            + picture_bytes(attempt.spec, output)
+            for image, attempt in zip(images, batch, strict=True)
         ]
     on_gpu = torch.cuda.is_available()
     return Measured(

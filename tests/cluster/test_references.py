@@ -13,7 +13,10 @@ from PIL import Image
 from pyarrow import parquet
 from tiny_face_embedder import face_embedder, portrait
 
+from cluster.conditions import picture_bytes
 from cluster.driver import generate
+from cluster.preflight.estimate import estimate
+from cluster.preflight.measure import Measured
 from pipelines.faceid.photographs import Quality, embed_photos
 from pipelines.loading import check_components
 from samplers import build_plan
@@ -156,6 +159,17 @@ def test_a_run_keeps_the_pictures_where_it_is_asked_to(edited, tmp_path):
     assert (
         "The pictures themselves are in the column `reference`, and may show real people." in card
     )
+
+
+def test_the_size_of_kept_pictures_is_measured_and_never_guessed(edited):
+    for keep in (False, True):
+        config = edited(output={"keep_reference": keep})
+        spec = build_plan(config).sample(0)
+        kept = len(spec.condition("reference", ReferenceImage).data)
+        assert picture_bytes(spec, config.output) == (kept if keep else 0)
+    assert estimate(config, []).row is None
+    measured = Measured(5.0, 16, 8, 9000.0, "CPU", None)
+    assert estimate(config, [], measured=measured).row.value > 9000
 
 
 def test_a_merged_dataset_says_of_each_image_whether_it_was_edited(edited, tmp_path):
