@@ -110,8 +110,8 @@ def _generate(
 ) -> Summary:
     storage = reached_output(config)
     config = config if overwrite else resolve_batch_size(config, storage)
-    plan = build_plan(config)
     check_components(config)
+    plan = build_plan(config)
     refuse_unserved(plan)
     check_room(config, executor)
     check_output(storage, config.identity(), config.samples, overwrite=overwrite)

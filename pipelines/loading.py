@@ -101,7 +101,7 @@ def check_values(run: RunConfig) -> None:
     """Refuse what rows would name and images could not show; loads no torch.
 
     Raises:
-        ConfigError: as the components' `check_values` and `check_conditions`.
+        SynthgenError: as the components' `check_values` and `check_conditions`.
     """
     check_conditions(run)
     for component in run.components():
@@ -115,24 +115,27 @@ def doubts(run: RunConfig) -> list[str]:
 
 
 def check_conditions(run: RunConfig) -> None:
-    """Compare what the pipeline needs and takes with what expressions and identities give.
+    """Compare what the pipeline and the checks need and take with what is given.
+
+    Expressions and identities give. A condition that only a check takes is given for it.
 
     Raises:
-        ConfigError: if it needs a condition that neither gives, or one of them gives a condition
-            that it does not use: rows would name what images do not show.
+        ConfigError: if one of them needs a condition that nobody gives, or a condition is given
+            that none of them uses: rows would name what images do not show.
     """
     pipeline, expressions, identities = run.pipeline, run.expressions, run.identities
-    givers: dict[str, Component] = {
-        "identities.source": identities,
-        "expressions.prior": expressions,
-    }
     for condition in sorted(identities.given() & expressions.given()):
         raise ConfigError(
             f"identities.source {identities.source!r} and expressions.prior {expressions.prior!r} "
             f"both give {condition}; set one of them to one that does not"
         )
+    givers: dict[str, Component] = {
+        "identities.source": identities,
+        "expressions.prior": expressions,
+    }
+    used = pipeline.used().union(*(check.used() for check in run.verify.checks))
     for key, giver in givers.items():
-        for condition in sorted(giver.given() - pipeline.used()):
+        for condition in sorted(giver.given() - used):
             kind = _GIVERS[key]
             pipelines = _way("pipeline.name", _names(PIPELINES, {"needs", "takes"}, condition))
             if condition in giver.gives or condition not in giver.gives_with:
@@ -146,18 +149,28 @@ def check_conditions(run: RunConfig) -> None:
                 f"{cause} gives {condition}, but the pipeline {pipeline.name!r} does not use it; "
                 f"{ways}"
             )
-    for condition in sorted(pipeline.needs - identities.given() - expressions.given()):
-        ways = [_way(key, _names(_GIVERS[key], {"gives"}, condition)) for key in givers] + [
-            f"{_section_of(key)}.{giver.gives_with[condition]}"
-            for key, giver in givers.items()
-            if condition in giver.gives_with
-        ]
-        ways.append(_way("pipeline.name", _names(PIPELINES, {"needs"}, condition, wanted=False)))
-        raise ConfigError(
-            f"the pipeline {pipeline.name!r} needs {condition}, which neither identities.source "
-            f"{identities.source!r} nor expressions.prior {expressions.prior!r} gives; set "
-            f"{', or '.join(filter(None, ways))}"
-        )
+    for taker in (pipeline, *run.verify.checks):
+        for condition in sorted(taker.needs - identities.given() - expressions.given()):
+            set_to = _ways_to_give(condition, givers)
+            if taker is pipeline:
+                others = _names(PIPELINES, {"needs"}, condition, wanted=False)
+                set_to.append(_way("pipeline.name", others))
+            ways = [f"set {', or '.join(filter(None, set_to))}"] if any(set_to) else []
+            ways += [] if taker is pipeline else ["leave the check out"]
+            raise ConfigError(
+                f"the {'pipeline' if taker is pipeline else 'check'} {taker.name!r} needs "
+                f"{condition}, which neither identities.source {identities.source!r} nor "
+                f"expressions.prior {expressions.prior!r} gives; {', or '.join(ways)}"
+            )
+
+
+def _ways_to_give(condition: str, givers: Mapping[str, Component]) -> list[str]:
+    """Return what would have somebody give a condition: keys with names, and keys of sections."""
+    return [_way(key, _names(_GIVERS[key], {"gives"}, condition)) for key in givers] + [
+        f"{_section_of(key)}.{giver.gives_with[condition]}"
+        for key, giver in givers.items()
+        if condition in giver.gives_with
+    ]
 
 
 _GIVERS: Mapping[str, ComponentKind] = {

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -100,7 +100,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
     run = absolute_paths(asked)
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [
-        *_before(run, asked.identity()),
+        *_before(asked, Storage(run.output.path)),
         *find_in_nodes(run, nodes, _driver(nodes)),
     ]
     ready = not problems(findings) and any(node.workers for node in nodes)
@@ -159,17 +159,18 @@ def _joined() -> bool:
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
-def _before(config: RunConfig, identity: Mapping[str, object]) -> list[Finding]:
-    """Find what is wrong with the plan, the pipeline's values and the output's content.
+def _before(config: RunConfig, storage: Storage) -> list[Finding]:
+    """Find what is wrong with the components, the plan and the output's content.
 
-    The identity is that of the run with its paths as the user wrote them, as a record holds it.
+    Args:
+        config: the run with its paths as the user wrote them, as sentences and the record do.
+        storage: the output.
     """
-    storage = Storage(config.output.path)
     found: list[Finding] = []
     checks: list[Callable[[], object]] = [
-        lambda: found.extend(_plan_warnings(config)),
         lambda: check_components(config),
-        lambda: check_output(storage, identity, config.samples),
+        lambda: found.extend(_plan_warnings(config)),
+        lambda: check_output(storage, config.identity(), config.samples),
     ]
     for check in checks:
         with _collecting(found):

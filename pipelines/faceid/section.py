@@ -11,6 +11,7 @@ from synthgen.config.base import Section, Weights
 from synthgen.config.identities.base import MINI_STORE, absolute_store
 from synthgen.config.verify import (
     Arc2FaceEmbedderConfig,
+    CheckKeyError,
     CheckSection,
     EmbedderConfig,
     InsightFaceConfig,
@@ -87,11 +88,24 @@ class IdentityCheck(CheckSection):
         """Refuse to compare images with people whom nobody asks for."""
         judged = self.policy.min_identity_similarity is not None
         if (judged or self.wanted is not None) and "faceid" not in run.identities.given():
-            key = "policy.min_identity_similarity" if judged else "identity.wanted"
-            raise ValueError(
-                f"verify.{key} compares images with the people of a store; identities.source is "
-                f"{run.identities.source!r}, it must be 'faceid'"
+            raise CheckKeyError(
+                "policy.min_identity_similarity" if judged else "wanted",
+                "it compares images with the people of a store; identities.source is "
+                f"{run.identities.source!r}, it must be 'faceid'",
             )
+
+    def check_values(self, run: "RunConfig") -> None:
+        """Refuse stores that are not there, or are none.
+
+        Raises:
+            StoreError: as `read_store`.
+        """
+        from samplers.identities.store import store_path
+        from samplers.identities.store_reading import read_raw
+
+        for path in (self.wanted, self.forbidden):
+            if path is not None:
+                read_raw(store_path(path), None)
 
     def find_weights(self, fetch: bool) -> Weights:
         """Look for the embedder's files, or its package."""
@@ -105,14 +119,14 @@ class IdentityCheck(CheckSection):
         if isinstance(embedder, InsightFaceConfig | Arc2FaceEmbedderConfig):
             if find_spec("insightface") is None:
                 raise MissingDependencyError(
-                    "verify.identity.embedder: insightface is not installed; "
+                    "embedding photographs needs insightface, which is not installed: "
                     f"{install_command('faceid')}"
                 )
             if isinstance(embedder, InsightFaceConfig):
                 return Weights()
             from pipelines.faceid.arcface import find_arcface
 
-            setting = "verify.identity.embedder.model"
+            setting = "model of the check's embedder"
             return Weights((find_arcface(embedder.model, fetch=False, setting=setting),))
         if embedder.weights != "mini":
             if not Path(embedder.weights).exists():

@@ -160,7 +160,7 @@ class IdentityVerifier(Verifier):
             if store is not None and store.about.embedder != embedder.fingerprint:
                 raise StoreError(
                     f"{store.where} holds embeddings of {store.about.embedder!r} "
-                    f"({store.about.embedder_name}); verify.identity.embedder is {self.name}, "
+                    f"({store.about.embedder_name}); the embedder of the check is {self.name}, "
                     f"{embedder.fingerprint!r}: embed its photographs by that"
                 )
 
@@ -233,14 +233,14 @@ class IdentityVerifier(Verifier):
         if self._wanted is not None:
             if person.identity_id not in self._wanted.rows:
                 raise StoreError(
-                    f"{self._wanted.where} (verify.identity.wanted) does not hold "
+                    f"{self._wanted.where} (wanted of the check) does not hold "
                     f"{person.identity_id!r}, whom identities.store names"
                 )
         elif person.embedder != self._embedder.fingerprint:
             raise StoreError(
                 f"the embeddings of {person.identity_id} are of {person.embedder!r}; "
-                f"verify.identity.embedder is {self.name}, {self._embedder.fingerprint!r}: name a "
-                "store of the same people by that as verify.identity.wanted"
+                f"the embedder of the check is {self.name}, {self._embedder.fingerprint!r}: name "
+                "a store of the same people by that as the check's wanted"
             )
 
     def compare(

@@ -11,7 +11,7 @@ from pipelines.weight_files import count_numbers
 from synthgen.action_units import AUS, ActionUnitSet, check_facs
 from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section, Weights
-from synthgen.config.verify import CheckSection
+from synthgen.config.verify import CheckKeyError, CheckSection
 from synthgen.errors import ActionUnitError, MissingDependencyError
 from synthgen.installation import install_command
 
@@ -107,7 +107,7 @@ class LibreFaceCheck(CheckSection):
             try:
                 run.expressions.au_set.index(name)
             except ActionUnitError as error:
-                raise ValueError(f"verify.policy.per_au_tolerance: {error}") from error
+                raise CheckKeyError("policy.per_au_tolerance", str(error)) from error
 
     def accepts(
         self, requested: np.ndarray, measured: np.ndarray, action_units: ActionUnitSet
@@ -123,7 +123,7 @@ class LibreFaceCheck(CheckSection):
             return self._fetched()
         if self.aligner == "mediapipe" and find_spec("mediapipe") is None:
             raise MissingDependencyError(
-                f"verify.aligner: mediapipe is not installed; {install_command('alignment')}"
+                f"the aligner mediapipe is not installed; {install_command('alignment')}"
             )
         file, name, licence = find_weights(self.weights)
         files = [file, *filter(None, [find_presence(self.weights, self.aligner)])]

@@ -152,7 +152,7 @@ class FlameRenderer:
             f"{WHERE}: no face of {self.bank.where} would be accepted by the run's checks for "
             f"{requests:,} of {samples:,} requests; {one}, for example, "
             f"is {self.nearest_distance(aus):.2f} from the nearest face (mean difference "
-            "over the AUs); add faces to the bank, ask for other AUs, or loosen verify.policy"
+            "over the AUs); add faces to the bank, ask for other AUs, or loosen the policy"
         )
 
     def _one(self, rows: np.ndarray, numbers: np.ndarray) -> FlameExpression:

@@ -197,8 +197,8 @@ def _check_here(config: "RunConfig") -> None:
     from samplers.plan import build_plan
 
     check_output_of_job(config.output.path)
-    plan = build_plan(config)
     check_components(config)
+    plan = build_plan(config)
     refuse_unserved(plan)
 
 

@@ -123,10 +123,12 @@ class Component(Section):
         """
 
     def check_values(self, run: "RunConfig") -> None:
-        """Refuse values that rows would name and no image could show; loads no torch.
+        """Refuse values that rows would name and no image could show, and files that are not there.
+
+        Looks at no weights, and loads no torch: `plan` refuses what `generate` would.
 
         Raises:
-            ConfigError: with one sentence on the key and what is allowed.
+            SynthgenError: with one sentence on the key and what is allowed.
         """
 
     def doubts(self, run: "RunConfig") -> list[str]:

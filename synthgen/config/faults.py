@@ -232,7 +232,7 @@ def _sentence(where: str, entries: Sequence[Mapping[str, Any]], found: Written |
     if kind == "too_short":
         return f"{where} is empty; it must have an entry"
     if first["loc"][-1:] == ("[key]",):
-        return f"key {where} must be text, not {shown(first['input'])}"
+        return f"key {where} must be {_allowed(first)}, not {shown(first['input'])}"
     allowed = " or ".join(dict.fromkeys(_allowed(entry) for entry in entries))
     text = found.text if found and found.text is not None else ""
     odd = "number" in allowed and text[:1].isdigit() and not _PLAIN.fullmatch(text)

@@ -51,8 +51,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _checks_fit(self) -> Self:
-        for check in self.verify.checks:
-            check.check_configuration(self)
+        self.verify.check_configuration(self)
         return self
 
     @model_validator(mode="after")

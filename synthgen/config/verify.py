@@ -144,6 +144,18 @@ CHECKS = ComponentKind(
 """The checks that `verify.checks` may name."""
 
 
+class CheckKeyError(ValueError):
+    """What does not fit the rest of a configuration, at a key of a check's section.
+
+    Attributes:
+        key: the key, such as `policy.max_inactive`.
+    """
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 class CheckSection(Component, ABC):
     """The section of a check, which makes it; see `docs/extending.md`."""
 
@@ -175,7 +187,8 @@ class CheckSection(Component, ABC):
         """Refuse what does not fit the rest of a configuration, as it is read.
 
         Raises:
-            ValueError: with one sentence on the key and what is allowed.
+            CheckKeyError: with the key, before which the check's place is put, and one sentence.
+            ValueError: with one sentence on the whole check.
         """
 
     def working_memory(self, batch: int) -> int:
@@ -265,6 +278,26 @@ class VerifyConfig(Section):
         for check in self.checks:
             accepted &= check.accepts(requested, measured, action_units)
         return accepted
+
+    def check_configuration(self, run: "RunConfig") -> None:
+        """Refuse what a check cannot do in a run; each is told at the key that the user wrote.
+
+        Raises:
+            ValidationError: with the place of the key.
+        """
+        for number, check in enumerate(self.checks):
+            try:
+                check.check_configuration(run)
+            except ValueError as error:
+                key = tuple(error.key.split(".")) if isinstance(error, CheckKeyError) else ()
+                # What does not stand in the data is left out of a place: either the older keys are
+                # there, or `checks`.
+                older = ("identity",) if check.name == "faceid" and key[:1] != ("policy",) else ()
+                place = ("verify", *older, "checks", number, *key)
+                wrong = InitErrorDetails(
+                    type="value_error", loc=place, input={}, ctx={"error": error}
+                )
+                raise ValidationError.from_exception_data("verify", [wrong]) from error
 
     def with_absolute_paths(self) -> Self:
         """Return the section with paths that do not depend on the working folder."""

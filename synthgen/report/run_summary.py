@@ -66,7 +66,7 @@ def _shortfall(summary: Summary) -> list[str]:
         head = f"less than asked: {summary.rows} of {asked} samples; these strata fell short:"
     strata = [f"  {line}" for line in describe_short(summary.short, summary.lacking)]
     helps = (
-        "what helps: a looser verify.policy or more verify.max_attempts, and to begin anew "
+        "what helps: a looser policy or more verify.max_attempts, and to begin anew "
         "(--overwrite, or another output.path); the same configuration gives the same again"
     )
     return [head, *strata, *([helps] if summary.missing > summary.errors else [])]

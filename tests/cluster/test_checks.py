@@ -48,6 +48,18 @@ class Brightness(Verifier):
         return Verdict.accept()
 
 
+FACEID = {"name": "faceid", "embedder": {"kind": "mini"}}
+NOBODY = (
+    "it compares images with the people of a store; identities.source is 'prompts', it must be "
+    "'faceid'"
+)
+AU10 = (
+    "AU10 (upper lip raiser) exists in FACS, but it is none of the 12 that FineFace, LibreFace and "
+    "drawn faces know (AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, AU26); runs of "
+    "models that know others name theirs as expressions.action_units"
+)
+
+
 class BrightnessCheck(CheckSection):
     """The section of the check."""
 
@@ -185,9 +197,21 @@ def test_checks_that_the_older_keys_can_say_are_stored_by_them(make_config):
         ({"checks": [{"name": "libreface", "policy": {"min_active": -1}}]},
          "verify.checks.0.policy.min_active is -1; it must be at least 0"),
         ({"identity": {"embedder": {"kind": "mini"}, "name": "x"}},
-         "unknown key verify.identity.name"),
+         "unknown key verify.identity.name; there are embedder, wanted, forbidden"),
         ({"identity": {"embedder": {"kind": "x"}}},
-         "verify.identity.embedder.kind is 'x'; it must be 'mini' or 'insightface'"),
+         "verify.identity.embedder.kind is 'x'; it must be 'mini', 'insightface' or 'arc2face'"),
+        ({"policy": {"min_identity_similarity": 0.5}, "identity": {"embedder": {"kind": "mini"}}},
+         f"verify.policy.min_identity_similarity: {NOBODY}"),
+        ({"identity": {"embedder": {"kind": "mini"}, "wanted": "x.parquet"}},
+         f"verify.identity.wanted: {NOBODY}"),
+        ({"checks": ["libreface", {**FACEID, "wanted": "x.parquet"}]},
+         f"verify.checks.1.wanted: {NOBODY}"),
+        ({"checks": [{**FACEID, "policy": {"min_identity_similarity": 0.5}}]},
+         f"verify.checks.0.policy.min_identity_similarity: {NOBODY}"),
+        ({"checks": [{"name": "libreface", "policy": {"per_au_tolerance": {"AU10": 1}}}]},
+         f"verify.checks.0.policy.per_au_tolerance: {AU10}"),
+        ({"policy": {"per_au_tolerance": {"AU10": 1}}},
+         f"verify.policy.per_au_tolerance: {AU10}"),
     ],
 )  # fmt: skip
 def test_what_is_said_twice_or_wrong_is_refused(make_config, verify, said):

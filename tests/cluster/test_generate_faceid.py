@@ -134,7 +134,7 @@ def test_a_store_of_another_embedder_is_refused_before_any_work(people, make, tm
     second = face_embedder(tmp_path, seed=1, name="second")
     other = {"kind": "mini", "weights": str(tmp_path / "second.safetensors")}
     config = make(people, embedder=other)
-    with pytest.raises(StoreError, match=f"verify.identity.embedder is {second.name}"):
+    with pytest.raises(StoreError, match=f"the embedder of the check is {second.name}"):
         generate(config, "inline")
     assert not (tmp_path / "out").exists()
 
@@ -161,13 +161,13 @@ def test_people_of_prompts_are_measured_for_consistency_alone(embedder, tmp_path
         (
             {"min_identity_similarity": 0.5},
             {},
-            "verify.policy.min_identity_similarity compares images with the people of a store; "
-            "identities.source is 'prompts', it must be 'faceid'",
+            "verify.policy.min_identity_similarity: it compares images with the people of a "
+            "store; identities.source is 'prompts', it must be 'faceid'",
         ),
         (
             {},
             {"wanted": "store.parquet"},
-            "verify.identity.wanted compares images with the people of a store; "
+            "verify.identity.wanted: it compares images with the people of a store; "
             "identities.source is 'prompts', it must be 'faceid'",
         ),
         (

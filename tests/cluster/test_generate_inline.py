@@ -50,7 +50,7 @@ def test_the_summary_tells_what_is_unaccepted_missing_and_failed(make_config):
         "less than asked: 8 of 10 samples; these strata fell short:",
         "  sad: 4 short; 1 of 14 images accepted (8 active_error, 4 inactive, 1 error)",
         "  strata not recorded: 1 short",
-        "what helps: a looser verify.policy or more verify.max_attempts, and to begin anew "
+        "what helps: a looser policy or more verify.max_attempts, and to begin anew "
         "(--overwrite, or another output.path); the same configuration gives the same again",
         f"{config.output.path}: 8 samples from 20 images (40% kept)",
         "rejected: 10 active_error, 4 inactive",

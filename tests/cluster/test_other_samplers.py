@@ -33,6 +33,7 @@ from samplers import Identities, Identity, Prior
 from synthgen.config.identities import IdentitySection
 from synthgen.config.pipeline import PipelineSection
 from synthgen.config.priors import PriorSection
+from synthgen.config.verify import CheckSection
 
 
 class Smiles(PriorSection):
@@ -91,6 +92,20 @@ class FacePrior(MoodPrior):
 
 class Silent(Moods):
     gives = frozenset({"aus", "pose"})
+
+
+class Watched(CheckSection):
+    """Looks where heads turn."""
+
+    needs = frozenset({"pose"})
+
+    def load(self, device, run):
+        raise NotImplementedError
+
+
+class Glanced(Watched):
+    needs = frozenset()
+    takes = frozenset({"pose"})
 
 
 class Guests(IdentitySection):
@@ -242,7 +257,7 @@ def written(tmp_path, make_config):
 
     def write(
         prior, source="prompts", pipeline=None, samples=8, of_people=MappingProxyType({}),
-        **expressions,
+        check=None, **expressions,
     ):  # fmt: skip
         data = make_config(samples=samples).model_dump(mode="json")
         data["expressions"] = {"prior": prior, **expressions}
@@ -250,6 +265,8 @@ def written(tmp_path, make_config):
             data["identities"] = {"source": source, "expressions_per_identity": 2, **of_people}
         if pipeline is not None:
             data["pipeline"] = {"name": pipeline, "batch_size": 4}
+        if check is not None:
+            data["verify"] = {"checks": ["libreface", check]}
         data["verify"] |= {"on_exhausted": "keep_best", "max_attempts": 1}
         data["output"] |= {"path": str(tmp_path / "out"), "shard_size": 4}
         file = tmp_path / "run.yaml"
@@ -350,6 +367,19 @@ def test_a_condition_that_nobody_takes_or_gives_is_told(module, written):
     with pytest.raises(ConfigError) as caught:
         spec.condition("flame", tuple)
     assert str(caught.value) == f"{spec.sample_id} has no condition 'flame'; it has aus, pose"
+
+
+def test_what_a_check_needs_or_takes_counts_too(module, written):
+    prior, guests, watched = (f"{module}:{name}" for name in ("Smiles", "Guests", "Watched"))
+    for check in (watched, f"{module}:Glanced"):
+        check_components(written(prior, guests, check=check))
+    check_components(written(prior, check=f"{module}:Glanced"))
+    with pytest.raises(ConfigError) as caught:
+        check_components(written(prior, check=watched))
+    assert str(caught.value) == (
+        f"the check '{watched}' needs pose, which neither identities.source 'prompts' nor "
+        f"expressions.prior '{prior}' gives; leave the check out"
+    )
 
 
 def test_a_key_decides_what_is_given_and_a_pipeline_takes_what_it_need_not_have(module, written):

@@ -131,6 +131,6 @@ def test_a_check_by_it_takes_its_files_along(tmp_path, monkeypatch):
     with pytest.raises(WeightsError) as caught:
         elsewhere.find_weights(fetch=False)
     assert str(caught.value) == (
-        "FoivosPar/Arc2Face (verify.identity.embedder.model) is not on this machine: no folder of "
-        "that name, and not in the Hub's cache; `synthgen weights fetch CONFIG` fetches it"
+        "FoivosPar/Arc2Face (model of the check's embedder) is not on this machine: no folder "
+        "of that name, and not in the Hub's cache; `synthgen weights fetch CONFIG` fetches it"
     )

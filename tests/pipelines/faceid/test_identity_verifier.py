@@ -81,22 +81,22 @@ def test_embeddings_of_another_embedder_are_refused(embedder, tmp_path):
         IdentityVerifier(second, forbidden=store(embedder, [1], where="bad.parquet"))
     assert str(caught.value) == (
         f"bad.parquet holds embeddings of '{embedder.fingerprint}' (face-embedder-tiny); "
-        f"verify.identity.embedder is face-embedder-second, '{second.fingerprint}': embed its "
+        f"the embedder of the check is face-embedder-second, '{second.fingerprint}': embed its "
         "photographs by that"
     )
     with pytest.raises(StoreError) as caught:
         IdentityVerifier(second).check_person(store(embedder, [1]).face("p1"))
     assert str(caught.value) == (
-        f"the embeddings of p1 are of '{embedder.fingerprint}'; verify.identity.embedder is "
+        f"the embeddings of p1 are of '{embedder.fingerprint}'; the embedder of the check is "
         f"face-embedder-second, '{second.fingerprint}': name a store of the same people by that "
-        "as verify.identity.wanted"
+        "as the check's wanted"
     )
     with pytest.raises(StoreError) as caught:
         IdentityVerifier(second, wanted=store(second, [2], where="w.parquet")).check_person(
             store(embedder, [1]).face("p1")
         )
     assert str(caught.value) == (
-        "w.parquet (verify.identity.wanted) does not hold 'p1', whom identities.store names"
+        "w.parquet (wanted of the check) does not hold 'p1', whom identities.store names"
     )
 
 

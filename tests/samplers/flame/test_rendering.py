@@ -208,7 +208,7 @@ def test_requests_that_no_face_serves_are_counted_and_refused(tmp_path, monkeypa
     assert ", for example, is " in found.fault
     assert found.fault.endswith(
         " from the nearest face (mean difference over the AUs); add faces to the bank, ask for "
-        "other AUs, or loosen verify.policy"
+        "other AUs, or loosen the policy"
     )
     text = render(summarise(plan))
     assert (

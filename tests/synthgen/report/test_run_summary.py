@@ -17,7 +17,7 @@ def test_where_nothing_was_kept_there_is_nothing_to_load():
     assert describe_run(parse_config(CONFIG), summarise(markers)).splitlines() == [
         "less than asked: 0 of 8 samples; these strata fell short:",
         "  sad: 8 short; 0 of 16 images accepted (16 inactive)",
-        "what helps: a looser verify.policy or more verify.max_attempts, and to begin anew "
+        "what helps: a looser policy or more verify.max_attempts, and to begin anew "
         "(--overwrite, or another output.path); the same configuration gives the same again",
         "out: 0 samples from 16 images (0% kept)",
         "rejected: 16 inactive",
