@@ -1,6 +1,7 @@
 """Stable Diffusion of a person whom an ArcFace embedding tells."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,19 @@ from transformers import (
 from pipelines.arc2face.checkpoint import load_parts
 from pipelines.arc2face.expression import read_expression_adapter, takes_expressions
 from pipelines.arc2face.identity import IdEmbeddings, check_text, encode_people, id_batch
+from pipelines.arc2face.inputs import References, image_size, reference_batch, sample_count
+from pipelines.arc2face.reference import (
+    ReferenceAdapter,
+    keep_features,
+    read_reference_adapter,
+    reference_branch,
+)
 from pipelines.arc2face.weights import (
     ENCODER,
     EXPRESSION_FILE,
     EXPRESSION_FOLDER,
+    REFERENCE_FILE,
+    REFERENCE_FOLDER,
     UNET,
     locate_adapter,
     locate_base,
@@ -63,7 +73,8 @@ class Arc2FacePipeline(StableDiffusionPipeline):
 
     The embeddings must come from Arc2Face's own `arcface.onnx`: another recogniser's give a wrong
     face without any error. With an expression adapter (arXiv 2510.04706) a person shows an
-    expression that 55 FLAME numbers tell. The arguments are those of `StableDiffusionPipeline`; a
+    expression that 55 FLAME numbers tell, and with a reference adapter the appearance and the
+    background are those of a picture. The arguments are those of `StableDiffusionPipeline`; a
     safety checker is not loaded unless it is given.
     """
 
@@ -92,6 +103,7 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         if text_encoder is not None and tokenizer is not None:
             check_text(tokenizer, text_encoder)
         super().__init__(**components, requires_safety_checker=requires_safety_checker)
+        self._reference_adapter: ReferenceAdapter | None = None
 
     @classmethod
     def from_pretrained(
@@ -180,6 +192,31 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         if takes_expressions(self._plain_unet()):
             self.unload_ip_adapter()
 
+    def load_reference_adapter(
+        self, pretrained_model_name_or_path: str | Path, *, revision: str | None = None
+    ) -> None:
+        """Load the adapter that keeps a picture's appearance; one loaded before gives way.
+
+        Its LoRA acts in calls with a reference alone, and stays out of the UNet: a LoRA of
+        `load_lora_weights`, such as LCM-LoRA, may stand beside it.
+
+        Args:
+            pretrained_model_name_or_path: folder with `pytorch_lora_weights.safetensors`, or a Hub
+                id such as `FoivosPar/Arc2Face`.
+            revision: revision on the Hub.
+
+        Raises:
+            WeightsError: if the file is missing or does not fit the UNet.
+        """
+        path = locate_adapter(
+            pretrained_model_name_or_path, REFERENCE_FILE, below=REFERENCE_FOLDER, revision=revision
+        )
+        self._reference_adapter = read_reference_adapter(path, self._plain_unet())
+
+    def unload_reference_adapter(self) -> None:
+        """Take the reference adapter away; without one, do nothing."""
+        self._reference_adapter = None
+
     def save_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - the rest by name
         self, save_directory: str | PathLike[str], **kwargs: Any
     ) -> None:
@@ -188,11 +225,14 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         Raises:
             WeightsError: if one is loaded: it would be lost without a word.
         """
-        if takes_expressions(self._plain_unet()):
+        loaded = {
+            "expression": takes_expressions(self._plain_unet()),
+            "reference": self._reference_adapter is not None,
+        }
+        for kind in (kind for kind, there in loaded.items() if there):
             raise WeightsError(
-                "an expression adapter cannot be saved with a pipeline; call "
-                "unload_expression_adapter before save_pretrained, and load_expression_adapter "
-                "after from_pretrained"
+                f"the {kind} adapter cannot be saved with a pipeline; call unload_{kind}_adapter "
+                f"before save_pretrained, and load_{kind}_adapter after from_pretrained"
             )
         super().save_pretrained(save_directory, **kwargs)
 
@@ -218,6 +258,8 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         expression: Expressions = None,
         *,
         expression_scale: int | float = 1.0,
+        reference_image: References = None,
+        reference_scale: int | float = 0.8,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int = NUM_INFERENCE_STEPS,
@@ -243,7 +285,8 @@ class Arc2FacePipeline(StableDiffusionPipeline):
     ) -> StableDiffusionPipelineOutput | tuple[Any, ...]:
         """Paint people.
 
-        Of `id_embeds` and `expression` each has one row for all samples, or one for each.
+        Of `id_embeds`, `expression` and `reference_image` each has one row for all samples, or one
+        for each.
 
         Args:
             id_embeds: ArcFace embeddings [batch, 512] or [512] in any array type, made by
@@ -252,6 +295,11 @@ class Arc2FacePipeline(StableDiffusionPipeline):
                 eyelids, 3 of the jaw), or `FlameExpression`s; None: no expression branch.
             expression_scale: weight of the expression branch, times what `set_ip_adapter_scale`
                 has set; at 0 images are those without expressions.
+            reference_image: picture whose appearance and background the images keep, the face
+                where FFHQ has it: PIL, scaled to the images; a tensor [3, h, w] or [batch, 3, h, w]
+                in [−1, 1]; or a list of these, with None for samples without one, which are painted
+                as without this argument.
+            reference_scale: scale of the reference adapter's LoRA; its features stay joined at 0.
             height: height [pixels]; None: the base's own.
             width: width [pixels]; None: the base's own.
             num_inference_steps: denoising steps.
@@ -279,25 +327,31 @@ class Arc2FacePipeline(StableDiffusionPipeline):
 
         Raises:
             FaceEmbeddingError: if the embeddings are missing, not finite, zero, or not 512 wide, or
-                the numbers of people and expressions do not go together.
+                the numbers of people, expressions and references do not go together.
             BankError: if an expression is not 55 finite numbers.
+            PictureError: if a reference image is none, has another shape than the images, or is a
+                tensor outside [−1, 1].
             WeightsError: if the text encoder cannot take the embeddings, or there is an expression
-                and no expression adapter.
+                or a reference and no adapter for it.
             PromptError: if the text encoder would not see the end of a negative prompt.
             ValueError: if Stable Diffusion refuses another argument.
         """
         people = self._people(id_embeds, prompt_embeds)
         faces = None if expression is None else flame_batch(expression, "expression")
-        rows = {"people": len(people)}
-        if faces is not None:
-            rows["expressions"] = len(faces)
-        samples = sample_count(rows)
-        people = people.expand(samples, -1, -1)
+        pictures = self._references(reference_image, height, width)
+        counts = {"people": people, "expressions": faces, "reference images": pictures}
+        samples = sample_count({k: len(rows) for k, rows in counts.items() if rows is not None})
         if negative_prompt_embeds is not None and len(negative_prompt_embeds) == 1:
             negative_prompt_embeds = negative_prompt_embeds.expand(samples, -1, -1)
+        negatives = self._negatives(negative_prompt, samples)
         shown = self._expressions(faces, samples * num_images_per_prompt, guidance_scale)
         scale = 0 if faces is None else expression_scale
-        with adapter_scale(self._plain_unet(), scale):
+        with (
+            adapter_scale(self._plain_unet(), scale),
+            self._reference_branch(
+                people, pictures, samples, num_images_per_prompt, reference_scale
+            ),
+        ):
             return super().__call__(
                 height=height,
                 width=width,
@@ -305,12 +359,12 @@ class Arc2FacePipeline(StableDiffusionPipeline):
                 timesteps=timesteps,  # pyright: ignore[reportArgumentType]
                 sigmas=sigmas,  # pyright: ignore[reportArgumentType]
                 guidance_scale=guidance_scale,
-                negative_prompt=self._negatives(negative_prompt, samples),
+                negative_prompt=negatives,
                 num_images_per_prompt=num_images_per_prompt,
                 eta=eta,
                 generator=generator,
                 latents=latents,
-                prompt_embeds=people,
+                prompt_embeds=people.expand(samples, -1, -1),
                 negative_prompt_embeds=negative_prompt_embeds,
                 ip_adapter_image_embeds=shown,
                 output_type=output_type,
@@ -363,6 +417,58 @@ class Arc2FacePipeline(StableDiffusionPipeline):
             rows = torch.cat([torch.zeros_like(rows), rows])  # [2·images, 1, 55]
         return [rows.to(self._execution_device, self.unet.dtype)]
 
+    def _references(
+        self, given: References, height: int | None, width: int | None
+    ) -> list[Tensor | None] | None:
+        """Return reference images, one for all samples or for each; None: there is none."""
+        if given is None:
+            return None
+        size = image_size(height, width, self.unet.config.sample_size, self.vae_scale_factor)
+        pictures = reference_batch(given, *size)
+        if self._reference_adapter is None and any(picture is not None for picture in pictures):
+            raise WeightsError(
+                "the pipeline has no reference adapter; load one by load_reference_adapter first"
+            )
+        return pictures
+
+    @contextlib.contextmanager
+    def _reference_branch(
+        self,
+        people: Tensor,
+        pictures: list[Tensor | None] | None,
+        samples: int,
+        images: int,
+        scale: int | float,
+    ) -> Iterator[None]:
+        """Keep the features of references, and let the UNet see them as long as it is entered."""
+        adapter = self._reference_adapter
+        if adapter is None or pictures is None or not any(p is not None for p in pictures):
+            yield
+            return
+        unet = self._plain_unet()
+        # Features are those of a pair of person and picture: samples that share both share them.
+        pairs = max(len(people), len(pictures))
+        latents: list[Any] = [None if p is None else self._latents(p) for p in pictures]
+        chosen = [pair for pair in range(pairs) if latents[pair % len(latents)] is not None]
+        device = self._execution_device
+        kept = keep_features(
+            unet,
+            torch.cat([latents[pair % len(latents)] for pair in chosen]).to(unet.dtype),
+            people[[pair % len(people) for pair in chosen]].to(device, unet.dtype),
+            self._expressions(None, len(chosen), guidance_scale=1),
+        )
+        own = [pair % pairs for pair in range(samples) for _ in range(images)]
+        sources = [chosen.index(pair) if pair in chosen else None for pair in own]
+        adapter.to(device, unet.dtype)
+        with reference_branch(unet, kept, sources, adapter, scale):
+            yield
+
+    def _latents(self, picture: Tensor) -> Tensor:
+        """Return the mode of the VAE's posterior, scaled as the UNet knows latents."""
+        pixels = picture[None].to(self._execution_device, self.vae.dtype)
+        posterior = self.vae.encode(pixels).latent_dist
+        return posterior.mode() * self.vae.config.scaling_factor
+
     def _plain_unet(self) -> UNet2DConditionModel:
         unet = plain_module(self.unet)
         assert isinstance(unet, UNet2DConditionModel)  # noqa: S101 - narrows the type
@@ -384,21 +490,3 @@ class Arc2FacePipeline(StableDiffusionPipeline):
         mend = ", or encode it yourself and give negative_prompt_embeds"
         refuse_long(self.tokenizer, converted, "the negative prompt", "refuse", mend)
         return texts
-
-
-def sample_count(rows: Mapping[str, int]) -> int:
-    """Return how many samples a call has, of which each input has one row for all or one for each.
-
-    Args:
-        rows: what the input is called → its rows.
-
-    Raises:
-        FaceEmbeddingError: if two inputs have several rows and not equally many.
-    """
-    samples = max(rows.values())
-    if any(count not in (1, samples) for count in rows.values()):
-        counts = ", ".join(f"{count} of {name}" for name, count in rows.items())
-        raise FaceEmbeddingError(
-            f"rows that do not go together: {counts}; give one for all samples, or one for each"
-        )
-    return samples

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 from torch import Tensor
 
 from pipelines.checkpoints import read_safetensors
@@ -31,17 +32,19 @@ def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Read a LoRA with its alpha taken into its `lora_B`.
 
     Args:
-        path: a safetensors file of `unet.<layer>.lora_A.weight` and `lora_B`.
+        path: a safetensors file of `unet.<layer>.lora_A.weight` and `lora_B`, or of the names that
+            diffusers gives them (`lora.down`, `lora.up`).
 
     Returns:
-        The tensors, which count as they are, and layer → the factor that was taken in, of the
-        layers where it is not 1.
+        The tensors by peft's names, which count as they are, and layer → the factor that was taken
+        in, of the layers where it is not 1.
 
     Raises:
         WeightsError: if the file cannot be read, or its alpha is no positive number or contradicts
             itself.
     """
     tensors, metadata = read_safetensors(path)
+    tensors = convert_unet_state_dict_to_peft(tensors)
     beside = {
         name.removesuffix(_ALPHA): _single(tensors.pop(name), f"{path}: {excerpt(name, 100)}")
         for name in sorted(tensors)

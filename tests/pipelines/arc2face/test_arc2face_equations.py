@@ -9,6 +9,7 @@ from arc2face_files import (
     expressions,
     first_noise,
     people,
+    references,
     tiny_arc2face_unet,
     tiny_encoder,
     tiny_tokenizer,
@@ -169,5 +170,60 @@ def test_latents_with_expressions_are_those_of_the_equation(files, pipe, scale, 
     expected = [
         evaluate(files, person, noise[i : i + 1], guidance, shown[i], scale)
         for i, person in enumerate(people(2))
+    ]
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("guidance", [3.0, 1.0])
+@pytest.mark.parametrize("lora_scale", [0.0, 0.8])
+def test_latents_with_references_are_those_of_the_equation(files, pipe, lora_scale, guidance):
+    pipe.load_reference_adapter(files.reference)
+    noise, pictures = first_noise(2), references(2)
+
+    found = pipe(
+        people(2),
+        reference_image=pictures,
+        reference_scale=lora_scale,
+        latents=noise,
+        guidance_scale=guidance,
+        num_inference_steps=STEPS,
+        output_type="latent",
+    ).images
+
+    expected = [
+        evaluate(
+            files,
+            person,
+            noise[i : i + 1],
+            guidance,
+            reference=pictures[i],
+            lora_scale=lora_scale,
+        )
+        for i, person in enumerate(people(2))
+    ]
+    assert_close(found, expected)
+
+
+@pytest.mark.parametrize("guidance", [3.0, 1.0])
+def test_a_batch_of_all_kinds_of_samples_is_that_of_the_equation(files, pipe, guidance):
+    pipe.load_expression_adapter(files.expression)
+    pipe.load_reference_adapter(files.reference)
+    noise, shown = first_noise(4), expressions(4)
+    pictures = [references(2)[0], None, references(2)[1], None]
+
+    found = pipe(
+        people(4),
+        shown,
+        expression_scale=0.5,
+        reference_image=pictures,
+        latents=noise,
+        guidance_scale=guidance,
+        num_inference_steps=STEPS,
+        output_type="latent",
+    ).images
+
+    expected = [
+        evaluate(files, person, noise[i : i + 1], guidance, shown[i], 0.5, pictures[i])
+        for i, person in enumerate(people(4))
     ]
     assert_close(found, expected)
