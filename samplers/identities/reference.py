@@ -78,14 +78,11 @@ def name_of(data: bytes) -> str:
     return sha256(data).hexdigest()[:_DIGITS]
 
 
-def reference_columns(references: Sequence[ReferenceImage | None]) -> dict[str, pa.Array]:
-    """Return the columns of a store that keep the pictures of its rows; reads all of them."""
-    names = [one and one.reference_id for one in references]
-    pictures = [one and one.data for one in references]
-    return {
-        REFERENCE_ID: pa.array(names, type=pa.string()),
-        REFERENCE: pa.array(pictures, type=pa.large_binary()),
-    }
+def with_pictures(rows: pa.Table, references: Sequence[ReferenceImage | None]) -> pa.Table:
+    """Return rows of a store with the columns that keep their pictures, which are read here."""
+    names = pa.array([one and one.reference_id for one in references], type=pa.string())
+    pictures = pa.array([one and one.data for one in references], type=pa.large_binary())
+    return rows.append_column(REFERENCE_ID, names).append_column(REFERENCE, pictures)
 
 
 def read_references(path: Path) -> list[ReferenceImage | None] | None:

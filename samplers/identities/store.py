@@ -29,11 +29,11 @@ from samplers.identities.embeddings import (
 )
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.person_columns import FIND_OUT, Naming
-from samplers.identities.reference import ROWS_PER_GROUP, ReferenceImage
+from samplers.identities.reference import ROWS_PER_GROUP, ReferenceImage, with_pictures
 from samplers.identities.store_reading import read_raw
 from samplers.identities.store_tables import RawStore, to_table
 from synthgen.config.identities.base import MINI_STORE
-from synthgen.dataset.schema import REFERENCE
+from synthgen.dataset.schema import REFERENCE_ID
 from synthgen.dataset.whole_files import replacing
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading, shown
@@ -334,20 +334,18 @@ def write_store(path: str | Path, store: "FaceStore") -> None:
 
 
 def _write_parquet(path: Path, store: "FaceStore") -> None:
-    table = to_table(
-        store.embeddings,
-        store.identity_ids,
-        store.about,
-        store.splits,
-        store.photos,
-        store.references,
-    )
+    table = to_table(store.embeddings, store.identity_ids, store.about, store.splits, store.photos)
     if store.references is None:
         pq.write_table(table, path)
         return
-    plain = [name for name in table.column_names if name != REFERENCE]
+    plain = [*table.column_names, REFERENCE_ID]
     options: dict[str, Any] = {"use_dictionary": plain, "write_statistics": plain}
-    pq.write_table(table, path, row_group_size=ROWS_PER_GROUP, **options)
+    # Some rows at a time, so that pictures which lie in another store are read one after another.
+    first = with_pictures(table[:ROWS_PER_GROUP], store.references[:ROWS_PER_GROUP])
+    with pq.ParquetWriter(path, first.schema, **options) as writer:
+        for start in range(0, len(table), ROWS_PER_GROUP):
+            rows = slice(start, start + ROWS_PER_GROUP)
+            writer.write_table(with_pictures(table[rows], store.references[rows]))
 
 
 def _write_safetensors(path: Path, store: "FaceStore") -> None:

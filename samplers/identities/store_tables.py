@@ -24,7 +24,7 @@ from samplers.identities.person_columns import (
     people_of,
     settled_names,
 )
-from samplers.identities.reference import ReferenceImage, read_references, reference_columns
+from samplers.identities.reference import ReferenceImage, read_references
 from synthgen.dataset.loading import folder_fault
 from synthgen.errors import StoreError
 from synthgen.foreign import excerpt, first_line, reading, regular_file, shown
@@ -321,9 +321,8 @@ def to_table(
     about: StoreAbout,
     splits: Sequence[str] | None,
     photos: Sequence[str | None] | None,
-    references: Sequence[ReferenceImage | None] | None,
 ) -> pa.Table:
-    """Return a store as a table, with what it says about itself in the metadata."""
+    """Return a store as a table, without its pictures; what it says about itself is metadata."""
     flat = pa.array(embeddings.reshape(-1), type=pa.float32())
     columns: dict[str, pa.Array] = {
         "identity_id": pa.array(identity_ids, type=pa.string()),
@@ -333,8 +332,6 @@ def to_table(
         columns["photo"] = pa.array(photos, type=pa.string())
     if splits is not None:
         columns["split"] = pa.array(splits, type=pa.string())
-    if references is not None:
-        columns |= reference_columns(references)
     return pa.table(columns).replace_schema_metadata({ABOUT_KEY: about.to_json()})
 
 

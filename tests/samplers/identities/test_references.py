@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.faceid.importing import import_store
 from samplers.identities import read_store, write_store
 from samplers.identities.reference import ReferenceImage, name_of
 from samplers.identities.store import FaceStore
@@ -37,6 +38,15 @@ def test_pictures_come_back_one_at_a_time(tmp_path):
     assert again.reference("p13").data == b"picture 13" * 1000
     assert again.reference_digest == store.reference_digest
     assert repr(again.reference("p0")) == f"ReferenceImage('{name_of(b'picture 0' * 1000)}')"
+
+
+def test_pictures_go_from_one_store_to_another(tmp_path):
+    write_store(tmp_path / "people.parquet", store_of(20))
+    imported = import_store(tmp_path / "people.parquet")
+    write_store(tmp_path / "copy.parquet", imported)
+    assert (tmp_path / "copy.parquet").read_bytes() == (tmp_path / "people.parquet").read_bytes()
+    with pytest.raises(StoreError, match="cannot keep reference images"):
+        write_store(tmp_path / "copy.safetensors", imported)
 
 
 def test_a_store_without_pictures_is_written_and_read_as_before(tmp_path):
