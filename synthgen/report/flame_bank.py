@@ -9,15 +9,12 @@ import csv
 import io
 import os
 import secrets
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pipelines.smirk.faces import FinderName
 from pipelines.smirk.network import LICENCE
@@ -34,12 +31,11 @@ from synthgen.report.flame_reading import (
     PictureRow,
     writing,
 )
-from synthgen.report.measuring import find_pictures
+from synthgen.report.measuring import find_pictures, told
 from synthgen.report.pictures import config_or_quickstart
 
 _NAMED = 5
 _LONGEST_LICENCE = 1_000
-_TOLD_EVERY = 60.0  # seconds between two lines where nobody sees a bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ def make_flame_bank(
     knows = reader.meter.knows
     say(f"measured by {reader.meter.name}" + (f", which {knows}" if knows else ""))
     kept = KeptRows(None if file is None else begun_file(file), reader.means(), say)
-    read = reader.read(_told(files, say), kept)
+    read = reader.read(told(files, "faces", say), kept)
     try:
         made = _put_together(files, read, kept.rows, reader, licence, file)
     except PictureError:
@@ -179,19 +175,6 @@ def _target(to: Path) -> Path:
                 f"{excerpt(path)} is there already; choose another file with --to, or move it away"
             )
     return to
-
-
-def _told(files: Sequence[Path], say: Callable[[str], None]) -> Iterator[Path]:
-    """Give the files one after another, and tell how many are done: a bar, or a line a minute."""
-    if sys.stderr.isatty():
-        yield from tqdm(files, desc="faces", unit="picture")
-        return
-    told = time.monotonic()
-    for number, file in enumerate(files):
-        if time.monotonic() - told >= _TOLD_EVERY:
-            told = time.monotonic()
-            say(f"{number:,} of {len(files):,} pictures")
-        yield file
 
 
 def _put_together(

@@ -3,8 +3,10 @@
 import glob
 import json
 import os
+import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from PIL.Image import Image
+from tqdm import tqdm
 
 from pipelines.interfaces import Verifier
 from pipelines.loading import fix_arithmetic, load_check, pick_device
@@ -36,6 +39,15 @@ _AT_ONCE = 16
 
 _PRINTED = 20
 """Pictures whose AUs are printed although they are written to a file."""
+
+_PRINTED_FAILURES = 1000
+"""Pictures that could not be measured of which the file and the reason are printed."""
+
+_ROWS = 4096
+"""Rows of a table that are written at once, as a row group."""
+
+_TOLD_EVERY = 60.0
+"""Time between two lines where nobody sees a bar [s]."""
 
 _NAMED = 5
 """Files that are named where more are left out."""
@@ -185,38 +197,84 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
+def told(files: Sequence[Path], what: str, say: Callable[[str], None]) -> Iterator[Path]:
+    """Give pictures one after another, and tell how many are done: a bar, or a line a minute.
+
+    Args:
+        files: the pictures.
+        what: what is done to them, in a word before the bar.
+        say: takes a line where standard error is no terminal.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(files, desc=what, unit="picture")
+        return
+    last = time.monotonic()
+    for number, file in enumerate(files):
+        if time.monotonic() - last >= _TOLD_EVERY:
+            last = time.monotonic()
+            say(f"{number:,} of {len(files):,} pictures")
+        yield file
+
+
 @dataclass(frozen=True, slots=True)
 class Measuring:
     """What became of the pictures of a call.
 
     Attributes:
-        pictures: each of them, in order.
+        number: how many they are.
+        shown: those that are printed, in order: all where no table is written, else the first
+            `_PRINTED` + 1.
+        failed: the first `_PRINTED_FAILURES` of which no AUs are known.
+        reasons: reason in words → how many of them.
         aus: the AUs that were measured.
         file: the table that was written, or None.
     """
 
-    pictures: Sequence[MeasuredPicture]
+    number: int
+    shown: Sequence[MeasuredPicture]
+    failed: Sequence[MeasuredPicture]
+    reasons: Mapping[str, int]
     aus: ActionUnitSet
     file: Path | None
+
+    @classmethod
+    def of(
+        cls, pictures: Iterable[MeasuredPicture], aus: ActionUnitSet, file: Path | None
+    ) -> "Measuring":
+        """Count pictures as they come, and keep those that are printed alone."""
+        number = 0
+        shown: list[MeasuredPicture] = []
+        failed: list[MeasuredPicture] = []
+        reasons: Counter[str] = Counter()
+        for picture in pictures:
+            number += 1
+            if file is None or len(shown) <= _PRINTED:
+                shown.append(picture)
+            if picture.aus is None:
+                reasons["without a face" if picture.faces == 0 else "unreadable"] += 1
+                if len(failed) < _PRINTED_FAILURES:
+                    failed.append(picture)
+        return cls(number, shown, failed, reasons, aus, file)
 
     @property
     def unmeasured(self) -> int:
         """Number of pictures of which no AUs are known."""
-        return sum(picture.aus is None for picture in self.pictures)
+        return sum(self.reasons.values())
 
     def text(self) -> str:
         """Say what was found: a table where it is short or nowhere else, and the counts."""
-        if self.file is None or len(self.pictures) <= _PRINTED:
+        if self.file is None or self.number <= _PRINTED:
             return "\n".join([*self._table(), "", self._counts()])
-        failed = (picture for picture in self.pictures if picture.aus is None)
-        lines = [f"{excerpt(picture.file)}: {picture.reason}" for picture in failed]
+        lines = [f"{excerpt(picture.file)}: {picture.reason}" for picture in self.failed]
+        if more := self.unmeasured - len(self.failed):
+            lines.append(f"and {more:,} more, which the table names")
         return "\n".join([*lines, self._counts()])
 
     def _table(self) -> list[str]:
-        wide = max(len(excerpt(picture.file)) for picture in self.pictures)
+        wide = max(len(excerpt(picture.file)) for picture in self.shown)
         heads = [au_column(name) for name in self.aus.names]
         lines = [" ".join(["file".ljust(wide), "faces", *heads])]
-        for picture in self.pictures:
+        for picture in self.shown:
             faces = "" if picture.faces is None else str(picture.faces)
             values = [f"{value:.1f}".rjust(4) for value in picture.aus or ()]
             cells = values or [str(picture.reason)]
@@ -224,16 +282,11 @@ class Measuring:
         return lines
 
     def _counts(self) -> str:
-        reasons = Counter(
-            "without a face" if picture.faces == 0 else "unreadable"
-            for picture in self.pictures
-            if picture.aus is None
-        )
-        counted = [f"{len(self.pictures) - self.unmeasured:,} measured"]
-        counted += [f"{count:,} {reason}" for reason, count in sorted(reasons.items())]
+        found = [f"{self.number - self.unmeasured:,} measured"]
+        found += [f"{count:,} {reason}" for reason, count in sorted(self.reasons.items())]
         where = "" if self.file is None else f"{excerpt(self.file)}: "
-        number = len(self.pictures)
-        return f"{where}{number:,} picture{'s' * (number != 1)}: {', '.join(counted)}"
+        pictures = f"{self.number:,} picture{'s' * (self.number != 1)}"
+        return f"{where}{pictures}: {', '.join(found)}"
 
 
 def measure_pictures(
@@ -268,10 +321,10 @@ def measure_pictures(
     if others:
         names = first_few([excerpt(file.name) for file in others], _NAMED)
         say(f"left out by {'its ending' if len(others) == 1 else 'their endings'}: {names}")
-    pictures = list(meter.measure_files(files))
+    pictures = meter.measure_files(told(files, "measured", say))
     if to is not None:
-        _write(pictures, meter, to)
-    return Measuring(pictures, meter.aus, to)
+        return _write(pictures, meter, to)
+    return Measuring.of(pictures, meter.aus, None)
 
 
 def _refuse_table(to: Path | None) -> None:
@@ -290,29 +343,51 @@ def _refuse_table(to: Path | None) -> None:
         raise OutputError(f"cannot write {excerpt(to)}: its folder does not exist")
 
 
-def _write(pictures: Sequence[MeasuredPicture], meter: Meter, to: Path) -> None:
-    width = len(meter.aus)
-    aus = [picture.aus or (None,) * width for picture in pictures]
-    columns = {
-        "file": pa.array([picture.file for picture in pictures], pa.string()),
-        "faces": pa.array([picture.faces for picture in pictures], pa.int32()),
-        **{
-            au_column(name): pa.array([row[place] for row in aus], pa.float32())
-            for place, name in enumerate(meter.aus.names)
-        },
-        "reason": pa.array([picture.reason for picture in pictures], pa.string()),
-    }
+def _write(pictures: Iterable[MeasuredPicture], meter: Meter, to: Path) -> Measuring:
+    """Write a table as pictures are measured, a group of rows in memory at a time.
+
+    It lies beside `to` under another name until it is whole; nothing is left of one that is not.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
     about = {"verifier": meter.name, **meter.fingerprint()}
-    table = pa.table(columns).replace_schema_metadata({"synthgen": json.dumps(about)})
+    schema = pa.schema(
+        [
+            ("file", pa.string()),
+            ("faces", pa.int32()),
+            *((au_column(name), pa.float32()) for name in meter.aus.names),
+            ("reason", pa.string()),
+        ],
+        metadata={"synthgen": json.dumps(about)},
+    )
     temporary = to.with_name(f".{os.getpid()}-{to.name}")
+    kind = pyarrow.csv.CSVWriter if to.suffix == ".csv" else pq.ParquetWriter
     try:
-        with replacing(to, temporary):
-            if to.suffix == ".csv":
-                pyarrow.csv.write_csv(table, temporary)
-            else:
-                pq.write_table(table, temporary)
+        with replacing(to, temporary), kind(temporary, schema) as writer:
+            return Measuring.of(_written(pictures, writer, schema), meter.aus, to)
     except OSError as error:
         raise OutputError(f"cannot write {excerpt(to)}: {error.strerror or error}") from error
+
+
+def _written(
+    pictures: Iterable[MeasuredPicture], writer: Any, schema: pa.Schema
+) -> Iterator[MeasuredPicture]:
+    """Hand pictures on, and write a group of rows whenever one is full."""
+    left = iter(pictures)
+    while group := list(islice(left, _ROWS)):
+        aus = [picture.aus or (None,) * (len(schema) - 3) for picture in group]
+        columns = [
+            [picture.file for picture in group],
+            [picture.faces for picture in group],
+            *zip(*aus, strict=True),
+            [picture.reason for picture in group],
+        ]
+        arrays = [
+            pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)
+        ]
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        yield from group
 
 
 def measure(

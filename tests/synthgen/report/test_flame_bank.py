@@ -78,7 +78,7 @@ def test_a_row_is_what_both_networks_say_of_a_picture_and_names_its_checksum(
     drawn, smirk, monkeypatch
 ):
     told = []
-    monkeypatch.setattr("synthgen.report.flame_bank._TOLD_EVERY", 0.0)
+    monkeypatch.setattr("synthgen.report.measuring._TOLD_EVERY", 0.0)
     made = make_flame_bank([drawn], smirk, finder="centered", licence="CC0", say=told.append)
     assert told == [READ, KNOWS, *(f"{number} of 17 pictures" for number in range(17))]
     bank = made.bank

@@ -9,7 +9,7 @@ from pipelines.procedural import random_identity, render
 from synthgen import AUS, au_vector, measure
 from synthgen.dataset.labels import au_column
 from synthgen.errors import PictureError
-from synthgen.report.measuring import find_pictures
+from synthgen.report.measuring import find_pictures, measure_pictures
 
 COLUMNS = ["file", "faces", *map(au_column, AUS), "reason"]
 KNOWS = (
@@ -90,6 +90,60 @@ def test_many_pictures_are_not_printed_but_those_that_failed_are(photos, tmp_pat
             f"{tmp_path}/m.parquet: 23 pictures: 22 measured, 1 unreadable",
         ],
     )
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_is_written_group_by_group_beside_its_place(photos, tmp_path, monkeypatch, ending):
+    monkeypatch.setattr("synthgen.report.measuring._PRINTED_FAILURES", 1)
+    (photos / "worse.png").write_text("no picture")
+    for number in range(18):
+        smile(number).save(photos / f"{number:02}.png")
+    whole, table = tmp_path / f"whole.{ending}", tmp_path / f"m.{ending}"
+    run("measure", photos, "--to", whole)
+    monkeypatch.setattr("synthgen.report.measuring._ROWS", 8)
+    monkeypatch.setattr("synthgen.report.measuring._TOLD_EVERY", 0.0)
+    lines, sizes = [], []
+
+    def say(line):
+        lines.append(line)
+        sizes.extend(path.stat().st_size for path in tmp_path.glob(f".*-m.{ending}"))
+        assert not table.exists()
+
+    found = measure_pictures([str(photos)], table, None, (), say)
+    assert found.text().splitlines() == [
+        f"{photos}/bad.png: {NO_PICTURE}",
+        "and 1 more, which the table names",
+        f"{table}: 22 pictures: 20 measured, 2 unreadable",
+    ]
+    assert lines[1:] == [
+        "left out by its ending: notes.txt",
+        *(f"{number} of 22 pictures" for number in range(22)),
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [table.name, "photos", whole.name]
+    if ending == "csv":
+        assert table.read_bytes() == whole.read_bytes()
+        return
+    assert pq.read_table(table).equals(pq.read_table(whole), check_metadata=True)
+    groups = pq.ParquetFile(table).metadata
+    assert [groups.row_group(n).num_rows for n in range(groups.num_row_groups)] == [8, 8, 6]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_measuring_that_is_stopped_leaves_nothing(photos, tmp_path, monkeypatch, ending):
+    for number in range(18):
+        smile(number).save(photos / f"{number:02}.png")
+    monkeypatch.setattr("synthgen.report.measuring._ROWS", 2)
+    monkeypatch.setattr("synthgen.report.measuring._TOLD_EVERY", 0.0)
+
+    def stop(line):
+        if line.startswith("17 of"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_pictures([str(photos)], tmp_path / f"m.{ending}", None, (), stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
 def test_a_configuration_says_which_aus_are_measured(photos, tmp_path):
