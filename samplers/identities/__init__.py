@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from samplers.identities.identity import FaceIdentity, Identities, Identity
     from samplers.identities.person_columns import Naming
     from samplers.identities.prompts import PromptIdentities
+    from samplers.identities.reference import ReferenceImage
     from samplers.identities.store import FaceStore, read_store, write_store
     from samplers.identities.synthetic import new_people
 
@@ -23,6 +24,7 @@ __all__ = [
     "Identity",
     "Naming",
     "PromptIdentities",
+    "ReferenceImage",
     "new_people",
     "read_store",
     "write_store",
@@ -38,6 +40,7 @@ __getattr__, __dir__ = lazily(
         "Identity": "samplers.identities.identity",
         "Naming": "samplers.identities.person_columns",
         "PromptIdentities": "samplers.identities.prompts",
+        "ReferenceImage": "samplers.identities.reference",
         "new_people": "samplers.identities.synthetic",
         "read_store": "samplers.identities.store",
         "write_store": "samplers.identities.store",
