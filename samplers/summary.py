@@ -13,6 +13,7 @@ from samplers.spec import SampleSpec
 from synthgen.action_units import FACS
 from synthgen.config.quotas import LEVELS, intensity_levels
 from synthgen.errors import ConfigError
+from synthgen.foreign import counted
 
 COUNTED = 10_000
 """Samples, from the first, that the frequencies of a plan are counted over at most."""
@@ -297,7 +298,7 @@ def _series(summary: PlanSummary) -> str:
     series = summary.series
     if series.size == 1:
         return ""
-    each = f"{series.expressions} expression{'s' * (series.expressions > 1)}"
+    each = counted(series.expressions, "expression")
     neutral = ", a neutral image" if series.neutral else ""
     noise = ", one noise" if summary.noise == "identity" else ""
     return f" (each {each}{neutral}{noise})"

@@ -8,6 +8,7 @@ from synthgen.lazy import lazily
 _HOMES = {
     "ActionUnitSet": "synthgen.action_units",
     "Attempt": "samplers.spec",
+    "CheckKeyError": "synthgen.config.verify",
     "CheckSection": "synthgen.config.verify",
     "ConfigError": "synthgen.errors",
     "Feature": "synthgen.dataset.schema",

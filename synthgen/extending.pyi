@@ -18,6 +18,7 @@ from synthgen.config.pipeline import PipelineSection as PipelineSection
 from synthgen.config.priors.base import IntensityRange as IntensityRange
 from synthgen.config.priors.base import PriorSection as PriorSection
 from synthgen.config.run import RunConfig as RunConfig
+from synthgen.config.verify import CheckKeyError as CheckKeyError
 from synthgen.config.verify import CheckSection as CheckSection
 from synthgen.dataset.schema import Feature as Feature
 from synthgen.dataset.schema import value_feature as value_feature
@@ -29,6 +30,7 @@ from synthgen.errors import WeightsError as WeightsError
 __all__ = [
     "ActionUnitSet",
     "Attempt",
+    "CheckKeyError",
     "CheckSection",
     "ConfigError",
     "Feature",

@@ -20,7 +20,7 @@ from synthgen.config import RunConfig
 from synthgen.config.base import Section
 from synthgen.config.identities.base import MINI_STORE, IdentitySection, absolute_store
 from synthgen.errors import ConfigError, StoreError
-from synthgen.foreign import excerpt
+from synthgen.foreign import counted, excerpt
 
 _MOST_ROWS = 20_000
 """Rows of a store that are compared before a run: some seconds."""
@@ -67,8 +67,8 @@ def refuse_too_few(
         if needed > len(names):
             enough = f"show each {-(-size // len(names))} times or more, " if names else ""
             raise ConfigError(
-                f"identities.store: {store.where} has {len(names)} "
-                f"{'person' if len(names) == 1 else 'people'} for the split {split!r}, but "
+                f"identities.store: {store.where} has "
+                f"{counted(len(names), 'person', 'people')} for the split {split!r}, but "
                 f"samples: {samples} with {asked} ask for {needed}; take a larger store, lower "
                 f"samples, {enough}or set identities.synthetic"
             )

@@ -18,6 +18,7 @@ from scipy.special import ndtri, owens_t
 from samplers.priors.copula_section import CopulaKeys
 from synthgen.action_units import ActionUnitSet
 from synthgen.errors import ConfigError
+from synthgen.foreign import counted
 
 MAX_CORRELATION = 1 - 1e-6
 """Largest correlation between two AUs: beyond it their normals are one and the same."""
@@ -360,7 +361,7 @@ def _unnamed(
         return ()
     i, j = np.unravel_index(int(moves.argmax()), moves.shape)
     names = config.action_units
-    pairs = "1 pair that is" if count == 1 else f"{count} pairs that are"
+    pairs = counted(count, "pair that is", "pairs that are")
     return (
         f"expressions.{config.dependence()}: {pairs} not named cannot stay independent; "
         f"{names[i]}+{names[j]} moved most, to a latent correlation of {found[i, j]:.3f}",

@@ -270,7 +270,7 @@ def _write_emotions(
     lines += [f"source: {json.dumps(source, ensure_ascii=False)}", "categories:"]
     for name, rows in found.counts.items():
         share = max(round(rows / found.rows, 6), 1e-6)
-        lines.append(f"  {name}: {share:.6f}  # {rows} row{'s' * (rows != 1)}")
+        lines.append(f"  {name}: {share:.6f}  # {counted(rows, 'row')}")
     lines += ["allow_ambiguous: true"] * bool(same)
     _write(to, "\n".join(lines) + "\n")
     return WrittenFit(to, found.rows, warnings)

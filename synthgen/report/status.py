@@ -23,6 +23,7 @@ from synthgen.dataset.markers import MarkerReader, ShortStratum
 from synthgen.dataset.pace import Pace, describe_stages, measure_pace
 from synthgen.dataset.strata import describe_short, total_short
 from synthgen.errors import DatasetError
+from synthgen.foreign import counted
 from synthgen.report.comparison import stored_config
 from synthgen.report.run_summary import describe_reasons
 
@@ -389,7 +390,7 @@ def _pace(status: Status) -> Iterator[str]:
     if pace is None or status.since_last is None:
         yield "speed: no shard is whole yet" if not status.attempts else "speed: not recorded"
         return
-    workers = f"{pace.workers} worker{'s' if pace.workers > 1 else ''}"
+    workers = counted(pace.workers, "worker")
     yield (
         f"speed: {pace.recent.images:.3g} images/s by {workers} over the last shards, "
         f"{pace.overall.images:.3g} over all"

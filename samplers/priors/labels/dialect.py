@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthgen.errors import LabelsError
-from synthgen.foreign import excerpt, regular_file
+from synthgen.foreign import counted, excerpt, regular_file
 
 NO_VALUE = frozenset(
     (
@@ -165,8 +165,7 @@ def files_below(root: Path, suffix: str) -> tuple[tuple[Path, ...], int]:
 
 def say_aside(count: int) -> tuple[str, ...]:
     """Say how many side files of macOS were left out, if any."""
-    files = "1 side file" if count == 1 else f"{count} side files"
-    return (f"{files} of macOS (._*) left out",) if count else ()
+    return (f"{counted(count, 'side file')} of macOS (._*) left out",) if count else ()
 
 
 def say_other_tables(root: Path) -> tuple[str, ...]:

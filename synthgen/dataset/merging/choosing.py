@@ -20,7 +20,7 @@ from synthgen.dataset.merging.sources import Source
 from synthgen.dataset.schema import Feature
 from synthgen.dataset.shards import verify_shard
 from synthgen.errors import ConfigError, DatasetError
-from synthgen.foreign import excerpt
+from synthgen.foreign import counted, excerpt
 
 _LEFT_OUT = -1
 _HASH = np.dtype([("high", "<u8"), ("low", "<u8")])
@@ -268,8 +268,8 @@ def _doubled(
                 f"{_cell(rows, sources, row, 'sample_id')} of {sources[rows.place(row)[0]].name}"
                 for row in pair
             )
-            have = "row has" if len(extra) == 1 else "rows have"
-            said.append(f"{len(extra)} {have} {what} of an earlier one (such as {other}: {one})")
+            have = counted(len(extra), "row has", "rows have")
+            said.append(f"{have} {what} of an earlier one (such as {other}: {one})")
     plain = any(source.has_plain_ids for source in sources)
     rename = "tell ids that do not name their run apart with --rename, or " if plain else ""
     return (
@@ -314,7 +314,7 @@ def _settle_conflicts(
             away = f"{splits[rows.targets[row]]} of {sources[rows.place(row)[0]].name}"
             shown.append(f"{one} in {splits[rows.homes[code]]} and{alias} in {away}")
         more = f" and {len(codes) - _SHOWN} more" if len(codes) > _SHOWN else ""
-        are = "1 identity is" if len(codes) == 1 else f"{len(codes)} identities are"
+        are = counted(len(codes), "identity is", "identities are")
         raise DatasetError(
             f"cannot merge: {are} in more than one split ({'; '.join(shown)}{more}); choose "
             "--on-conflict move (all rows of an identity go where the first dataset has it) or "
