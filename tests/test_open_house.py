@@ -51,9 +51,9 @@ HOUSES = [
     House(
         PIPELINES,
         # Trainings and evaluations are those of these very pipelines.
-        ("pipelines/procedural/", "pipelines/fineface/", "pipelines/training/",
-         "pipelines/evaluation/"),
-        ("pipelines.procedural.source", "pipelines.fineface.source"),
+        ("pipelines/procedural/", "pipelines/fineface/", "pipelines/arc2face/",
+         "pipelines/training/", "pipelines/evaluation/"),
+        ("pipelines.procedural.source", "pipelines.fineface.source", "pipelines.arc2face.source"),
     ),
     # Trainings draw emotions, evaluations a grid and prompts: these very ones.
     House(PRIORS, ("samplers/priors/", "pipelines/training/data/", "pipelines/evaluation/")),

@@ -13,7 +13,10 @@ def test_the_embedded_weights_and_the_examples_are_in_the_wheel():
     weights = [path for path in REPOSITORY.glob("pipelines/mini/**/*") if path.is_file()]
     assert weights
     assert {path.relative_to(REPOSITORY).as_posix() for path in weights} <= found
-    examples = {"quickstart.yaml", "drawn-faces.yaml", "fineface-sd21.yaml", "faceid-mini.yaml"}
+    examples = {
+        "quickstart.yaml", "drawn-faces.yaml", "fineface-sd21.yaml", "faceid-mini.yaml",
+        "arc2face-sd15.yaml",
+    }  # fmt: skip
     assert {f"synthgen/examples/{name}" for name in examples} <= found
 
 

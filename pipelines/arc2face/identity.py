@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipelines.arc2face.section import PROMPT
 from samplers.identities.identity import FACEID_WIDTH
 from synthgen.errors import FaceEmbeddingError, WeightsError
 
@@ -22,7 +23,6 @@ from synthgen.errors import FaceEmbeddingError, WeightsError
 IdEmbeddings = Any
 """Numbers of the shape [batch, 512] or [512] in any array type."""
 
-PROMPT = "photo of a id person"
 WORD = "id"
 """Word of the prompt whose token embedding gives way to the person's."""
 

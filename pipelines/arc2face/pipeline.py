@@ -39,6 +39,7 @@ from pipelines.arc2face.reference import (
     read_reference_adapter,
     reference_branch,
 )
+from pipelines.arc2face.section import GUIDANCE_SCALE, NUM_INFERENCE_STEPS
 from pipelines.arc2face.weights import (
     ENCODER,
     EXPRESSION_FILE,
@@ -60,9 +61,6 @@ from synthgen.foreign import first_line
 
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
-
-NUM_INFERENCE_STEPS = 25
-GUIDANCE_SCALE = 3.0
 
 Expressions = Any
 """FLAME numbers of the shape [batch, 55] or [55] in any array type, or `FlameExpression`s."""

@@ -1,8 +1,12 @@
 """Files of Arc2Face, its adapters and its base, on this machine or on the Hub; loads no torch."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.hub import resolve
+from pipelines.arc2face.section import Arc2FaceWeights
+from pipelines.hub import missing_files, resolve
+from pipelines.weight_files import check_sha256, file_sha256
 from synthgen.errors import WeightsError
 
 UNET, ENCODER = "arc2face", "encoder"
@@ -22,8 +26,23 @@ EXPRESSION_FOLDER, EXPRESSION_FILE = "exp_adapter", "exp_adapter.bin"
 REFERENCE_FOLDER, REFERENCE_FILE = "ref_adapter", "pytorch_lora_weights.safetensors"
 """Folders of the adapters where Arc2Face is published, and their files."""
 
+LCM_FILE = "pytorch_lora_weights.safetensors"
+
 RECOGNISER_FILE = "arcface.onnx"
 """File of the recogniser whose embeddings Arc2Face understands, beside `arc2face/`."""
+
+_TOKENIZER = "tokenizer/tokenizer_config.json"
+
+_LICENCES = {
+    "base": ("Stable Diffusion 1.5", "CreativeML OpenRAIL-M"),
+    "arc2face": ("Arc2Face", "MIT"),
+    "expression": (
+        "Arc2Face's Expression Adapter",
+        "MIT; it speaks FLAME's expressions, whose model (2020) is for non-commercial use",
+    ),
+    "reference": ("Arc2Face's Reference Adapter", "MIT"),
+    "lcm_lora": ("LCM-LoRA", "OpenRAIL++"),
+}
 
 
 def locate_published(
@@ -104,3 +123,128 @@ def locate_adapter(
     if not there:
         raise WeightsError(f"{adapter} has no file {name}; it must hold {' or '.join(places)}")
     return there[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Arc2FaceFiles:
+    """Files of this machine that hold the weights of a run.
+
+    Attributes:
+        base: folder of the Stable Diffusion 1.5 that gives VAE, tokenizer and sampler.
+        published: folder of `arc2face/` and `encoder/`.
+        expression: the Expression Adapter's file.
+        reference: the Reference Adapter's file; None: none is used.
+        lcm_lora: the file of LCM-LoRA; None: none is used.
+        embedder: fingerprint of the recogniser whose embeddings Arc2Face understands.
+        licences: what is used → its licence.
+    """
+
+    base: Path
+    published: Path
+    expression: Path
+    reference: Path | None
+    lcm_lora: Path | None
+    embedder: str
+    licences: Mapping[str, str]
+
+    @property
+    def encoder(self) -> Path:
+        """The text encoder's file."""
+        folder = self.published / ENCODER
+        return folder / SAFE if (folder / SAFE).is_file() else folder / PICKLE
+
+    @property
+    def used(self) -> dict[str, Path]:
+        """Name in records → each file that images are a function of."""
+        return dict(sorted(self._used()))
+
+    def _used(self) -> Iterator[tuple[str, Path]]:
+        tokenizer = [path for path in (self.base / "tokenizer").iterdir() if path.is_file()]
+        for path in [*(self.base / name for name in BASE_FILES), *tokenizer]:
+            yield f"base/{path.relative_to(self.base).as_posix()}", path
+        for name in UNET_FILES:
+            yield f"{UNET}/{name}", self.published / UNET / name
+        for path in (self.published / ENCODER / "config.json", self.encoder):
+            yield f"{ENCODER}/{path.name}", path
+        for part in ("expression", "reference", "lcm_lora"):
+            if (path := getattr(self, part)) is not None:
+                yield f"{part}/{path.name}", path
+
+
+def locate(weights: Arc2FaceWeights, *, fetch: bool = True) -> Arc2FaceFiles:
+    """Find the weights, and fetch from the Hub what is no folder here.
+
+    Args:
+        weights: which.
+        fetch: whether to fetch what is not on this machine.
+
+    Raises:
+        WeightsError: if something is missing and cannot be fetched, or is not to be, has another
+            checksum than expected, or nothing says which recogniser is meant.
+    """
+    where = "pipeline.weights"
+    base = locate_base(
+        weights.base, revision=weights.revision, setting=f"{where}.base", fetch=fetch
+    )
+    if missing := missing_files(base, [_TOKENIZER]):
+        raise WeightsError(f"{base} has no file {missing[0]}; Arc2Face takes the base's tokenizer")
+    published = locate_published(
+        weights.arc2face,
+        revision=weights.arc2face_revision,
+        setting=f"{where}.arc2face",
+        fetch=fetch,
+        recogniser=weights.embedder is None,
+    )
+    if not any((published / ENCODER / name).is_file() for name in (PICKLE, SAFE)):
+        raise WeightsError(f"{published} has no file {ENCODER}/{PICKLE} or {ENCODER}/{SAFE}")
+    adapters = {
+        part: locate_adapter(
+            name,
+            file,
+            below=below,
+            revision=getattr(weights, f"{part}_revision"),
+            setting=f"{where}.{part}",
+            fetch=fetch,
+        )
+        for part, file, below in (
+            ("expression", EXPRESSION_FILE, EXPRESSION_FOLDER),
+            ("reference", REFERENCE_FILE, REFERENCE_FOLDER),
+            ("lcm_lora", LCM_FILE, ""),
+        )
+        if (name := getattr(weights, part)) is not None
+    }
+    files = Arc2FaceFiles(
+        base=base,
+        published=published,
+        expression=adapters["expression"],
+        reference=adapters.get("reference"),
+        lcm_lora=adapters.get("lcm_lora"),
+        embedder=_embedder(weights.embedder, published),
+        licences=dict(_LICENCES[part] for part in ("base", "arc2face", *adapters)),
+    )
+    if weights.sha256:
+        check_sha256(weights.sha256, files.used)
+    return files
+
+
+def checksums(files: Arc2FaceFiles) -> dict[str, str]:
+    """Return the SHA-256 of each file that the images are a function of.
+
+    The names are those in the folders, behind the key that names them: where the folders lie makes
+    no difference.
+    """
+    return {name: file_sha256(path) for name, path in files.used.items()}
+
+
+def _embedder(configured: str | None, published: Path) -> str:
+    """Return the fingerprint of Arc2Face's recogniser: the configured one, or that of the file."""
+    if configured is not None:
+        return configured
+    path = published / RECOGNISER_FILE
+    if not path.is_file():
+        raise WeightsError(
+            f"{published} has no file {RECOGNISER_FILE}, whose sha256 says which embeddings "
+            "Arc2Face understands; put it there, or set pipeline.weights.embedder to that "
+            "fingerprint, as stores of faces carry it"
+        )
+    return f"sha256:{file_sha256(path)}"

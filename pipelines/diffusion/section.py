@@ -30,6 +30,11 @@ Scale = Annotated[float, Field(ge=-100, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def not_asked(value: object) -> bool:
+    """Tell what stays out of a stored configuration: what says nothing."""
+    return not value
+
+
 class ImageKeys(BatchKeys):
     """The size of the images, and the numbers that they are computed with."""
 

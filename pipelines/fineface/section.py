@@ -14,6 +14,7 @@ from pipelines.diffusion.section import (
     Scale,
     Sha256,
     model_files,
+    not_asked,
 )
 from pipelines.fineface.rates import RATES, KnownRate
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
@@ -46,11 +47,6 @@ _MINI_SIDE = 128
 """Side of the images of the embedded base [pixels]."""
 
 
-def _not_asked(value: object) -> bool:
-    """Tell what stays out of a stored configuration: older ones do not know it."""
-    return not value
-
-
 class _BaseWeights(Section):
     base: str = Field(
         description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
@@ -61,16 +57,16 @@ class _BaseWeights(Section):
         description="VAE instead of the base's own, or where it has none: Hub id or folder.",
     )
     vae_revision: str | None = Field(
-        default=None, exclude_if=_not_asked, description="Revision of the VAE on the Hub."
+        default=None, exclude_if=not_asked, description="Revision of the VAE on the Hub."
     )
     fineface_revision: str | None = Field(
         default=None,
-        exclude_if=_not_asked,
+        exclude_if=not_asked,
         description="Revision of the FineFace files on the Hub.",
     )
     sha256: dict[str, Sha256] = Field(
         default={},
-        exclude_if=_not_asked,
+        exclude_if=not_asked,
         description="File → SHA-256 [64 hexadecimal digits] that it must have, by its name in the "
         "record of a run: vae/diffusion_pytorch_model.safetensors. Others are not judged.",
     )
@@ -110,7 +106,7 @@ class FaceIdWeights(_BaseWeights):
         description="IP-Adapter of the FaceID kind: Hub id or folder; 'mini': the embedded one."
     )
     ip_adapter_revision: str | None = Field(
-        default=None, exclude_if=_not_asked, description="Revision of the IP-Adapter on the Hub."
+        default=None, exclude_if=not_asked, description="Revision of the IP-Adapter on the Hub."
     )
     weight_name: str = Field(
         default="ip-adapter-faceid-portrait-v11_sd15.bin",
@@ -153,7 +149,7 @@ class _DiffusionKeys(ImageKeys, _SamplerKeys):
     )
     compile: bool = Field(
         default=False,
-        exclude_if=_not_asked,
+        exclude_if=not_asked,
         description="Compile the UNet (torch.compile) when a worker is loaded: minutes, once; "
         "worth it for long runs on a GPU.",
     )

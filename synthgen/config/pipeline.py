@@ -20,6 +20,7 @@ PIPELINES = ComponentKind(
         "procedural": "pipelines.procedural.section:ProceduralConfig",
         "fineface": "pipelines.fineface.section:FineFaceConfig",
         "fineface-faceid": "pipelines.fineface.section:FaceIdConfig",
+        "arc2face": "pipelines.arc2face.section:Arc2FaceConfig",
     },
 )
 """The pipelines that `pipeline.name` may name."""

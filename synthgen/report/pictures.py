@@ -40,6 +40,7 @@ EXAMPLES = {
     "sd21": "fineface-sd21.yaml",
     "faceid": "faceid-sd15.yaml",
     "faceid-mini": "faceid-mini.yaml",
+    "arc2face": "arc2face-sd15.yaml",
 }
 """Name of `synthgen init` → file under `examples/`."""
 

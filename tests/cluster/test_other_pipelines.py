@@ -162,8 +162,8 @@ def test_what_is_wrong_with_it_is_said(rings):
         check_components(vague)
     assert str(caught.value) == (
         f"the pipeline '{module}:Vague' needs flame, which neither identities.source 'prompts' nor "
-        "expressions.prior 'emotions' gives; set pipeline.name to 'procedural', 'fineface' or "
-        "'fineface-faceid'"
+        "expressions.prior 'emotions' gives; set expressions.flame, or pipeline.name to "
+        "'procedural', 'fineface' or 'fineface-faceid'"
     )
     with pytest.raises(ConfigError) as caught:
         load_source(load_config(rings, [f"pipeline={{name: {module}:NoSource}}"]).pipeline, "cpu")

@@ -220,7 +220,7 @@ def test_what_is_installed_is_named_where_a_name_is_wrong(python: Path, place: P
     assert (done.returncode, done.stderr) == (
         2,
         "error: --set pipeline.name=oval: pipeline.name is 'oval'; did you mean 'ovals'? It must "
-        "be 'procedural', 'fineface' or 'fineface-faceid', installed: 'ovals', or "
+        "be 'procedural', 'fineface', 'fineface-faceid' or 'arc2face', installed: 'ovals', or "
         "package.module:Class\n",
     )
 

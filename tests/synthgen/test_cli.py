@@ -351,12 +351,13 @@ def test_init_writes_an_example_that_is_a_configuration(tmp_path):
     )
     assert run("init", "sd3", cwd=tmp_path)[0::2] == (
         2,
-        "error: no example 'sd3'; those that exist: quickstart, drawn, sd21, faceid, faceid-mini\n",
+        "error: no example 'sd3'; those that exist: quickstart, drawn, sd21, faceid, faceid-mini, "
+        "arc2face\n",
     )
     assert run("init", "quikstart", cwd=tmp_path)[0::2] == (
         2,
         "error: no example 'quikstart'; did you mean 'quickstart'? Those that exist: quickstart, "
-        "drawn, sd21, faceid, faceid-mini\n",
+        "drawn, sd21, faceid, faceid-mini, arc2face\n",
     )
 
 

@@ -247,7 +247,8 @@ def test_people_need_a_pipeline_that_shows_them_and_the_reverse(
         check_components(run({"name": "fineface", "weights": "mini"}))
     assert str(error.value) == (
         "identities.source is 'faceid', which gives faceid, but the pipeline 'fineface' does not "
-        "use it; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'"
+        "use it; set pipeline.name to 'fineface-faceid' or 'arc2face', or identities.source to "
+        "'prompts'"
     )
     with pytest.raises(ConfigError) as error:
         check_components(run(config(sd_folder, files), source="prompts", template="a face"))
