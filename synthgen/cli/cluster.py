@@ -178,12 +178,15 @@ def status(
 
 
 def _refuse_without_plan(config: "RunConfig") -> None:
-    """Say as `check` does if the configuration cannot be so large."""
+    """Say as `check` does what cannot be, such as a run that is too large for its slots."""
+    from pipelines.loading import check_values
+    from samplers.flame.serving import refuse_unserved
     from samplers.plan import build_plan
     from synthgen.errors import SynthgenError
 
     try:
-        build_plan(config)
+        check_values(config)
+        refuse_unserved(build_plan(config))
     except SynthgenError as error:
         typer.echo(f"\nproblem: {error}")
         raise typer.Exit(2) from None

@@ -6,7 +6,12 @@ import pytest
 from commands import run
 
 DRAWN = Path(__file__).parents[2] / "examples" / "drawn-faces.yaml"
-COMMANDS = {"plan": (), "check": (), "generate": ("--executor", "inline")}
+COMMANDS = (
+    ("plan",),
+    ("check",),
+    ("check", "--gpus", "2", "--rate", "1"),
+    ("generate", "--executor", "inline"),
+)
 FACES = "pipeline={name: fineface-faceid, weights: mini}"
 NO_STORE = (
     "none.parquet does not exist; a store is a file that ends in .parquet, .safetensors, .npy, "
@@ -108,7 +113,7 @@ def test_plan_check_and_generate_refuse_the_same_in_the_same_words(tmp_path, wha
     settings = [f"output.path={tmp_path / 'out'}", *overrides]
     options = [part for setting in settings for part in ("--set", setting)]
     said = set()
-    for command, more in COMMANDS.items():
+    for command, *more in COMMANDS:
         code, output, errors = run(command, DRAWN, *options, *more)
         assert code == 2, f"{command}: {output}{errors}"
         (line,) = [
