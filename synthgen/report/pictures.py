@@ -99,10 +99,12 @@ def write_image(
 
     Raises:
         ActionUnitError: if an AU or its intensity is not allowed.
+        ConfigError: if the pipeline needs more than a prompt and AUs.
         OutputError: if the file cannot be written.
         WeightsError: if the picture is blank.
     """
     loaded = config_or_quickstart(config, overrides)
+    _refuse_needy(loaded.pipeline)
     pipeline, known = loaded.pipeline, loaded.expressions.au_set
     aus = parse_intensities(intensities, loaded)
     attempt = Attempt(one_sample(prompt, aus, seed, known), 0, seed)
@@ -110,6 +112,15 @@ def write_image(
     (picture,) = load_source(pipeline, pick_device()).generate([attempt])
     refuse_blank([picture], pipeline)
     save_picture(picture, to)
+
+
+def _refuse_needy(pipeline: PipelineSection) -> None:
+    """Refuse a pipeline that shows more than a prompt and AUs say."""
+    if more := sorted(pipeline.needs - {"aus"}):
+        raise ConfigError(
+            f"the pipeline {pipeline.name!r} needs {' and '.join(more)}, and a prompt gives AUs "
+            "alone; `synthgen preview` shows samples of its run"
+        )
 
 
 def refuse_blank(pictures: Sequence[Image], pipeline: PipelineSection) -> None:
@@ -250,9 +261,11 @@ def write_sweep(
 
     Raises:
         ActionUnitError: if an AU or its intensity is not allowed, or the AU is given twice.
+        ConfigError: if the pipeline needs more than a prompt and AUs.
         OutputError: if the file cannot be written.
     """
     loaded = config_or_quickstart(config, overrides)
+    _refuse_needy(loaded.pipeline)
     known = loaded.expressions.au_set
     place, aus = _place(swept, loaded), parse_intensities(intensities, loaded)
     swept = known.names[place]

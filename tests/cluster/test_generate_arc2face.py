@@ -194,6 +194,13 @@ def test_commands_look_at_it(world, tmp_path):
     shown = run("preview", "run.yaml", "-n", "2", "-o", "preview.png", cwd=tmp_path)
     assert shown[0] == 0, shown
     assert (tmp_path / "preview.png").exists()
+    for more in (["--au", "AU12=3"], ["--sweep", "AU12"]):
+        refused = run("image", "a man", "--config", "run.yaml", *more, "-o", "x.png", cwd=tmp_path)
+        assert refused[0::2] == (
+            2,
+            "error: the pipeline 'arc2face' needs faceid and flame, and a prompt gives AUs alone; "
+            "`synthgen preview` shows samples of its run\n",
+        )
     report = preflight(parse_config(run_keys(world, tmp_path / "out")), cluster=False)
     assert [found.text for found in report.findings if found.severity == "problem"] == []
     assert report.estimate.rate is None

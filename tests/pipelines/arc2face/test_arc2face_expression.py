@@ -146,7 +146,7 @@ def test_a_loaded_adapter_cannot_be_lost_by_saving(faces, tmp_path):
     with pytest.raises(WeightsError) as caught:
         faces.save_pretrained(tmp_path / "saved")
     assert str(caught.value) == (
-        "an expression adapter cannot be saved with a pipeline; call unload_expression_adapter "
+        "the expression adapter cannot be saved with a pipeline; call unload_expression_adapter "
         "before save_pretrained, and load_expression_adapter after from_pretrained"
     )
     assert not (tmp_path / "saved").exists()
