@@ -1,5 +1,7 @@
 """Reference images in a store of people: kept where asked for, read one at a time."""
 
+import pickle
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -38,6 +40,14 @@ def test_pictures_come_back_one_at_a_time(tmp_path):
     assert again.reference("p13").data == b"picture 13" * 1000
     assert again.reference_digest == store.reference_digest
     assert repr(again.reference("p0")) == f"ReferenceImage('{name_of(b'picture 0' * 1000)}')"
+
+
+def test_pictures_travel_to_other_processes(tmp_path):
+    write_store(tmp_path / "people.parquet", store_of(3))
+    for store in (store_of(3), read_store(tmp_path / "people.parquet")):
+        reference = pickle.loads(pickle.dumps(store)).reference("p1")
+        assert reference == store.reference("p1")
+        assert reference.data == b"picture 1" * 1000
 
 
 def test_pictures_go_from_one_store_to_another(tmp_path):
