@@ -182,10 +182,11 @@ def _plan_warnings(config: RunConfig) -> list[Finding]:
     """Build the plan, and refuse requests that cannot be shown.
 
     Raises:
-        SynthgenError: as `build_plan` and `refuse_unserved`.
+        SynthgenError: as `build_plan`, `refuse_unserved`, and the pipeline's `check_spec`.
     """
     plan = build_plan(config)
     refuse_unserved(plan)
+    config.pipeline.check_spec(plan.sample(0))
     return [warning(text) for text in (plan.empty_splits,) if text]
 
 

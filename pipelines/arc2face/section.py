@@ -13,6 +13,7 @@ from pipelines.diffusion.section import (
     model_files,
     not_asked,
 )
+from samplers.spec import SampleSpec
 from synthgen.config.base import Section, Weights
 from synthgen.config.pipeline import BatchKeys
 from synthgen.config.run import RunConfig
@@ -215,6 +216,21 @@ class Arc2FaceConfig(DiffusionSection, ImageKeys, _Arc2FaceKeys):
                 f"identities.slots has {', '.join(slots)}, which rows would name and the pipeline "
                 f"'arc2face' does not show: it reads no prompt but {PROMPT!r}; leave the slots out"
             )
+
+    def check_spec(self, spec: SampleSpec) -> None:
+        """Refuse a person of another recogniser, where the weights are on this machine.
+
+        Raises:
+            FaceEmbeddingError: if that is so.
+        """
+        from pipelines.arc2face.weights import check_person, locate
+
+        try:
+            files = locate(self.weights, fetch=False)
+        except WeightsError:  # for `find_weights` to tell
+            return
+        if spec.faceid is not None:
+            check_person(spec.faceid, files.embedder)
 
     def doubts(self, run: RunConfig) -> list[str]:
         """Return a sentence for each prompt, adapter and scale that has no effect."""

@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from pipelines.arc2face.pipeline import Arc2FacePipeline
 from pipelines.arc2face.section import Arc2FaceConfig
-from pipelines.arc2face.weights import Arc2FaceFiles, checksums, locate
+from pipelines.arc2face.weights import Arc2FaceFiles, check_person, checksums, locate
 from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
 from pipelines.pictures import open_picture
 from pipelines.weight_files import read_model_config
@@ -95,12 +95,7 @@ class Arc2FaceSource(DiffusionSource):
                 f"{spec.sample_id} has no face embedding; the pipeline {self.name} shows people of "
                 "the identity source faceid"
             )
-        if person.embedder != self.embedder:
-            raise FaceEmbeddingError(
-                f"the embeddings of {person.identity_id} were made by {person.embedder!r}; "
-                f"Arc2Face understands those of its own recogniser alone, {self.embedder!r}: make "
-                "them with synthgen faces embed --embedder arc2face"
-            )
+        check_person(person, self.embedder)
         return person
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from pipelines.arc2face.section import Arc2FaceWeights
 from pipelines.hub import missing_files, resolve
 from pipelines.weight_files import check_sha256, file_sha256
-from synthgen.errors import WeightsError
+from samplers.identities.identity import FaceIdentity
+from synthgen.errors import FaceEmbeddingError, WeightsError
 
 UNET, ENCODER = "arc2face", "encoder"
 """Folders of the published layout."""
@@ -225,6 +226,24 @@ def locate(weights: Arc2FaceWeights, *, fetch: bool = True) -> Arc2FaceFiles:
     if weights.sha256:
         check_sha256(weights.sha256, files.used)
     return files
+
+
+def check_person(person: FaceIdentity, embedder: str) -> None:
+    """Refuse a person whom another recogniser describes.
+
+    Args:
+        person: the person.
+        embedder: fingerprint of Arc2Face's recogniser.
+
+    Raises:
+        FaceEmbeddingError: if another one made the embeddings.
+    """
+    if person.embedder != embedder:
+        raise FaceEmbeddingError(
+            f"the embeddings of {person.identity_id} were made by {person.embedder!r}; Arc2Face "
+            f"understands those of its own recogniser alone, {embedder!r}: make them with synthgen "
+            "faces embed --embedder arc2face"
+        )
 
 
 def checksums(files: Arc2FaceFiles) -> dict[str, str]:

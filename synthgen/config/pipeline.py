@@ -67,6 +67,18 @@ class PipelineSection(Component, BatchKeys, ABC):
             WeightsError: if weights are missing or of the wrong format.
         """
 
+    def check_spec(self, spec: Any) -> None:
+        """Refuse a spec of a run by what lies on this machine; loads no weights, fetches nothing.
+
+        What is loaded refuses it too; this tells of it earlier.
+
+        Args:
+            spec: a `samplers.spec.SampleSpec`; those of a run are of one kind.
+
+        Raises:
+            SynthgenError: if it cannot be shown.
+        """
+
     @property
     def uses_gpu(self) -> bool:
         """True where a worker takes a GPU if there is one."""

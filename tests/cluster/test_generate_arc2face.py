@@ -182,6 +182,8 @@ def test_embeddings_of_another_recogniser_are_refused_and_nothing_is_written(wor
         f" were made by {other!r}; Arc2Face understands those of its own recogniser alone, "
         f"{EMBEDDER!r}: make them with synthgen faces embed --embedder arc2face"
     )
+    told = preflight(parse_config(keys), cluster=False)
+    assert [found.text for found in told.findings if found.severity == "problem"] == [said]
     assert not (tmp_path / "out").exists()
 
 
