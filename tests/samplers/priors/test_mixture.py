@@ -87,7 +87,8 @@ def test_a_mixture_of_one_is_written_and_read_again():
         ),
         (
             {"prior": "mixture", "of": [{**COMBINATIONS, "wieght": 1}]},
-            "expressions: unknown key of.0.wieght",
+            "expressions: unknown key of.0.wieght; did you mean 'weight'? There are weight, "
+            "action_units, allow_out_of_range, source, sampling, rules, flame, prior, combinations",
         ),
         (
             {"prior": "mixture", "of": [UNIFORM], "sampling": "sobol"},
