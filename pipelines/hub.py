@@ -42,6 +42,7 @@ def resolve(
     *,
     revision: str | None = None,
     files: Sequence[str] = (),
+    either: Sequence[str] = (),
     patterns: Sequence[str] = (),
     setting: str | None = None,
     fetch: bool = True,
@@ -55,6 +56,7 @@ def resolve(
             (absolute, or beginning with `.` or `~`) is always a folder.
         revision: branch, tag or commit on the Hub; None: the default branch.
         files: paths that must be there; a `.ckpt` file may be there as `.safetensors`.
+        either: paths one of which must be there; the Hub is asked for all of them.
         patterns: further files to fetch, as shell patterns.
         setting: configuration key that names these weights, for the error.
         fetch: whether to fetch what is not on this machine.
@@ -67,18 +69,32 @@ def resolve(
             or is not to be asked.
     """
     folder = Path(id_or_folder).expanduser()
-    if not folder.is_dir():
+    here = folder.is_dir()
+    if not here:
         if not _may_be_id(str(id_or_folder)):
             raise WeightsError(
-                f"weights folder {id_or_folder} does not exist; it must hold {_list(files)}"
+                f"weights folder {id_or_folder} does not exist; it must hold {_list(files, either)}"
             )
         if fetch:
-            folder = _fetch(str(id_or_folder), revision, files, patterns, setting)
+            more = [*either, *patterns]
+            folder = _fetch(str(id_or_folder), revision, files, more, setting)
         else:
             folder = _cached(str(id_or_folder), revision, setting)
-    if missing := missing_files(folder, files):
+    missing = missing_files(folder, files)
+    if either and not any((folder / name).is_file() for name in either):
+        missing.append(either[0])
+    if missing and not here and not fetch:
+        named = f" ({setting})" if setting else ""
+        raise NotFetchedError(
+            f"{id_or_folder}{_at(revision)}{named} is on this machine without {missing[0]}; "
+            "`synthgen weights fetch CONFIG` fetches it",
+            str(id_or_folder),
+            revision,
+        )
+    if missing:
+        wanted = _list(files, either if missing[0] in either else ())
         raise WeightsError(
-            f"{id_or_folder} has no file {missing[0]}{_at(revision)}; it must hold {_list(files)}"
+            f"{id_or_folder} has no file {missing[0]}{_at(revision)}; it must hold {wanted}"
         )
     return folder
 
@@ -176,5 +192,6 @@ def _at(revision: str | None) -> str:
     return f" at revision {revision}" if revision else ""
 
 
-def _list(files: Sequence[str]) -> str:
-    return ", ".join(files) or "the weights"
+def _list(files: Sequence[str], either: Sequence[str] = ()) -> str:
+    wanted = [*files, *([" or ".join(either)] if either else [])]
+    return ", ".join(wanted) or "the weights"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.arc2face.section import Arc2FaceWeights
-from pipelines.hub import missing_files, resolve
+from pipelines.hub import missing_files, names_folder, resolve
 from pipelines.weight_files import check_sha256, file_sha256
 from samplers.identities.identity import FaceIdentity
 from synthgen.errors import FaceEmbeddingError, WeightsError
@@ -57,17 +57,17 @@ def locate_published(
         revision: branch, tag or commit on the Hub.
         setting: configuration key that names it, for errors.
         fetch: whether to fetch what is not on this machine.
-        recogniser: whether to fetch `arcface.onnx` too.
+        recogniser: whether to ask the Hub for `arcface.onnx` too.
 
     Raises:
         WeightsError: if something is missing and cannot be fetched, or is not to be.
     """
-    encoders = [f"{ENCODER}/{name}" for name in (PICKLE, SAFE)]
+    asked = [RECOGNISER_FILE] if recogniser and not names_folder(str(published)) else []
     return resolve(
         published,
         revision=revision,
-        files=[*(f"{UNET}/{name}" for name in UNET_FILES), f"{ENCODER}/config.json"],
-        patterns=[*encoders, *([RECOGNISER_FILE] if recogniser else [])],
+        files=[*(f"{UNET}/{name}" for name in UNET_FILES), f"{ENCODER}/config.json", *asked],
+        either=[f"{ENCODER}/{name}" for name in (PICKLE, SAFE)],
         setting=setting,
         fetch=fetch,
     )
@@ -95,7 +95,8 @@ def locate_base(
         base,
         revision=revision,
         files=[*BASE_FILES, *own],
-        patterns=["tokenizer/*", *encoders],
+        either=encoders,
+        patterns=["tokenizer/*"],
         setting=setting,
         fetch=fetch,
     )
@@ -119,11 +120,8 @@ def locate_adapter(
         WeightsError: if it is missing and cannot be fetched, or is not to be.
     """
     places = [name, f"{below}/{name}"] if below else [name]
-    folder = resolve(adapter, revision=revision, patterns=places, setting=setting, fetch=fetch)
-    there = [folder / place for place in places if (folder / place).is_file()]
-    if not there:
-        raise WeightsError(f"{adapter} has no file {name}; it must hold {' or '.join(places)}")
-    return there[0]
+    folder = resolve(adapter, revision=revision, either=places, setting=setting, fetch=fetch)
+    return next(folder / place for place in places if (folder / place).is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +194,6 @@ def locate(weights: Arc2FaceWeights, *, fetch: bool = True) -> Arc2FaceFiles:
         fetch=fetch,
         recogniser=weights.embedder is None,
     )
-    if not any((published / ENCODER / name).is_file() for name in (PICKLE, SAFE)):
-        raise WeightsError(f"{published} has no file {ENCODER}/{PICKLE} or {ENCODER}/{SAFE}")
     adapters = {
         part: locate_adapter(
             name,

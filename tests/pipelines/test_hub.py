@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.hub import resolve
+from pipelines.hub import NotFetchedError, resolve
 from synthgen.errors import WeightsError
 
 
@@ -75,6 +75,34 @@ def test_without_a_network_what_was_fetched_before_is_found(tmp_path: Path) -> N
     (repo / "refs" / "main").write_text("abc")
 
     assert resolve("somebody/weights", files=["a.json"]) == repo / "snapshots" / "abc"
+
+
+@pytest.mark.usefixtures("offline")
+def test_what_was_fetched_in_part_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    """As after a command that fetches one file of several that lie in one repository."""
+    repo = tmp_path / "cache" / "models--somebody--weights"
+    (repo / "snapshots" / "abc").mkdir(parents=True)
+    (repo / "snapshots" / "abc" / "a.json").touch()
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    for wanted, lacking in (({"files": ["a.json", "b.json"]}, "b.json"), ({"either": "cd"}, "c")):
+        with pytest.raises(NotFetchedError) as error:
+            resolve("somebody/weights", **wanted, setting="pipeline.weights.base", fetch=False)
+        assert (error.value.repo, error.value.revision) == ("somebody/weights", None)
+        assert str(error.value) == (
+            "somebody/weights (pipeline.weights.base) is on this machine without "
+            f"{lacking}; `synthgen weights fetch CONFIG` fetches it"
+        )
+
+
+def test_one_of_several_files_is_enough(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError) as error:
+        resolve(tmp_path, either=["a.bin", "a.safetensors"])
+    assert str(error.value) == (
+        f"{tmp_path} has no file a.bin; it must hold a.bin or a.safetensors"
+    )
+    (tmp_path / "a.safetensors").touch()
+    assert resolve(tmp_path, either=["a.bin", "a.safetensors"]) == tmp_path
 
 
 def test_names_that_cannot_be_on_the_hub_are_refused() -> None:

@@ -160,7 +160,9 @@ def test_a_text_encoder_and_a_tokenizer_must_be_there(named, files, tmp_path):
     with pytest.raises(WeightsError) as caught:
         locate(Arc2FaceWeights.model_validate(named(arc2face=str(published))))
     assert str(caught.value) == (
-        f"{published} has no file encoder/pytorch_model.bin or encoder/model.safetensors"
+        f"{published} has no file encoder/pytorch_model.bin; it must hold arc2face/config.json, "
+        "arc2face/diffusion_pytorch_model.safetensors, encoder/config.json, "
+        "encoder/pytorch_model.bin or encoder/model.safetensors"
     )
     base = tmp_path / "base"
     shutil.copytree(files.base, base)
