@@ -86,7 +86,8 @@ REFUSED = {
     "a condition that nobody uses": (
         ["samples=48", "identities={source: faceid, store: mini}"],
         "identities.source is 'faceid', which gives faceid, but the pipeline 'procedural' does "
-        "not use it; set pipeline.name to 'fineface-faceid', or identities.source to 'prompts'",
+        "not use it; set pipeline.name to 'fineface-faceid' or 'arc2face', or identities.source to "
+        "'prompts'",
     ),
     "a condition that nobody gives": (
         [FACES],
