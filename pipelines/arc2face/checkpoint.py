@@ -21,7 +21,7 @@ from pipelines.diffusion.models import (
     check_prediction,
     load_model,
 )
-from pipelines.fineface.prompts import load_tokenizer
+from pipelines.diffusion.prompts import load_tokenizer
 from pipelines.weight_files import read_json, read_model_config
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line

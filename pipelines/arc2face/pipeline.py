@@ -53,8 +53,8 @@ from pipelines.arc2face.weights import (
 )
 from pipelines.diffusion.ip_adapter import adapter_scale, load_tensors
 from pipelines.diffusion.models import no_progress_bars
+from pipelines.diffusion.prompts import refuse_long
 from pipelines.diffusion.unet import plain_module
-from pipelines.fineface.prompts import refuse_long
 from samplers.flame.expression import FLAME_WIDTH, flame_batch
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line

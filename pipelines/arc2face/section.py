@@ -187,7 +187,7 @@ class Arc2FaceConfig(DiffusionSection, ImageKeys, _Arc2FaceKeys):
             base = locate_base(self.weights.base, revision=self.weights.revision, fetch=False)
         except WeightsError:
             return
-        from pipelines.fineface.prompts import load_tokenizer, refuse_long
+        from pipelines.diffusion.prompts import load_tokenizer, refuse_long
 
         negative = run.identities.negative_prompt
         tokenizer = load_tokenizer(base / "tokenizer")

@@ -23,11 +23,11 @@ from transformers import (
 
 from pipelines.diffusion.ip_adapter import spread
 from pipelines.diffusion.models import check_model_finite, no_progress_bars
+from pipelines.diffusion.prompts import common_length, encode_in_pieces, piece_count, refuse_long
 from pipelines.diffusion.unet import plain_module
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, fuse_lora
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
-from pipelines.fineface.prompts import common_length, encode_in_pieces, piece_count, refuse_long
 from pipelines.fineface.section import GUIDANCE_SCALE, MINI_SAMPLING, NUM_INFERENCE_STEPS
 from pipelines.fineface.weights import MINI, file_names, locate
 from pipelines.hub import resolve

@@ -185,7 +185,7 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
             folders = locate(self.weights, fetch=False)
         except WeightsError:
             return
-        from pipelines.fineface.prompts import check_run_prompts, load_tokenizer
+        from pipelines.diffusion.prompts import check_run_prompts, load_tokenizer
 
         tokenizer = load_tokenizer(folders.base / "tokenizer")
         check_run_prompts(tokenizer, run.identities, self.long_prompts)

@@ -18,12 +18,7 @@ from pipelines.diffusion.models import (
     load_model,
     no_progress_bars,
 )
-from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
-from pipelines.fineface.checkpoint import stored_alpha
-from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
-from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
-from pipelines.fineface.pipeline import FineFacePipeline
-from pipelines.fineface.prompts import (
+from pipelines.diffusion.prompts import (
     check_run_prompts,
     common_length,
     encode_in_pieces,
@@ -31,6 +26,11 @@ from pipelines.fineface.prompts import (
     piece_count,
     refuse_long,
 )
+from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
+from pipelines.fineface.checkpoint import stored_alpha
+from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
+from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
+from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.section import FaceIdConfig, FineFaceConfig, FineFaceSection
 from pipelines.fineface.weights import (
     FineFaceFolders,

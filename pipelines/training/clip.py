@@ -29,7 +29,7 @@ from transformers import (
 )
 from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
-from pipelines.fineface.prompts import load_tokenizer
+from pipelines.diffusion.prompts import load_tokenizer
 from pipelines.training.data.augmentation import to_pixels
 from pipelines.training.data.config import DataConfig
 from pipelines.training.data.drawing import ROUND, RoundCache, face_number

@@ -17,7 +17,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps
 from PIL.Image import Image
 
-from pipelines.fineface.prompts import ENDS, token_counts
+from pipelines.diffusion.prompts import ENDS, token_counts
 from pipelines.pictures import open_picture, to_rgb
 from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
 from pipelines.training.data.captions import describe

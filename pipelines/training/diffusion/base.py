@@ -23,7 +23,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from pipelines.checkpoints import read_safetensors
 from pipelines.diffusion.models import check_text_parts, load_model, no_progress_bars
-from pipelines.fineface.prompts import load_tokenizer
+from pipelines.diffusion.prompts import load_tokenizer
 from pipelines.fineface.weights import MINI, MINI_FOLDER
 from pipelines.hub import names_folder, resolve
 from pipelines.training.diffusion.config import (

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_fineface import make_sd
 
-from pipelines.fineface import FineFacePipeline
-from pipelines.fineface.prompts import (
+from pipelines.diffusion.prompts import (
     check_run_prompts,
     load_tokenizer,
     longest_prompt,
     token_counts,
 )
+from pipelines.fineface import FineFacePipeline
 from pipelines.fineface.section import FineFaceConfig
 from pipelines.fineface.source import FineFaceSource
 from pipelines.fineface.weights import MINI_FOLDER

@@ -12,7 +12,7 @@ import tiny_dataset
 from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PILImage
 
-from pipelines.fineface.prompts import load_tokenizer
+from pipelines.diffusion.prompts import load_tokenizer
 from pipelines.fineface.weights import MINI_FOLDER
 from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.data.examples import (
