@@ -4,7 +4,8 @@ The UNet sees the latents of the picture (the mode of the VAE's posterior) at ti
 person's text; X', the input of each self-attention, is kept. While it denoises, the self-attention
 of the conditional half is Attn(Q(X), K([X; X']), V([X; X'])), joined along the tokens; the LoRA of
 the reference adapter acts on both halves (arXiv 2510.04706). The published code keeps X' by a
-second UNet of the same weights; the same UNet without its LoRAs gives the same to the bit.
+second UNet of the same weights; the same UNet without its LoRAs gives the same to the bit. K and V
+of X' are the same in each step and are computed once a call.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from pipelines.checkpoints import check_tensors
 from pipelines.diffusion.ip_adapter import adapter_scale, shaped
 from pipelines.diffusion.lora import LARGEST_RANK, read_lora
-from pipelines.diffusion.unet import attentions, hooks_guarded
+from pipelines.diffusion.unet import attentions, uncompiled
 from synthgen.errors import WeightsError
 
 _PREFIX = "unet."
@@ -32,6 +33,7 @@ Kept = Mapping[str, Float[Tensor, "references _ _"]]
 """Path of a self-attention layer → X' of each reference [references, tokens, width]."""
 
 Rows = slice | Tensor
+Strength = float | Tensor | None
 
 
 class ReferenceAdapter:
@@ -128,7 +130,7 @@ def keep_features(
             stack.callback(layer.register_forward_pre_hook(partial(keep, path)).remove)
         stack.enter_context(adapter_scale(unet, 0))
         stack.enter_context(_loras_off(unet))
-        stack.enter_context(hooks_guarded())
+        stack.enter_context(uncompiled())
         unet(
             latents,
             0,
@@ -170,14 +172,20 @@ def reference_branch(
         )
     batch = _Batch(sources, scale, next(iter(kept.values())).device)
     with contextlib.ExitStack() as stack:
-        for path, layer in _self_attentions(unet):
-            stack.callback(layer.set_processor, layer.processor)
-            layer.set_processor(_Joined(layer.processor, kept[path], batch))
+
+        def hook(layer: nn.Module, action: Callable[..., Tensor]) -> None:
+            stack.callback(layer.register_forward_hook(action).remove)
+
         for path, (down, up) in adapter.layers.items() if scale else ():
-            layer = unet.get_submodule(path)
-            hook = layer.register_forward_hook(partial(_add_lora, batch, down, up))
-            stack.callback(hook.remove)
-        stack.enter_context(hooks_guarded())
+            hook(unet.get_submodule(path), partial(_add_lora, batch, down, up))
+        for path, layer in _self_attentions(unet):
+            for projection in (layer.to_k, layer.to_v):
+                with batch.only(batch.references):
+                    projected = projection(kept[path])
+                hook(projection, partial(_append, batch, projected))
+            stack.callback(layer.set_processor, layer.processor)
+            layer.set_processor(_InParts(layer.processor, batch))
+        stack.enter_context(uncompiled())
         yield
 
 
@@ -187,13 +195,13 @@ class _Part:
 
     Attributes:
         rows: which.
-        kept: the features that are joined to each; None: none are.
-        strength: scale of the LoRA, for all or for each [rows].
+        kept: rows of the features that are joined to each; None: none are.
+        strength: scale of the LoRA, for all or for each [rows]; None: it does not act.
     """
 
     rows: Rows
     kept: Rows | None
-    strength: float | Tensor
+    strength: Strength
 
 
 class _Batch:
@@ -206,8 +214,13 @@ class _Batch:
         self._scale = scale
         self._device = device
         self._parts: dict[int, tuple[list[_Part], Tensor | None]] = {}
-        self._strengths: dict[int, float | Tensor] = {}
-        self._now: float | Tensor | None = None
+        self._strengths: dict[int, Strength] = {}
+        self.now: _Part | None = None
+
+    @property
+    def references(self) -> _Part:
+        """The features themselves, as rows."""
+        return _Part(slice(None), None, float(self._scale))
 
     def parts(self, rows: int) -> tuple[list[_Part], Tensor | None]:
         """Return the parts of a batch, and how their rows stand in it; None: one after another."""
@@ -226,10 +239,10 @@ class _Batch:
             self._parts[rows] = parts, back
         return self._parts[rows]
 
-    def strength(self, rows: int) -> float | Tensor:
+    def strength(self, rows: int) -> Strength:
         """Return the LoRA's scale for the rows that a layer is given now."""
-        if self._now is not None:
-            return self._now
+        if self.now is not None:
+            return self.now.strength
         if rows not in self._strengths:
             self._strengths[rows] = self._strength(range(rows))
         return self._strengths[rows]
@@ -237,18 +250,20 @@ class _Batch:
     @contextlib.contextmanager
     def only(self, part: _Part) -> Iterator[None]:
         """Let layers be given the rows of a part alone, as long as it is entered."""
-        self._now = part.strength
+        self.now = part
         try:
             yield
         finally:
-            self._now = None
+            self.now = None
 
-    def _strength(self, rows: Sequence[int]) -> float | Tensor:
+    def _strength(self, rows: Sequence[int]) -> Strength:
         sources = self._sources
         scales = [
             0.0 if sources[row % len(sources)] is None else float(self._scale) for row in rows
         ]
-        return scales[0] if len(set(scales)) == 1 else self._tensor(scales)
+        if len(set(scales)) > 1:
+            return self._tensor(scales)
+        return scales[0] or None
 
     def _indices(self, rows: Sequence[int]) -> Rows:
         """Return rows as what costs least to index by: a span where they stand side by side."""
@@ -260,11 +275,11 @@ class _Batch:
         return torch.tensor(list(values), device=self._device)
 
 
-class _Joined:
-    """An attention processor that lets another one see features beside a row's own, where due."""
+class _InParts:
+    """An attention processor that gives another one the parts of a batch, one at a time."""
 
-    def __init__(self, inner: Callable[..., Tensor], kept: Tensor, batch: _Batch) -> None:
-        self._inner, self._kept, self._batch = inner, kept, batch
+    def __init__(self, inner: Callable[..., Tensor], batch: _Batch) -> None:
+        self._inner, self._batch = inner, batch
 
     def __call__(
         self,
@@ -279,32 +294,42 @@ class _Joined:
         outputs = []
         for part in parts:
             own = hidden_states[part.rows]  # [rows, tokens, width]
-            seen = encoder_hidden_states
-            if part.kept is not None:
-                seen = torch.cat([own, self._kept[part.kept].to(own.dtype)], dim=1)
             with self._batch.only(part):
-                outputs.append(self._inner(attn, own, seen, attention_mask, *args, **kwargs))
+                outputs.append(self._inner(attn, own, None, attention_mask, *args, **kwargs))
         output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         return output if back is None else output[back]
+
+
+def _append(
+    batch: _Batch, projected: Tensor, _: nn.Module, __: tuple[Tensor, ...], output: Tensor
+) -> Tensor:
+    """Return K (or V) of a row's own tokens and of those that are joined to it."""
+    part = batch.now
+    if part is None or part.kept is None:
+        return output
+    return torch.cat([output, projected[part.kept]], dim=1)  # [rows, own + kept tokens, width]
 
 
 def _add_lora(
     batch: _Batch,
     down: Tensor,
     up: Tensor,
-    layer: nn.Module,
+    _: nn.Module,
     args: tuple[Tensor, ...],
     output: Tensor,
 ) -> Tensor:
     """Return W·x + s·B·A·x."""
     given = args[0]
     strength = batch.strength(given.shape[0])
-    if isinstance(strength, Tensor):
-        strength = strength.to(given).view(-1, *[1] * (given.ndim - 1))
-    elif strength == 0:
+    if strength is None:
         return output
-    inner = nn.functional.linear(given, down) * strength
-    return output + nn.functional.linear(inner, up)
+    inner, factor = nn.functional.linear(given, down), 1.0
+    if isinstance(strength, Tensor):
+        inner = inner * strength.to(inner).view(-1, *[1] * (inner.ndim - 1))
+    else:
+        factor = strength
+    added = torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), up.T, alpha=factor)
+    return added.view_as(output)
 
 
 def _self_attentions(unet: nn.Module) -> list[tuple[str, Any]]:

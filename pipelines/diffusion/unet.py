@@ -3,7 +3,9 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
+import torch
 from diffusers.models.attention_processor import Attention
 from torch import nn
 
@@ -47,3 +49,13 @@ def hooks_guarded() -> contextlib.AbstractContextManager[None]:
     if "torch._dynamo" not in sys.modules:
         return contextlib.nullcontext()
     return sys.modules["torch._dynamo"].config.patch(skip_nnmodule_hook_guards=False)
+
+
+def uncompiled() -> contextlib.AbstractContextManager[Any]:
+    """Let a compiled UNet compute as it is written, and compile nothing, as long as it is entered.
+
+    For hooks that hold other tensors in each call: a graph would be compiled for each of them.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     )
 
 
-@pytest.fixture
-def pipe(files: Files) -> Arc2FacePipeline:
-    """The tiny pipeline, without adapters."""
+@pytest.fixture(scope="session")
+def loaded(files: Files) -> Arc2FacePipeline:
     return files.pipeline()
+
+
+@pytest.fixture
+def pipe(loaded: Arc2FacePipeline) -> Arc2FacePipeline:
+    """The tiny pipeline, without adapters."""
+    parts = {name: copy.deepcopy(part) for name, part in loaded.components.items()}
+    pipe = Arc2FacePipeline(**parts, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

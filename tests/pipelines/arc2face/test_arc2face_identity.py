@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines import Arc2FacePipeline
 from synthgen.errors import FaceEmbeddingError, PromptError
 
-SHORT = {"num_inference_steps": 3, "output_type": "latent"}
+SHORT = {"num_inference_steps": 2, "output_type": "latent"}
 
 
 def formula(person: np.ndarray, text_width: int = 512) -> Tensor:

@@ -30,7 +30,7 @@ def editor(files, pipe) -> Arc2FacePipeline:
 
 
 def paint(pipe, *args, rows: int = 1, **kwargs) -> Tensor:
-    asked = {"num_inference_steps": 3, "output_type": "latent", **kwargs}
+    asked = {"num_inference_steps": 2, "output_type": "latent", **kwargs}
     return pipe(*args, **{"latents": first_noise(rows), **asked}).images
 
 
@@ -80,11 +80,12 @@ def test_a_reference_changes_the_image_and_its_lora_too(editor):
     assert all((a - b).abs().max() > 0.01 for a, b in pairs)
 
 
-def test_without_a_reference_images_are_the_plain_ones(files, editor):
-    plain = paint(files.pipeline(), people(2), rows=2)
+def test_without_a_reference_images_are_the_plain_ones(files, pipe):
+    plain = paint(pipe, people(2), rows=2)
+    pipe.load_reference_adapter(files.reference)
 
-    assert torch.equal(paint(editor, people(2), rows=2), plain)
-    nobody = paint(editor, people(2), reference_image=[None, None], rows=2)
+    assert torch.equal(paint(pipe, people(2), rows=2), plain)
+    nobody = paint(pipe, people(2), reference_image=[None, None], rows=2)
     assert torch.equal(nobody, plain)
 
 
@@ -216,6 +217,25 @@ def test_a_reference_works_in_bfloat16(files):
     found = paint(pipe, people(1), reference_image=references(1), latents=None)
 
     assert found.isfinite().all()
+
+
+@pytest.mark.slow  # torch traces the UNet
+def test_a_compiled_unet_computes_the_same_and_compiles_nothing_for_references(files, editor):
+    compiled = files.pipeline()
+    compiled.load_reference_adapter(files.reference)
+    graphs = []
+
+    def count(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled.unet.compile(backend=count, dynamic=False)
+    for picture in (None, references(1), None, references(1, seed=3), None):
+        asked = {"reference_image": picture, "num_inference_steps": 1}
+        found = paint(compiled, people(1), **asked)
+        assert (found - paint(editor, people(1), **asked)).abs().max() <= 1e-4
+
+    assert len(graphs) == 1
 
 
 def test_unloading_takes_the_adapter_away(editor):
