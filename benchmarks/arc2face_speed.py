@@ -1,0 +1,161 @@
+"""Arc2Face's steps with and without a reference, against plain Stable Diffusion and the public way.
+
+    python benchmarks/arc2face_speed.py [--batch 1 8] [--threads 1] [--rounds 5] [--device cuda]
+        [--part 4] [--side 32] [--dtype float32]
+
+A step is one call of the UNet with both halves of guidance; `keep` is what a call with a reference
+does once. The UNet has the layers of Stable Diffusion 1.5, its channels divided by `--part` (1:
+the real one), and latents of `--side`² (64: images of 512×512). Weights are random. Both ways are
+checked to compute the same before they are timed. They take turns, and medians count, of the time
+of day (GPU) or of the process's own CPU time, which other work on the machine disturbs less.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from diffusers import UNet2DConditionModel
+from published_arc2face import PublishedReference
+from torch import Tensor
+
+from pipelines.arc2face.reference import ReferenceAdapter, keep_features, reference_branch
+
+TOLERANCE = 1e-4
+SCALE = 0.8
+RANK = 16
+TEXT_WIDTH = 768
+TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Check, time and print."""
+    options = _options().parse_args(arguments)
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(options.threads)
+    for batch in options.batch:
+        report(batch, options)
+
+
+def report(batch: int, options: argparse.Namespace) -> None:
+    """Time both ways for batches of a size, and print seconds an image and ratios."""
+    plain, ours, first, second = (tiny_sd15(options) for _ in range(4))
+    lora = random_lora(plain)
+    layers = {
+        name.removeprefix("unet.").removesuffix(".lora_A.weight"): (
+            down,
+            lora[name.replace("lora_A", "lora_B")],
+        )
+        for name, down in lora.items()
+        if "lora_A" in name
+    }
+    adapter = ReferenceAdapter(layers)
+    published = PublishedReference(first, second, lora, SCALE)
+    noise, picture, text = inputs(batch, options)
+    people = text[batch:]
+    published.keep(picture, people)
+    kept = keep_features(ours, picture, people, None)
+    works: dict[str, Callable[[], object]] = {
+        "step, plain Stable Diffusion": lambda: plain(noise, 500, text),
+        "step, ours, no reference": lambda: ours(noise, 500, text),
+        "step, public way, reference": lambda: published.step(noise, text),
+        "keep, public way": lambda: published.keep(picture, people),
+        "keep, ours": lambda: keep_features(ours, picture, people, None),
+    }
+    sources = list(range(batch))
+    with reference_branch(ours, kept, sources, adapter, SCALE):
+        check(ours(noise, 500, text).sample, published.step(noise, text), options)
+
+    def with_reference() -> float:
+        with reference_branch(ours, kept, sources, adapter, SCALE):
+            ours(noise, 500, text)  # what a call does once is not timed
+            return timed(lambda: ours(noise, 500, text), options.device)
+
+    taken: dict[str, list[float]] = {}
+    for _ in range(options.rounds):
+        for name, work in works.items():
+            taken.setdefault(name, []).append(timed(work, options.device))
+        taken.setdefault("step, ours, reference", []).append(with_reference())
+    base = statistics.median(taken["step, plain Stable Diffusion"])
+    print(f"batch {batch}, {options.threads} thread(s), {options.device}, {options.dtype}")
+    for name in sorted(taken):
+        seconds = statistics.median(taken[name])
+        print(f"  {name:34} {seconds / batch:8.4f} s/image {seconds / base:6.2f}×")
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Return the seconds that a piece of work takes."""
+    if device == "cpu":
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def check(found: Tensor, expected: Tensor, options: argparse.Namespace) -> None:
+    """End the run unless both ways compute the same step; in low precision they only come near."""
+    worst = float((found - expected).abs().max() / expected.abs().max())
+    if not worst <= (TOLERANCE if options.dtype == "float32" else 0.05):
+        raise SystemExit(f"the two ways differ by {worst:.1e} of the largest value")
+
+
+def tiny_sd15(options: argparse.Namespace) -> UNet2DConditionModel:
+    """Make a UNet with the layers of Stable Diffusion 1.5 and fewer channels."""
+    torch.manual_seed(0)
+    channels = tuple(size // options.part for size in (320, 640, 1280, 1280))
+    unet = UNet2DConditionModel(
+        sample_size=options.side,
+        block_out_channels=channels,
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+    return unet.to(options.device, getattr(torch, options.dtype)).eval()
+
+
+def random_lora(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """Make a LoRA on every projection of self- and cross-attention."""
+    draw = torch.Generator().manual_seed(1)
+    lora = {}
+    for path, module in unet.named_modules():
+        if path.endswith((".attn1", ".attn2")):
+            for target in TARGETS:
+                rows, columns = module.get_submodule(target).weight.shape
+                for name, shape in (("lora_A", (RANK, columns)), ("lora_B", (rows, RANK))):
+                    value = torch.randn(shape, generator=draw) / shape[1]
+                    lora[f"unet.{path}.{target}.{name}.weight"] = value.to(unet.device, unet.dtype)
+    return lora
+
+
+def inputs(batch: int, options: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
+    """Return noise of both halves, latents of references, and texts of both halves."""
+    draw = torch.Generator().manual_seed(2)
+    shapes = [
+        (2 * batch, 4, options.side, options.side),
+        (batch, 4, options.side, options.side),
+        (2 * batch, 77, TEXT_WIDTH),
+    ]
+    made = [torch.randn(shape, generator=draw) for shape in shapes]
+    noise, picture, text = (t.to(options.device, getattr(torch, options.dtype)) for t in made)
+    return noise, picture, text
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--part", type=int, default=4)
+    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    return parser
+
+
+if __name__ == "__main__":
+    main()
