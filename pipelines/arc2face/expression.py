@@ -15,7 +15,6 @@ from typing import Any
 from diffusers.models.embeddings import (
     ImageProjection,
     IPAdapterFaceIDImageProjection,
-    MultiIPAdapterImageProjection,
 )
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from pipelines.diffusion.ip_adapter import (
     ATTENTION,
     PROJECTION,
     attention_rows,
+    projections,
     read_parts,
     row_count,
     shaped,
@@ -68,14 +68,8 @@ def takes_expressions(unet: nn.Module) -> bool:
     Raises:
         WeightsError: if it has several IP-Adapters, or one of another kind.
     """
-    projection = getattr(unet, "encoder_hid_proj", None)
-    if projection is None:
+    if not (layers := projections(unet)):
         return False
-    layers = (
-        list(projection.image_projection_layers)
-        if isinstance(projection, MultiIPAdapterImageProjection)
-        else [projection]
-    )
     widths = [_input_width(layer) for layer in layers]
     if widths != [FLAME_WIDTH]:
         kinds = ", ".join(

@@ -15,6 +15,7 @@ from diffusers.models.attention_processor import (
     IPAdapterAttnProcessor2_0,
     IPAdapterXFormersAttnProcessor,
 )
+from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from diffusers.utils import logging as diffusers_log
 from torch import Tensor, nn
 
@@ -80,6 +81,14 @@ def attention_rows(unet: nn.Module) -> dict[str, int]:
         for number, path in enumerate(cross)
         for kind in "kv"
     }
+
+
+def projections(unet: nn.Module) -> list[nn.Module]:
+    """Return what makes tokens in each IP-Adapter of a UNet, not compiled; none: it has none."""
+    projection = getattr(unet, "encoder_hid_proj", None)
+    if isinstance(projection, MultiIPAdapterImageProjection):
+        return list(projection.image_projection_layers)
+    return [] if projection is None else [projection]
 
 
 @contextlib.contextmanager

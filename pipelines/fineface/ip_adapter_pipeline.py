@@ -8,13 +8,12 @@ import torch
 from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
 from diffusers.models.embeddings import (
     IPAdapterFaceIDImageProjection,
-    MultiIPAdapterImageProjection,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionPipelineOutput
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipelines.diffusion.ip_adapter import adapter_scale
+from pipelines.diffusion.ip_adapter import adapter_scale, projections
 from pipelines.diffusion.models import check_model_finite
 from pipelines.fineface.face_adapter import load_face_adapter
 from pipelines.fineface.pipeline import AUs, FineFacePipeline, prompt_count
@@ -70,14 +69,8 @@ def takes_faces(unet: nn.Module) -> bool:
     Raises:
         WeightsError: if it has several IP-Adapters, or one of another kind.
     """
-    projection = getattr(unet, "encoder_hid_proj", None)
-    if projection is None:
+    if not (layers := projections(unet)):
         return False
-    layers = (
-        list(projection.image_projection_layers)
-        if isinstance(projection, MultiIPAdapterImageProjection)
-        else [projection]
-    )
     if len(layers) != 1 or not isinstance(layers[0], IPAdapterFaceIDImageProjection):
         kinds = ", ".join(type(layer).__name__ for layer in layers)
         raise WeightsError(
