@@ -1,7 +1,9 @@
 """The expression adapter: an IP-Adapter that turns 55 FLAME numbers into tokens.
 
 Its file (`exp_adapter.bin`, arXiv 2510.04706) has the layout of IP-Adapters: `image_proj` makes the
-tokens, by one linear layer or by two, and `ip_adapter` holds K and V of each cross-attention layer.
+tokens, in one of three published kinds, and `ip_adapter` holds K and V of each cross-attention
+layer. Four tokens come of one linear layer (`proj`), any number of two and a norm (`proj.0`,
+`proj.2`, `norm`), and one of two whose norm is `proj.3`.
 The conditional half of a batch sees a sample's numbers, the unconditional half zeros.
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 from diffusers.models.embeddings import (
     ImageProjection,
     IPAdapterFaceIDImageProjection,
+    IPAdapterFullImageProjection,
 )
 from torch import Tensor, nn
 
@@ -87,7 +90,7 @@ def _input_width(layer: nn.Module) -> int:
     """Return how many numbers a projection takes; 0 where it takes something else."""
     if isinstance(layer, ImageProjection):
         return layer.image_embeds.in_features
-    if isinstance(layer, IPAdapterFaceIDImageProjection):
+    if isinstance(layer, IPAdapterFaceIDImageProjection | IPAdapterFullImageProjection):
         first: Any = layer.ff.net[0]
         return first.proj.in_features
     return 0
@@ -104,11 +107,15 @@ def _projection_shapes(found: Mapping[str, Any], width: int, path: Path) -> dict
             f"{path} is no expression adapter: it {kind}, and an expression of FLAME has "
             f"{FLAME_WIDTH} (published as exp_adapter.bin)"
         )
-    norm = {"norm.weight": shaped(width), "norm.bias": shaped(width)}
+    single = not linear and "proj.3.weight" in found  # one token, its inner layer as wide as itself
+    name = "proj.3" if single else "norm"
+    norm = {f"{name}.weight": shaped(width), f"{name}.bias": shaped(width)}
     if linear:
         rows = _LINEAR_TOKENS * width
         return {"proj.weight": shaped(rows, FLAME_WIDTH), "proj.bias": shaped(rows), **norm}
     inner, rows = row_count(first), row_count(found.get("proj.2.weight"))
+    if single:
+        inner, rows = FLAME_WIDTH, width
     if inner % FLAME_WIDTH or not rows or rows % width:
         raise WeightsError(
             f"{path} is no expression adapter for this base: its projection has {inner} inner and "

@@ -55,17 +55,17 @@ def make_arc2face_whole(folder: Path, seed: int = 10) -> Path:
 
 
 def make_expression_adapter(
-    folder: Path, text_width: int = TEXT_WIDTH, width: int = FLAME_WIDTH, linear: bool = False,
+    folder: Path, text_width: int = TEXT_WIDTH, width: int = FLAME_WIDTH, kind: str = "two layers",
     strength: float = 0.5,
 ) -> Path:  # fmt: skip
-    """Write `exp_adapter.bin`, an IP-Adapter file of two tokens, or four if it is linear.
+    """Write `exp_adapter.bin`, an IP-Adapter file.
 
     Args:
         folder: where it goes.
         text_width: width of the text.
         width: numbers of an expression.
-        linear: whether one linear layer makes the tokens, as in the first IP-Adapter; otherwise
-            two, as in those of the FaceID kind.
+        kind: `two layers` make two tokens, as in IP-Adapters of the FaceID kind; `linear`: one
+            makes four, as in the first IP-Adapter; `one token`: two make one, as in the full one.
         strength: size of K and V.
 
     Returns:
@@ -81,17 +81,18 @@ def make_expression_adapter(
         weight = normal(rows, columns, scale=scale)
         return {f"{name}.weight": weight, f"{name}.bias": normal(rows, scale=0.3)}
 
-    projection = (
-        layer("proj", 4 * text_width, width, 0.5)
-        if linear
-        else {
-            **layer("proj.0", 2 * width, width, 0.5),
-            **layer("proj.2", 2 * text_width, 2 * width, 0.3),
+    if kind == "linear":
+        projection = layer("proj", 4 * text_width, width, 0.5)
+    else:
+        inner, tokens = (width, 1) if kind == "one token" else (2 * width, 2)
+        projection = {
+            **layer("proj.0", inner, width, 0.5),
+            **layer("proj.2", tokens * text_width, inner, 0.3),
         }
-    )
+    name = "proj.3" if kind == "one token" else "norm"
     norm = {
-        "norm.weight": 1 + normal(text_width, scale=0.1),
-        "norm.bias": normal(text_width, scale=0.1),
+        f"{name}.weight": 1 + normal(text_width, scale=0.1),
+        f"{name}.bias": normal(text_width, scale=0.1),
     }
     attention = {}
     unet = tiny_arc2face_unet(0, text_width)

@@ -1,6 +1,7 @@
 """The pipeline against the equations, written out one sample and one half of guidance at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from arc2face_files import (
     expressions,
     first_noise,
+    make_expression_adapter,
     people,
     references,
     tiny_arc2face_unet,
@@ -70,7 +72,8 @@ def expression_tokens(state: dict[str, Tensor], numbers: Tensor) -> Tensor:
         inner = functional.gelu(inner @ state["proj.0.weight"].T + state["proj.0.bias"])
         tokens = inner @ state["proj.2.weight"].T + state["proj.2.bias"]
     tokens = tokens.unflatten(-1, (-1, 512))
-    return functional.layer_norm(tokens, (512,), state["norm.weight"], state["norm.bias"])
+    name = "proj.3" if "proj.3.weight" in state else "norm"
+    return functional.layer_norm(tokens, (512,), state[f"{name}.weight"], state[f"{name}.bias"])
 
 
 def text_of(person: np.ndarray | None) -> Tensor:
@@ -172,6 +175,23 @@ def test_latents_with_expressions_are_those_of_the_equation(files, pipe, scale, 
         for i, person in enumerate(people(2))
     ]
     assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["linear", "one token"])
+def test_adapters_of_other_kinds_are_those_of_the_equation(files, pipe, tmp_path, kind):
+    made = replace(files, expression=make_expression_adapter(tmp_path, kind=kind))
+    pipe.load_expression_adapter(tmp_path)
+    shown = expressions(1)
+
+    found = pipe(
+        people(1),
+        shown,
+        latents=first_noise(1),
+        num_inference_steps=STEPS,
+        output_type="latent",
+    ).images
+
+    assert_close(found, [evaluate(made, people(1)[0], first_noise(1), 3.0, shown[0])])
 
 
 @pytest.mark.parametrize("guidance", [3.0, 1.0])
