@@ -123,6 +123,7 @@ def edit_picture(
         OutputError: if the file cannot be written.
     """
     _check_way(way, to)
+    files = _files(way, to, picture)
     run = _configured(config, overrides, means, seed)
     aus = parse_intensities(way.aus, run)
     asked = _Expressions(run, means, config)
@@ -137,12 +138,10 @@ def edit_picture(
     if way.strip:
         legends = [f"{100 * share:.0f} %" for share in np.linspace(0, 1, len(made))]
         sheet = contact_sheet(made, legends, columns=len(made), size=_STRIP_SIDE)
-        return [_saved(sheet, to)]
-    if len(made) == 1:
-        return [_saved(made[0], to)]
-    digits = max(2, len(str(len(made) - 1)))
-    names = [to.with_stem(f"{to.stem}-{number:0{digits}d}") for number in range(len(made))]
-    return [_saved(one, name) for one, name in zip(made, names, strict=True)]
+        made = [sheet]
+    for one, file in zip(made, files, strict=True):
+        save_picture(one, file)
+    return files
 
 
 def _check_way(way: Way, to: Path) -> None:
@@ -164,6 +163,26 @@ def _check_way(way: Way, to: Path) -> None:
         raise OutputError(f"cannot write {excerpt(to)}: its ending names no format of pictures")
     if not to.absolute().parent.is_dir():
         raise OutputError(f"cannot write {excerpt(to)}: its folder does not exist")
+
+
+def _files(way: Way, to: Path, picture: Path) -> list[Path]:
+    """Return the files that are written: one, or one for each picture of a way.
+
+    Raises:
+        OutputError: if one is a picture that is read, of which there may be no other.
+    """
+    files = [to]
+    if way.count > 1 and not way.strip:
+        digits = max(2, len(str(way.count - 1)))
+        files = [to.with_stem(f"{to.stem}-{number:0{digits}d}") for number in range(way.count)]
+    begin = None if way.begin in (None, NEUTRAL) else Path(way.begin)
+    read = {one.resolve() for one in (picture, way.expression, begin) if one is not None}
+    if lost := next((file for file in files if file.resolve() in read), None):
+        raise OutputError(
+            f"cannot write {excerpt(lost)}: it is a picture that is read; choose another file with "
+            "--to"
+        )
+    return files
 
 
 def _configured(config: Path, overrides: Sequence[str], means: Means, seed: int) -> RunConfig:
@@ -331,8 +350,3 @@ def _painted(
         source.check(spec)
         made += source.generate([Attempt(spec, 0, seed)])
     return made
-
-
-def _saved(image: Image, to: Path) -> Path:
-    save_picture(image, to)
-    return to

@@ -248,6 +248,23 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(edit):
     )
 
 
+def test_pictures_that_are_read_are_not_written_over(edit, tmp_path):
+    os.symlink("face.png", "link.png")
+    os.rename("laughing.png", "out-01.png")
+    kept = {name: (tmp_path / name).read_bytes() for name in ("face.png", "out-01.png")}
+    smirk = ["--smirk", "smirk.pt", "--expression", "out-01.png"]
+    for to, lost, *words in (
+        ("face.png", "face.png", "--au", "AU12=4", "--bank", "bank.parquet"),
+        ("link.png", "link.png", "--au", "AU12=4", "--bank", "bank.parquet"),
+        ("out-01.png", "out-01.png", *smirk),
+        ("out.png", "out-01.png", *smirk, "--frames", "2"),
+    ):
+        assert refused(edit, OutputError, *words, to=to) == (
+            f"cannot write {lost}: it is a picture that is read; choose another file with --to"
+        )
+    assert kept == {name: (tmp_path / name).read_bytes() for name in kept}
+
+
 def test_the_picture_is_kept_without_loss(edit):
     edit("--au", "AU12=4", "--bank", "bank.parquet")
     data = edit.seen()[0].spec.conditions["reference"].data
