@@ -46,7 +46,12 @@ def read_bank(path: str | Path) -> Bank:
     if not 0 < rows <= MOST_ROWS:
         raise BankError(f"{where} holds {rows:,} faces; a bank has 1 to {MOST_ROWS:,}")
     with reading(path, BankError):
-        table = pq.read_table(path, columns=list(_COLUMNS), read_dictionary=["source"])
+        table = pq.read_table(
+            path,
+            columns=list(_COLUMNS),
+            read_dictionary=["source"],
+            page_checksum_verification=True,
+        )
         table.validate(full=True)
     return Bank.build(
         _matrix(table, "flame", FLAME_WIDTH, where),
@@ -72,7 +77,12 @@ def write_bank(path: str | Path, bank: Bank) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, part):
             pq.write_table(
-                _table(bank), part, compression="zstd", use_dictionary=False, version="2.6"
+                _table(bank),
+                part,
+                compression="zstd",
+                use_dictionary=False,
+                version="2.6",
+                write_page_checksum=True,  # so that a flipped bit is no other number
             )
     except (OSError, ValueError, pa.ArrowException) as error:
         raise BankError(f"{path} cannot be written: {first_line(error)}") from error

@@ -281,3 +281,16 @@ def test_a_torn_bank_is_read_or_refused(tmp_path, place, byte, cut):
     path.write_bytes(data)
     with suppress(BankError):
         assert len(Bank.read(path)) == 3
+
+
+def test_a_bit_that_flipped_in_the_numbers_is_noticed(tmp_path):
+    path = tmp_path / "bank.parquet"
+    made = make_bank(400)
+    made.write(path)
+    data = path.read_bytes()
+    for place in (2_000, 20_000, 60_000):
+        torn = bytearray(data)
+        torn[place] ^= 1
+        path.write_bytes(torn)
+        with pytest.raises(BankError, match="bank.parquet cannot be read: "):
+            Bank.read(path)
