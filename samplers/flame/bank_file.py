@@ -68,16 +68,19 @@ def write_bank(path: str | Path, bank: Bank) -> None:
     """Write a bank whole or not at all; equal banks give equal bytes.
 
     Raises:
-        BankError: if the name does not end in .parquet, or the file cannot be written.
+        BankError: if the name does not end in .parquet, a text of the description is one that no
+            bank holds, or the file cannot be written.
     """
     path = Path(path)
     check_bank_path(path)
+    table = _table(bank)
+    _read_about(table.schema.metadata, excerpt(path))
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, part):
             pq.write_table(
-                _table(bank),
+                table,
                 part,
                 compression="zstd",
                 use_dictionary=False,

@@ -23,7 +23,7 @@ from samplers.priors.labels.scales import (
 )
 from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 from synthgen.errors import ActionUnitError, BankError
-from synthgen.foreign import excerpt, first_few, shown
+from synthgen.foreign import counted, excerpt, first_few, shown
 
 _FLAME = ("flame", "flame_vector", "flame_params")
 _PARTS: dict[str, tuple[slice, tuple[str, ...]]] = {
@@ -44,6 +44,9 @@ _ENDINGS = ("_measured", "_intensity", "_r", "")
 _SOURCES = ("source", "flame_source", "sha256")
 _QUALITIES = ("quality", "confidence", "score")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_LARGEST = 100
+"""Largest coefficient of an expression [standard deviations]; faces have a few."""
 
 
 @dataclass(slots=True)
@@ -128,6 +131,8 @@ def import_bank(
     beside = None if aus is None else _Columns(excerpt(aus), read_columns(Path(aus)))
     flame, rest = _flame(found, action_units, alone=beside is not None)
     numbers = flame_batch(flame, found.where)
+    if not len(numbers):
+        raise BankError(f"{found.where} holds no rows; a bank has a face at least")
     if rest is not None:
         beside = _Columns(found.where, {ALONE: rest})
     given = found if beside is None else beside
@@ -144,8 +149,9 @@ def import_bank(
     rows = _first_of_each(sources, numbers, measured)
     if len(rows) < len(numbers):
         again = len(numbers) - len(rows)
-        notes.append(f"{again:,} rows are the same as earlier ones; one of each is kept")
-    if extractor is None:
+        same = counted(again, "row is", "rows are")
+        notes.append(f"{same} the same as earlier ones; one of each is kept")
+    if not extractor:
         notes.append(
             "the FLAME numbers are taken to be SMIRK's (--extractor names another network)"
         )
@@ -311,12 +317,18 @@ def _intensities(
 
 
 def _say_ranges(where: str, numbers: np.ndarray) -> list[str]:
-    """Tell of eyelids and jaws that SMIRK never gives; refuse angles that no jaw has.
+    """Tell of eyelids and jaws that SMIRK never gives; refuse what no face has.
 
     Raises:
-        BankError: if the jaw turns further than radians can mean.
+        BankError: if a coefficient is of another scale, or the jaw turns further than radians can
+            mean.
     """
     jaw, eyelids = numbers[:, JAW], numbers[:, EYELIDS]
+    if (largest := float(np.abs(numbers[:, EXPRESSION]).max())) > _LARGEST:
+        raise BankError(
+            f"{where}: the expression's coefficients reach {largest:.3g}; they are standard "
+            f"deviations, the first 50 of the {FLAME_WIDTH}, and at most {_LARGEST} is taken"
+        )
     if (furthest := float(np.abs(jaw).max())) > np.pi:
         raise BankError(
             f"{where}: the jaw turns by up to {furthest:.3g}; its 3 numbers, the last of the "

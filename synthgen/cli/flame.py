@@ -5,6 +5,9 @@ from typing import Annotated, Literal, cast
 
 import typer
 
+from synthgen.errors import OutputError
+from synthgen.foreign import excerpt
+
 flame_app = typer.Typer(help="Banks of expressions as FLAME numbers.", no_args_is_help=True)
 
 Overrides = Annotated[
@@ -125,6 +128,10 @@ def import_flame(
     from samplers.flame.importing import import_bank
 
     check_bank_path(to)
+    if to.exists():
+        raise OutputError(
+            f"{excerpt(to)} is there already; choose another file with --to, or move it away"
+        )
     made, notes = import_bank(
         file,
         aus=aus,

@@ -1,6 +1,7 @@
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -294,3 +295,14 @@ def test_a_bit_that_flipped_in_the_numbers_is_noticed(tmp_path):
         path.write_bytes(torn)
         with pytest.raises(BankError, match="bank.parquet cannot be read: "):
             Bank.read(path)
+
+
+def test_a_description_that_no_bank_holds_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    long = replace(ABOUT, licences={"pictures": "x" * 3_000})
+    with pytest.raises(BankError) as error:
+        make_bank(3, about=long).write("bank.parquet")
+    said = str(error.value)
+    assert said.startswith("bank.parquet: pictures in its metadata is 'xxx")
+    assert said.endswith("…; it must be text of at most 2,000 characters")
+    assert not os.listdir()

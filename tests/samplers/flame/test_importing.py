@@ -15,7 +15,7 @@ from samplers.flame import Bank
 from samplers.flame.importing import import_bank
 from synthgen.action_units import AUS
 from synthgen.cli.commands import app
-from synthgen.errors import BankError, SynthgenError
+from synthgen.errors import BankError, OutputError, SynthgenError
 from tests.support.flame_banks import bank_of, make_bank
 
 SMIRKS = "the FLAME numbers are taken to be SMIRK's (--extractor names another network)"
@@ -215,6 +215,12 @@ def test_what_cannot_become_a_bank_is_refused_in_a_sentence(made):
     degrees = flame.copy()
     degrees[:, 52] *= 57.3
     assert refused(flame=degrees, aus=aus).startswith("v.npz: the jaw turns by up to ")
+    assert refused(flame=1000 * flame, aus=aus).startswith(
+        "v.npz: the expression's coefficients reach "
+    )
+    assert refused(flame=flame[:0], aus=aus[:0]) == (
+        "v.npz holds no rows; a bank has a face at least"
+    )
     twice = dict(zip(["AU12", "au_12"], aus.T, strict=False))
     assert refused(flame=flame, **twice) == "v.npz: AU12 and au_12 are the same AU"
     assert refused(vectors=flame, aus=aus) == (
@@ -263,6 +269,13 @@ def test_the_commands_go_together(made):
     assert "gaps:\n- AU1: " in text
     text = runner.invoke(app, ["flame", "fit", "bank.parquet"], catch_exceptions=False).stdout
     assert "not to trust:\n" in text
+    kept = Path("bank.parquet").read_bytes()
+    with pytest.raises(OutputError) as error:
+        runner.invoke(app, words, catch_exceptions=False)
+    assert str(error.value) == (
+        "bank.parquet is there already; choose another file with --to, or move it away"
+    )
+    assert Path("bank.parquet").read_bytes() == kept
     np.savez("v.npz", flame=made.flame)
     with pytest.raises(SynthgenError):
         runner.invoke(
