@@ -293,7 +293,7 @@ def test_a_bit_that_flipped_in_the_numbers_is_noticed(tmp_path):
         torn = bytearray(data)
         torn[place] ^= 1
         path.write_bytes(torn)
-        with pytest.raises(BankError, match="bank.parquet cannot be read: "):
+        with pytest.raises(BankError, match=r"bank.parquet cannot be read: "):
             Bank.read(path)
 
 
