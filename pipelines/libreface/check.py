@@ -1,10 +1,10 @@
 """The check of Action Units: what is measured in an image against what it was to show.
 
-An AU is *active* where the request, clipped to [0, 5], is above 0. Four bounds are judged, in this
+An AU is *active* where the request, clipped to [0, 5], is above 0. Five bounds are judged, in this
 order: an AU with a tolerance of its own must lie within it; an AU asked for at 1 or more must be
-there at all (`min_active`); the mean error over the active AUs must keep `max_active_error`; no
-inactive AU may exceed `max_inactive`. An AU with an entry in `per_au_tolerance` is judged by that
-entry alone, or not at all where it is null.
+there at all (`min_active`); the mean error over the active AUs must keep `max_active_error`, and
+the error of each of them `max_each_error`; no inactive AU may exceed `max_inactive`. An AU with an
+entry in `per_au_tolerance` is judged by that entry alone, or not at all where it is null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -156,6 +156,7 @@ def judge(
         *_tolerance_misses(asked, found, policy, aus.names),
         *_missing(asked, found, policy, aus.names),
         *_active_misses(asked, found, policy, aus.names),
+        *_each_misses(asked, found, policy, aus.names),
         *_inactive_misses(asked, found, policy, aus.names),
     ]
     if not misses:
@@ -233,7 +234,10 @@ def _near(
         return fits
     total = np.zeros(fits.shape)
     for au in np.flatnonzero(judged).tolist():
-        total += np.abs(asked[:, au, None] - found[:, au])
+        error = np.abs(asked[:, au, None] - found[:, au])
+        total += error
+        if policy.max_each_error is not None:
+            fits &= error <= policy.max_each_error
     most = policy.max_active_error * judged.sum()
     within = total <= most
     requests, faces = np.nonzero(np.abs(total - most) < _ROUNDING)
@@ -292,6 +296,27 @@ def _active_misses(
         "asked for"
     )
     return [_Miss("active_error", detail, mean - policy.max_active_error)]
+
+
+def _each_misses(
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
+) -> list[_Miss]:
+    """Return a miss for each AU asked for whose own error is too large, the worst one first."""
+    bound = policy.max_each_error
+    if bound is None:
+        return []
+    judged = _bounded(policy, names) & (asked > 0)
+    errors = np.where(judged, np.abs(asked - found), 0.0)
+    order = np.argsort(-errors, kind="stable")
+    return [
+        _Miss(
+            "each_error",
+            f"{names[i]} is {found[i]:.2f} where {asked[i]:.2f} was asked for; "
+            f"each AU asked for may be off by at most {bound:g}",
+            float(errors[i]) - bound,
+        )
+        for i in order[errors[order] > bound]
+    ]
 
 
 def _inactive_misses(

@@ -35,6 +35,12 @@ class ActionUnitPolicy(Section):
         default=1.0,
         description="Largest mean |requested − measured| over the AUs asked for [intensity].",
     )
+    max_each_error: _Bound | None = Field(
+        default=None,
+        exclude_if=lambda bound: bound is None,
+        description="Largest |requested − measured| of each AU asked for [intensity], so that "
+        "right AUs do not hide a wrong one in the mean; null = not judged.",
+    )
     max_inactive: _Bound = Field(
         default=1.0, description="Largest measured intensity among the AUs not asked for."
     )

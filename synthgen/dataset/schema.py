@@ -74,9 +74,9 @@ class Reject:
     """One attempt that was not kept, with its reason; without its image.
 
     Attributes:
-        reason: `blank`, `no_face`, `active_error`, `inactive`, `missing_au`, `au_tolerance`,
-            `identity`, `forbidden` or `error`; of a check that others wrote, its name, a colon and
-            its own reason.
+        reason: `blank`, `no_face`, `active_error`, `each_error`, `inactive`, `missing_au`,
+            `au_tolerance`, `identity`, `forbidden` or `error`; of a check that others wrote, its
+            name, a colon and its own reason.
         detail: the reason in words, with values.
 
     The other fields are those of `Row`.

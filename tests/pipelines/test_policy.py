@@ -23,6 +23,7 @@ vectors = st.lists(intensities, min_size=AU_COUNT, max_size=AU_COUNT).map(np.arr
 policies = st.builds(
     ActionUnitPolicy,
     max_active_error=st.floats(0, 5),
+    max_each_error=st.none() | st.floats(0, 5),
     max_inactive=st.floats(0, 5),
     min_active=st.none() | st.floats(0, 5),
     per_au_tolerance=st.dictionaries(st.sampled_from(AUS), st.none() | st.floats(0, 5)),
@@ -47,7 +48,8 @@ requests = st.lists(
 def test_many_faces_are_accepted_for_many_requests_as_each_is_judged(data, policy, few, faces):
     asked = np.array(data.draw(st.lists(requests, min_size=few, max_size=few)), np.float32)
     found = np.array(data.draw(st.lists(requests, min_size=faces, max_size=faces)), np.float32)
-    found = np.vstack([found, asked, np.clip(asked + np.float32(policy.max_active_error), 0, 5)])
+    edges = [np.float32(policy.max_active_error), np.float32(policy.max_each_error or 0)]
+    found = np.vstack([found, asked, *(np.clip(asked + edge, 0, 5) for edge in edges)])
     each = [[judge(row, face, 1, policy).accepted for face in found] for row in asked]
     assert accepted(asked, found, policy).tolist() == each
     section = LibreFaceCheck(name="libreface", policy=policy)
@@ -100,6 +102,31 @@ def test_mean_error_over_the_active_aus_is_bounded():
     assert found.distance == 0.5
 
 
+def test_each_au_that_is_asked_for_is_bounded_where_the_policy_says_so():
+    asked = {"AU1": 3.0, "AU2": 2.0, "AU6": 3.0, "AU12": 4.0}
+    measured = {"AU1": 3.0, "AU2": 3.75, "AU6": 1.0, "AU12": 4.0}
+    assert verdict(asked, measured).accepted
+    policy = ActionUnitPolicy(max_each_error=1.5)
+    found = verdict(asked, measured, policy)
+    assert (found.reason, found.distance) == ("each_error", 0.75)
+    assert found.detail == (
+        "AU6 is 1.00 where 3.00 was asked for; each AU asked for may be off by at most 1.5"
+    )
+    assert verdict(asked, {**measured, "AU2": 3.5, "AU6": 1.5}, policy).accepted
+
+
+def test_bound_on_each_error_leaves_aus_alone_that_are_not_asked_for_or_have_a_tolerance():
+    policy = ActionUnitPolicy(max_each_error=0.5, per_au_tolerance={"AU20": 2.0, "AU6": None})
+    asked, found = {"AU12": 4.0, "AU20": 4.0, "AU6": 5.0}, {"AU12": 4.5, "AU20": 2.0, "AU4": 1.0}
+    assert verdict(asked, found, policy).accepted
+
+
+def test_mean_error_is_told_before_that_of_each_au_and_both_count():
+    policy = ActionUnitPolicy(max_active_error=1, max_each_error=1)
+    found = verdict({"AU6": 3.0, "AU12": 4.0}, {"AU6": 1.0, "AU12": 2.5, "AU4": 1.5}, policy)
+    assert (found.reason, found.distance) == ("active_error", 0.75 + 1.0 + 0.5 + 0.5)
+
+
 def test_inactive_au_is_bounded():
     measured = {"AU12": 4.0, "AU4": 1.5, "AU9": 1.25}
     found = verdict({"AU12": 4.0}, measured)
@@ -148,6 +175,16 @@ def test_neutral_request_has_no_active_error_and_full_request_no_inactive_maximu
 def test_exact_measurement_is_accepted_when_nothing_is_below_the_least(aus, policy):
     asked = np.where((aus >= 1) & (aus < (policy.min_active or 0)), 5.0, aus)
     assert judge(asked, asked, 1, policy).accepted
+
+
+@given(vectors, vectors, policies, st.floats(0, 5))
+def test_bound_on_each_error_refuses_those_images_alone_that_miss_it(asked, found, policy, bound):
+    without = policy.model_copy(update={"max_each_error": None})
+    bounded = policy.model_copy(update={"max_each_error": bound})
+    judged = (asked > 0) & np.array([name not in policy.per_au_tolerance for name in AUS])
+    kept = judge(asked, found, 1, without).accepted
+    within = bool((np.abs(asked - found)[judged] <= bound).all())
+    assert judge(asked, found, 1, bounded).accepted == (kept and within)
 
 
 @given(vectors, vectors, policies)

@@ -85,6 +85,7 @@ EXTRAS = (
     ("identities.expressions_per_identity", "grid"),
     ("identities.expressions_per_identity", 10**12),
     ("verify.policy.per_au_tolerance", {"AU1": 0, "AU2": None, "AU4": 1e308}),
+    ("verify.policy.max_each_error", 1e-300),
     ("verify.policy.max_similarity_to_forbidden", 0.5),
     ("verify.identity", {"embedder": {"kind": "mini"}, "wanted": "mini", "forbidden": "mini"}),
     ("verify.fuse", False),

@@ -122,3 +122,15 @@ def test_the_identity_of_the_data_leaves_out_place_length_and_cluster(quickstart
     assert parse_config(quickstart).identity() == config.identity()
     quickstart["output"]["shard_size"] = 61
     assert parse_config(quickstart).identity() != config.identity()
+
+
+def test_a_bound_on_each_error_that_is_not_set_leaves_the_data_what_it_was(quickstart):
+    config = parse_config(quickstart)
+    policy = dict(quickstart["verify"]["policy"])
+    assert "max_each_error" not in config.model_dump(mode="json")["verify"]["policy"]
+    quickstart["verify"]["policy"] = {**policy, "max_each_error": None}
+    assert parse_config(quickstart).identity() == config.identity()
+    quickstart["verify"]["policy"] = {**policy, "max_each_error": 1.5}
+    bounded = parse_config(quickstart)
+    assert bounded.verify.checks[0].policy.max_each_error == 1.5
+    assert bounded.identity() != config.identity()

@@ -264,7 +264,7 @@ SENTENCES = [
         "verify.policy.min_identity_similarty",
         0.5,
         "unknown key verify.policy.min_identity_similarty; did you mean 'min_identity_similarity'? "
-        "There are max_active_error, max_inactive, min_active, per_au_tolerance, "
+        "There are max_active_error, max_each_error, max_inactive, min_active, per_au_tolerance, "
         "min_identity_similarity, max_similarity_to_forbidden",
     ),
     (
@@ -307,6 +307,11 @@ SENTENCES = [
         "verify.policy.max_inactive",
         float("nan"),
         "verify.policy.max_inactive is nan; it must be a finite number",
+    ),
+    (
+        "verify.policy.max_each_error",
+        -0.5,
+        "verify.policy.max_each_error is -0.5; it must be at least 0",
     ),
     (
         "verify.policy.per_au_tolerance.AU7",
