@@ -109,8 +109,7 @@ class FaceSums:
         """Return what was added up; None where no image's face was embedded."""
         if FACEID_MEASURED not in self._there:
             return None
-        embeddings = np.array(self._embeddings, np.float32).reshape(len(self._people), -1)
-        between = compare_faces(embeddings, self._people)
+        between = compare_faces(np.array(self._embeddings, np.float32), self._people)
         return FaceStatistics(
             without_face=self._without,
             similarity=self._similarities.mean,

@@ -130,3 +130,16 @@ def test_without_embeddings_nothing_is_new(tmp_path):
     assert read_statistics(storage).faces is None
     file = next((tmp_path / "data").glob("*.parquet"))
     assert not set(FACE_COLUMNS) & set(pq.read_schema(file).names)
+
+
+def test_a_dataset_whose_images_were_all_rejected_has_a_card(tmp_path):
+    storage = Storage(str(tmp_path / "data"))
+    open_run(storage, replace(make_record(), schema=FACES), CONFIG, PLAN)
+    rejects = [make_reject(0, reason="identity", aus_measured=HAPPY, identity_similarity=0.2)]
+    for shard in PLAN:
+        samples = shard.stop - shard.start
+        commit_shard(storage, FACES, make_result(shard, rejects=rejects, missing=samples))
+    write_card(storage)
+    assert read_statistics(storage).faces.compared == 0
+    assert "## Identities" in storage.read("README.md").decode()
+    assert describe_inspection(inspect_dataset(storage.url))
