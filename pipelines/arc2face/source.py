@@ -1,6 +1,7 @@
 """Image source of Arc2Face: the person, the expression and the reference of each spec."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -139,13 +140,29 @@ def load_pipeline(files: Arc2FaceFiles, config: Arc2FaceConfig, device: str) -> 
     if files.reference is not None:
         pipeline.load_reference_adapter(files.reference.parent)
     if files.lcm_lora is not None:
-        try:
-            pipeline.load_lora_weights(files.lcm_lora.parent, weight_name=files.lcm_lora.name)
-        except Exception as error:  # of whatever diffusers and peft do with strange tensors
-            raise WeightsError(
-                f"{files.lcm_lora} cannot be loaded as a LoRA of the UNet: {first_line(error)}"
-            ) from error
+        _load_lora(pipeline, files.lcm_lora)
     return ready(pipeline, device)
+
+
+def _load_lora(pipeline: Any, path: Path) -> None:
+    """Load a LoRA of the UNet; `load_lora_weights` would warn that there is none of the encoder.
+
+    Raises:
+        WeightsError: if the file cannot be read, or holds none of this UNet.
+    """
+    try:
+        tensors, alphas, metadata = pipeline.lora_state_dict(
+            path.parent, weight_name=path.name, return_lora_metadata=True
+        )
+        pipeline.load_lora_into_unet(
+            tensors, alphas, pipeline.unet, metadata=metadata, _pipeline=pipeline
+        )
+    except Exception as error:  # of whatever diffusers and peft do with strange tensors
+        raise WeightsError(
+            f"{path} cannot be loaded as a LoRA of the UNet: {first_line(error)}"
+        ) from error
+    if not pipeline.get_list_adapters():
+        raise WeightsError(f"{path} holds no LoRA of the UNet")
 
 
 def _base_scheduler(files: Arc2FaceFiles) -> Any:

@@ -11,6 +11,7 @@ import torch
 from arc2face_files import expressions, people
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, LCMScheduler
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from pipelines.arc2face.section import Arc2FaceConfig
 from pipelines.arc2face.source import Arc2FaceSource
@@ -174,6 +175,16 @@ def test_a_file_that_is_no_lora_is_refused(config, tmp_path):
     with pytest.raises(WeightsError) as caught:
         Arc2FaceSource(config({"lcm_lora": str(tmp_path)}, scheduler="lcm"), "cpu")
     assert str(caught.value).startswith(f"{tmp_path}/pytorch_lora_weights.safetensors ")
+
+
+def test_a_lora_of_another_model_is_refused(config, files, tmp_path):
+    found = load_file(files.lcm / "pytorch_lora_weights.safetensors")
+    others = {name.replace("unet.", "text_encoder."): value for name, value in found.items()}
+    save_file(others, tmp_path / "pytorch_lora_weights.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        Arc2FaceSource(config({"lcm_lora": str(tmp_path)}, scheduler="lcm"), "cpu")
+    where = f"{tmp_path}/pytorch_lora_weights.safetensors"
+    assert str(caught.value) == f"{where} holds no LoRA of the UNet"
 
 
 def picture(shade: int) -> ReferenceImage:
