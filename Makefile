@@ -37,6 +37,6 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt tests/oracle-requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet $(INDEX) -c constraints.txt -e ".[alignment,dev]"
+	$(PIP) install --quiet $(INDEX) -c constraints.txt -e ".[alignment,dev,judges]"
 	$(PIP) install --quiet --no-deps --target $(VENV)/oracle -r tests/oracle-requirements.txt
 	touch $@ $(VENV)/.installed

@@ -165,3 +165,48 @@ def faceid(
         seed=seed,
     )
     typer.echo(str(evaluate_faceid(settings, to, images)))
+
+
+@evaluate_app.command()
+def outside(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Dataset to judge: a folder or a URL.")
+    ],
+    landmarker: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge of expressions: your own face_landmarker.task of Google's.",
+            metavar="FILE",
+        ),
+    ] = None,
+    recogniser: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge of people: folder of dlib_face_recognition_resnet_model_v1.dat and "
+            "shape_predictor_5_face_landmarks.dat.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=2, max=10_000, help="Accepted images at most; the first ones.")
+    ] = 1200,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of the folds and of the intervals.")
+    ] = 0,
+    to: Annotated[
+        Path,
+        typer.Option("--to", "-o", help="Markdown file to write; the figures go beside, as JSON."),
+    ] = Path("out/evaluate/outside.md"),
+) -> None:
+    """Judge a dataset by networks of others, which no training and no check may use."""
+    from pipelines.evaluation.outside import OutsideEvaluation, evaluate_outside
+
+    settings = OutsideEvaluation(
+        dataset=dataset,
+        landmarker=landmarker,
+        recogniser=recogniser,
+        limit=limit,
+        seed=seed,
+    )
+    tables, page, figures = evaluate_outside(settings, to)
+    typer.echo(f"{tables}\n\n{page}\n{figures}")

@@ -19,7 +19,7 @@ from pipelines.evaluation.fineface import (
 )
 from pipelines.evaluation.judges import find_encoder
 from synthgen.cli.commands import app
-from synthgen.cli.evaluate import faceid, fineface
+from synthgen.cli.evaluate import faceid, fineface, outside
 from synthgen.errors import WeightsError
 
 
@@ -184,7 +184,7 @@ def test_missing_weights_end_in_one_sentence(world, tmp_path):
 
 
 def test_the_commands_write_no_page_of_the_project_unasked():
-    for command in (fineface, faceid):
+    for command in (fineface, faceid, outside):
         assert inspect.signature(command).parameters["to"].default == Path(
             f"out/evaluate/{command.__name__}.md"
         )
