@@ -188,7 +188,7 @@ def outside(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=2, max=10_000, help="Accepted images at most; the first ones.")
+        int, typer.Option(min=2, max=4096, help="Accepted images at most; the first ones.")
     ] = 1200,
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Seed of the folds and of the intervals.")
