@@ -3,15 +3,16 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from cluster.batches import encode_image
 from cluster.conditions import condition_values
+from cluster.records import make_record
 from cluster.rounds import Outcome
 from cluster.worker import Worker, load_worker
 from samplers.plan import Plan, build_plan
@@ -26,7 +27,9 @@ from synthgen.dataset import (
     read_record,
     sample_rows,
 )
+from synthgen.dataset.damage import shortened
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.run_record import CONFIGURATION, differences
 from synthgen.dataset.schema import SOURCE
 from synthgen.dataset.shards import ERROR
 from synthgen.errors import ConfigError, DatasetError, MissingFileError, OutputError, SynthgenError
@@ -43,12 +46,15 @@ class Reproduction:
         same: whether the encoded images are equal, byte by byte.
         largest: largest difference of a pixel value [0–255].
         mean: mean difference of pixel values [0–255].
+        changed: where it is another image, which weights, packages, label files, banks and stores
+            are others than those that the record names.
     """
 
     sample_id: str
     same: bool
     largest: int
     mean: float
+    changed: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Say it in one line."""
@@ -56,7 +62,7 @@ class Reproduction:
             return f"{self.sample_id}: the same image, byte by byte"
         return (
             f"{self.sample_id}: another image; pixel values differ by {self.mean:.3f} on average "
-            f"and by {self.largest} at most (of 255)"
+            f"and by {self.largest} at most (of 255){_because(self.changed)}"
         )
 
 
@@ -73,6 +79,7 @@ class ReproducedReject:
         now: why it is rejected this time; empty where it is accepted.
         largest: largest difference between a stored value and one of now: requested AUs and
             whatever checks measured; ∞ where only one of them is there.
+        changed: as in `Reproduction`.
     """
 
     sample_id: str
@@ -82,6 +89,7 @@ class ReproducedReject:
     detail: str
     now: str
     largest: float
+    changed: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -93,12 +101,16 @@ class ReproducedReject:
         head = f"{self.sample_id}, {_named(self.replacement, self.attempt)}"
         if self.now != self.reason:
             verdict = f"rejected for {self.now}" if self.now else "accepted"
-            return f"{head}: was rejected for {self.reason} ({self.detail}), now {verdict}"
+            was = f"{head}: was rejected for {self.reason} ({self.detail}), now {verdict}"
+            return f"{was}{_because(self.changed)}"
         again = f"{head}: rejected again for {self.reason} ({self.detail})"
         if self.same:
             return f"{again}, all values the same"
         by = f"differ by {self.largest:.2g} at most" if self.largest < math.inf else "are others"
-        return f"{again}, but measured values {by}"
+        return f"{again}, but measured values {by}{_because(self.changed)}"
+
+
+_Found = TypeVar("_Found", Reproduction, ReproducedReject)
 
 
 def reproduce(
@@ -136,11 +148,12 @@ def reproduce(
     made = plan.attempt(plan.sample(index, row["replacement"]), row["attempt"])
     worker = load_worker(config, plan)
     if "image" in row:
-        return _compared(config, row, worker.generate([made])[0], to)
+        compared = _compared(config, row, worker.generate([made])[0], to)
+        return _explained(compared, storage, config, plan, worker)
     picture, outcome, now = _rejected_again(worker, made, may_raise=row["reason"] == ERROR)
     if to is not None and picture is not None and outcome is not None:
         _write(contact_sheet([picture], [legend(outcome)], columns=1, size=PREVIEW_SIDE), to)
-    return ReproducedReject(
+    again = ReproducedReject(
         sample_id,
         row["attempt"],
         row["replacement"],
@@ -156,6 +169,24 @@ def reproduce(
             },
         ),
     )
+    return _explained(again, storage, config, plan, worker)
+
+
+def _explained(
+    found: _Found, storage: Storage, config: RunConfig, plan: Plan, worker: Worker
+) -> _Found:
+    """Add what was changed since, where something else was made."""
+    if found.same or not storage.exists(layout.RUN):
+        return found
+    before = read_record(storage).identity
+    now = make_record(config, plan, worker.fingerprint()).identity
+    parts = [name for name in (*before, *now) if name != CONFIGURATION]
+    old, new = ({name: of.get(name, {}) for name in parts} for of in (before, now))
+    return replace(found, changed=tuple(differences(old, new)))
+
+
+def _because(changed: Sequence[str]) -> str:
+    return f"; changed since: {shortened(changed)}" if changed else ""
 
 
 def _refuse_merged(storage: Storage, sample_id: str) -> None:

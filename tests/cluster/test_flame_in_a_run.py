@@ -129,6 +129,14 @@ def test_a_run_shows_the_faces_of_its_bank_and_no_other(make_run, digests):
     with pytest.raises(OutputError, match=r"labels\.expressions\.flame\.bank: "):
         generate(make_run(24), "inline")
     assert before.keys() <= digests(config).keys()
+    digest = bank.digest[:36]
+    other = reproduce(config.output.path, f"sample-{config.run_id()}-00000009")
+    assert not other.same
+    assert f'; changed since: labels.expressions.flame.bank: "{digest}' in other.text()
+    reject = pq.read_table(sorted(Path(config.output.path).glob("rejects/*"))).to_pylist()[:1]
+    for row in reject:
+        found = reproduce(config.output.path, row["sample_id"], attempt=row["attempt"])
+        assert found.same or "changed since: labels.expressions.flame.bank: " in found.text()
 
 
 @pytest.mark.ray
