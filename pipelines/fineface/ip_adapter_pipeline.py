@@ -167,6 +167,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
         guidance_scale: int | float | None = None,
+        text_guidance_scale: int | float | None = None,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: int | float = 0.0,
@@ -206,6 +207,9 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
             guidance_scale: guidance of text, AUs and faces alike; at most 1: none. The
                 unconditional half sees AUs of 0 and embeddings of 0. None: what the weights came
                 with.
+            text_guidance_scale: guidance of text alone, instead of `guidance_scale`; at most 1:
+                none. The unconditional half sees the same AUs and the same faces f:
+                ε = ε(∅, a, f) + w·(ε(t, a, f) − ε(∅, a, f)). None: `guidance_scale` guides.
             negative_prompt: what the images must not show.
             num_images_per_prompt: images of each prompt.
             eta: η of DDIM [0, 1].
@@ -229,11 +233,11 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
             FaceEmbeddingError: if the embeddings are not finite, or their shape does not fit.
             WeightsError: if AUs or embeddings are given and their adapter is not loaded, or an
                 IP-Adapter of another kind is.
-            ValueError: if Stable Diffusion refuses another argument.
+            ValueError: as `FineFacePipeline`.
         """
         people = prompt_count(prompt, prompt_embeds)
-        guidance_scale = self._guidance(guidance_scale)
-        faces = self._faces(faceid_embeds, people, self._is_guided(guidance_scale))
+        guided = self._is_guided(self._guidance(guidance_scale, text_guidance_scale))
+        faces = self._faces(faceid_embeds, people, guided, text_guidance_scale is not None)
         with adapter_scale(self._plain_unet(), 0 if faceid_embeds is None else ip_scale):
             return super().__call__(
                 prompt,
@@ -245,6 +249,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
                 timesteps=timesteps,
                 sigmas=sigmas,
                 guidance_scale=guidance_scale,
+                text_guidance_scale=text_guidance_scale,
                 negative_prompt=negative_prompt,
                 num_images_per_prompt=num_images_per_prompt,
                 eta=eta,
@@ -262,10 +267,13 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
                 callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
             )
 
-    def _faces(self, embeddings: FaceEmbeddings, people: int, guided: bool) -> list[Tensor] | None:
-        """Return the embeddings as diffusers takes them: with guidance zeros stand before them.
+    def _faces(
+        self, embeddings: FaceEmbeddings, people: int, guided: bool, text_alone: bool
+    ) -> list[Tensor] | None:
+        """Return the embeddings as diffusers takes them: with guidance others stand before them.
 
-        With an IP-Adapter the UNet asks for embeddings always; without people they are zeros.
+        These are zeros, or the same ones where the text alone is guided. With an IP-Adapter the
+        UNet asks for embeddings always; without people they are zeros.
         """
         loaded = takes_faces(self._plain_unet())
         if embeddings is None and not loaded:
@@ -276,4 +284,6 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
             )
         given = torch.zeros(1, FACEID_WIDTH) if embeddings is None else embeddings
         rows = face_batch(given, people).to(self._execution_device, self.unet.dtype)
-        return [torch.cat([torch.zeros_like(rows), rows]) if guided else rows]
+        if not guided:
+            return [rows]
+        return [torch.cat([rows if text_alone else torch.zeros_like(rows), rows])]

@@ -28,7 +28,12 @@ from pipelines.diffusion.unet import plain_module
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, fuse_lora
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
-from pipelines.fineface.section import GUIDANCE_SCALE, MINI_SAMPLING, NUM_INFERENCE_STEPS
+from pipelines.fineface.section import (
+    GUIDANCE_SCALE,
+    MINI_SAMPLING,
+    NUM_INFERENCE_STEPS,
+    guiding_scale,
+)
 from pipelines.fineface.weights import MINI, file_names, locate
 from pipelines.hub import resolve
 from synthgen.action_units import AU_COUNT, au_vector
@@ -300,6 +305,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         timesteps: list[int] | None = None,
         sigmas: list[float] | None = None,
         guidance_scale: int | float | None = None,
+        text_guidance_scale: int | float | None = None,
         negative_prompt: str | list[str] | None = None,
         num_images_per_prompt: int = 1,
         eta: int | float = 0.0,
@@ -322,6 +328,11 @@ class FineFacePipeline(StableDiffusionPipeline):
     ) -> StableDiffusionPipelineOutput | tuple[Any, ...]:
         """Paint images of prompts with Action Units.
 
+        With guidance g the predicted noise is ε(∅, 0) + g·(ε(t, a) − ε(∅, 0)) for a text t and AUs
+        a, so that AUs are exaggerated as the text is. With text guidance w it is
+        ε(∅, a) + w·(ε(t, a) − ε(∅, a)): w acts on what the text adds, and AUs are shown as they
+        are asked for. ∅ is the negative prompt. Both take two passes of the UNet.
+
         Args:
             prompt: text or texts.
             aus: intensities: `{"AU12": 5}`, a list of such dicts, or numbers [12] or [batch, 12] in
@@ -337,6 +348,9 @@ class FineFacePipeline(StableDiffusionPipeline):
             sigmas: noise levels of one's own instead.
             guidance_scale: guidance of text and AUs alike; at most 1: none. The unconditional half
                 sees AUs of 0. None: what the weights came with, 7.5 unless they say another.
+            text_guidance_scale: guidance of text alone, instead of `guidance_scale`; at most 1:
+                none. The unconditional half sees the same AUs; what IP-Adapters show is guided
+                with the text. None: `guidance_scale` guides.
             negative_prompt: what the images must not show; a list has one for each prompt.
             num_images_per_prompt: images of each prompt, next to one another in the output.
             eta: η of DDIM [0, 1]; other samplers ignore it.
@@ -363,15 +377,19 @@ class FineFacePipeline(StableDiffusionPipeline):
                 vectors and prompts do not go together.
             WeightsError: if AUs are given and there is no AU adapter.
             PromptError: if the text encoder would not see the end of a prompt.
-            ValueError: if Stable Diffusion refuses another argument.
+            ValueError: if `text_guidance_scale` is given beside a `guidance_scale` other than that
+                of the weights, or Stable Diffusion refuses another argument.
         """
         self._check_length(prompt, negative_prompt)
-        guidance_scale = self._guidance(guidance_scale)
+        scale = self._guidance(guidance_scale, text_guidance_scale)
         vectors: dict[str, Tensor] = {}
         if aus is not None:
             batch = au_batch(aus, prompt_count(prompt, prompt_embeds))
             batch = batch.repeat_interleave(num_images_per_prompt, dim=0)
-            vectors = self._au_vectors(batch, self._is_guided(guidance_scale), au_scale)
+            if self._is_guided(scale):  # [2·batch, aus], as the UNet's batch
+                hidden = torch.zeros_like(batch) if text_guidance_scale is None else batch
+                batch = torch.cat([hidden, batch])
+            vectors = self._au_vectors(batch, au_scale)
         settings: dict[str, Any] = {
             "prompt": prompt,
             "height": height,
@@ -379,7 +397,7 @@ class FineFacePipeline(StableDiffusionPipeline):
             "num_inference_steps": self._steps(num_inference_steps),
             "timesteps": timesteps,
             "sigmas": sigmas,
-            "guidance_scale": guidance_scale,
+            "guidance_scale": scale,
             "negative_prompt": negative_prompt,
             "num_images_per_prompt": num_images_per_prompt,
             "eta": eta,
@@ -448,16 +466,15 @@ class FineFacePipeline(StableDiffusionPipeline):
     def _steps(self, asked: int | None) -> int:
         return self.config["num_inference_steps"] if asked is None else asked
 
-    def _guidance(self, asked: int | float | None) -> int | float:
-        return self.config["guidance_scale"] if asked is None else asked
+    def _guidance(self, asked: int | float | None, of_text: int | float | None) -> int | float:
+        usual = self.config["guidance_scale"]
+        return guiding_scale(usual if asked is None else asked, of_text, usual)
 
     def _is_guided(self, guidance_scale: int | float) -> bool:
         return guidance_scale > 1 and self.unet.config.time_cond_proj_dim is None
 
-    def _au_vectors(self, aus: Tensor, guided: bool, au_scale: int | float) -> dict[str, Tensor]:
+    def _au_vectors(self, aus: Tensor, au_scale: int | float) -> dict[str, Tensor]:
         adapter = self._adapter()
-        if guided:
-            aus = torch.cat([torch.zeros_like(aus), aus])  # [2·batch, aus], as the UNet's batch
         constants = adapter(aus.to(device=adapter.device, dtype=adapter.dtype))
         device = self._execution_device
         return {path: au_scale * vector.to(device) for path, vector in constants.items()}

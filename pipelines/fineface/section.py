@@ -47,6 +47,29 @@ _MINI_SIDE = 128
 """Side of the images of the embedded base [pixels]."""
 
 
+def guiding_scale(
+    asked: int | float, of_text: int | float | None, usual: int | float
+) -> int | float:
+    """Return the scale that guides: that of text alone, where one is given.
+
+    Args:
+        asked: guidance of text, AUs and faces alike.
+        of_text: guidance of text alone; None: not given.
+        usual: what `asked` is where nobody gives it.
+
+    Raises:
+        ValueError: if both are given: there is one unconditional half, which sees AUs or does not.
+    """
+    if of_text is None:
+        return asked
+    if asked != usual:
+        raise ValueError(
+            f"guidance_scale is {asked:g} and text_guidance_scale is {of_text:g}; give one of them "
+            f"(beside text_guidance_scale, guidance_scale must be left out or {usual:g})"
+        )
+    return of_text
+
+
 class _BaseWeights(Section):
     base: str = Field(
         description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
@@ -135,6 +158,14 @@ class _SamplerKeys(BatchKeys):
         le=1000,
         description="Guidance scale; at most 1 means none. Without it 1.2 for weights: mini.",
     )
+    text_guidance_scale: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        exclude_if=lambda scale: scale is None,
+        description="Guidance scale of the text alone, instead of guidance_scale: the "
+        "unconditional half sees the same AUs, and the same person; at most 1 means none.",
+    )
     au_scale: Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
 
 
@@ -169,6 +200,20 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         {"vae_revision", "fineface_revision", "ip_adapter_revision", "sha256"}
     )
     sources: ClassVar[tuple[str, ...]] = ("base", "fineface", "vae", "ip_adapter")
+
+    @model_validator(mode="after")
+    def _one_guidance(self) -> "FineFaceSection":
+        self.guidance()
+        return self
+
+    def guidance(self) -> float:
+        """Return the scale that guides, of text alone or of everything.
+
+        Raises:
+            ValueError: if both are given.
+        """
+        usual = MINI_GUIDANCE_SCALE if self.weights == "mini" else GUIDANCE_SCALE
+        return guiding_scale(self.guidance_scale, self.text_guidance_scale, usual)
 
     def check(self, run: RunConfig) -> None:
         """Refuse prompts that would be cut, where the tokenizer is on this machine.
@@ -217,9 +262,10 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
                 f"pipeline.au_scale is {self.au_scale:g}: images do not follow the AUs that their "
                 "rows name"
             )
-        if self.guidance_scale <= 1 and run.identities.negative_prompt:
+        if self.guidance() <= 1 and run.identities.negative_prompt:
+            key = "guidance_scale" if self.text_guidance_scale is None else "text_guidance_scale"
             found.append(
-                f"pipeline.guidance_scale is {self.guidance_scale:g}, which means no guidance: "
+                f"pipeline.{key} is {self.guidance():g}, which means no guidance: "
                 "identities.negative_prompt has no effect"
             )
         return found
@@ -255,7 +301,7 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         size = self.image_size(weights)
         same = size is None or size == (rate.side, rate.side)
         mini = rate.mini == (self.weights == "mini")
-        return self.guidance_scale > 1 and same and mini and self.dtype in rate.dtypes
+        return self.guidance() > 1 and same and mini and self.dtype in rate.dtypes
 
     def _described(
         self, folders: "FineFaceFolders", licences: Mapping[str, str], adapter: Path | None = None

@@ -128,7 +128,15 @@ class FineFaceBase(DiffusionSource):
             **self._texts(attempts),
             "aus": [attempt.spec.aus_of(DEFAULT_AUS) for attempt in attempts],
             "au_scale": self._config.au_scale,
+            **self._guidance(),
         }
+
+    def _guidance(self) -> dict[str, Any]:
+        """Return which guidance there is: the one of all, or the one of the text."""
+        of_text = self._config.text_guidance_scale
+        if of_text is None:
+            return {"guidance_scale": self._config.guidance_scale}
+        return {"guidance_scale": None, "text_guidance_scale": of_text}
 
     def _texts(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
         """Return the prompts, or their embeddings where long ones are read in pieces."""

@@ -63,12 +63,22 @@ def reference(
     sd: Path, fineface: Path, adapter: Path, faces: np.ndarray, noise: Tensor,
     guidance: float, au_scale: float, ip_scale: float,
 ) -> Tensor:  # fmt: skip
+    pipeline = equation_5(sd, fineface, adapter, faces, guidance > 1, au_scale, ip_scale)
+    return pipeline(
+        PROMPTS, latents=noise, guidance_scale=guidance, num_inference_steps=4, output_type="latent"
+    ).images
+
+
+def equation_5(
+    sd: Path, fineface: Path, adapter: Path, faces: np.ndarray, guided: bool,
+    au_scale: float, ip_scale: float,
+) -> StableDiffusionPipeline:  # fmt: skip
     pipeline = StableDiffusionPipeline.from_pretrained(sd)
     pipeline.set_progress_bar_config(disable=True)
     au = torch.load(fineface / "sd15_attn_processors.ckpt", weights_only=True)
     file = torch.load(adapter, weights_only=True)
-    shown = face_tokens(file["image_proj"], faces, guidance > 1)
-    asked = au_tokens(fineface, guidance > 1)
+    shown = face_tokens(file["image_proj"], faces, guided)
+    asked = au_tokens(fineface, guided)
     processors, number = {}, 1
     for name in pipeline.unet.attn_processors:
         branches = []
@@ -79,9 +89,20 @@ def reference(
             number += 2
         processors[name] = Equation5(branches)
     pipeline.unet.set_attn_processor(processors)
-    return pipeline(
-        PROMPTS, latents=noise, guidance_scale=guidance, num_inference_steps=4, output_type="latent"
-    ).images
+    return pipeline
+
+
+@torch.no_grad()
+def text_guided(pipeline: StableDiffusionPipeline, noise: Tensor, guidance: float) -> Tensor:
+    """ε = ε(∅, a, f) + w·(ε(t, a, f) − ε(∅, a, f)), a pass of the UNet for each ε."""
+    text, empty = pipeline.encode_prompt(PROMPTS, pipeline.device, 1, True)
+    pipeline.scheduler.set_timesteps(4)
+    latents = noise * pipeline.scheduler.init_noise_sigma
+    for step in pipeline.scheduler.timesteps:
+        without, given = (pipeline.unet(latents, step, words).sample for words in (empty, text))
+        predicted = without + guidance * (given - without)
+        latents = pipeline.scheduler.step(predicted, step, latents).prev_sample
+    return latents
 
 
 @pytest.mark.parametrize(
@@ -103,12 +124,7 @@ def test_latents_are_those_of_the_equation(
     expected = reference(
         sd_folder, fineface, adapter, shown, noise[:2], guidance, au_scale, ip_scale
     )
-    pipe = FineFaceIPAdapterPipeline.from_pretrained(sd_folder)
-    pipe.set_progress_bar_config(disable=True)
-    pipe.load_au_adapter(fineface, weight_prefix="sd15_")
-    pipe.load_ip_adapter(
-        str(tmp_path), subfolder="", weight_name=adapter.name, image_encoder_folder=None
-    )
+    pipe = with_faces(sd_folder, fineface, adapter)
 
     found = pipe(
         PROMPTS,
@@ -123,3 +139,46 @@ def test_latents_are_those_of_the_equation(
     ).images
 
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("faces", "guidance", "au_scale", "ip_scale"), [(2, 3.0, 1.0, 1.0), (1, 7.5, 0.4, 0.7)]
+)
+def test_text_guidance_shows_both_halves_the_same_aus_and_faces(
+    sd_folder: Path,
+    tmp_path: Path,
+    noise: Tensor,
+    faces: int,
+    guidance: float,
+    au_scale: float,
+    ip_scale: float,
+) -> None:
+    fineface = make_fineface(tmp_path, weight_prefix="sd15_", lora=False)
+    adapter = make_face_adapter(tmp_path)
+    shown = people(2, faces)
+    written = equation_5(sd_folder, fineface, adapter, shown, False, au_scale, ip_scale)
+    expected = text_guided(written, noise[:2], guidance)
+
+    found = with_faces(sd_folder, fineface, adapter)(
+        PROMPTS,
+        EXPRESSIONS,
+        shown,
+        au_scale=au_scale,
+        ip_scale=ip_scale,
+        latents=noise[:2],
+        text_guidance_scale=guidance,
+        num_inference_steps=4,
+        output_type="latent",
+    ).images
+
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def with_faces(sd: Path, fineface: Path, adapter: Path) -> FineFaceIPAdapterPipeline:
+    pipe = FineFaceIPAdapterPipeline.from_pretrained(sd)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.load_au_adapter(fineface, weight_prefix="sd15_")
+    pipe.load_ip_adapter(
+        str(adapter.parent), subfolder="", weight_name=adapter.name, image_encoder_folder=None
+    )
+    return pipe

@@ -103,3 +103,50 @@ def test_pipeline_equals_the_equations(
     ).images
 
     assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("guidance", "scale"), [(2.0, 1.0), (7.5, 0.4)])
+def test_text_guidance_equals_its_equation_in_two_passes(
+    pipe: FineFacePipeline,
+    sd_folder: Path,
+    fineface_folder: Path,
+    noise: Tensor,
+    guidance: float,
+    scale: float,
+) -> None:
+    expected = text_guided_latents(sd_folder, fineface_folder, noise[:2], guidance, scale)
+
+    found = pipe(
+        PROMPTS,
+        EXPRESSIONS,
+        au_scale=scale,
+        latents=noise[:2],
+        text_guidance_scale=guidance,
+        num_inference_steps=5,
+        output_type="latent",
+    ).images
+
+    assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@torch.no_grad()
+def text_guided_latents(
+    sd: Path, files: Path, noise: Tensor, guidance: float, scale: float
+) -> Tensor:
+    """ε = ε(∅, a) + w·(ε(t, a) − ε(∅, a)), a pass of the UNet for each ε."""
+    base = StableDiffusionPipeline.from_pretrained(sd)
+    tokens = reference_tokens(files, guided=False)
+    processors = {}
+    for name in base.unet.attn_processors:
+        path = name.removesuffix(".processor")
+        au_tokens = tokens if path.endswith("attn2") else None
+        processors[name] = ReferenceAttention(path, files, au_tokens, scale)
+    base.unet.set_attn_processor(processors)
+    text, empty = base.encode_prompt(PROMPTS, base.device, 1, True)
+    base.scheduler.set_timesteps(5)
+    latents = noise * base.scheduler.init_noise_sigma
+    for step in base.scheduler.timesteps:
+        without, given = (base.unet(latents, step, words).sample for words in (empty, text))
+        predicted = without + guidance * (given - without)
+        latents = base.scheduler.step(predicted, step, latents).prev_sample
+    return latents

@@ -65,8 +65,8 @@ SENTENCES = [
         "pipeline.bath",
         3,
         "unknown key pipeline.bath; did you mean 'batch_size'? There are "
-        "batch_size, threads, scheduler, num_inference_steps, guidance_scale, au_scale, "
-        "height, width, dtype, long_prompts, compile, name and 1 more",
+        "batch_size, threads, scheduler, num_inference_steps, guidance_scale, "
+        "text_guidance_scale, au_scale, height, width, dtype, long_prompts, compile and 2 more",
     ),
     (
         "output.image_format",
