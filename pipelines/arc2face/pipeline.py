@@ -335,6 +335,8 @@ class Arc2FacePipeline(StableDiffusionPipeline):
             ValueError: if Stable Diffusion refuses another argument.
         """
         people = self._people(id_embeds, prompt_embeds)
+        if isinstance(expression, Tensor):  # numpy takes none of another device or of bfloat16
+            expression = expression.detach().to("cpu", torch.float32)
         faces = None if expression is None else flame_batch(expression, "expression")
         pictures = self._references(reference_image, height, width)
         counts = {"people": people, "expressions": faces, "reference images": pictures}

@@ -63,6 +63,14 @@ def test_images_of_each_sample_keep_its_expression(faces):
     assert (found - spread).abs().max() <= 1e-4
 
 
+def test_tensors_of_any_kind_are_expressions(faces):
+    shown = torch.from_numpy(expressions(1)).bfloat16().requires_grad_()
+
+    found = paint(faces, people(1), shown)
+
+    assert torch.equal(found, paint(faces, people(1), shown.detach().float().numpy()))
+
+
 def test_conditions_of_a_run_are_expressions(faces):
     shown = [FlameExpression(numbers, "sha256:0") for numbers in expressions(2)]
 
