@@ -216,9 +216,9 @@ def _edited(schema: DatasetSchema) -> list[str]:
     left = "The pictures themselves are not part of this dataset."
     return [
         "",
-        "Each image was made by editing a picture of its person, and has its looks and background "
-        f"from there: `{REFERENCE_ID}` names the picture (the first 16 digits of the SHA-256 of "
-        "its file), and is null where an image was made without one. "
+        f"Images of rows with a `{REFERENCE_ID}` were made by editing a picture of their person, "
+        "and have their looks and background from there: it names the picture (the first 16 digits "
+        "of the SHA-256 of its file), and is null where an image was made without one. "
         + (kept if schema.has(REFERENCE) else left),
     ]
 

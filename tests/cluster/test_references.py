@@ -133,7 +133,7 @@ def test_rows_name_the_picture_and_do_not_hold_it(edited, tmp_path):
     assert inspect_dataset(str(tmp_path / "out")).problems == ()
     assert reproduce(str(tmp_path / "out"), next(iter(asked))).same
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "Each image was made by editing a picture of its person" in card
+    assert "Images of rows with a `reference_id` were made by editing a picture of their" in card
     assert "The pictures themselves are not part of this dataset." in card
 
 
