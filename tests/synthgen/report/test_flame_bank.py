@@ -183,9 +183,12 @@ def test_a_picture_of_two_faces_is_left_out(tmp_path, smirk):
 
 def ended(command, how, begun, lines):
     """Start a command, end it by a signal when so much is kept; give its code and errors."""
+    # Jobs in the background of a script ignore Ctrl-C, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "synthgen", *map(str, command)], stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     until = time.monotonic() + 300
     while not begun.exists() or begun.read_bytes().count(b"\n") < lines:
         assert process.poll() is None
