@@ -140,7 +140,14 @@ def test_a_run_shows_the_faces_of_its_bank_and_no_other(make_run, digests):
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("method", ["nearest", "blend", "linear"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("nearest", marks=pytest.mark.slow),
+        "blend",
+        pytest.param("linear", marks=pytest.mark.slow),
+    ],
+)
 def test_workers_on_ray_give_the_bytes_of_the_inline_run(make_run, digests, tmp_path, method):
     make_bank(50).write("bank.parquet")
     config = make_run(24, method=method)

@@ -82,7 +82,7 @@ def test_more_samples_keep_the_earlier_specs(bank_file, method, samples, more, g
 
 
 @given(st.integers(0, 199), st.integers(0, 4), st.integers(1, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_nearest_takes_a_face_that_the_policy_accepts(bank_file, index, replacement, neighbours):
     config = make_config(bank_file, 200, neighbours=neighbours)
     plan = build_plan(config)
