@@ -1,4 +1,4 @@
-"""What a bound on each AU's error would keep of a dataset, and how many labels are wrong then.
+"""Tell what a bound on each AU's error would keep of a dataset, and how many labels are wrong.
 
 The rows of a dataset and its rejects hold what was asked for and what the run's verifier found in
 each image; that is judged again, with other values of `max_each_error` and all else as in the run.

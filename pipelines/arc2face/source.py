@@ -13,14 +13,14 @@ from PIL.Image import Image
 from pipelines.arc2face.pipeline import Arc2FacePipeline
 from pipelines.arc2face.section import Arc2FaceConfig
 from pipelines.arc2face.weights import Arc2FaceFiles, check_person, checksums, locate
-from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
+from pipelines.diffusion.source import DiffusionSource, make_scheduler, person_of, ready
 from pipelines.pictures import open_picture
 from pipelines.weight_files import read_model_config
 from samplers.flame.expression import FlameExpression, flame_batch
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.reference import ReferenceImage
 from samplers.spec import Attempt, SampleSpec
-from synthgen.errors import FaceEmbeddingError, PictureError, WeightsError
+from synthgen.errors import PictureError, WeightsError
 from synthgen.foreign import excerpt, first_line, shown
 
 # pyright: reportPrivateImportUsage=false
@@ -90,12 +90,7 @@ class Arc2FaceSource(DiffusionSource):
         }
 
     def _person(self, spec: SampleSpec) -> FaceIdentity:
-        person = spec.faceid
-        if person is None:
-            raise FaceEmbeddingError(
-                f"{spec.sample_id} has no face embedding; the pipeline {self.name} shows people of "
-                "the identity source faceid"
-            )
+        person = person_of(spec, self.name)
         check_person(person, self.embedder)
         return person
 

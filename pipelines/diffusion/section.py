@@ -1,4 +1,4 @@
-"""What the sections of pipelines of Stable Diffusion share; loads no torch."""
+"""Shared by the sections of pipelines of Stable Diffusion; loads no torch."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

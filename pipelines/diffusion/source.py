@@ -1,4 +1,4 @@
-"""What the image sources of Stable Diffusion share: noise, sizes, samplers, images."""
+"""Shared by the image sources of Stable Diffusion: noise, people, sizes, samplers, images."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from pipelines.diffusion.section import DiffusionSection
 from pipelines.interfaces import ImageSource
-from samplers.spec import Attempt
-from synthgen.errors import ConfigError
+from samplers.identities.identity import FaceIdentity
+from samplers.spec import Attempt, SampleSpec
+from synthgen.errors import ConfigError, FaceEmbeddingError
 
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
@@ -49,6 +50,24 @@ def first_noise(
         return own
     shared = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(attempt.shared_seed))
     return sqrt(1 - attempt.own_share) * shared + sqrt(attempt.own_share) * own
+
+
+def person_of(spec: SampleSpec, pipeline: str) -> FaceIdentity:
+    """Return the person of a spec, for a pipeline that shows people by their embeddings.
+
+    Args:
+        spec: the spec.
+        pipeline: name of the pipeline, for the error.
+
+    Raises:
+        FaceEmbeddingError: if the spec has no embeddings.
+    """
+    if spec.faceid is None:
+        raise FaceEmbeddingError(
+            f"{spec.sample_id} has no face embedding; the pipeline {pipeline} shows people of the "
+            "identity source faceid"
+        )
+    return spec.faceid
 
 
 class DiffusionSource(ImageSource):

@@ -85,7 +85,7 @@ class Sample(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What judges read in a row's picture; None where one finds no face, or is not asked."""
+    """Numbers that judges read in a picture; None where one finds no face, or is not asked."""
 
     aus: Float[np.ndarray, " aus"]
     person: str
@@ -156,7 +156,7 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What was found.
+    """Findings of both judges.
 
     Attributes:
         command: the command that finds it again.

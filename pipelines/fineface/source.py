@@ -26,7 +26,7 @@ from pipelines.diffusion.prompts import (
     piece_count,
     refuse_long,
 )
-from pipelines.diffusion.source import DiffusionSource, make_scheduler, ready
+from pipelines.diffusion.source import DiffusionSource, make_scheduler, person_of, ready
 from pipelines.fineface.checkpoint import stored_alpha
 from pipelines.fineface.face_adapter import embedder_of, load_face_adapter
 from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
@@ -283,12 +283,7 @@ class FaceIdSource(FineFaceBase):
         }
 
     def _person(self, spec: SampleSpec) -> FaceIdentity:
-        person = spec.faceid
-        if person is None:
-            raise FaceEmbeddingError(
-                f"{spec.sample_id} has no face embedding; the pipeline {self.name} shows people of "
-                "the identity source faceid"
-            )
+        person = person_of(spec, self.name)
         if person.embedder != self.embedder:
             raise FaceEmbeddingError(
                 f"the embeddings of {person.identity_id} were made by {person.embedder!r}; the "

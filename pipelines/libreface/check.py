@@ -282,10 +282,9 @@ def _missing(
 def _active_misses(
     asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
-    judged = _bounded(policy, names) & (asked > 0)
+    judged, errors = _own_errors(asked, found, policy, names)
     if not judged.any():
         return []
-    errors = np.where(judged, np.abs(asked - found), 0.0)
     mean = errors.sum() / judged.sum()
     if mean <= policy.max_active_error:
         return []
@@ -305,8 +304,7 @@ def _each_misses(
     bound = policy.max_each_error
     if bound is None:
         return []
-    judged = _bounded(policy, names) & (asked > 0)
-    errors = np.where(judged, np.abs(asked - found), 0.0)
+    _, errors = _own_errors(asked, found, policy, names)
     order = np.argsort(-errors, kind="stable")
     return [
         _Miss(
@@ -317,6 +315,14 @@ def _each_misses(
         )
         for i in order[errors[order] > bound]
     ]
+
+
+def _own_errors(
+    asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
+) -> tuple[Bool[np.ndarray, " aus"], Float[np.ndarray, " aus"]]:
+    """Tell which AUs the bounds on those asked for judge, and their errors; 0 for the others."""
+    judged = _bounded(policy, names) & (asked > 0)
+    return judged, np.where(judged, np.abs(asked - found), 0.0)
 
 
 def _inactive_misses(

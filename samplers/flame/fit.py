@@ -107,7 +107,7 @@ def _solved(both: Float64[np.ndarray, "width wide"]) -> Float64[np.ndarray, "wid
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How well linear maps between AUs and FLAME's numbers tell one AU, on faces they never saw.
+    """Fit of linear maps between AUs and FLAME's numbers for one AU, on faces they never saw.
 
     Attributes:
         name: the AU.

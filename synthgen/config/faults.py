@@ -51,7 +51,7 @@ _MOST_KEYS = 12
 
 
 class Fault(NamedTuple):
-    """What is wrong with the first key that is.
+    """First fault of a configuration, at its key.
 
     Attributes:
         place: where it stands.

@@ -145,7 +145,7 @@ CHECKS = ComponentKind(
 
 
 class CheckKeyError(ValueError):
-    """What does not fit the rest of a configuration, at a key of a check's section.
+    """A fault against the rest of a configuration, at a key of a check's section.
 
     Attributes:
         key: the key, such as `policy.max_inactive`.
