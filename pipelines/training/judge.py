@@ -9,11 +9,11 @@ Its weights are not shipped: whoever evaluates trains a judge that nothing else 
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
@@ -27,12 +27,19 @@ from pipelines.evaluation.judge_network import (
     save_judge,
 )
 from pipelines.evaluation.statistics import agreement
-from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
-from pipelines.procedural.vocabulary import TRAITS
+from pipelines.procedural import RENDERER_VERSION, random_identity, render
 from pipelines.training.data.augmentation import augment, middle
 from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
 from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
 from pipelines.training.data.loader import load_steps
+from pipelines.training.data.portraits import (
+    SIZE,
+    Portraits,
+    portrait,
+    rates,
+    read_rightly,
+    trait_losses,
+)
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe
@@ -114,25 +121,6 @@ FIRST_IDENTITY = 2**44
 FIRST_HELD_OUT = 2**45
 """Identity seeds of the first portrait that is learned and of the first that is held out."""
 
-NOT_SHOWN = -100
-"""Class of a trait that cannot be seen, such as the colour of no hair."""
-
-SIZE = 128
-
-
-class Portraits(NamedTuple):
-    """Portraits to learn from; without the batch axis, one of them.
-
-    Attributes:
-        pixels: RGB [0–255].
-        aus: AU intensities [0–5].
-        traits: class of each trait of `JUDGED_TRAITS`; `NOT_SHOWN` where it cannot be seen.
-    """
-
-    pixels: UInt8[Tensor, "*B 3 128 128"]
-    aus: Float[Tensor, "*B aus"]
-    traits: Int[Tensor, "*B traits"]
-
 
 class JudgePortraits(Dataset[Portraits]):
     """The portraits of a training, from index 0 on; each face is shown `views` times."""
@@ -172,25 +160,9 @@ class HeldOutPortraits(Dataset[Portraits]):
 def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " aus"]) -> Portraits:
     """Draw one portrait."""
     identity = random_identity(seed=identity_seed)
-    pixels = np.asarray(render(identity, aus.tolist(), size=SIZE))
-    return Portraits(
-        torch.from_numpy(pixels.copy()).permute(2, 0, 1).contiguous(),
-        torch.from_numpy(aus),
-        torch.tensor(trait_classes(identity)),
-    )
+    return portrait(render(identity, aus.tolist(), size=SIZE), identity, aus, JUDGED_TRAITS)
 
 
-def trait_classes(identity: Identity) -> Sequence[int]:
-    """Return the class of each judged trait."""
-    return [
-        NOT_SHOWN
-        if trait == "hair" and identity.hair_style == "bald"
-        else TRAITS[trait].index(identity.traits[trait])
-        for trait in JUDGED_TRAITS
-    ]
-
-
-_SMOOTHING = 0.02
 _QUADRATIC_BELOW = 1.0
 
 
@@ -211,16 +183,7 @@ class JudgeLearner(Learner):
         with self.autocast():
             found = self.network(pixels.contiguous(memory_format=torch.channels_last))
         errors = {"aus": functional.smooth_l1_loss(found.aus, batch.aus, beta=_QUADRATIC_BELOW)}
-        for place, trait in enumerate(JUDGED_TRAITS):  # over portraits that show the trait
-            classes = batch.traits[:, place]
-            total = functional.cross_entropy(
-                found.traits[trait],
-                classes,
-                ignore_index=NOT_SHOWN,
-                label_smoothing=_SMOOTHING,
-                reduction="sum",
-            )
-            errors[trait] = total / (classes != NOT_SHOWN).sum().clamp(min=1)
+        errors |= trait_losses(found.traits, batch.traits)
         traits = torch.stack([errors[trait] for trait in JUDGED_TRAITS]).sum()
         return {"loss": errors["aus"] + self._config.trait_weight * traits, **errors}
 
@@ -240,14 +203,11 @@ def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[s
             found = network(middle(batch.pixels.float() / 255, INPUT_SIDE))
             drawn.append(batch.aus)
             read.append(found.aus)
-            told = [found.traits[trait].argmax(1) for trait in JUDGED_TRAITS]
-            hits = (torch.stack(told, 1) == batch.traits).float()
-            right.append(hits.masked_fill(batch.traits == NOT_SHOWN, float("nan")))
+            right.append(read_rightly(found.traits, batch.traits))
     aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy())
-    shares = torch.cat(right).nanmean(0).tolist()
     return {
         "aus": {name: dataclasses.asdict(value) for name, value in aus.items()},
-        "traits": dict(zip(JUDGED_TRAITS, shares, strict=True)),
+        "traits": rates(torch.cat(right), JUDGED_TRAITS),
     }
 
 

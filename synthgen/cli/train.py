@@ -92,6 +92,16 @@ def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: Stop
     _train(train_judge, config, to, overrides, stop_at)
 
 
+@train_app.command()
+def attributes(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train the network that reads the traits of drawn faces: age, hair, glasses and so on."""
+    from pipelines.training.attributes import train_attributes
+
+    _train(train_attributes, config, to, overrides, stop_at)
+
+
 @train_app.command("face-embedder")
 def face_embedder(
     config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None

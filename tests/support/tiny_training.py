@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+
+from pipelines.training.vae import VAEModel, make_vae
 
 DRAWN = {"source": "procedural", "size": 64, "expressions": [{"share": 1, "rate": 0.3}]}
 _COMMON = {
@@ -58,3 +61,10 @@ def write(path: Path, config: dict[str, Any]) -> Path:
 def history(folder: Path) -> list[dict[str, float]]:
     """Read the curve of a training."""
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def make_vae_folder(folder: Path, seed: int = 7) -> Path:
+    """Save an untrained VAE of three levels."""
+    torch.manual_seed(seed)
+    make_vae(VAEModel.model_validate(vae()["model"]), 64).save_pretrained(folder)
+    return folder

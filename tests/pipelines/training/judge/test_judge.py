@@ -10,16 +10,15 @@ from pipelines.evaluation.judge_network import JUDGED_TRAITS, load_judge
 from pipelines.procedural import random_identity
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.examples import HELD_OUT
+from pipelines.training.data.portraits import NOT_SHOWN, trait_classes
 from pipelines.training.judge import (
     FIRST_HELD_OUT,
     FIRST_IDENTITY,
-    NOT_SHOWN,
     HeldOutPortraits,
     JudgeConfig,
     JudgeLearner,
     JudgePortraits,
     train_judge,
-    trait_classes,
 )
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError
@@ -65,12 +64,12 @@ def test_held_out_portraits_show_others(config):
 
 def test_traits_are_classes_and_bald_hair_has_no_colour():
     identity = random_identity(seed=1, hair="red", hair_style="long", skin="dark", age="old")
-    classes = dict(zip(JUDGED_TRAITS, trait_classes(identity), strict=True))
+    classes = dict(zip(JUDGED_TRAITS, trait_classes(identity, JUDGED_TRAITS), strict=True))
     assert TRAITS["hair"][classes["hair"]] == "red"
     assert TRAITS["skin"][classes["skin"]] == "dark"
     assert TRAITS["age"][classes["age"]] == "old"
     bald = random_identity(seed=1, person="man", hair_style="bald")
-    assert trait_classes(bald)[JUDGED_TRAITS.index("hair")] == NOT_SHOWN
+    assert trait_classes(bald, JUDGED_TRAITS)[JUDGED_TRAITS.index("hair")] == NOT_SHOWN
 
 
 def test_it_learns_what_it_is_shown(config):
