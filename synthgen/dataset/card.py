@@ -10,6 +10,7 @@ from PIL import Image
 
 from synthgen.action_units import ActionUnitSet
 from synthgen.dataset import layout
+from synthgen.dataset.by_slot import slots_section
 from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.markers import ShardMarker, read_markers
@@ -184,6 +185,7 @@ def body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         _action_units(statistics),
         _verification(record.schema, statistics),
         *faces_section(statistics.faces),
+        *slots_section(statistics.by_slot),
         *([] if merged else [strata_section(statistics, record.configuration)]),
         *origin_sections(record, statistics),
     ]

@@ -127,6 +127,22 @@ IDENTITY_SIMILARITY, FORBIDDEN_SIMILARITY = "identity_similarity", "forbidden_si
 """Cosine between the embeddings of the image and of the person asked for; the largest one between
 that of the image and those that must not appear. Null where one of them is missing."""
 
+
+def slot_read(slot: str) -> str:
+    """Name the column of what a check has read of an identity's slot in the image."""
+    return f"slot_{slot}_read"
+
+
+def slot_probability(slot: str) -> str:
+    """Name the column of how probable it is, to the reader [0, 1]."""
+    return f"slot_{slot}_probability"
+
+
+def slot_right(slot: str) -> str:
+    """Name the column of the answer to whether it is what the slot names."""
+    return f"slot_{slot}_right"
+
+
 EMBEDDING_WIDTH = 512
 """Numbers of a face embedding."""
 

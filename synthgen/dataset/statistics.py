@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from synthgen.dataset import layout
+from synthgen.dataset.by_slot import SlotFindings, SlotSums
 from synthgen.dataset.damage import telling_damage
 from synthgen.dataset.markers import ShardMarker, ShortStratum, read_markers
 from synthgen.dataset.parquet import read_columns
@@ -29,6 +30,9 @@ COMPARED = 4096
 """Images that are compared with one another, at most: the first ones of the dataset."""
 
 _BLOCK = 512
+
+_OF_REJECTS = ["sample_id", "identity_id", "attempt", "replacement"]
+"""Columns of rejects that tell whose first attempts were rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +224,7 @@ class Statistics:
         aus: one for each AU, in order.
         strata: one for each quota cell, or else each category.
         slots: slot with a quota → value → rows.
+        by_slot: what became of the values of all slots.
         attempts: images that were asked for.
         accepted: rows that keep the policy, or that no check has looked at.
         rejected: reason → attempts that missed the policy.
@@ -246,6 +251,7 @@ class Statistics:
     errors: int
     missing: tuple[str, ...]
     unjudged: int = 0
+    by_slot: SlotFindings = SlotFindings()  # noqa: RUF009 - immutable
     faces: FaceStatistics | None = None
     hardware: tuple[str, ...] = ()
     last_shards: Mapping[str, int] = field(default_factory=dict)
@@ -288,16 +294,19 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     categories, asked = record.schema.categories, record.schema.asked_categories
     quotas = record.configuration.get("identities", {}).get("quotas") or {}
     sums, strata, faces = _AUSums(record.schema), StrataSums(record), FaceSums(record.schema)
+    by_slot = SlotSums(record.schema, attempts=not record.sources)
     labels: dict[str, Counter[int]] = {marker.split: Counter() for marker in markers}
     identities: dict[str, set[str]] = {marker.split: set() for marker in markers}
     slots: dict[str, Counter[str]] = {slot: Counter() for slot in quotas}
-    columns = [*strata.row_columns, *sums.columns, "identity_id", *(["identity"] * bool(quotas))]
+    wanted = [*strata.row_columns, *sums.columns, *by_slot.columns, "identity_id"]
+    columns = list(dict.fromkeys([*wanted, *(["identity"] * bool(quotas))]))
     unjudged = 0
     for marker in markers:
         with telling_damage(storage, marker):
             file = layout.data_file(*marker.key)
             for batch in read_columns(storage, file, [*columns, *faces.columns]):
                 sums.add(batch)
+                by_slot.add(batch)
                 unjudged += batch.column("accepted").null_count
                 faces.add(batch)
                 strata.add_rows(batch)
@@ -308,6 +317,8 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
                     labels[marker.split].update(batch.column("emotion").to_pylist())
             for batch in _reject_columns(storage, marker, strata.reject_columns):
                 strata.add_rejects(batch)
+    if by_slot.columns and not record.sources:
+        by_slot.add_missing(*_missing_people(storage, markers))
     return Statistics(
         rows=_total({marker.split: marker.rows} for marker in markers),
         rejects=_total({marker.split: marker.rejects} for marker in markers),
@@ -320,6 +331,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         aus=sums.statistics(),
         strata=strata.strata(),
         slots=slots,
+        by_slot=by_slot.findings(),
         attempts=sum(marker.attempts for marker in markers),
         accepted=sum(marker.accepted for marker in markers),
         rejected=dict(sorted(_total(marker.rejected for marker in markers).items())),
@@ -344,6 +356,32 @@ def _reject_columns(
 ) -> Iterator[pa.RecordBatch]:
     if marker.rejects:
         yield from read_columns(storage, layout.reject_file(*marker.key), columns)
+
+
+def _missing_people(
+    storage: Storage, markers: Iterable[ShardMarker]
+) -> tuple[Counter[str], dict[str, dict[str, str]]]:
+    """Return identity → its samples that have no row, and the slots that other rows tell of it."""
+    lacking = [marker for marker in markers if marker.missing]
+    people: Counter[str] = Counter()
+    for marker in lacking:
+        missing = frozenset(marker.missing)
+        for batch in _reject_columns(storage, marker, _OF_REJECTS):
+            people.update(
+                row["identity_id"]
+                for row in batch.to_pylist()
+                if row["sample_id"] in missing and row["attempt"] == row["replacement"] == 0
+            )
+    slots: dict[str, dict[str, str]] = {}
+    splits = {marker.split for marker in lacking}
+    for marker in markers if people else ():
+        if marker.split in splits:
+            file = layout.data_file(*marker.key)
+            for batch in read_columns(storage, file, ["identity_id", "identity"]):
+                for row in batch.to_pylist():
+                    if row["identity_id"] in people:
+                        slots[row["identity_id"]] = row["identity"]
+    return people, slots
 
 
 class _AUSums:

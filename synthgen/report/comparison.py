@@ -11,6 +11,7 @@ from synthgen.config.components import absent_components
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout, reached, read_markers, read_record
+from synthgen.dataset.by_slot import SlotFindings, slot_sentences, slots_line, slots_table
 from synthgen.dataset.card import faces_line
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.dataset.run_record import lost_record, source_names
@@ -128,10 +129,16 @@ def compare(url: str) -> Comparison:
 
 def describe_comparison(found: Comparison) -> str:
     """Write a comparison as plain text, without a newline at the end."""
-    blocks = [_head(found), _strata_table(found), _slot_table(found), _au_table(found)]
-    blocks.append(
-        _drift_table(drifts(found.statistics.strata, [au.name for au in found.statistics.aus]))
-    )
+    statistics = found.statistics
+    blocks = [
+        _head(found),
+        _strata_table(found),
+        _slot_table(found),
+        _value_table(statistics.by_slot),
+        slot_sentences(statistics.by_slot),
+        _au_table(found),
+        _drift_table(drifts(statistics.strata, [au.name for au in statistics.aus])),
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -148,7 +155,7 @@ def _head(found: Comparison) -> list[str]:
     if short := describe_short(statistics.short, statistics.lacking):
         lines += ["fell short:", *(f"  {line}" for line in short)]
     pace = [] if found.pace is None else describe_pace(found.pace)
-    return [*lines, *faces_line(statistics.faces), *pace]
+    return [*lines, *faces_line(statistics.faces), *slots_line(statistics.by_slot), *pace]
 
 
 def _strata_table(found: Comparison) -> list[str]:
@@ -180,6 +187,18 @@ def _slot_table(found: Comparison) -> list[str]:
     width = max(len("identity slot"), *(len(name) for name, _, _ in rows))
     lines = [f"{name:{width}}  {_share(asked)}  {_share(share)}" for name, asked, share in rows]
     return [f"{'identity slot':{width}}  {'asked':>8}  delivered", *lines]
+
+
+def _value_table(found: SlotFindings) -> list[str]:
+    head, rows = slots_table(found)
+    if not rows:
+        return []
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
 
 
 def _au_table(found: Comparison) -> list[str]:
