@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 from PIL.Image import Image
+from pydantic import TypeAdapter
 
 from pipelines.evaluation.gallery import files_section, write_document
 from pipelines.evaluation.outside_judges import (
@@ -33,14 +34,18 @@ from pipelines.evaluation.outside_statistics import (
 )
 from pipelines.evaluation.statistics import pearson
 from pipelines.pictures import open_picture
-from synthgen.action_units import FACS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import FACS, MAX_INTENSITY, MIN_INTENSITY, check_facs
 from synthgen.dataset import layout, reached, read_markers, read_record
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.statistics import in_order_of_splits, read_statistics
-from synthgen.errors import ConfigError, DatasetError, PictureError
+from synthgen.errors import ActionUnitError, ConfigError, DatasetError, PictureError
+from synthgen.foreign import first_line, regular_file, shown
 
 _BATCH = 64
+
+_LARGEST_FIGURES = 2**20
+"""Size of a file of figures at most [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,36 @@ def judge_outside(settings: OutsideEvaluation) -> Outside:
     )
 
 
+def read_outside(path: str | Path, checksum: str) -> Outside:
+    """Read the figures of an earlier evaluation of a dataset.
+
+    Args:
+        path: JSON file that `evaluate_outside` wrote.
+        checksum: that of the dataset's data, to which the figures must belong.
+
+    Raises:
+        ConfigError: if the file is missing, holds no such figures, or those of other data.
+    """
+    regular_file(path, "the file of figures", ConfigError, _LARGEST_FIGURES)
+    try:
+        figures = json.loads(Path(path).read_bytes())
+        judged = {key: _with_nan(value) if value else value for key, value in figures.items()}
+        found = TypeAdapter(Outside).validate_python(judged)
+        for name in found.expressions.aus if found.expressions else ():
+            check_facs(name)
+    except (ValueError, AttributeError, RecursionError, ActionUnitError) as error:
+        raise ConfigError(
+            f"{path} does not hold what `synthgen evaluate outside` writes beside its page "
+            f"({first_line(error)})"
+        ) from error
+    if found.checksum != checksum:
+        raise ConfigError(
+            f"{path} judges data with the checksum {shown(found.checksum)}; that of this dataset "
+            f"is {checksum!r}: judge it by `synthgen evaluate outside`"
+        )
+    return found
+
+
 def accepted_samples(url: str, most: int) -> Iterator[Sample]:
     """Yield accepted rows, and those that no check has looked at, in the order of the splits.
 
@@ -435,3 +470,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _with_nan(value: Any) -> Any:
+    """Return JSON values as `_plain` was given them: NaN for null."""
+    if isinstance(value, dict):
+        return {key: _with_nan(one) for key, one in value.items()}
+    return math.nan if value is None else value

@@ -343,11 +343,21 @@ def inspect(dataset: Dataset) -> None:
 
 
 @app.command()
-def report(dataset: Dataset) -> None:
+def report(
+    dataset: Dataset,
+    outside: Annotated[
+        Path | None,
+        typer.Option(
+            help="Figures of judges from outside to show too: the JSON file that `synthgen "
+            "evaluate outside` wrote of this dataset.",
+            metavar="FILE",
+        ),
+    ] = None,
+) -> None:
     """Compare what was asked, drawn and delivered: strata, identity slots, AUs, drift."""
     from synthgen.report.comparison import compare, describe_comparison
 
-    typer.echo(describe_comparison(compare(dataset)))
+    typer.echo(describe_comparison(compare(dataset, outside)))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from samplers.plan import build_series, category_shares
 from samplers.priors import build_prior
@@ -18,7 +19,7 @@ from synthgen.dataset.run_record import lost_record, source_names
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.strata import DRIFT, Drift, describe_short, drifts
 from synthgen.errors import ConfigError, DatasetError
-from synthgen.foreign import counted, first_line
+from synthgen.foreign import counted, first_line, printable
 from synthgen.report.run_summary import describe_pace, describe_reasons
 
 
@@ -90,6 +91,7 @@ class Comparison:
             rules and quotas.
         slots: slot → value → share that the configuration asks for.
         pace: how fast it was made; None if no marker tells.
+        outside: what judges from outside found, as Markdown; None where that is not asked for.
     """
 
     url: str
@@ -98,14 +100,20 @@ class Comparison:
     rates: Sequence[tuple[float, float]]
     slots: Mapping[str, Mapping[str, float]]
     pace: Pace | None
+    outside: str | None = None
 
 
-def compare(url: str) -> Comparison:
+def compare(url: str, outside: Path | None = None) -> Comparison:
     """Compare a dataset with the configuration that is stored with it.
+
+    Args:
+        url: where the dataset lies.
+        outside: JSON file of what judges from outside found in it; None: there is none.
 
     Raises:
         DatasetError: if there is no dataset, or it is corrupt.
-        ConfigError: if the stored configuration cannot be read.
+        ConfigError: if the stored configuration cannot be read, or the figures are not of this
+            data.
     """
     storage = reached(url)
     record = read_record(storage)
@@ -124,7 +132,16 @@ def compare(url: str) -> Comparison:
         rates=tuple((float(before), float(after)) for before, after in rates),
         slots=config.identities.slot_shares(),
         pace=measure_pace(markers),
+        outside=None if outside is None else _outside_block(outside, statistics.checksum),
     )
+
+
+def _outside_block(path: Path, checksum: str) -> str:
+    from pipelines.evaluation.outside import read_outside, tables
+
+    found = read_outside(path, checksum)
+    judged = f"judged from outside: {found.images} of {found.accepted} accepted images"
+    return printable(f"{judged}\n\n{tables(found)}")
 
 
 def describe_comparison(found: Comparison) -> str:
@@ -139,7 +156,8 @@ def describe_comparison(found: Comparison) -> str:
         _au_table(found),
         _drift_table(drifts(statistics.strata, [au.name for au in statistics.aus])),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block)
+    text = "\n\n".join("\n".join(block) for block in blocks if block)
+    return text if found.outside is None else f"{text}\n\n{found.outside}"
 
 
 def _head(found: Comparison) -> list[str]:
