@@ -10,7 +10,7 @@ With one AU token the softmax of Attn(Q, K_AU, V_AU) runs over one key, so the A
 step. K_AU has no effect and is kept for the published file format alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pipelines.diffusion.models import check_model_files, check_model_finite
 from pipelines.diffusion.unet import attentions, text_width
-from synthgen.action_units import AU_COUNT, AUS
+from synthgen.action_units import AU_COUNT, AUS, ActionUnitSet
 from synthgen.errors import WeightsError
 
 EncoderKind = Literal["none", "mlp", "res_mlp", "res_mlp64", "res_3mlp", "individual_mlp"]
@@ -33,7 +33,6 @@ ENCODERS: tuple[str, ...] = get_args(EncoderKind)
 _HIDDEN = 64
 _PLAIN_KEY = "mlp.weight"
 _DEEP_KEY = "mlp.4.weight"
-_INDIVIDUAL_KEY = f"individual.{AUS[0]}.2.weight"
 
 
 class Raw(nn.Module):
@@ -49,11 +48,12 @@ class PlainLinear(nn.Module):
 
     Args:
         hidden_size: width of y.
+        aus: the AUs of x.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, aus: Sequence[str]) -> None:
         super().__init__()
-        self.mlp = nn.Linear(AU_COUNT, hidden_size)
+        self.mlp = nn.Linear(len(aus), hidden_size)
 
     def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
         """Return the encoded intensities."""
@@ -65,13 +65,14 @@ class ResidualLinear(nn.Linear):
 
     Args:
         hidden_size: h, rows of W.
+        aus: the AUs of x.
     """
 
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(AU_COUNT, hidden_size)
+    def __init__(self, hidden_size: int, aus: Sequence[str]) -> None:
+        super().__init__(len(aus), hidden_size)
 
     def forward(self, input: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:  # noqa: A002
-        """Return the intensities [batch, 12 + h], those of the caller first."""
+        """Return the intensities [batch, AUs + h], those of the caller first."""
         return torch.cat([input, super().forward(input)], dim=-1)
 
 
@@ -80,12 +81,13 @@ class ResidualMLP(nn.Module):
 
     Args:
         hidden_size: outputs of each layer.
+        aus: the AUs of x.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, aus: Sequence[str]) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(AU_COUNT, hidden_size),
+            nn.Linear(len(aus), hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, hidden_size),
             nn.SiLU(),
@@ -93,7 +95,7 @@ class ResidualMLP(nn.Module):
         )
 
     def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
-        """Return [batch, 12 + h]."""
+        """Return [batch, AUs + h]."""
         return torch.cat([aus, self.mlp(aus)], dim=-1)
 
 
@@ -102,20 +104,21 @@ class IndividualMLP(nn.Module):
 
     Args:
         hidden_size: outputs of each layer of one AU's MLP.
+        aus: the AUs of x.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, aus: Sequence[str]) -> None:
         super().__init__()
-        self.individual = nn.ModuleDict({name: _small_mlp(hidden_size) for name in AUS})
+        self.individual = nn.ModuleDict({name: _small_mlp(hidden_size) for name in aus})
 
     def forward(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch out"]:
-        """Return [batch, 12·h]."""
+        """Return [batch, AUs·h]."""
         each = zip(self.individual.values(), aus.split(1, dim=-1), strict=True)
         return torch.cat([mlp(au) for mlp, au in each], dim=-1)
 
 
-_MAKERS: dict[str, Callable[[int], nn.Module]] = {
-    "none": lambda _: Raw(),
+_MAKERS: dict[str, Callable[[int, Sequence[str]], nn.Module]] = {
+    "none": lambda _size, _aus: Raw(),
     "mlp": PlainLinear,
     "res_mlp": ResidualLinear,
     "res_mlp64": ResidualLinear,
@@ -124,45 +127,47 @@ _MAKERS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def make_encoder(kind: str, hidden_size: int, width: int) -> nn.Module:
+def make_encoder(kind: str, hidden_size: int, width: int, aus: Sequence[str] = AUS) -> nn.Module:
     """Make an untrained encoder.
 
     Args:
         kind: one of `ENCODERS`.
         hidden_size: outputs of its linear layers; `none` has none.
         width: width of the text embeddings, which the token must fit into.
+        aus: the AUs that it encodes.
 
     Raises:
         WeightsError: if there is no such kind, or its token is too wide.
     """
     if kind not in _MAKERS:
         raise WeightsError(f"unknown AU encoder {kind!r}; those that exist: {', '.join(ENCODERS)}")
-    if (token := _token(kind, hidden_size)) > width:
+    if (token := _token(kind, hidden_size, len(aus))) > width:
+        wide = f"{len(aus)} + {hidden_size}" if kind.startswith("res") else str(token)
         raise WeightsError(
-            f"the AU token is {_sum(kind, hidden_size, token)} wide; "
-            f"the text embeddings of this UNet hold {width}"
+            f"the AU token is {wide} wide; the text embeddings of this UNet hold {width}"
         )
-    return _MAKERS[kind](hidden_size)
+    return _MAKERS[kind](hidden_size, aus)
 
 
-def usual_hidden_size(kind: str, width: int) -> int:
+def usual_hidden_size(kind: str, width: int, aus: int = AU_COUNT) -> int:
     """Return the hidden size that Table 2 means: the whole width, or 64 where that fits.
 
     Args:
         kind: one of `ENCODERS`.
         width: width of the text embeddings.
+        aus: number of AUs.
     """
     if kind == "none":
         return 0
     if kind == "individual_mlp":
-        return min(_HIDDEN, width // AU_COUNT)
+        return min(_HIDDEN, width // aus)
     if kind == "mlp":
         return width
-    room = width - AU_COUNT
+    room = width - aus
     return room if kind == "res_mlp" else min(_HIDDEN, room)
 
 
-def recognise(found: object, width: int) -> tuple[str, int]:
+def recognise(found: object, width: int, aus: Sequence[str] = AUS) -> tuple[str, int]:
     """Tell an encoder by the names and shapes of its tensors.
 
     Tensors that are those of no encoder count as an incomplete published one, so that a check
@@ -171,6 +176,7 @@ def recognise(found: object, width: int) -> tuple[str, int]:
     Args:
         found: what a file `au_encoder` holds, by name.
         width: width of the text embeddings.
+        aus: the AUs that it encodes.
 
     Returns:
         Its kind, and its hidden size.
@@ -182,27 +188,23 @@ def recognise(found: object, width: int) -> tuple[str, int]:
     names = {
         f"au_encoder.{_PLAIN_KEY}": "mlp",
         f"au_encoder.{_DEEP_KEY}": "res_3mlp",
-        f"au_encoder.{_INDIVIDUAL_KEY}": "individual_mlp",
+        f"au_encoder.individual.{aus[0]}.2.weight": "individual_mlp",
     }
     for name, kind in names.items():
         if name in found:
             return kind, _rows(found[name])
     hidden_size = _rows(found.get("au_encoder.weight"))
-    return "res_mlp" if AU_COUNT + hidden_size == width else "res_mlp64", hidden_size
+    return "res_mlp" if len(aus) + hidden_size == width else "res_mlp64", hidden_size
 
 
 def _small_mlp(hidden_size: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(1, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size))
 
 
-def _token(kind: str, hidden_size: int) -> int:
+def _token(kind: str, hidden_size: int, aus: int) -> int:
     if kind == "mlp":
         return hidden_size
-    return AU_COUNT * hidden_size if kind == "individual_mlp" else AU_COUNT + hidden_size
-
-
-def _sum(kind: str, hidden_size: int, token: int) -> str:
-    return f"{AU_COUNT} + {hidden_size}" if kind.startswith("res") else str(token)
+    return aus * hidden_size if kind == "individual_mlp" else aus + hidden_size
 
 
 def _rows(value: Any) -> int:
@@ -232,6 +234,8 @@ class AUAdapter(ModelMixin, ConfigMixin):
         lora_rank: rank of the LoRA; 0 without one.
         lora_scale: scale at which the LoRA is fused into the UNet beside this adapter.
         encoder: kind of the AU encoder, one of `ENCODERS`.
+        action_units: the AUs that it encodes, in the order of its inputs; the published ones
+            encode the 12 of DISFA.
 
     Raises:
         WeightsError: if the AU token is wider than the text embeddings, or the encoder unknown.
@@ -247,9 +251,10 @@ class AUAdapter(ModelMixin, ConfigMixin):
         lora_rank: int = 0,
         lora_scale: int | float = 1.0,
         encoder: str = "res_mlp64",
+        action_units: Sequence[str] = AUS,
     ) -> None:
         super().__init__()
-        self.au_encoder = make_encoder(encoder, hidden_size, cross_attention_dim)
+        self.au_encoder = make_encoder(encoder, hidden_size, cross_attention_dim, action_units)
         for path, width in layers.items():
             for name in ("au_to_k", "au_to_v"):
                 projection = nn.Linear(cross_attention_dim, width, bias=False)
@@ -266,6 +271,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         lora_rank: int = 0,
         lora_scale: int | float = 1.0,
         encoder: str = "res_mlp64",
+        action_units: Sequence[str] = AUS,
     ) -> "AUAdapter":
         """Make an untrained adapter that fits a UNet.
 
@@ -275,6 +281,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
             lora_rank: rank of the LoRA on every attention layer; 0: none.
             lora_scale: scale at which the LoRA is to be fused.
             encoder: kind of the AU encoder, one of `ENCODERS`.
+            action_units: the AUs that it encodes, in the order of its inputs.
 
         Raises:
             WeightsError: if the UNet has no cross-attention layer, or the AU token is too wide.
@@ -283,7 +290,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
         cross = {path: layer for path, layer in found.items() if path.endswith(".attn2")}
         width = text_width(unet)
         if hidden_size is None:
-            hidden_size = usual_hidden_size(encoder, width)
+            hidden_size = usual_hidden_size(encoder, width, len(action_units))
         return cls(
             layers={path: layer.inner_dim for path, layer in cross.items()},
             cross_attention_dim=width,
@@ -292,6 +299,7 @@ class AUAdapter(ModelMixin, ConfigMixin):
             lora_rank=lora_rank,
             lora_scale=lora_scale,
             encoder=encoder,
+            action_units=tuple(action_units),
         )
 
     @classmethod
@@ -319,6 +327,11 @@ class AUAdapter(ModelMixin, ConfigMixin):
                 )
         check_model_finite(adapter, str(pretrained_model_name_or_path), adapter.dtype)
         return (adapter, info) if wants_info else adapter
+
+    @property
+    def aus(self) -> ActionUnitSet:
+        """The AUs that it encodes, in the order of its inputs."""
+        return ActionUnitSet(tuple(self.config["action_units"]))
 
     def encode(self, aus: Float[Tensor, "batch aus"]) -> Float[Tensor, "batch width"]:
         """Return the AU token: what the encoder gives, padded with zeros.

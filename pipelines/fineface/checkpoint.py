@@ -17,7 +17,15 @@ from pipelines.checkpoints import (
 from pipelines.diffusion.lora import LARGEST_RANK, describe_alpha, read_lora
 from pipelines.diffusion.unet import text_width
 from pipelines.fineface.adapter import AUAdapter, recognise
-from pipelines.fineface.weights import ATTENTION_FILE, ENCODER_FILE, LORA_FILE, PICKLE_SUFFIX
+from pipelines.fineface.weights import (
+    ACTION_UNITS_KEY,
+    ATTENTION_FILE,
+    ENCODER_FILE,
+    LORA_FILE,
+    PICKLE_SUFFIX,
+    encoded_aus,
+)
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.errors import WeightsError
 
 
@@ -61,8 +69,9 @@ def read_au_adapter(
     wants_lora = bool(lora_scale) and (not weight_prefix or lora_path.is_file())
     lora = read_lora(lora_path)[0] if wants_lora else {}
     rank = _lora_rank(lora, lora_path) if wants_lora else 0
-    kind, hidden_size = recognise(encoder, text_width(unet))
-    adapter = AUAdapter.for_unet(unet, hidden_size, rank, lora_scale, kind)
+    aus = encoded_aus(folder, weight_prefix).names
+    kind, hidden_size = recognise(encoder, text_width(unet), aus)
+    adapter = AUAdapter.for_unet(unet, hidden_size, rank, lora_scale, kind, aus)
     tensors = {
         **check_tensors(attention, adapter.attention_state(), str(attention_path)),
         **check_tensors(encoder, adapter.encoder_state(), str(encoder_path)),
@@ -77,17 +86,34 @@ def write_au_adapter(
 ) -> None:
     """Write an adapter as published: two files, and the LoRA's where there is one.
 
+    The published files name no AUs: an encoder of others than their 12 writes its own beside its
+    weights, as `encoded_aus` reads them.
+
     Args:
         adapter: the adapter; it is written in its own number format.
         folder: where the files go.
         weight_prefix: start of the file names.
         suffix: `.ckpt`, as published, or `.safetensors`, the same tensors with no pickle.
+
+    Raises:
+        WeightsError: if it encodes other AUs than the published 12, and the suffix is `.ckpt`.
     """
+    others = {} if adapter.aus == DEFAULT_AUS else {ACTION_UNITS_KEY: ",".join(adapter.aus.names)}
+    safe = suffix == SAFETENSORS_SUFFIX
+    if others and not safe:
+        raise WeightsError(
+            f"an adapter of {len(adapter.aus)} AUs is written as {SAFETENSORS_SUFFIX} alone: a "
+            f"{PICKLE_SUFFIX} file cannot say which they are"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    save = save_file if suffix == SAFETENSORS_SUFFIX else torch.save
     states = {ATTENTION_FILE: adapter.attention_state(), ENCODER_FILE: adapter.encoder_state()}
     for name, state in states.items():
-        save(_portable(state), (folder / (weight_prefix + name)).with_suffix(suffix))
+        path = (folder / (weight_prefix + name)).with_suffix(suffix)
+        about = others if name == ENCODER_FILE else {}
+        if safe:
+            save_file(_portable(state), path, about or None)
+        else:
+            torch.save(_portable(state), path)
     if lora := adapter.lora_state():
         save_file(_portable(lora), folder / (weight_prefix + LORA_FILE))
 

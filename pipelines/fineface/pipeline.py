@@ -36,21 +36,24 @@ from pipelines.fineface.section import (
 )
 from pipelines.fineface.weights import MINI, file_names, locate
 from pipelines.hub import resolve
-from synthgen.action_units import AU_COUNT, au_vector
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.errors import ActionUnitError, WeightsError
 
 AUs = Any
-"""A dict, a list of dicts, or numbers of the shape [12] or [batch, 12] in any array type."""
+"""A dict, a list of dicts, or numbers of the shape [AUs] or [batch, AUs] in any array type."""
 
 
-def au_batch(aus: AUs, prompts: int) -> Float[Tensor, "prompts aus"]:
+def au_batch(
+    aus: AUs, prompts: int, known: ActionUnitSet = DEFAULT_AUS
+) -> Float[Tensor, "prompts aus"]:
     """Return one AU vector per prompt.
 
     Args:
-        aus: `{"AU12": 5}`, a list of such dicts, or an array, tensor or sequence [12] or
-            [prompts, 12] of intensities in the order of `synthgen.action_units.AUS`. One vector is
-            used for all prompts. Values outside [0, 5] are allowed.
+        aus: `{"AU12": 5}`, a list of such dicts, or an array, tensor or sequence [AUs] or
+            [prompts, AUs] of intensities. One vector is used for all prompts. Values outside
+            [0, 5] are allowed.
         prompts: number of prompts.
+        known: the AUs of a vector, in its order.
 
     Returns:
         Intensities, float32, on the CPU.
@@ -58,7 +61,7 @@ def au_batch(aus: AUs, prompts: int) -> Float[Tensor, "prompts aus"]:
     Raises:
         ActionUnitError: if an AU is unknown, a value is not finite, or the shape does not fit.
     """
-    vectors = torch.tensor(_rows(aus)) if _is_named(aus) else _from_numbers(aus)
+    vectors = torch.tensor(_rows(aus, known)) if _is_named(aus) else _from_numbers(aus, len(known))
     if vectors.shape[0] not in (1, prompts):
         raise ActionUnitError(
             f"{vectors.shape[0]} AU vectors for {prompts} prompts; give one for all prompts, "
@@ -73,9 +76,11 @@ def _is_named(aus: AUs) -> bool:
     )
 
 
-def _rows(aus: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[tuple[float, ...]]:
+def _rows(
+    aus: Mapping[str, Any] | Sequence[Mapping[str, Any]], known: ActionUnitSet
+) -> list[tuple[float, ...]]:
     rows = [aus] if isinstance(aus, Mapping) else aus
-    return [au_vector({name: _number(value) for name, value in row.items()}) for row in rows]
+    return [known.vector({name: _number(value) for name, value in row.items()}) for row in rows]
 
 
 def _number(value: Any) -> Any:
@@ -83,21 +88,21 @@ def _number(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
-def _from_numbers(aus: AUs) -> Tensor:
+def _from_numbers(aus: AUs, count: int) -> Tensor:
     try:
         vectors = torch.as_tensor(aus, dtype=torch.float32, device="cpu").detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ActionUnitError(
-            f"AUs must be a dict, a list of dicts, or numbers [{AU_COUNT}] or "
-            f"[batch, {AU_COUNT}]; got {type(aus).__name__}"
+            f"AUs must be a dict, a list of dicts, or numbers [{count}] or "
+            f"[batch, {count}]; got {type(aus).__name__}"
         ) from error
-    if vectors.ndim not in (1, 2) or vectors.shape[-1] != AU_COUNT:
+    if vectors.ndim not in (1, 2) or vectors.shape[-1] != count:
         raise ActionUnitError(
-            f"AUs have shape {list(vectors.shape)}; it must be [{AU_COUNT}] or [batch, {AU_COUNT}]"
+            f"AUs have shape {list(vectors.shape)}; it must be [{count}] or [batch, {count}]"
         )
     if not vectors.isfinite().all():
         raise ActionUnitError("AUs hold NaN or infinity; they must be finite numbers")
-    return vectors.reshape(-1, AU_COUNT)
+    return vectors.reshape(-1, count)
 
 
 # pyright: reportPrivateImportUsage=false
@@ -336,7 +341,8 @@ class FineFacePipeline(StableDiffusionPipeline):
         Args:
             prompt: text or texts.
             aus: intensities: `{"AU12": 5}`, a list of such dicts, or numbers [12] or [batch, 12] in
-                the order of `synthgen.action_units.AUS`; one for all prompts, or one for each.
+                the order of `au_adapter.aus`, which are the 12 of DISFA in published
+                weights; one for all prompts, or one for each.
                 Usual are values in [0, 5]; above it an expression is exaggerated, below it
                 reversed. None: no AU branch.
             au_scale: λ_AU, the weight of the AU branch (Eq. 5).
@@ -384,7 +390,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         scale = self._guidance(guidance_scale, text_guidance_scale)
         vectors: dict[str, Tensor] = {}
         if aus is not None:
-            batch = au_batch(aus, prompt_count(prompt, prompt_embeds))
+            batch = au_batch(aus, prompt_count(prompt, prompt_embeds), self._adapter().aus)
             batch = batch.repeat_interleave(num_images_per_prompt, dim=0)
             if self._is_guided(scale):  # [2·batch, aus], as the UNet's batch
                 hidden = torch.zeros_like(batch) if text_guidance_scale is None else batch

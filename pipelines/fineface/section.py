@@ -215,6 +215,13 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         usual = MINI_GUIDANCE_SCALE if self.weights == "mini" else GUIDANCE_SCALE
         return guiding_scale(self.guidance_scale, self.text_guidance_scale, usual)
 
+    @property
+    def action_units(self) -> frozenset[str]:
+        """The AUs that the weights encode; the 12 of DISFA where they are not on this machine."""
+        from pipelines.fineface.weights import adapter_aus
+
+        return frozenset(adapter_aus(self.weights).names)
+
     def check(self, run: RunConfig) -> None:
         """Refuse prompts that would be cut, where the tokenizer is on this machine.
 

@@ -43,7 +43,7 @@ from pipelines.fineface.weights import (
 from pipelines.weight_files import read_json, read_model_config
 from samplers.identities.identity import FaceIdentity
 from samplers.spec import Attempt, SampleSpec
-from synthgen.action_units import DEFAULT_AUS
+from synthgen.action_units import ActionUnitSet
 from synthgen.config import RunConfig
 from synthgen.errors import FaceEmbeddingError, WeightsError
 from synthgen.foreign import first_line
@@ -123,10 +123,11 @@ class FineFaceBase(DiffusionSource):
         return stored_alpha(folders.fineface, folders.weight_prefix, folders.lora_scale)
 
     def _arguments(self, attempts: Sequence[Attempt]) -> dict[str, Any]:
+        known: ActionUnitSet = self._pipeline.au_adapter.aus
         return {
             **super()._arguments(attempts),
             **self._texts(attempts),
-            "aus": [attempt.spec.aus_of(DEFAULT_AUS) for attempt in attempts],
+            "aus": [attempt.spec.aus_of(known) for attempt in attempts],
             "au_scale": self._config.au_scale,
             **self._guidance(),
         }

@@ -7,8 +7,10 @@ from typing import Literal
 
 from pipelines.fineface.section import FaceIdWeights, FineFaceWeights
 from pipelines.hub import missing_files, resolve
-from pipelines.weight_files import check_sha256, file_sha256
-from synthgen.errors import WeightsError
+from pipelines.weight_files import check_sha256, file_sha256, read_safetensors_header
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
+from synthgen.errors import ActionUnitError, WeightsError
+from synthgen.foreign import shown
 
 ATTENTION_FILE = "attn_processors.ckpt"
 ENCODER_FILE = "au_encoder.ckpt"
@@ -28,6 +30,39 @@ def file_names(weight_prefix: str, lora_scale: int | float) -> list[str]:
     if lora_scale and not weight_prefix:
         names.append(LORA_FILE)
     return [weight_prefix + name for name in names]
+
+
+ACTION_UNITS_KEY = "action_units"
+"""Key of a safetensors file's metadata: the AUs of an encoder, such as `AU1,AU2,AU4`."""
+
+
+def encoded_aus(folder: Path, weight_prefix: str) -> ActionUnitSet:
+    """Return the AUs that an adapter's encoder takes, in the order of its inputs.
+
+    Its safetensors file may name them; the published files, which name none, take the 12 of DISFA.
+
+    Args:
+        folder: holds the FineFace files.
+        weight_prefix: start of the file names.
+
+    Raises:
+        WeightsError: if the file cannot be read, or names what is no set of AUs.
+    """
+    path = (folder / (weight_prefix + ENCODER_FILE)).with_suffix(".safetensors")
+    named = read_safetensors_header(path)[1].get(ACTION_UNITS_KEY) if path.is_file() else None
+    if named is None:
+        return DEFAULT_AUS
+    names = tuple(named.split(","))
+    try:
+        found = ActionUnitSet.of(names)
+    except ActionUnitError as error:
+        raise WeightsError(f"{path}, {ACTION_UNITS_KEY} in its metadata: {error}") from error
+    if found.names != names:
+        raise WeightsError(
+            f"{path}, {ACTION_UNITS_KEY} in its metadata: {shown(named)} must be in the order of "
+            f"FACS: {','.join(found.names)}"
+        )
+    return found
 
 
 MINI = "mini"
@@ -116,6 +151,21 @@ def locate(
     if ours:
         check_sha256(ours, dict(_used_files(folders)))
     return folders
+
+
+def adapter_aus(weights: Literal["mini"] | FineFaceWeights | FaceIdWeights) -> ActionUnitSet:
+    """Return the AUs that an adapter encodes; the 12 of DISFA where it is not on this machine.
+
+    Raises:
+        WeightsError: if its file cannot be read.
+    """
+    if weights == MINI:
+        weights = FineFaceWeights(base=MINI, fineface=MINI)
+    try:
+        folder = _fineface_folder(weights, fetch=False)
+    except WeightsError:
+        return DEFAULT_AUS
+    return encoded_aus(folder, _prefix(weights))
 
 
 def checksums(folders: FineFaceFolders) -> dict[str, str]:
