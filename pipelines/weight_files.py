@@ -32,6 +32,7 @@ _LARGEST_HEADER = 16 * 2**20
 
 _LARGEST_JSON = 2**20
 _LARGEST_TOKENIZER = 64 * 2**20
+_BESIDE_TOKENS = (".safetensors", ".bin", ".h5", ".msgpack")  # weights, as a CLIP's folder has them
 
 _WIDTHS = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4,
@@ -258,7 +259,7 @@ def check_tokenizer_files(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.suffix == ".json":
             read_json(path, "tokenizer file", _LARGEST_TOKENIZER)
-        elif not path.is_dir():
+        elif not path.is_dir() and path.suffix not in _BESIDE_TOKENS:
             regular_file(path, "tokenizer file", WeightsError, _LARGEST_TOKENIZER)
 
 

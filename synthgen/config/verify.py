@@ -139,6 +139,7 @@ CHECKS = ComponentKind(
     {
         "libreface": "pipelines.libreface.section:LibreFaceCheck",
         "faceid": "pipelines.faceid.section:IdentityCheck",
+        "slots": "pipelines.slots.section:SlotsCheck",
     },
 )
 """The checks that `verify.checks` may name."""
@@ -310,7 +311,7 @@ class VerifyConfig(Section):
         keys = super().allowed_keys(data)
         if isinstance(data, Mapping) and "checks" in data:
             return keys
-        sections = [CHECKS.section(name) for name in CHECKS.built_in]
+        sections = [CHECKS.section(name) for name in _SAID_BY_OLDER]
         policies = [
             cast(type[Section], each.model_fields["policy"].annotation) for each in sections
         ]
@@ -350,7 +351,7 @@ class VerifyConfig(Section):
         own = handler.resolve_ref_schema(found)["properties"]
         parts = [
             handler.resolve_ref_schema(handler(CHECKS.section(name).__pydantic_core_schema__))
-            for name in CHECKS.built_in
+            for name in _SAID_BY_OLDER
         ]
         keys, identity = (dict(part["properties"]) for part in parts)
         policies = {
@@ -386,6 +387,9 @@ class VerifyConfig(Section):
 
 _OLDER = ("verifier", "weights", "aligner", "identity", "policy")
 """Keys of `verify` by which its two built-in checks are said too."""
+
+_SAID_BY_OLDER = ("libreface", "faceid")
+"""The checks that these keys mean."""
 
 _OF_IDENTITY = ("min_identity_similarity", "max_similarity_to_forbidden")
 """Keys of the older `policy` that are those of check `faceid`."""

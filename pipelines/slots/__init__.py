@@ -1,0 +1,1 @@
+"""The check of slots: does an image show what its identity's slots name?"""
