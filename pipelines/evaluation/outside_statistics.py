@@ -6,7 +6,7 @@ images: images of a person are not independent.
 Shapes: n images, d features, k targets.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,15 +158,44 @@ def rank1(
     return _estimate(share, people, seed), chance
 
 
-def _estimate(statistic, people: Int[np.ndarray, " n"], seed: int) -> Estimate:
+def estimates(
+    statistics: Callable[[Float[np.ndarray, " people"]], Float[np.ndarray, " k"]],
+    people: Int[np.ndarray, " n"],
+    seed: int,
+) -> list[Estimate]:
+    """Return some figures with their intervals, by a bootstrap over people.
+
+    Args:
+        statistics: computes the figures, where each person counts as often as the weights say.
+        people: numbers of the people, from 0, as `codes_of` gives them.
+        seed: of the draws.
+
+    Returns:
+        An estimate for each figure; draws in which it is not finite are left out.
+    """
     count = int(people.max()) + 1 if len(people) else 0
-    value = statistic(np.ones(count))
-    drawn = np.array([statistic(weights) for weights in _draws(count, seed)])
+    values = statistics(np.ones(count))
+    drawn = np.array([statistics(weights) for weights in _draws(count, seed)])
+    return [
+        _interval_of(float(value), drawn[:, place] if len(drawn) else np.zeros(0))
+        for place, value in enumerate(values)
+    ]
+
+
+def _interval_of(value: float, drawn: Float[np.ndarray, " draws"]) -> Estimate:
     drawn = drawn[np.isfinite(drawn)]
     if not drawn.size:
         return Estimate(value, float("nan"), float("nan"))
     low, high = np.percentile(drawn, _INTERVAL)
     return Estimate(value, float(low), float(high))
+
+
+def _estimate(
+    statistic: Callable[[Float[np.ndarray, " people"]], float],
+    people: Int[np.ndarray, " n"],
+    seed: int,
+) -> Estimate:
+    return estimates(lambda weights: np.array([statistic(weights)]), people, seed)[0]
 
 
 def _draws(count: int, seed: int) -> Iterator[Float[np.ndarray, " people"]]:

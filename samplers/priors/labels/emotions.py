@@ -98,6 +98,15 @@ def emotion_column(header: Sequence[str]) -> str | None:
     return next(iter(_candidates(header)), None)
 
 
+def emotion_word(label: str) -> str:
+    """Return the category that a word means, in any case: `Happiness` is happy.
+
+    Other words stay, in lower case and with blanks between their parts.
+    """
+    word = " ".join(label.lower().replace("_", " ").replace("-", " ").split())
+    return _BY_WORD.get(word, word)
+
+
 def is_fer2013(header: Sequence[str]) -> bool:
     """Tell FER2013's table, whose images are columns of pixels."""
     return {"pixels", "emotion"} <= {name.strip().lower() for name in header}
@@ -260,8 +269,7 @@ def _sort_out(
     empty = 0
     reasons = why_impossible()
     for label, rows in counts.items():
-        word = " ".join(label.lower().replace("_", " ").replace("-", " ").split())
-        word = _BY_WORD.get(word, word)
+        word = emotion_word(label)
         if label.lower() in NO_VALUE or label.lower() in missing:
             empty += rows
         elif word in reasons:
