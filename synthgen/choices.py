@@ -19,3 +19,6 @@ OnConflict = Literal["refuse", "move", "drop"]
 
 OnDuplicate = Literal["refuse", "drop"]
 """Treatment of rows with the same id or the same image in merged datasets."""
+
+FaceLabels = Literal["requested", "measured", "soft"]
+"""Labels of a dataset that a recogniser of expressions learns."""

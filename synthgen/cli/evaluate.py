@@ -1,11 +1,11 @@
-"""`synthgen evaluate …`: judge models and write the tables."""
+"""`synthgen evaluate …`: judge models and datasets, and write the tables."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from synthgen.choices import NoiseOwner, NumberFormat, Scheduler
+from synthgen.choices import FaceLabels, NoiseOwner, NumberFormat, Scheduler
 
 evaluate_app = typer.Typer(help="Judge models by the images that they make.", no_args_is_help=True)
 
@@ -210,3 +210,124 @@ def outside(
     )
     tables, page, figures = evaluate_outside(settings, to)
     typer.echo(f"{tables}\n\n{page}\n{figures}")
+
+
+@evaluate_app.command()
+def fer(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="What is learned from: a dataset by folder or URL, or a folder of photographs.",
+        ),
+    ],
+    test: Annotated[
+        str, typer.Option(help="What is tested on: likewise.", metavar="DATASET_OR_FOLDER")
+    ],
+    mix: Annotated[
+        list[str] | None,
+        typer.Option(help="Learn from this one too; may be repeated.", metavar="FOLDER"),
+    ] = None,
+    labels: Annotated[
+        FaceLabels,
+        typer.Option(help="What is learned of a dataset: what was asked for, or was measured."),
+    ] = "requested",
+    test_labels: Annotated[
+        Literal["requested", "measured"], typer.Option(help="What is true in a tested dataset.")
+    ] = "requested",
+    split: Annotated[str, typer.Option(help="Split to learn from; all: every one.")] = "train",
+    test_split: Annotated[
+        str | None, typer.Option(help="Split to test on; without it test, else validation.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of DATASET at most, drawn by the seed.")
+    ] = None,
+    mix_limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each --mix at most, likewise.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="resnet or vit: a small one, made anew; or an image classifier of transformers, "
+            "by folder or Hub id."
+        ),
+    ] = "resnet",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Pixels of a side; without it 64, or what the model takes.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Without it 30, or 10 for a model with weights."),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=65536, help="Pictures of a step, over all GPUs.")
+    ] = 32,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-9, max=1, help="Without it 1e-3, or 5e-5 for a model with weights."),
+    ] = None,
+    weight_decay: Annotated[float, typer.Option(min=0, max=1, help="Of AdamW.")] = 0.05,
+    au_weight: Annotated[
+        float, typer.Option(min=0, max=1000, help="Weight of the AUs' squared error; 0: no AUs.")
+    ] = 0.3,
+    dtype: DtypeOption = "float32",
+    device: Annotated[
+        Literal["auto", "cpu"], typer.Option(help="auto: GPUs where there are some.")
+    ] = "auto",
+    threads: ThreadsOption = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, max=256, help="Processes that read pictures; 0: none extra.")
+    ] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings, a seed each.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="First seed; also of draws and intervals.")
+    ] = 0,
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", "-o", help="Markdown file to write; the figures go beside, as JSON and PNG."
+        ),
+    ] = Path("out/evaluate/fer.md"),
+    models: Annotated[
+        Path, typer.Option(help="Folder of the trainings; a stopped one goes on from it.")
+    ] = Path("out/evaluate/fer"),
+) -> None:
+    """Train a recogniser of expressions on a dataset, and tell what it recognises elsewhere."""
+    from pipelines.recognition.evaluate import FerEvaluation, evaluate_fer, is_first_process
+    from pipelines.recognition.training import Recipe
+
+    settings = FerEvaluation(
+        dataset=dataset,
+        test=test,
+        mixed=tuple(mix or ()),
+        labels=labels,
+        test_labels=test_labels,
+        split=split,
+        test_split=test_split,
+        limit=limit,
+        mixed_limit=mix_limit,
+        model=model,
+        revision=revision,
+        size=size,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        recipe=Recipe(
+            batch_size=batch_size,
+            weight_decay=weight_decay,
+            au_weight=au_weight,
+            dtype=dtype,
+            device=device,
+            threads=threads,
+            workers=workers,
+        ),
+        seed=seed,
+        seeds=seeds,
+    )
+    try:
+        tables, page, figures = evaluate_fer(settings, to, models)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command continues from {models}", err=True)
+        raise typer.Exit(130) from None
+    if is_first_process():
+        typer.echo(f"{tables}\n\n{page}\n{figures}")
