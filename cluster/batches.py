@@ -313,15 +313,15 @@ class Judge:
     ) -> Outcome:
         if (detail := blank_detail(image, self._config.pipeline.number_format)) is not None:
             return self._blank(attempt, detail)
-        verdict = joined(
-            _verdict(check, attempt, measured)
-            for check, measured in zip(self._checks, found, strict=True)
-        )
         columns = {
             name: measured[name]
             for check, measured in zip(self._checks, found, strict=True)
             for name in check.columns
         }
+        verdict = joined(
+            _verdict(check, attempt, measured, columns)
+            for check, measured in zip(self._checks, found, strict=True)
+        )
         row = None
         if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
             output = self._config.output
@@ -373,9 +373,12 @@ def measure(
     return found[: len(images)]
 
 
-def _verdict(check: Verifier, attempt: Attempt, measured: Mapping[str, Any]) -> Verdict:
+def _verdict(
+    check: Verifier, attempt: Attempt, measured: Mapping[str, Any], columns: Mapping[str, Any]
+) -> Verdict:
     """Return what a check says, with a reason that says which check it was."""
-    verdict = check.verdict(attempt.spec, measured)
+    others = {name: value for name, value in columns.items() if name not in check.columns}
+    verdict = check.verdict_beside(attempt.spec, measured, others)
     if verdict.accepted or check.plain_reasons:
         return verdict
     return replace(verdict, reason=f"{check.name}:{verdict.reason}")

@@ -141,6 +141,18 @@ class Verifier(ABC):
         """Accept or reject an image by what `measure` found; a check that only measures accepts."""
         return Verdict.accept()
 
+    def verdict_beside(
+        self, spec: SampleSpec, measured: Mapping[str, Any], others: Mapping[str, Any]
+    ) -> Verdict:
+        """Judge an image by what other checks found in it, too; without a need for that, `verdict`.
+
+        Args:
+            spec: what the image was to show.
+            measured: what this check found.
+            others: column → value, of all other checks of the run.
+        """
+        return self.verdict(spec, measured)
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of; as `ImageSource.fingerprint`.
 

@@ -61,7 +61,8 @@ HOUSES = [
     House(
         CHECKS,
         # The section `verify` holds the older keys, which mean these very checks.
-        ("pipelines/libreface/", "pipelines/faceid/", "pipelines/slots/", "pipelines/training/",
+        ("pipelines/libreface/", "pipelines/blendshapes/", "pipelines/faceid/", "pipelines/slots/",
+         "pipelines/training/",
          "pipelines/evaluation/", "synthgen/config/verify.py"),
         ("pipelines.libreface.check",),
     ),

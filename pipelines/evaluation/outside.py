@@ -1,6 +1,7 @@
 """Evaluation of a dataset by judges from outside: what was asked for, read by others' networks.
 
-Whoever changes a model may look at these figures; no training, check or policy may use them.
+Whoever changes a model may look at these figures; no training may use them. Where a judge took part
+in choosing the images, as a check of their run, the page and the figures say so.
 """
 
 import json
@@ -15,13 +16,15 @@ from jaxtyping import Float, Float32
 from PIL.Image import Image
 from pydantic import TypeAdapter
 
+from pipelines.blendshapes.landmarker import BLENDSHAPES, FaceLandmarker
 from pipelines.evaluation.gallery import files_section, write_document
 from pipelines.evaluation.outside_judges import (
     DEAD,
     EMBEDDING,
     OWN_BLENDSHAPES,
-    FaceLandmarker,
     Recogniser,
+    chose,
+    load_landmarker,
 )
 from pipelines.evaluation.outside_statistics import (
     FOLDS,
@@ -35,7 +38,7 @@ from pipelines.evaluation.outside_statistics import (
 from pipelines.evaluation.statistics import pearson
 from pipelines.pictures import open_picture
 from synthgen.action_units import FACS, MAX_INTENSITY, MIN_INTENSITY, check_facs
-from synthgen.dataset import layout, reached, read_markers, read_record
+from synthgen.dataset import RunRecord, layout, reached, read_markers, read_record
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.statistics import in_order_of_splits, read_statistics
@@ -125,6 +128,7 @@ class Expressions:
         images: images that were looked at.
         faces: those in which a face was found; the others are left out.
         aus: AU → how it is read.
+        selected: whether it took part in choosing the images.
     """
 
     judge: str
@@ -132,6 +136,7 @@ class Expressions:
     images: int
     faces: int
     aus: dict[str, AUReading]
+    selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,7 @@ class People:
         auc: of telling pairs of one identity from pairs of two.
         rank1: share of images whose nearest other image shows the same identity.
         rank1_chance: the same, of a judge that guesses.
+        selected: whether it took part in choosing the images.
     """
 
     judge: str
@@ -157,6 +163,7 @@ class People:
     auc: Estimate
     rank1: Estimate
     rank1_chance: float
+    selected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +233,7 @@ def judge_outside(settings: OutsideEvaluation) -> Outside:
             "no judge is given; name --landmarker FILE (face_landmarker.task), "
             "--recogniser FOLDER (dlib's files), or both"
         )
-    landmarker = settings.landmarker and FaceLandmarker(settings.landmarker)
+    landmarker = settings.landmarker and load_landmarker(settings.landmarker)
     recogniser = settings.recogniser and Recogniser(settings.recogniser)
     storage = reached(settings.dataset)
     record, statistics = read_record(storage), read_statistics(storage)
@@ -234,7 +241,7 @@ def judge_outside(settings: OutsideEvaluation) -> Outside:
         Reading(
             aus=one.aus,
             person=one.person,
-            shapes=landmarker and landmarker.read(one.image),
+            shapes=landmarker and _shapes(landmarker, one.image),
             embedding=recogniser and recogniser.read(one.image),
         )
         for one in accepted_samples(settings.dataset, settings.limit)
@@ -248,8 +255,8 @@ def judge_outside(settings: OutsideEvaluation) -> Outside:
         images=len(read),
         accepted=statistics.accepted,
         seed=settings.seed,
-        expressions=landmarker and _expressions(read, record.schema.aus, landmarker, settings.seed),
-        people=recogniser and _people(read, recogniser, settings.seed),
+        expressions=landmarker and _expressions(read, record, landmarker, settings.seed),
+        people=recogniser and _people(read, record, recogniser, settings.seed),
     )
 
 
@@ -316,15 +323,22 @@ def _sample(row: dict[str, Any]) -> Sample:
     return Sample(image, aus, row["identity_id"])
 
 
+def _shapes(judge: FaceLandmarker, image: Image) -> dict[str, float] | None:
+    face = judge.read(image)
+    return None if face is None else dict(zip(BLENDSHAPES, face.blendshapes.tolist(), strict=True))
+
+
 def _expressions(
-    read: Sequence[Reading], names: Sequence[str], judge: FaceLandmarker, seed: int
+    read: Sequence[Reading], record: RunRecord, judge: FaceLandmarker, seed: int
 ) -> Expressions:
+    names = record.schema.aus
     seen = [one for one in read if one.shapes is not None]
     asked = np.array([one.aus for one in seen], np.float64).reshape(len(seen), len(names))
     shapes = [one.shapes for one in seen if one.shapes is not None]
     return Expressions(
-        judge=judge.package,
+        judge=f"mediapipe {judge.packages['mediapipe']}",
         files=judge.files,
+        selected=chose(record, judge.files, "blendshapes"),
         images=len(read),
         faces=len(seen),
         aus=au_readings(names, asked, shapes, [one.person for one in seen], seed),
@@ -365,7 +379,7 @@ def au_readings(
     return found
 
 
-def _people(read: Sequence[Reading], judge: Recogniser, seed: int) -> People:
+def _people(read: Sequence[Reading], record: RunRecord, judge: Recogniser, seed: int) -> People:
     seen = [one for one in read if one.embedding is not None]
     people = codes_of([one.person for one in seen])
     faces = np.array([one.embedding for one in seen], np.float64).reshape(len(seen), EMBEDDING)
@@ -373,6 +387,7 @@ def _people(read: Sequence[Reading], judge: Recogniser, seed: int) -> People:
     return People(
         judge=judge.package,
         files=judge.files,
+        selected=chose(record, judge.files),
         images=len(read),
         faces=len(seen),
         people=len(set(people.tolist())),
@@ -395,13 +410,21 @@ def document(found: Outside, body: str) -> str:
         f"# {found.name or 'A dataset'}, judged from outside\n\n"
         f"Made by `{found.command}` from data with the checksum {found.checksum}: "
         f"{found.images} of {found.accepted} accepted images.\n\n"
-        "- The judges are networks that others trained on photographs. No training, check or "
-        "policy uses them: they judge, and select nothing.\n"
+        "- The judges are networks that others trained on photographs. No training uses them. "
+        f"{_on_selection(found)}\n"
         "- An image in which a judge finds no face is left out of its figures, and counted.\n"
         f"- Intervals: 95 %, percentile bootstrap over people, {RESAMPLES} draws, seed "
         f"{found.seed}."
     )
     return "\n\n".join([head, body, files_section(files)]) + "\n"
+
+
+def _on_selection(found: Outside) -> str:
+    who = {"FaceLandmarker": found.expressions, "The recogniser": found.people}
+    named = [name for name, one in who.items() if one is not None and one.selected]
+    if not named:
+        return "No check of this dataset used them: they judge, and selected nothing."
+    return f"{' and '.join(named)} took part in choosing these images, as said below."
 
 
 def tables(found: Outside) -> str:
@@ -456,7 +479,13 @@ def _people_section(found: People) -> str:
 
 def _faces(found: Expressions | People) -> str:
     share = percent(found.faces / found.images)
-    return f"Faces found: {share} ({found.faces} of {found.images} images)."
+    circle = (
+        "**This judge took part in choosing these images, as a check of the run: the figures say "
+        "how that check works, not how the images are.** "
+        if found.selected
+        else ""
+    )
+    return f"{circle}Faces found: {share} ({found.faces} of {found.images} images)."
 
 
 def _interval(found: Estimate, written: Callable[[float], str]) -> str:

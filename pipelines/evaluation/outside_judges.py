@@ -1,11 +1,12 @@
-"""Judges from outside: networks that others trained on photographs. They judge, and nothing else.
+"""Judges from outside: networks that others trained on photographs.
 
-Their files are the user's own, and none is fetched. No training, check or policy uses them: a
-judge that chose what it scores would say nothing about it.
+Their files are the user's own, and none is fetched. No training uses them. A judge that chose what
+it scores says little about it: FaceLandmarker is a check too (`blendshapes`), and where a run used
+it the evaluation says so.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import numpy as np
 from jaxtyping import Float32
 from PIL.Image import Image
 
+from pipelines.blendshapes.landmarker import FaceLandmarker, missing_package
 from pipelines.weight_files import file_sha256
-from synthgen.errors import MissingDependencyError, WeightsError
+from synthgen.dataset import RunRecord
+from synthgen.errors import WeightsError
 from synthgen.foreign import first_line, regular_file
-from synthgen.installation import install_command
 
 EMBEDDING = 128
 """Width of dlib's face embedding."""
@@ -66,8 +68,8 @@ DEAD = 0.01
 """A blendshape that is below this in every face is taken for dead."""
 
 
-class FaceLandmarker:
-    """Google's FaceLandmarker, run by MediaPipe's tasks: blendshapes of the surest face.
+def load_landmarker(file: Path) -> FaceLandmarker:
+    """Load FaceLandmarker, which reads one face of an image: the surest one.
 
     Args:
         file: `face_landmarker.task`.
@@ -76,38 +78,7 @@ class FaceLandmarker:
         WeightsError: if the file is missing, or is no such bundle.
         MissingDependencyError: if mediapipe is not installed.
     """
-
-    def __init__(self, file: Path) -> None:
-        regular_file(file, "--landmarker", WeightsError)
-        try:
-            from mediapipe.tasks.python import BaseOptions
-            from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
-        except ImportError as error:
-            raise _missing("--landmarker", "mediapipe") from error
-        options = FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=file.read_bytes()),
-            output_face_blendshapes=True,
-            num_faces=1,
-        )
-        try:
-            self._network = FaceLandmarker.create_from_options(options)
-        except (RuntimeError, ValueError) as error:
-            raise WeightsError(
-                f"--landmarker {file} is no face_landmarker.task: {first_line(error)}"
-            ) from error
-        self.files = {file.name: file_sha256(file)}
-        self.package = f"mediapipe {version('mediapipe')}"
-
-    def read(self, image: Image) -> dict[str, float] | None:
-        """Return name → value of each of 52 blendshapes, 0 to 1; None where no face is found."""
-        from mediapipe import Image as MediaPipeImage
-        from mediapipe import ImageFormat
-
-        pixels = np.ascontiguousarray(image.convert("RGB"))
-        found = self._network.detect(MediaPipeImage(image_format=ImageFormat.SRGB, data=pixels))
-        if not found.face_blendshapes:
-            return None
-        return {shape.category_name: float(shape.score) for shape in found.face_blendshapes[0]}
+    return FaceLandmarker(file, "--landmarker", "judges", faces=1)
 
 
 class Recogniser:
@@ -131,7 +102,7 @@ class Recogniser:
         try:
             dlib: Any = import_module("dlib")
         except ImportError as error:
-            raise _missing("--recogniser", "dlib") from error
+            raise missing_package("--recogniser", "dlib", "judges") from error
         self._detector = dlib.get_frontal_face_detector()
         self._network = _loaded(dlib.face_recognition_model_v1, folder / NETWORK_FILE)
         self._landmarks = _loaded(dlib.shape_predictor, folder / LANDMARKS_FILE)
@@ -155,8 +126,22 @@ def _loaded(kind: Any, file: Path) -> Any:
         raise WeightsError(f"--recogniser {file} is not dlib's: {first_line(error)}") from error
 
 
-def _missing(option: str, package: str) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"{option} needs the package {package}, which is not installed; "
-        f"install it with: {install_command('judges')}"
-    )
+def chose(record: RunRecord, files: Mapping[str, str], check: str | None = None) -> bool:
+    """Tell from a dataset's record whether a judge took part in choosing its images.
+
+    It did where a run's check that is this judge has a bound, and where any other check used one of
+    its files.
+
+    Args:
+        record: of a run, or of a dataset that was merged from several.
+        files: files of the judge → sha256.
+        check: name of the check that is this judge; None: there is none.
+    """
+    for identity in (record.identity, *(source["identity"] for source in record.sources)):
+        verify = identity.get("configuration", {}).get("verify", {})
+        own = [each for each in verify.get("checks", ()) if each["name"] == check]
+        if any(bound not in (None, {}) for each in own for bound in each["policy"].values()):
+            return True
+        if not own and set(files.values()) & set(identity.get("weights", {}).values()):
+            return True
+    return False

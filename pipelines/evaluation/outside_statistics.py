@@ -76,29 +76,41 @@ def ridge(
     unseen: Float[np.ndarray, "m d"],
     penalties: Sequence[float] = PENALTIES,
 ) -> Float[np.ndarray, "m k"]:
-    """Fit targets by ridge regressions on standardised features, and predict unseen ones.
+    """Fit targets by ridge regressions, and predict unseen ones; see `fitted_ridge`."""
+    weights, constant = fitted_ridge(features, targets, penalties)
+    return unseen @ weights + constant
+
+
+def fitted_ridge(
+    features: Float[np.ndarray, "n d"],
+    targets: Float[np.ndarray, "n k"],
+    penalties: Sequence[float] = PENALTIES,
+) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, " k"]]:
+    """Fit targets by ridge regressions on standardised features.
 
     Each target takes the penalty with the smallest leave-one-out error, which follows from one fit:
     residual / (1 − leverage). The constant is not penalised; constant features count for nothing.
+
+    Returns:
+        The weights of the features as they are, and the constant.
     """
     centre, middle = features.mean(0), targets.mean(0)
     spread = features.std(0)
     scale = np.where(spread > 1e-12, spread, np.inf)
     left, sizes, right = np.linalg.svd((features - centre) / scale, full_matrices=False)
     turned = left.T @ (targets - middle)
-    seen = ((unseen - centre) / scale) @ right.T
     best = np.full(targets.shape[1], np.inf)
-    predicted = np.empty((len(unseen), targets.shape[1]))
+    weights = np.zeros((features.shape[1], targets.shape[1]))
     for penalty in penalties:
         shrunk = sizes**2 / (sizes**2 + penalty)
         leverage = (left**2) @ shrunk + 1 / len(features)
         residual = targets - middle - left @ (shrunk[:, None] * turned)
         error = ((residual / np.maximum(1 - leverage, 1e-9)[:, None]) ** 2).mean(0)
         better = error < best
-        weights = (sizes / (sizes**2 + penalty))[:, None] * turned[:, better]
-        predicted[:, better] = middle[better] + seen @ weights
+        turned_back = (sizes / (sizes**2 + penalty))[:, None] * turned[:, better]
+        weights[:, better] = (right.T @ turned_back) / scale[:, None]
         best = np.minimum(best, error)
-    return predicted
+    return weights, middle - centre @ weights
 
 
 def verification(

@@ -206,7 +206,8 @@ def _possible(
 ) -> Bool[np.ndarray, " faces"]:
     """Tell which faces keep the bounds on inactive AUs, and on those that must be there at all."""
     bounded = _bounded(policy, names)
-    fits = np.asarray((found[:, bounded & ~active] <= policy.max_inactive).all(axis=1))
+    most = np.inf if policy.max_inactive is None else policy.max_inactive
+    fits = np.asarray((found[:, bounded & ~active] <= most).all(axis=1))
     if policy.min_active is not None:
         fits &= (found[:, bounded & present] >= policy.min_active).all(axis=1)
     return fits
@@ -238,6 +239,8 @@ def _near(
         total += error
         if policy.max_each_error is not None:
             fits &= error <= policy.max_each_error
+    if policy.max_active_error is None:
+        return fits
     most = policy.max_active_error * judged.sum()
     within = total <= most
     requests, faces = np.nonzero(np.abs(total - most) < _ROUNDING)
@@ -283,7 +286,7 @@ def _active_misses(
     asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     judged, errors = _own_errors(asked, found, policy, names)
-    if not judged.any():
+    if policy.max_active_error is None or not judged.any():
         return []
     mean = errors.sum() / judged.sum()
     if mean <= policy.max_active_error:
@@ -329,7 +332,7 @@ def _inactive_misses(
     asked: np.ndarray, found: np.ndarray, policy: ActionUnitPolicy, names: tuple[str, ...]
 ) -> list[_Miss]:
     judged = _bounded(policy, names) & (asked <= 0)
-    if not judged.any():
+    if policy.max_inactive is None or not judged.any():
         return []
     largest = int(np.where(judged, found, -np.inf).argmax())
     excess = found[largest] - policy.max_inactive

@@ -31,9 +31,10 @@ _AT_ONCE = 64
 class ActionUnitPolicy(Section):
     """Bounds that an image must keep. Requests are clipped to [0, 5] before they are compared."""
 
-    max_active_error: _Bound = Field(
+    max_active_error: _Bound | None = Field(
         default=1.0,
-        description="Largest mean |requested − measured| over the AUs asked for [intensity].",
+        description="Largest mean |requested − measured| over the AUs asked for [intensity]; null "
+        "= not judged.",
     )
     max_each_error: _Bound | None = Field(
         default=None,
@@ -41,8 +42,9 @@ class ActionUnitPolicy(Section):
         description="Largest |requested − measured| of each AU asked for [intensity], so that "
         "right AUs do not hide a wrong one in the mean; null = not judged.",
     )
-    max_inactive: _Bound = Field(
-        default=1.0, description="Largest measured intensity among the AUs not asked for."
+    max_inactive: _Bound | None = Field(
+        default=1.0,
+        description="Largest measured intensity among the AUs not asked for; null = not judged.",
     )
     min_active: _Bound | None = Field(
         default=0.5,

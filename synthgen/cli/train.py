@@ -112,6 +112,14 @@ def face_embedder(
     _train(train_face_embedder, config, to, overrides, stop_at)
 
 
+@train_app.command("blendshape-map")
+def blendshape_map(config: Config, to: Folder, overrides: Overrides = None) -> None:
+    """Fit the map from FaceLandmarker's blendshapes to AUs, for the check `blendshapes`."""
+    from pipelines.training.blendshape_map import fit_blendshape_map
+
+    typer.echo(str(fit_blendshape_map(config, to, overrides or ())))
+
+
 def _train(
     train: Callable[..., Path],
     config: Path,

@@ -140,6 +140,7 @@ CHECKS = ComponentKind(
         "libreface": "pipelines.libreface.section:LibreFaceCheck",
         "faceid": "pipelines.faceid.section:IdentityCheck",
         "slots": "pipelines.slots.section:SlotsCheck",
+        "blendshapes": "pipelines.blendshapes.section:BlendshapesCheck",
     },
 )
 """The checks that `verify.checks` may name."""
@@ -178,6 +179,11 @@ class CheckSection(Component, ABC):
     def action_units(self) -> frozenset[str] | None:
         """The AUs that it can measure; None: it does not depend on them."""
         return None
+
+    @property
+    def measures_aus(self) -> bool:
+        """Whether it measures AUs, be it but some of the run's."""
+        return self.action_units is not None
 
     @property
     def knows(self) -> str:

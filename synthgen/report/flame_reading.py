@@ -198,7 +198,7 @@ class PictureReader:
         self._device = pick_device()
         encoder = SmirkEncoder.from_file(smirk, bgr, self._device)
         self.expressions = ExpressionReader(encoder, load_finder(finder))
-        self.meter = Meter(run)
+        self.meter = Meter(run, every=True)
         self._bounds = bounds
 
     def means(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import glob
 import json
+import math
 import os
 import sys
 import time
@@ -62,7 +63,8 @@ class MeasuredPicture:
     Attributes:
         file: the picture, as it was named or found.
         faces: faces that were found, of which the largest is measured; None where it is not read.
-        aus: intensities [0–5] of the meter's AUs; None where nothing is measured.
+        aus: intensities [0–5] of the meter's AUs, NaN where it does not see one; None where nothing
+            is measured.
         reason: why nothing is measured, or None.
     """
 
@@ -77,6 +79,7 @@ class Meter:
 
     Args:
         config: the configuration.
+        every: whether the check must measure every AU of the configuration.
 
     Raises:
         ConfigError: if none of its checks measures AUs.
@@ -84,8 +87,8 @@ class Meter:
         MissingDependencyError: if a package that it takes is not installed.
     """
 
-    def __init__(self, config: RunConfig) -> None:
-        section = _measuring(config)
+    def __init__(self, config: RunConfig, *, every: bool = False) -> None:
+        section = _measuring(config, every)
         self.knows = section.knows
         self.aus: ActionUnitSet = config.expressions.au_set
         self._check: Verifier = load_check(section, pick_device(), config)
@@ -108,7 +111,8 @@ class Meter:
         """Measure RGB images, a batch at a time.
 
         Returns:
-            Of each, the number of faces and the AUs of the largest one.
+            Of each, the number of faces and the AUs of the largest one; NaN for those that the
+            check does not see.
         """
         found: list[tuple[int, tuple[float, ...] | None]] = []
         for start in range(0, len(images), _AT_ONCE):
@@ -118,7 +122,7 @@ class Meter:
             for row in rows[: len(batch)]:
                 aus = row[AUS_MEASURED]
                 faces = int(row.get("faces", aus is not None))
-                found.append((faces, None if aus is None else tuple(float(v) for v in aus)))
+                found.append((faces, None if aus is None else tuple(map(_number, aus))))
         return found
 
     def measure_files(self, files: Iterable[Path]) -> Iterator[MeasuredPicture]:
@@ -135,9 +139,13 @@ class Meter:
                     yield MeasuredPicture(_text(file), faces, aus, None if aus else NO_FACE)
 
 
-def _measuring(config: RunConfig) -> CheckSection:
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _measuring(config: RunConfig, every: bool) -> CheckSection:
     for section in config.verify.checks:
-        if section.action_units is not None:
+        if section.action_units is not None if every else section.measures_aus:
             return section
     raise ConfigError(
         "verify names no check that measures AUs, so there is nothing to measure pictures with; "
@@ -276,7 +284,7 @@ class Measuring:
         lines = [" ".join(["file".ljust(wide), "faces", *heads])]
         for picture in self.shown:
             faces = "" if picture.faces is None else str(picture.faces)
-            values = [f"{value:.1f}".rjust(4) for value in picture.aus or ()]
+            values = [_in_words(value).rjust(4) for value in picture.aus or ()]
             cells = values or [str(picture.reason)]
             lines.append(" ".join([excerpt(picture.file).ljust(wide), faces.rjust(5), *cells]))
         return lines
@@ -287,6 +295,10 @@ class Measuring:
         where = "" if self.file is None else f"{excerpt(self.file)}: "
         pictures = f"{self.number:,} picture{'s' * (self.number != 1)}"
         return f"{where}{pictures}: {', '.join(found)}"
+
+
+def _in_words(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}"
 
 
 def measure_pictures(
@@ -376,11 +388,12 @@ def _written(
     """Hand pictures on, and write a group of rows whenever one is full."""
     left = iter(pictures)
     while group := list(islice(left, _ROWS)):
-        aus = [picture.aus or (None,) * (len(schema) - 3) for picture in group]
+        nothing = (math.nan,) * (len(schema) - 3)
+        found = [[None if math.isnan(v) else v for v in each.aus or nothing] for each in group]
         columns = [
             [picture.file for picture in group],
             [picture.faces for picture in group],
-            *zip(*aus, strict=True),
+            *zip(*found, strict=True),
             [picture.reason for picture in group],
         ]
         arrays = [

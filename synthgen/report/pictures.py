@@ -288,7 +288,7 @@ def write_sweep(
 
 def _measured_aus(
     checks: Sequence[Verifier], pictures: Sequence[Image], specs: Sequence[SampleSpec]
-) -> list[Sequence[float] | None] | None:
+) -> list[Sequence[float | None] | None] | None:
     """Return the AUs that the first check finds that measures any; None where none does."""
     for check in checks:
         if AUS_MEASURED in check.columns:
@@ -296,8 +296,10 @@ def _measured_aus(
     return None
 
 
-def _found(aus: Sequence[float] | None, place: int) -> str:
-    return "no face found" if aus is None else f"found {aus[place]:.1f}"
+def _found(aus: Sequence[float | None] | None, place: int) -> str:
+    if aus is None:
+        return "no face found"
+    return "not seen" if (value := aus[place]) is None else f"found {value:.1f}"
 
 
 PREVIEW_SIDE = 220
@@ -360,6 +362,6 @@ def legend(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _visible(measured: tuple[float, ...]) -> tuple[float, ...]:
-    """Leave out what a coder would not score: less than half an intensity."""
-    return tuple(value if value >= 0.5 else 0.0 for value in measured)
+def _visible(measured: tuple[float | None, ...]) -> tuple[float, ...]:
+    """Leave out what a coder would not score, less than half an intensity, and what is not seen."""
+    return tuple(value if value is not None and value >= 0.5 else 0.0 for value in measured)

