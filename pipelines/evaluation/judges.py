@@ -131,7 +131,7 @@ class SecondJudge:
 
     def __init__(self, network: JudgeNetwork, weights: Mapping[str, str]) -> None:
         self.name = "second judge"
-        self.weights = dict(weights)
+        self.weights: Mapping[str, str] = dict(weights)
         self._network = network
 
     @classmethod

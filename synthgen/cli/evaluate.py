@@ -331,3 +331,45 @@ def fer(
         raise typer.Exit(130) from None
     if is_first_process():
         typer.echo(f"{tables}\n\n{page}\n{figures}")
+
+
+@evaluate_app.command()
+def verifier(
+    verifier: VerifierOption = "mini",
+    judge: Annotated[
+        Path | None, typer.Option(help="Second network, from `synthgen train judge`.")
+    ] = None,
+    vae: Annotated[
+        str | None,
+        typer.Option(
+            help="VAE through which each face passes: mini, or a folder; without it, as drawn.",
+            metavar="WEIGHTS",
+        ),
+    ] = None,
+    faces: Annotated[int, typer.Option(min=100, max=100_000, help="Drawn people.")] = 2000,
+    above: Annotated[
+        float, typer.Option(min=0, max=5, help="From here on an AU that nobody drew is read.")
+    ] = 1.0,
+    threads: ThreadsOption = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Seed of people and expressions.")
+    ] = 0,
+    to: Annotated[
+        Path,
+        typer.Option("--to", "-o", help="Markdown file to write; the figures go beside, as JSON."),
+    ] = Path("out/evaluate/verifier.md"),
+) -> None:
+    """Measure how an AU network reads exactly drawn faces of each skin, age and other trait."""
+    from pipelines.evaluation.bias import BiasEvaluation, evaluate_bias
+
+    settings = BiasEvaluation(
+        verifier=verifier,
+        judge=judge,
+        vae=vae,
+        faces=faces,
+        above=above,
+        threads=threads,
+        seed=seed,
+    )
+    tables, page, figures = evaluate_bias(settings, to)
+    typer.echo(f"{tables}\n\n{page}\n{figures}")
