@@ -1,7 +1,7 @@
 """Specs of samples: the values that the plan hands to pipelines."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from samplers.identities.identity import FaceIdentity, numbered
@@ -124,6 +124,18 @@ class Attempt:
     def noise_seed(self) -> int:
         """Seed of the noise that the image starts from, or, of a blend, of the attempt's part."""
         return self.seed if self.own_share or self.shared_seed is None else self.shared_seed
+
+    @property
+    def neutral(self) -> "Attempt":
+        """The attempt at the neutral image of the spec's identity; a function of it alone.
+
+        No AU, and the noise that all samples of the identity start from; where each starts from its
+        own, noise by the identity's seed.
+        """
+        conditions = {**self.spec.conditions, "aus": (0.0,) * len(self.spec.aus)}
+        spec = replace(self.spec, conditions=conditions)
+        seed = spec.identity_seed if self.shared_seed is None else self.shared_seed
+        return Attempt(spec, 0, seed, seed, 0.0)
 
 
 @dataclass(frozen=True, slots=True, order=True)

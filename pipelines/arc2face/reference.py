@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from pipelines.checkpoints import check_tensors
 from pipelines.diffusion.ip_adapter import adapter_scale, shaped
 from pipelines.diffusion.lora import LARGEST_RANK, read_lora
-from pipelines.diffusion.unet import attentions, uncompiled
+from pipelines.diffusion.unet import check_unfused, self_attentions, uncompiled
 from synthgen.errors import WeightsError
 
 _PREFIX = "unet."
@@ -126,7 +126,7 @@ def keep_features(
         kept[path] = args[0]
 
     with contextlib.ExitStack() as stack:
-        for path, layer in _self_attentions(unet):
+        for path, layer in self_attentions(unet):
             stack.callback(layer.register_forward_pre_hook(partial(keep, path)).remove)
         stack.enter_context(adapter_scale(unet, 0))
         stack.enter_context(_loras_off(unet))
@@ -165,11 +165,7 @@ def reference_branch(
     Raises:
         WeightsError: if the UNet's projections are fused copies, which this would not reach.
     """
-    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
-        raise WeightsError(
-            "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
-            "a call with a reference image"
-        )
+    check_unfused(unet, "a reference image")
     batch = _Batch(sources, scale, next(iter(kept.values())).device)
     with contextlib.ExitStack() as stack:
 
@@ -178,7 +174,7 @@ def reference_branch(
 
         for path, (down, up) in adapter.layers.items() if scale else ():
             hook(unet.get_submodule(path), partial(_add_lora, batch, down, up))
-        for path, layer in _self_attentions(unet):
+        for path, layer in self_attentions(unet):
             for projection in (layer.to_k, layer.to_v):
                 with batch.only(batch.references):
                     projected = projection(kept[path])
@@ -330,10 +326,6 @@ def _add_lora(
         factor = strength
     added = torch.addmm(output.flatten(0, -2), inner.flatten(0, -2), up.T, alpha=factor)
     return added.view_as(output)
-
-
-def _self_attentions(unet: nn.Module) -> list[tuple[str, Any]]:
-    return [(path, layer) for path, layer in attentions(unet) if path.endswith(".attn1")]
 
 
 @contextlib.contextmanager

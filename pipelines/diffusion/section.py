@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.hub import commit_of, names_folder
 from pipelines.weight_files import count_numbers, read_model_config
 from synthgen.choices import NumberFormat
-from synthgen.config.base import Weights
+from synthgen.config.base import Section, Weights
 from synthgen.config.pipeline import BatchKeys, PipelineSection
 from synthgen.errors import WeightsError
 
@@ -19,7 +19,8 @@ LONGEST_SIDE = 4096
 LATENT_CELL = 8
 """Pixels of an image along a side of one latent cell, for Stable Diffusion 1.x and 2.x."""
 
-_NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number in a format."""
 
 _MAPS = 4
 """Maps of the VAE's decoder that lie in memory at once."""
@@ -47,6 +48,80 @@ class ImageKeys(BatchKeys):
     dtype: NumberFormat = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
+
+
+Block = Literal["down", "mid", "up"]
+"""Part of a UNet: on the way to its coarsest cells, there, or on the way back."""
+
+_BLOCKS: tuple[Block, ...] = ("down", "mid", "up")
+
+
+class SharedAttentionKeys(Section):
+    """How the images of an identity attend to its neutral image."""
+
+    scale: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Weight (0, 1] of attention with the neutral image against that without it; "
+        "below 1 both are computed.",
+    )
+    start: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of the denoising steps before it begins."
+    )
+    end: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the denoising steps after which it ends."
+    )
+    blocks: list[Block] = Field(
+        default=list(_BLOCKS),
+        min_length=1,
+        max_length=len(_BLOCKS),
+        description="Parts of the UNet whose self-attention is shared.",
+    )
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "SharedAttentionKeys":
+        if self.start >= self.end:
+            raise ValueError(f"start is {self.start:g}; it must be below end, {self.end:g}")
+        if len(set(self.blocks)) < len(self.blocks):
+            raise ValueError(f"blocks names a part twice: {', '.join(self.blocks)}")
+        return self
+
+    def passes(self, total: int) -> tuple[int, int]:
+        """Return the first pass of the UNet that is shared, and the one after the last.
+
+        Args:
+            total: passes of an image: the steps of most samplers.
+        """
+        return round(self.start * total), round(self.end * total)
+
+
+def seen_numbers(unet: Path) -> dict[Block, int]:
+    """Return how many numbers the self-attention in each part of a UNet sees of one image.
+
+    Args:
+        unet: folder of a UNet of Stable Diffusion; the size of the image is the UNet's own.
+
+    Raises:
+        WeightsError: if its configuration does not say what it is made of.
+    """
+    widths, side, layers = (
+        _setting(unet, key) for key in ("block_out_channels", "sample_size", "layers_per_block")
+    )
+    deepest = len(widths) - 1
+    numbers: dict[Block, int] = {"down": 0, "mid": (side >> deepest) ** 2 * widths[deepest]}
+    parts: tuple[tuple[Block, range, int], ...] = (
+        ("down", range(deepest + 1), layers),
+        ("up", range(deepest, -1, -1), layers + 1),
+    )
+    for part, levels, count in parts:
+        kinds = zip(levels, _setting(unet, f"{part}_block_types"), strict=True)
+        numbers[part] = sum(
+            count * (side >> level) ** 2 * widths[level]
+            for level, kind in kinds
+            if str(kind).startswith("CrossAttn")
+        )
+    return numbers
 
 
 class DiffusionSection(PipelineSection, ImageKeys):
@@ -103,7 +178,7 @@ class DiffusionSection(PipelineSection, ImageKeys):
         if (size := self.image_size(weights)) is None:
             return 0
         channels = weights.facts.get("decoder_channels", 0)
-        return size[0] * size[1] * _MAPS * channels * _NUMBER_BYTES[self.dtype]
+        return size[0] * size[1] * _MAPS * channels * NUMBER_BYTES[self.dtype]
 
     def described(
         self,
@@ -130,7 +205,7 @@ class DiffusionSection(PipelineSection, ImageKeys):
         commits = {key: commit_of(path) for key, path in used.items()}
         return Weights(
             files=tuple(used.values()),
-            bytes=sum(count_numbers(path) for path in loaded) * _NUMBER_BYTES[self.dtype],
+            bytes=sum(count_numbers(path) for path in loaded) * NUMBER_BYTES[self.dtype],
             licences=licences,
             pins={
                 f"pipeline.weights.{key}": commit

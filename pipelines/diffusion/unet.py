@@ -39,6 +39,28 @@ def attentions(unet: nn.Module) -> Iterator[tuple[str, Attention]]:
             yield path, module
 
 
+def self_attentions(unet: nn.Module) -> list[tuple[str, Any]]:
+    """Return the self-attention layers, by their paths."""
+    return [(path, layer) for path, layer in attentions(unet) if path.endswith(".attn1")]
+
+
+def check_unfused(unet: nn.Module, what: str) -> None:
+    """Refuse a UNet whose projections of attention are fused copies, which hooks do not reach.
+
+    Args:
+        unet: the UNet.
+        what: what a call is to have, for the error.
+
+    Raises:
+        WeightsError: if they are fused.
+    """
+    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+        raise WeightsError(
+            "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
+            f"a call with {what}"
+        )
+
+
 def hooks_guarded() -> contextlib.AbstractContextManager[None]:
     """Let graphs compiled meanwhile depend on which hooks there are.
 

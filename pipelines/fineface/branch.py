@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
@@ -101,6 +102,30 @@ def au_branch(unet: nn.Module, vectors: Mapping[str, Tensor]) -> Iterator[None]:
             stack.callback(layer.register_forward_pre_hook(_adding_vector(vector)).remove)
         stack.enter_context(hooks_guarded())
         yield
+
+
+def switched(
+    callback: Any, early: Mapping[str, Tensor], late: Mapping[str, Tensor], start: float
+) -> tuple[dict[str, Tensor], Callable[..., Any]]:
+    """Return vectors that change on the way, and the callback that changes them.
+
+    The vectors are changed in place, since a compiled UNet knows the tensors.
+
+    Args:
+        callback: what is to be called after each step, too; None: nothing.
+        early: path of the layer → vector of the first steps.
+        late: the same paths → vector of the others.
+        start: share of the steps that are the first ones (0, 1).
+    """
+    shown = {path: vector.clone() for path, vector in early.items()}
+
+    def after_step(pipeline: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> Any:
+        if number + 1 == max(1, round(start * pipeline.num_timesteps)):
+            for path, vector in shown.items():
+                vector.copy_(late[path])
+        return {} if callback is None else callback(pipeline, number, timestep, tensors)
+
+    return shown, after_step
 
 
 def _adding_vector(vector: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:

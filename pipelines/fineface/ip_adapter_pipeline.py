@@ -160,6 +160,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
         faceid_embeds: FaceEmbeddings = None,
         *,
         au_scale: int | float = 1.0,
+        au_start: float = 0.0,
         ip_scale: int | float = 1.0,
         height: int | None = None,
         width: int | None = None,
@@ -197,6 +198,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
                 any array type, made by the recogniser that the IP-Adapter was trained with; one
                 person for all prompts, or one for each. None: no face branch.
             au_scale: λ_AU, the weight of the AU branch (Eq. 5).
+            au_start: share [0, 1) of the denoising steps before the AUs begin to act.
             ip_scale: λ_img, the weight of the face branch (Eq. 5), times what
                 `set_ip_adapter_scale` has set; at 0 images are those of `FineFacePipeline`.
             height: height [pixels].
@@ -243,6 +245,7 @@ class FineFaceIPAdapterPipeline(FineFacePipeline):
                 prompt,
                 aus,
                 au_scale=au_scale,
+                au_start=au_start,
                 height=height,
                 width=width,
                 num_inference_steps=num_inference_steps,

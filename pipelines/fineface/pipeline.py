@@ -26,7 +26,7 @@ from pipelines.diffusion.models import check_model_finite, no_progress_bars
 from pipelines.diffusion.prompts import common_length, encode_in_pieces, piece_count, refuse_long
 from pipelines.diffusion.unet import plain_module
 from pipelines.fineface.adapter import AUAdapter
-from pipelines.fineface.branch import au_branch, fuse_lora
+from pipelines.fineface.branch import au_branch, fuse_lora, switched
 from pipelines.fineface.checkpoint import read_au_adapter, write_au_adapter
 from pipelines.fineface.section import (
     GUIDANCE_SCALE,
@@ -304,6 +304,7 @@ class FineFacePipeline(StableDiffusionPipeline):
         aus: AUs = None,
         *,
         au_scale: int | float = 1.0,
+        au_start: float = 0.0,
         height: int | None = None,
         width: int | None = None,
         num_inference_steps: int | None = None,
@@ -346,6 +347,8 @@ class FineFacePipeline(StableDiffusionPipeline):
                 Usual are values in [0, 5]; above it an expression is exaggerated, below it
                 reversed. None: no AU branch.
             au_scale: λ_AU, the weight of the AU branch (Eq. 5).
+            au_start: share [0, 1) of the denoising steps before the AUs begin to act; until then
+                they are 0, and images of one noise and prompt are the same.
             height: height [pixels]; None: the base's own.
             width: width [pixels]; None: the base's own.
             num_inference_steps: denoising steps; None: those that the weights came with, 50 unless
@@ -384,8 +387,11 @@ class FineFacePipeline(StableDiffusionPipeline):
             WeightsError: if AUs are given and there is no AU adapter.
             PromptError: if the text encoder would not see the end of a prompt.
             ValueError: if `text_guidance_scale` is given beside a `guidance_scale` other than that
-                of the weights, or Stable Diffusion refuses another argument.
+                of the weights, `au_start` is not in [0, 1), or Stable Diffusion refuses another
+                argument.
         """
+        if not 0 <= au_start < 1:
+            raise ValueError(f"au_start is {au_start:g}; it must be at least 0 and below 1")
         self._check_length(prompt, negative_prompt)
         scale = self._guidance(guidance_scale, text_guidance_scale)
         vectors: dict[str, Tensor] = {}
@@ -396,6 +402,13 @@ class FineFacePipeline(StableDiffusionPipeline):
                 hidden = torch.zeros_like(batch) if text_guidance_scale is None else batch
                 batch = torch.cat([hidden, batch])
             vectors = self._au_vectors(batch, au_scale)
+            steps = len(timesteps or sigmas or ()) or self._steps(num_inference_steps)
+            if round(au_start * steps):
+                early = self._au_vectors(torch.zeros_like(batch), au_scale)
+                given = callback_on_step_end
+                if isinstance(given, (PipelineCallback, MultiPipelineCallbacks)):
+                    callback_on_step_end_tensor_inputs = given.tensor_inputs
+                vectors, callback_on_step_end = switched(given, early, vectors, au_start)
         settings: dict[str, Any] = {
             "prompt": prompt,
             "height": height,

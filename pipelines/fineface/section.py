@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.diffusion.section import (
+    LATENT_CELL,
+    NUMBER_BYTES,
     DiffusionSection,
     ImageKeys,
     Scale,
     Sha256,
+    SharedAttentionKeys,
     model_files,
     not_asked,
+    seen_numbers,
 )
 from pipelines.fineface.rates import RATES, KnownRate
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
@@ -178,6 +182,20 @@ class _DiffusionKeys(ImageKeys, _SamplerKeys):
         description="A prompt that is longer than the text encoder reads (77 tokens; mini 64): "
         "'refuse', or 'chunk': it is read in up to four pieces, whose embeddings are joined.",
     )
+    au_start: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        exclude_if=not_asked,
+        description="Share [0, 1) of the denoising steps before the AUs begin to act; until then "
+        "all are 0, so that images of one noise are the same.",
+    )
+    shared_attention: SharedAttentionKeys | None = Field(
+        default=None,
+        exclude_if=not_asked,
+        description="Self-attention of each image to the neutral image of its identity; null: "
+        "none.",
+    )
     compile: bool = Field(
         default=False,
         exclude_if=not_asked,
@@ -204,6 +222,24 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
     @model_validator(mode="after")
     def _one_guidance(self) -> "FineFaceSection":
         self.guidance()
+        return self
+
+    @model_validator(mode="after")
+    def _shares_something(self) -> "FineFaceSection":
+        shared = self.shared_attention
+        if shared is None:
+            return self
+        first, stop = shared.passes(self.num_inference_steps)
+        if first >= stop:
+            raise ValueError(
+                f"shared_attention.start is {shared.start:g} and end {shared.end:g}, between which "
+                f"there is none of the {self.num_inference_steps} steps; it must be at least one"
+            )
+        if self.compile:
+            raise ValueError(
+                "compile has no effect beside shared_attention, which is computed as it is "
+                "written; leave one of them out"
+            )
         return self
 
     def guidance(self) -> float:
@@ -269,6 +305,11 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
                 f"pipeline.au_scale is {self.au_scale:g}: images do not follow the AUs that their "
                 "rows name"
             )
+        if self.au_start and run.identities.noise == "sample":
+            found.append(
+                f"pipeline.au_start is {self.au_start:g} and identities.noise is 'sample': AUs act "
+                "later, and the images of an identity have nothing more in common"
+            )
         if self.guidance() <= 1 and run.identities.negative_prompt:
             key = "guidance_scale" if self.text_guidance_scale is None else "text_guidance_scale"
             found.append(
@@ -276,6 +317,21 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
                 "identities.negative_prompt has no effect"
             )
         return found
+
+    def working_memory(self, weights: Weights) -> int:
+        """Return what an image takes at most [bytes]: of an identity that no other image shows."""
+        return super().working_memory(weights) + self.shared_bytes(weights)
+
+    def shared_bytes(self, weights: Weights) -> int:
+        """Return what shared attention keeps of an identity [bytes]; 0 where it is not known."""
+        size, shared = self.image_size(weights), self.shared_attention
+        if shared is None or size is None or "seen" not in weights.facts:
+            return 0
+        first, stop = shared.passes(self.num_inference_steps)
+        cells = size[0] * size[1] / (weights.facts["sample_size"] * LATENT_CELL) ** 2
+        numbers = sum(weights.facts["seen"][block] for block in shared.blocks)
+        halves = 2 if self.guidance() > 1 else 1
+        return round((stop - first) * halves * numbers * cells) * NUMBER_BYTES[self.dtype]
 
     @property
     def warms_up(self) -> bool:
@@ -291,11 +347,14 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
         Time is taken as proportional to the steps, and on a CPU to the threads, both of which hold
         nearly: 95 % of it is spent in the denoising network.
         """
+        shares = self.shared_attention is not None
+        more = ", without shared attention" if shares else ""
         for rate in RATES:
             if rate.is_of(gpus) and self._is_known(rate, weights):
                 threads = self.threads / rate.threads if rate.threads else 1.0
                 scale = rate.steps / self.num_inference_steps * threads
-                return Figure(rate.images_per_second * scale, rate.source, bound=rate.bound)
+                known = rate.images_per_second * scale
+                return Figure(known, rate.source + more, bound=rate.bound or shares)
         return None
 
     def published_gpus(self) -> tuple[str, ...]:
@@ -329,6 +388,9 @@ class FineFaceSection(DiffusionSection, _DiffusionKeys):
             folders.vae_model,
             licences,
         )
+        if self.shared_attention is not None:
+            seen = seen_numbers(folders.base / "unet")
+            found = replace(found, facts={**found.facts, "seen": seen})
         return replace(found, files=tuple(path for path in found.files if not is_embedded(path)))
 
 

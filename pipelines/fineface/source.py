@@ -1,6 +1,6 @@
 """Image sources of FineFace, with and without people, and what they load."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from jaxtyping import Float32
+from PIL.Image import Image
 from transformers import CLIPTextModel
 
 from pipelines.diffusion.models import (
@@ -25,6 +26,12 @@ from pipelines.diffusion.prompts import (
     load_tokenizer,
     piece_count,
     refuse_long,
+)
+from pipelines.diffusion.shared_attention import (
+    KeptIdentities,
+    NeutralFeatures,
+    keep_features,
+    shared_attention,
 )
 from pipelines.diffusion.source import DiffusionSource, make_scheduler, person_of, ready
 from pipelines.fineface.checkpoint import stored_alpha
@@ -104,6 +111,7 @@ class FineFaceBase(DiffusionSource):
     def __init__(self, config: FineFaceSection, pipeline: FineFacePipeline) -> None:
         super().__init__(config, pipeline)
         self._pieces = 1
+        self._identities = KeptIdentities()
         if config.compile:
             # In the default mode: autotuning picks kernels by their time, and bits would follow.
             pipeline.unet.compile(dynamic=False)
@@ -118,6 +126,24 @@ class FineFaceBase(DiffusionSource):
             self._pipeline.tokenizer, run.identities, self._config.long_prompts
         )
 
+    def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
+        """Paint a batch; with shared attention each image attends to its identity's neutral one.
+
+        That is painted alone, whatever the batch, so that it depends on the identity alone.
+        """
+        keys = self._config.shared_attention
+        if keys is None:
+            return super().generate(attempts)
+        paint = super().generate
+        neutral = [attempt.neutral for attempt in attempts]
+
+        def keep(place: int) -> NeutralFeatures:
+            return keep_features(self._pipeline, keys, lambda: paint(neutral[place : place + 1]))
+
+        kept = self._identities.of([_identity_key(attempt) for attempt in neutral], keep)
+        with shared_attention(self._pipeline.unet, keys, kept):
+            return paint(attempts)
+
     @staticmethod
     def _stored_alpha(folders: FineFaceFolders) -> dict[str, str]:
         return stored_alpha(folders.fineface, folders.weight_prefix, folders.lora_scale)
@@ -129,6 +155,7 @@ class FineFaceBase(DiffusionSource):
             **self._texts(attempts),
             "aus": [attempt.spec.aus_of(known) for attempt in attempts],
             "au_scale": self._config.au_scale,
+            "au_start": self._config.au_start,
             **self._guidance(),
         }
 
@@ -155,6 +182,12 @@ class FineFaceBase(DiffusionSource):
             "prompt_embeds": encode_in_pieces(self._pipeline, prompts, length),
             "negative_prompt_embeds": encode_in_pieces(self._pipeline, negatives, length),
         }
+
+
+def _identity_key(neutral: Attempt) -> Hashable:
+    """Return what the neutral image of an identity is a function of, beside the configuration."""
+    spec = neutral.spec
+    return neutral.noise_seed, spec.prompt, spec.negative_prompt, spec.faceid
 
 
 def load_pipeline(

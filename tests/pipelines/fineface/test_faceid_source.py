@@ -99,6 +99,18 @@ def test_the_scale_of_the_face_branch_is_the_configured_one(
     assert not np.array_equal(one, pixels(source, [attempt(1, someone(1))] * 2)[0])
 
 
+def test_images_of_people_attend_to_their_neutral_images(
+    sd_folder: Path, files: Path, source: FaceIdSource
+) -> None:
+    shared = FaceIdSource(config(sd_folder, files, shared_attention={}, au_start=0.5), "cpu")
+    attempts = [attempt(0, someone(1)), attempt(1, someone(1)), attempt(2, someone(2))]
+    found = pixels(shared, attempts)
+
+    assert np.abs(found[0] - pixels(shared, attempts[:1])[0]).max() <= 1
+    assert not np.array_equal(found[0], pixels(source, attempts)[0])
+    assert len(shared._identities._kept) == 2
+
+
 def test_people_show_their_first_faces_in_turn() -> None:
     person = someone(1, faces=3)
     assert np.array_equal(shown_faces(person, 2), person.embeddings[:2])

@@ -71,7 +71,7 @@ def test_an_override_with_an_unknown_key_is_refused(quickstart_path):
     assert refused(quickstart_path, "pipeline.bath=3") == (
         "--set pipeline.bath=3: unknown key pipeline.bath; did you mean 'batch_size'? There are "
         "batch_size, threads, scheduler, num_inference_steps, guidance_scale, "
-        "text_guidance_scale, au_scale, height, width, dtype, long_prompts, compile and 2 more"
+        "text_guidance_scale, au_scale, height, width, dtype, long_prompts, au_start and 4 more"
     )
 
 

@@ -66,7 +66,7 @@ SENTENCES = [
         3,
         "unknown key pipeline.bath; did you mean 'batch_size'? There are "
         "batch_size, threads, scheduler, num_inference_steps, guidance_scale, "
-        "text_guidance_scale, au_scale, height, width, dtype, long_prompts, compile and 2 more",
+        "text_guidance_scale, au_scale, height, width, dtype, long_prompts, au_start and 4 more",
     ),
     (
         "output.image_format",
