@@ -1,9 +1,10 @@
 """Slots of identities in a dataset: shown or not, kept or rejected, and tied to which expressions.
 
-Three questions, answered from the data alone. *Right*: where a check has read what an image shows,
-how often is it what the slot says? *Kept*: are first attempts of one value rejected more often than
-those of the slot's other values? *Tied*: does a value, asked for or read, stand with an AU more or
-less often than by chance? A recogniser learns such a cue.
+Questions answered from the data alone. *Right*: where a check has read what an image shows, how
+often is it what the slot says? *Kept*: are first attempts of one value rejected more often than
+those of the slot's other values? *Raised*: are AUs measured in faces of one value more often where
+nobody asked for them? Model and verifier may both be why. *Tied*: does a value, asked for or read,
+stand with an AU more or less often than by chance? A recogniser learns such a cue.
 """
 
 from collections import Counter
@@ -28,8 +29,14 @@ TIED = 0.1
 _SEEN = 0.5
 """From this intensity on, a measured AU counts as there."""
 
+RAISED = 1.0
+"""Above this intensity an AU that was not asked for counts as raised: the usual `max_inactive`."""
+
+LEAST_RAISED = 0.05
+"""Difference of two shares of raised AUs that is told."""
+
 _SHOWN = 20
-"""Ties that are shown at most."""
+"""Ties, and raised AUs, that are shown at most."""
 
 _NUMBERS = ["attempt", "replacement", "accepted"]
 
@@ -60,6 +67,27 @@ class SlotValue:
         return f"{self.slot} {self.value!r}"
 
 
+class RaisedAU(NamedTuple):
+    """An AU that is measured in first attempts of a value more or less often, unasked.
+
+    Attributes:
+        name: slot and value in words.
+        au: the AU.
+        mine: first attempts that did not ask for it, of which those above `RAISED` count.
+        others: the same of the slot's other values.
+    """
+
+    name: str
+    au: str
+    mine: Proportion
+    others: Proportion
+
+    @property
+    def change(self) -> float:
+        """Share of the value less that of the others."""
+        return self.mine.share - self.others.share
+
+
 class Tie(NamedTuple):
     """Correlation of a slot's value with an AU over rows.
 
@@ -87,12 +115,16 @@ class SlotFindings:
     Attributes:
         values: one for each value of each slot.
         ties: all pairs of a value and an AU that both vary, the strongest first.
+        raised: AUs that are measured more or less often than in faces of the slot's other values,
+            where nobody asked for them, by intervals without anything in common and by 5 % at
+            least; the largest difference first.
         unknown: samples without a row of whose identity no row tells the slots.
         left_out: slots of too many values.
     """
 
     values: tuple[SlotValue, ...] = ()
     ties: tuple[Tie, ...] = ()
+    raised: tuple[RaisedAU, ...] = ()
     unknown: int = 0
     left_out: tuple[str, ...] = ()
 
@@ -135,6 +167,7 @@ class SlotSums:
         self._asked = {slot: _Values(len(schema.aus)) for slot in schema.slots}
         self._read = {slot: _Values(len(schema.aus)) for slot in self._readings}
         self._unknown = 0
+        self._of_shard: dict[str, Mapping[str, str]] = {}
 
     @property
     def columns(self) -> list[str]:
@@ -142,12 +175,25 @@ class SlotSums:
         if not self._slots:
             return []
         found = [name for slot in self._readings for name in (slot_read(slot), slot_right(slot))]
-        return ["identity", "aus", *([AUS_MEASURED] * self._measured), *_NUMBERS, *found]
+        measured = [AUS_MEASURED] * self._measured
+        return ["identity_id", "identity", "aus", *measured, *_NUMBERS, *found]
+
+    @property
+    def reject_columns(self) -> list[str]:
+        """Columns of the rejects that are needed."""
+        if not (self._slots and self._measured and self._attempts):
+            return []
+        return ["identity_id", "aus", AUS_MEASURED, "attempt", "replacement"]
+
+    def begin_shard(self) -> None:
+        """Forget the people of the last shard; rejects are those of people of the same one."""
+        self._of_shard = {}
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take in rows."""
         if not self._slots:
             return
+        self._remember(batch)
         asked = _matrix(batch, "aus", len(self._aus)) > 0
         measured = np.full(asked.shape, np.nan)
         if self._measured:
@@ -160,6 +206,32 @@ class SlotSums:
                 right = _floats(batch.column(slot_right(slot)))
                 self._read[slot].add(batch.column(slot_read(slot)), asked, measured)
             self._asked[slot].add(identity.field(slot), asked, measured, first, right)
+            self._asked[slot].add_unasked(
+                identity.field(slot).filter(pa.array(first == 1)).to_pylist(),
+                asked[first == 1],
+                measured[first == 1],
+            )
+
+    def add_rejects(self, batch: pa.RecordBatch) -> None:
+        """Take in rejected attempts of the shard whose rows came last; first ones count."""
+        if not self.reject_columns:
+            return
+        people = batch.column("identity_id").to_pylist()
+        numbers = [batch.column(name).to_numpy() for name in ("attempt", "replacement")]
+        known = np.array([person in self._of_shard for person in people], bool)
+        there = known & (numbers[0] == 0) & (numbers[1] == 0)
+        asked = _matrix(batch, "aus", len(self._aus))[there] > 0
+        measured = _matrix(batch, AUS_MEASURED, len(self._aus))[there]
+        slots = [self._of_shard[people[place]] for place in np.flatnonzero(there)]
+        for slot in self._slots:
+            self._asked[slot].add_unasked([each[slot] for each in slots], asked, measured)
+
+    def _remember(self, batch: pa.RecordBatch) -> None:
+        """Keep the slots of each person of the batch."""
+        people = batch.column("identity_id").to_pylist()
+        places = {person: place for place, person in enumerate(people)}
+        rows = batch.column("identity").take(pa.array(list(places.values()))).to_pylist()
+        self._of_shard |= dict(zip(places, rows, strict=True))
 
     def add_missing(self, people: Counter[str], slots_of: Mapping[str, Mapping[str, str]]) -> None:
         """Take in samples without a row, whose first attempts were all rejected.
@@ -177,13 +249,18 @@ class SlotSums:
 
     def findings(self) -> SlotFindings:
         """Return what was counted."""
-        values = [each for slot in self._slots for each in self._asked[slot].values(slot)]
-        ties = [
-            *(tie for slot in self._slots for tie in self._asked[slot].ties(slot, self._aus)),
-            *(tie for slot in self._readings for tie in self._read[slot].ties(slot, self._aus, 1)),
-        ]
+        values: list[SlotValue] = []
+        raised: list[RaisedAU] = []
+        ties: list[Tie] = []
+        for slot, asked in self._asked.items():
+            values += asked.values(slot)
+            raised += asked.raised(slot, self._aus)
+            ties += asked.ties(slot, self._aus)
+        for slot, read in self._read.items():
+            ties += read.ties(slot, self._aus, read=True)
         return SlotFindings(
             values=tuple(values),
+            raised=tuple(sorted(raised, key=lambda each: -abs(each.change))),
             ties=tuple(sorted(ties, key=lambda tie: -abs(tie.phi))),
             unknown=self._unknown,
             left_out=tuple(slot for slot in self._slots if self._asked[slot].too_many),
@@ -202,6 +279,9 @@ class _Values:
         # Rows in which each AU is asked for, and those in which it is measured.
         self._asked = np.zeros((MOST_VALUES, aus), np.int64)
         self._measured = np.zeros_like(self._asked)
+        # First attempts in which each AU was measured unasked, and those in which it was high.
+        self._unasked = np.zeros_like(self._asked)
+        self._raised = np.zeros_like(self._asked)
         self.too_many = False
 
     def add(
@@ -243,6 +323,13 @@ class _Values:
                 np.add.at(self._counts[:, total], rows[told], 1)
                 np.add.at(self._counts[:, hits], rows[told], known[there][told].astype(np.int64))
 
+    def add_unasked(self, names: Sequence[str], asked: np.ndarray, measured: np.ndarray) -> None:
+        """Take in first attempts of known values; of an unknown value, or without a face, none."""
+        places = np.array([self._places.get(name, -1) for name in names], np.int64)
+        there = (places >= 0) & ~np.isnan(measured).any(axis=1)
+        np.add.at(self._unasked, places[there], ~asked[there])
+        np.add.at(self._raised, places[there], ~asked[there] & (measured[there] > RAISED))
+
     def reject_first(self, value: str, samples: int) -> None:
         """Take in first attempts that were rejected."""
         if value in self._places:
@@ -264,6 +351,19 @@ class _Values:
                     right=Proportion(int(mine[_RIGHT]), int(mine[_READ])),
                 )
             )
+        return found
+
+    def raised(self, slot: str, aus: Sequence[str]) -> list[RaisedAU]:
+        """Return the AUs of which a value's share differs from that of the others."""
+        hits, total = self._raised.sum(axis=0), self._unasked.sum(axis=0)
+        found = []
+        for value, place in sorted(self._places.items()):
+            for au, name in enumerate(aus):
+                mine = Proportion(int(self._raised[place, au]), int(self._unasked[place, au]))
+                others = Proportion(int(hits[au]) - mine.hits, int(total[au]) - mine.total)
+                each = RaisedAU(f"{slot} {value!r}", name, mine, others)
+                if mine.differs_from(others) and abs(each.change) >= LEAST_RAISED:
+                    found.append(each)
         return found
 
     def ties(self, slot: str, aus: Sequence[str], read: bool = False) -> list[Tie]:
@@ -318,6 +418,11 @@ def slot_sentences(found: SlotFindings) -> list[str]:
             f"attempts were kept, {each.others.text()} of theirs"
             for each in found.unequal
         ] or ["no slot value's first attempts are kept more or less often than the others'"]
+    lines += [
+        f"{each.au} is measured above {RAISED:g} without being asked for in {each.mine.text()} of "
+        f"the first attempts at {each.name}, in {each.others.text()} of the slot's other values"
+        for each in found.raised[:_SHOWN]
+    ]
     if found.unknown:
         lines.append(
             f"{counted(found.unknown, 'sample')} without a row have identities of whom no other "

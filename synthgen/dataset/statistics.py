@@ -301,7 +301,9 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
     wanted = [*strata.row_columns, *sums.columns, *by_slot.columns, "identity_id"]
     columns = list(dict.fromkeys([*wanted, *(["identity"] * bool(quotas))]))
     unjudged = 0
+    of_rejects = list(dict.fromkeys([*strata.reject_columns, *by_slot.reject_columns]))
     for marker in markers:
+        by_slot.begin_shard()
         with telling_damage(storage, marker):
             file = layout.data_file(*marker.key)
             for batch in read_columns(storage, file, [*columns, *faces.columns]):
@@ -315,8 +317,9 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
                     found.update(batch.column("identity").field(slot).to_pylist())
                 if categories:
                     labels[marker.split].update(batch.column("emotion").to_pylist())
-            for batch in _reject_columns(storage, marker, strata.reject_columns):
+            for batch in _reject_columns(storage, marker, of_rejects):
                 strata.add_rejects(batch)
+                by_slot.add_rejects(batch)
     if by_slot.columns and not record.sources:
         by_slot.add_missing(*_missing_people(storage, markers))
     return Statistics(

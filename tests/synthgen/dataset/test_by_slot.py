@@ -78,6 +78,27 @@ def test_first_attempts_are_counted_by_slot_value(tmp_path):
     ]
 
 
+def test_aus_that_are_measured_unasked_more_often_at_one_value_are_told(tmp_path):
+    old, young = {"age": "old", "hair": "red"}, {"age": "young", "hair": "red"}
+    raised = (0.0, 0.0, 0.0, 0.0, 2.0) + (0.0,) * 7
+    seen = {"aus": HAPPY, "aus_measured": HAPPY}
+    rows = [make_row(n, identity=old, **seen) for n in range(40)]
+    rows += [make_row(40 + n, identity=young, attempt=int(n < 20), **seen) for n in range(40)]
+    # The first attempts of twenty of them were rejected; later ones and unknown people count not.
+    rejects = [make_reject(40 + n, aus=HAPPY, aus_measured=raised) for n in range(20)]
+    rejects.append(make_reject(41, aus=HAPPY, aus_measured=raised, attempt=1))
+    rejects.append(make_reject(99, aus=HAPPY, aus_measured=raised))
+    found = findings(tmp_path, rows, rejects)
+    assert [(each.name, each.au, each.mine, each.others) for each in found.raised] == [
+        ("age 'old'", "AU6", Proportion(0, 40), Proportion(20, 40)),
+        ("age 'young'", "AU6", Proportion(20, 40), Proportion(0, 40)),
+    ]
+    assert (
+        "AU6 is measured above 1 without being asked for in 50.0 % (35.2 % to 64.8 %) of the first "
+        "attempts at age 'young', in 0.0 % (0.0 % to 8.8 %) of the slot's other values"
+    ) in slot_sentences(found)
+
+
 def test_samples_without_a_row_count_where_other_rows_tell_their_slots(tmp_path):
     rows = [make_row(0, identity_id="anna"), make_row(1, identity_id="ben", accepted=False)]
     rejects = [
