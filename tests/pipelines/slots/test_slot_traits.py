@@ -1,5 +1,6 @@
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.slots.traits import asked_of, slot_traits
+from samplers.identities.faceid import FaceIdIdentitiesConfig
 from samplers.identities.prompts import PromptIdentitiesConfig
 
 
@@ -33,6 +34,18 @@ def test_a_value_is_read_where_it_stands():
         "": {"glasses": "no"},
         "wearing glasses": {"glasses": "yes"},
         "with a beard": {"glasses": "no", "beard": "beard"},
+    }
+
+
+def test_people_of_a_store_may_have_slots_too():
+    people = FaceIdIdentitiesConfig(
+        source="faceid",
+        store="mini",
+        template="a person {extra} in a {place}",
+        slots={"extra": {"": 2.0, "wearing glasses": 1.0}, "place": ["park", "street"]},
+    )
+    assert {slot: about.traits for slot, about in slot_traits(people, TRAITS).items()} == {
+        "extra": ("glasses",)
     }
 
 
