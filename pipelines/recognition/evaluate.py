@@ -175,6 +175,7 @@ def _made_of(settings: FerEvaluation, lesson: Lesson) -> dict[str, Any]:
         "side": lesson.design.side,
         "recipe": recipe,
         "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "versions": {name: version(name) for name in ("torch", "transformers")},
     }
 

@@ -8,17 +8,21 @@
   `Image/aligned/train_00001_aligned.jpg` or `Image/original/train_00001.jpg`; also as folders
   `train/1` … `test/7` of the aligned pictures.
 - **AffectNet** (Mollahosseini, Hasani & Mahoor, 2017), the release of cropped faces: `train_set`
-  and `val_set`, each with `images/17.jpg` and `annotations/17_exp.npy`.
+  and `val_set`, each with `images/17.jpg` and `annotations/17_exp.npy`; and the first release:
+  `training.csv` and `validation.csv` with the columns `subDirectory_filePath`, `expression` and
+  those of the face's box, pictures below `Manually_Annotated_Images`.
 - **Image folder**: a folder of pictures for each category, below `train`, `validation` and `test`
   or without splits.
 """
 
 import csv
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -51,7 +55,24 @@ _LARGEST_TABLE = 2 << 30
 _LARGEST_LABEL = 1 << 16
 """Bytes of an AffectNet annotation: a number and NumPy's header have some hundred."""
 
-Picture = Path | UInt8[np.ndarray, "48 48"]
+_AFFECTNET_TABLES = {"training.csv": TRAIN, "validation.csv": VALIDATION}
+_AFFECTNET_BOX = ("face_x", "face_y", "face_width", "face_height")
+_AFFECTNET_PICTURES = (
+    "Manually_Annotated_Images",
+    "Manually_Annotated/Manually_Annotated_Images",
+    "Manually_Annotated",
+    "",
+)
+
+
+class Cut(NamedTuple):
+    """A face in a larger picture: left, top, right and bottom edge of its box [pixels]."""
+
+    path: Path
+    box: tuple[float, float, float, float]
+
+
+Picture = Path | Cut | UInt8[np.ndarray, "48 48"]
 
 
 class PictureFolder(FaceSource):
@@ -98,18 +119,19 @@ class PictureFolder(FaceSource):
             if isinstance(picture, np.ndarray):
                 yield PILImage.fromarray(picture).convert("RGB")
                 continue
+            path, box = picture if isinstance(picture, Cut) else (picture, None)
             try:
-                yield open_picture(picture)
+                image = open_picture(path)
             except PictureError as error:
-                raise DatasetError(
-                    f"the picture {excerpt(picture)} cannot be used: {error}"
-                ) from error
+                raise _unusable(path, str(error)) from error
+            yield image if box is None else _cut_out(image, box, path)
 
     def _checksum(self) -> str:
         """Return a hash of names, labels and sizes: reading all photographs would take minutes."""
         digest = sha256()
         for face, picture in zip(self.faces, self._pictures, strict=True):
-            size = picture.stat().st_size if isinstance(picture, Path) else picture.tobytes()
+            path = picture.path if isinstance(picture, Cut) else picture
+            size = path.stat().st_size if isinstance(path, Path) else path.tobytes()
             digest.update(f"{face.name} {face.split} {face.category} {size!r}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -128,33 +150,21 @@ def _layout(path: Path) -> tuple[str, Callable[[PictureFolder], None]]:
     sets = [name for name in _AFFECTNET_SETS if (path / name / "annotations").is_dir()]
     if sets:
         return "AffectNet", lambda folder: _read_affectnet(folder, sets)
+    tables = [name for name in _AFFECTNET_TABLES if (path / name).is_file()]
+    if tables:
+        return "AffectNet", lambda folder: _read_affectnet_tables(folder, tables)
     return "image folder", _read_image_folder
 
 
 def _read_fer2013(folder: PictureFolder, path: Path) -> None:
-    regular_file(path, "the table", DatasetError, _LARGEST_TABLE)
     words = CODES["fer2013"]
-    csv.field_size_limit(1 << 20)
-    with reading(path, DatasetError), path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        head = [name.strip().lower() for name in next(rows, [])]
-        if lacking := [name for name in ("emotion", "pixels") if name not in head]:
-            raise DatasetError(
-                f"{excerpt(path)} has no column {lacking[0]}; FER2013's table has emotion, pixels "
-                "and Usage"
-            )
-        emotion, pixels = head.index("emotion"), head.index("pixels")
-        usage = head.index("usage") if "usage" in head else None
-        for number, cells in enumerate(rows, start=2):
-            where = f"{excerpt(path)}, line {number}"
-            if len(cells) != len(head):
-                raise DatasetError(f"{where}: {len(cells)} values, and line 1 names {len(head)}")
-            code = cells[emotion].strip()
-            if not code.isdigit() or int(code) not in words:
-                raise DatasetError(f"{where}: emotion is {excerpt(code)}; it must be 0 to 6")
-            split = UNSPLIT if usage is None else _fer_split(cells[usage], where)
-            grey = _grey(cells[pixels], where)
-            folder.add(f"line {number}", split, words[int(code)], grey)
+    for number, row in _table_rows(path, ("emotion", "pixels")):
+        where = f"{excerpt(path)}, line {number}"
+        code = row["emotion"].strip()
+        if not code.isdigit() or int(code) not in words:
+            raise DatasetError(f"{where}: emotion is {excerpt(code)}; it must be 0 to 6")
+        split = _fer_split(row["Usage"], where) if "Usage" in row else UNSPLIT
+        folder.add(f"line {number}", split, words[int(code)], _grey(row["pixels"], where))
 
 
 def _fer_split(usage: str, where: str) -> str:
@@ -221,6 +231,70 @@ def _read_affectnet(folder: PictureFolder, sets: Sequence[str]) -> None:
                 folder.omit("no file")
             else:
                 folder.add(f"{name}/{number}", _AFFECTNET_SETS[name], words[code], picture)
+
+
+def _read_affectnet_tables(folder: PictureFolder, tables: Sequence[str]) -> None:
+    words = CODES["affectnet"]
+    for name in tables:
+        path = folder.root / name
+        for number, row in _table_rows(path, ("subDirectory_filePath", "expression")):
+            code = row["expression"].strip()
+            if not code.isdigit() or int(code) not in words:
+                raise DatasetError(
+                    f"{excerpt(path)}, line {number}: expression is {excerpt(code)}; it must be 0 "
+                    "to 10"
+                )
+            file = row["subDirectory_filePath"].strip()
+            below = (folder.root / place / file for place in _AFFECTNET_PICTURES)
+            if int(code) > 7:
+                folder.omit(f"labelled {words[int(code)]}")
+            elif (picture := next((one for one in below if one.is_file()), None)) is None:
+                folder.omit("no file")
+            else:
+                box = _box(row, f"{excerpt(path)}, line {number}")
+                cut = picture if box is None else Cut(picture, box)
+                folder.add(file, _AFFECTNET_TABLES[name], words[int(code)], cut)
+
+
+def _table_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    regular_file(path, "the table", DatasetError, _LARGEST_TABLE)
+    csv.field_size_limit(1 << 20)
+    with reading(path, DatasetError), path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file)
+        head = [name.strip() for name in next(rows, [])]
+        if lacking := [name for name in columns if name not in head]:
+            raise DatasetError(f"{excerpt(path)} has no column {lacking[0]}")
+        for number, cells in enumerate(rows, start=2):
+            if len(cells) != len(head):
+                raise DatasetError(
+                    f"{excerpt(path)}, line {number}: {len(cells)} values, and line 1 names "
+                    f"{len(head)}"
+                )
+            yield number, dict(zip(head, cells, strict=True))
+
+
+def _box(row: Mapping[str, str], where: str) -> tuple[float, float, float, float] | None:
+    if not all(row.get(name, "").strip() for name in _AFFECTNET_BOX):
+        return None
+    try:
+        left, top, width, height = (float(row[name]) for name in _AFFECTNET_BOX)
+    except ValueError:
+        left = top = width = height = 0.0
+    if not (math.isfinite(left + top) and 1 <= width < math.inf and 1 <= height < math.inf):
+        raise DatasetError(f"{where}: the face's box must be four numbers, its sides 1 at least")
+    return left, top, left + width, top + height
+
+
+def _cut_out(image: Image, box: tuple[float, float, float, float], path: Path) -> Image:
+    left, top = max(0, round(box[0])), max(0, round(box[1]))
+    right, bottom = min(image.width, round(box[2])), min(image.height, round(box[3]))
+    if left >= right or top >= bottom:
+        raise _unusable(path, "the face's box lies outside of it")
+    return image.crop((left, top, right, bottom))
+
+
+def _unusable(path: Path, why: str) -> DatasetError:
+    return DatasetError(f"the picture {excerpt(path)} cannot be used: {why}")
 
 
 def _affectnet_code(path: Path) -> int:

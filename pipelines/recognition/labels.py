@@ -47,8 +47,9 @@ class Vocabulary:
         aus = sorted({au for one in chosen for au in one.source.aus}) if with_aus else []
         found = cls(category_order(names), ActionUnitSet.of(aus).names if aus else ())
         if len(found.categories) < 2 and not found.aus:
+            number = len(found.categories)
             raise ConfigError(
-                f"there are {len(found.categories)} categories to learn from; a recogniser needs "
+                f"{number or 'no'} category is too few to learn; a recogniser needs "
                 "two at least, or AUs"
             )
         return found
@@ -96,7 +97,7 @@ def targets(selection: Selection, vocabulary: Vocabulary, labels: FaceLabels) ->
         )
     aus = _spread(selection, [face.measured for face in faces], vocabulary)
     shares = posterior(selection, vocabulary.categories)
-    if labels == "measured":
+    if labels == "measured" and vocabulary.categories:
         best = shares.argmax(1)
         shares = np.eye(shares.shape[1], dtype=np.float32)[best] * (shares.sum(1) > 0)[:, None]
     return Targets(shares, aus)

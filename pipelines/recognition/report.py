@@ -322,7 +322,7 @@ def _draw_calibration(axes: "Axes", scores: ExpressionScores) -> None:
     sure, right, share = np.array(scores.reliability).T
     axes.plot(sure, right, color=_BLUE, lw=1)
     axes.scatter(sure, right, s=10 + 200 * share, color=_BLUE)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+    axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy")
     axes.set_title(f"Calibration; ECE {number(scores.ece.estimate.value)}")
 
 

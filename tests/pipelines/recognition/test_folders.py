@@ -169,3 +169,53 @@ def test_a_damaged_picture_is_named(tmp_path):
         f"the picture {folder}/Neutral/0.png cannot be used: it is no picture of a kind that is "
         "known"
     )
+
+
+def affectnet(folder: Path, *rows: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    head = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression"
+    (folder / "validation.csv").write_text("\n".join((head, *rows)) + "\n")
+    return folder / "validation.csv"
+
+
+def test_affectnets_first_release_is_read_with_the_faces_cut_out(tmp_path):
+    affectnet(
+        tmp_path, "1/a.jpg,2,1,6,5,,3", "1/b.jpg,,,,,,0", "1/c.jpg,0,0,9,9,,9", "2/d.jpg,0,0,9,9,,1"
+    )
+    for name in ("a", "b", "c"):
+        put(tmp_path / "Manually_Annotated_Images" / "1" / f"{name}.jpg")
+    folder = PictureFolder(tmp_path)
+    assert labels(folder) == [
+        ("1/a.jpg", "validation", "surprised"),
+        ("1/b.jpg", "validation", "neutral"),
+    ]
+    assert folder.left_out == {"labelled uncertain": 1, "no file": 1}
+    assert [image.size for image in folder.pictures([0, 1])] == [(6, 5), (12, 10)]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a.jpg,0,0,9,9,,11", "expression is 11; it must be 0 to 10"),
+        ("a.jpg,0,0,0,9,,1", "the face's box must be four numbers, its sides 1 at least"),
+        ("a.jpg,0,0,x,9,,1", "the face's box must be four numbers, its sides 1 at least"),
+    ],
+)
+def test_a_line_of_affectnets_table_that_is_none_is_named(tmp_path, row, said):
+    table = affectnet(tmp_path, row)
+    put(tmp_path / "a.jpg")
+    with pytest.raises(DatasetError) as error:
+        PictureFolder(tmp_path)
+    assert str(error.value) == f"{table}, line 2: {said}"
+
+
+def test_a_box_beside_the_picture_is_named_and_a_large_one_is_cut_to_it(tmp_path):
+    affectnet(tmp_path, "a.jpg,-5,3,1e9,1e9,,1", "a.jpg,50,3,9,9,,1")
+    put(tmp_path / "a.jpg")
+    folder = PictureFolder(tmp_path)
+    assert next(folder.pictures([0])).size == (12, 7)
+    with pytest.raises(DatasetError) as error:
+        next(folder.pictures([1]))
+    assert str(error.value) == (
+        f"the picture {tmp_path}/a.jpg cannot be used: the face's box lies outside of it"
+    )

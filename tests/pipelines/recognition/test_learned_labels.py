@@ -120,3 +120,23 @@ def test_categories_stand_in_the_order_of_all_datasets():
     assert category_order(["pain", "angry", "awed", "neutral"]) == (
         "neutral", "angry", "awed", "pain",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("labels", ["requested", "measured", "soft"])
+def test_a_dataset_without_categories_teaches_its_aus(faces, labels):
+    names = Vocabulary((), faces.source.aus)
+    found = targets(faces, names, labels)
+    assert found.categories.shape == (24, 0)
+    assert found.said().all()
+
+
+def test_one_category_alone_is_nothing_to_learn(tmp_path):
+    folder = make_folder(tmp_path, 1)
+    for word in ("Sadness", "happiness"):
+        (folder / word / "0.png").unlink()
+    chosen = select(PictureFolder(folder), ("all",), "--split")
+    with pytest.raises(ConfigError) as error:
+        Vocabulary.of([chosen], with_aus=True)
+    assert str(error.value) == (
+        "1 category is too few to learn; a recogniser needs two at least, or AUs"
+    )
