@@ -9,16 +9,14 @@ stand with an AU more or less often than by chance? A recogniser learns such a c
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from synthgen.dataset.markdown import percent, table
-from synthgen.dataset.proportions import Proportion, chance_phi, phi, rows_for
+from synthgen.dataset.proportions import Proportion, chance_phi, clustered, phi
 from synthgen.dataset.schema import AUS_MEASURED, DatasetSchema, slot_read, slot_right
-from synthgen.foreign import counted
 
 MOST_VALUES = 100
 """Values of a slot that are followed; a slot with more, such as one of names, is left out."""
@@ -34,9 +32,6 @@ RAISED = 1.0
 
 LEAST_RAISED = 0.05
 """Difference of two shares of raised AUs that is told."""
-
-_SHOWN = 20
-"""Ties, and raised AUs, that are shown at most."""
 
 _NUMBERS = ["attempt", "replacement", "accepted"]
 
@@ -118,6 +113,7 @@ class SlotFindings:
         raised: AUs that are measured more or less often than in faces of the slot's other values,
             where nobody asked for them, by intervals without anything in common and by 5 % at
             least; the largest difference first.
+        slots: slot that a check has read → its rows, of which those count that show what is asked.
         unknown: samples without a row of whose identity no row tells the slots.
         left_out: slots of too many values.
     """
@@ -125,20 +121,9 @@ class SlotFindings:
     values: tuple[SlotValue, ...] = ()
     ties: tuple[Tie, ...] = ()
     raised: tuple[RaisedAU, ...] = ()
+    slots: Mapping[str, Proportion] = field(default_factory=dict)
     unknown: int = 0
     left_out: tuple[str, ...] = ()
-
-    @property
-    def slots(self) -> dict[str, Proportion]:
-        """Slot that a check has read → its rows, of which those count that show what is asked."""
-        found: dict[str, Proportion] = {}
-        for each in self.values:
-            if each.right.total:
-                before = found.get(each.slot, Proportion(0, 0))
-                found[each.slot] = Proportion(
-                    before.hits + each.right.hits, before.total + each.right.total
-                )
-        return found
 
     @property
     def unequal(self) -> list[SlotValue]:
@@ -200,12 +185,13 @@ class SlotSums:
             measured = _matrix(batch, AUS_MEASURED, len(self._aus))
         first = _first_attempts(batch) if self._attempts else np.full(len(asked), np.nan)
         identity = batch.column("identity")
+        people = batch.column("identity_id").dictionary_encode().indices.to_numpy()
         for slot in self._slots:
             right = np.full(len(asked), np.nan)
             if slot in self._readings:
                 right = _floats(batch.column(slot_right(slot)))
                 self._read[slot].add(batch.column(slot_read(slot)), asked, measured)
-            self._asked[slot].add(identity.field(slot), asked, measured, first, right)
+            self._asked[slot].add(identity.field(slot), asked, measured, people, first, right)
             self._asked[slot].add_unasked(
                 identity.field(slot).filter(pa.array(first == 1)).to_pylist(),
                 asked[first == 1],
@@ -262,12 +248,14 @@ class SlotSums:
             values=tuple(values),
             raised=tuple(sorted(raised, key=lambda each: -abs(each.change))),
             ties=tuple(sorted(ties, key=lambda tie: -abs(tie.phi))),
+            slots={slot: self._asked[slot].all_right() for slot in self._readings},
             unknown=self._unknown,
             left_out=tuple(slot for slot in self._slots if self._asked[slot].too_many),
         )
 
 
-_ROWS, _FIRST, _KEPT, _READ, _RIGHT, _MEASURED = range(6)
+_ROWS, _MEASURED = range(2)
+_FIRST, _RIGHT = range(2)
 
 
 class _Values:
@@ -275,7 +263,9 @@ class _Values:
 
     def __init__(self, aus: int) -> None:
         self._places: dict[str, int] = {}
-        self._counts = np.zeros((MOST_VALUES, _MEASURED + 1), np.int64)
+        self._counts = np.zeros((MOST_VALUES, 2), np.int64)
+        # Of first attempts, and of readings: sums over people, as `clustered` takes them.
+        self._sums = np.zeros((2, MOST_VALUES, 6), np.int64)
         # Rows in which each AU is asked for, and those in which it is measured.
         self._asked = np.zeros((MOST_VALUES, aus), np.int64)
         self._measured = np.zeros_like(self._asked)
@@ -289,6 +279,7 @@ class _Values:
         column: pa.Array,
         asked: np.ndarray,
         measured: np.ndarray,
+        people: np.ndarray | None = None,
         first: np.ndarray | None = None,
         right: np.ndarray | None = None,
     ) -> None:
@@ -298,6 +289,7 @@ class _Values:
             column: the value of each row.
             asked: whether each AU is asked for, [rows, aus].
             measured: intensities found, [rows, aus]; NaN where there are none.
+            people: number of the person of each row.
             first: 1 where the first attempt was kept, 0 where not, NaN where that is not known.
             right: 1 where the value is shown, 0 where not, NaN where that is not known.
         """
@@ -317,11 +309,10 @@ class _Values:
         np.add.at(self._counts[:, _MEASURED], rows[seen], 1)
         np.add.at(self._asked, rows, asked[there])
         np.add.at(self._measured, rows[seen], measured[there][seen] >= _SEEN)
-        for known, total, hits in ((first, _FIRST, _KEPT), (right, _READ, _RIGHT)):
-            if known is not None:
+        for known, sums in ((first, self._sums[_FIRST]), (right, self._sums[_RIGHT])):
+            if known is not None and people is not None:
                 told = ~np.isnan(known[there])
-                np.add.at(self._counts[:, total], rows[told], 1)
-                np.add.at(self._counts[:, hits], rows[told], known[there][told].astype(np.int64))
+                _add_people(sums, rows[told], people[there][told], known[there][told])
 
     def add_unasked(self, names: Sequence[str], asked: np.ndarray, measured: np.ndarray) -> None:
         """Take in first attempts of known values; of an unknown value, or without a face, none."""
@@ -333,22 +324,27 @@ class _Values:
     def reject_first(self, value: str, samples: int) -> None:
         """Take in first attempts that were rejected."""
         if value in self._places:
-            self._counts[self._places[value], _FIRST] += samples
+            sums = self._sums[_FIRST, self._places[value]]
+            sums += np.array([samples, 0, 1, samples**2, 0, 0])
+
+    def all_right(self) -> Proportion:
+        """Return the rows of all values that were read, of which the right ones count."""
+        return clustered(*self._sums[_RIGHT].sum(axis=0).tolist())
 
     def values(self, slot: str) -> list[SlotValue]:
         """Return the values, by name."""
-        total = self._counts.sum(axis=0)
+        total = self._sums.sum(axis=1)
         found = []
         for value, place in sorted(self._places.items()):
-            mine, others = self._counts[place], total - self._counts[place]
+            mine, others = self._sums[:, place], total - self._sums[:, place]
             found.append(
                 SlotValue(
                     slot=slot,
                     value=value,
-                    rows=int(mine[_ROWS]),
-                    first=Proportion(int(mine[_KEPT]), int(mine[_FIRST])),
-                    others=Proportion(int(others[_KEPT]), int(others[_FIRST])),
-                    right=Proportion(int(mine[_RIGHT]), int(mine[_READ])),
+                    rows=int(self._counts[place, _ROWS]),
+                    first=clustered(*mine[_FIRST].tolist()),
+                    others=clustered(*others[_FIRST].tolist()),
+                    right=clustered(*mine[_RIGHT].tolist()),
                 )
             )
         return found
@@ -385,100 +381,20 @@ class _Values:
         return found
 
 
-def slots_line(found: SlotFindings) -> list[str]:
-    """Say in one line how often images show what slots name; nothing where nobody has looked."""
-    shares = [f"{slot} {share.text()}" for slot, share in found.slots.items()]
-    return [f"slots shown as asked: {', '.join(shares)}"] if shares else []
+def _add_people(sums: np.ndarray, rows: np.ndarray, people: np.ndarray, hits: np.ndarray) -> None:
+    """Add what `clustered` takes, of people whose rows stand in one batch.
 
-
-def slots_table(found: SlotFindings) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of a table of the values: kept, and right where somebody has read."""
-    read, tried = bool(found.slots), any(each.first.total for each in found.values)
-    head = ["identity slot", "value", "samples"]
-    head += ["first attempts kept (95 %)"] * tried + ["shown as asked (95 %)"] * read
-    rows = [
-        [
-            each.slot,
-            repr(each.value),
-            str(each.rows),
-            *([each.first.text()] * tried),
-            *([each.right.text()] * read),
-        ]
-        for each in found.values
-    ]
-    return head, rows if read or tried else []
-
-
-def slot_sentences(found: SlotFindings) -> list[str]:
-    """Say whose first attempts are kept unequally often, and which values are tied to AUs."""
-    lines = []
-    if any(each.first.total for each in found.values):
-        lines += [
-            f"{each.name} differs from the slot's other values: {each.first.text()} of its first "
-            f"attempts were kept, {each.others.text()} of theirs"
-            for each in found.unequal
-        ] or ["no slot value's first attempts are kept more or less often than the others'"]
-    lines += [
-        f"{each.au} is measured above {RAISED:g} without being asked for in {each.mine.text()} of "
-        f"the first attempts at {each.name}, in {each.others.text()} of the slot's other values"
-        for each in found.raised[:_SHOWN]
-    ]
-    if found.unknown:
-        lines.append(
-            f"{counted(found.unknown, 'sample')} without a row have identities of whom no other "
-            "row tells the slots; their first attempts are not counted"
-        )
-    if found.left_out:
-        lines.append(f"more than {MOST_VALUES} values, not counted: {', '.join(found.left_out)}")
-    return lines + _tie_sentences(found)
-
-
-def _tie_sentences(found: SlotFindings) -> list[str]:
-    if not found.ties:
-        return []
-    strong = [tie for tie in found.ties if abs(tie.phi) >= TIED]
-    shown = [tie for tie in strong if found.beyond_chance(tie)][:_SHOWN]
-    lines = [_describe(tie) for tie in shown]
-    more = sum(found.beyond_chance(tie) for tie in strong) - len(shown)
-    if more:
-        lines.append(f"… and {more} more pairs of a slot value and an AU")
-    rows = min(tie.rows for tie in found.ties)
-    least = min(chance_phi(rows, len(found.ties)), 1.0)
-    if not shown:
-        lines.append(
-            f"no slot value is tied to an AU (|φ| ≥ {max(TIED, least):.2f}, "
-            f"{len(found.ties)} pairs); the strongest: {_describe(found.ties[0])}"
-        )
-    if least > TIED:
-        lines.append(
-            f"|φ| below {least:.2f} cannot be told from chance in so few rows; "
-            f"{TIED:g} takes about {rows_for(TIED, len(found.ties))}"
-        )
-    return lines
-
-
-def _describe(tie: Tie) -> str:
-    value = f"{tie.name} {'as read' if tie.read else 'as asked'}"
-    au = f"{tie.au} {'measured' if tie.measured else 'asked for'}"
-    return f"{value} stands with {au} {'more' if tie.phi > 0 else 'less'} often: φ = {tie.phi:+.2f}"
-
-
-def slots_section(found: SlotFindings) -> list[str]:
-    """Write the section of a card; nothing without slots."""
-    if not found.values:
-        return []
-    head, rows = slots_table(found)
-    parts = []
-    if shares := found.slots:
-        said = ", ".join(f"`{slot}` {percent(share.share)}" for slot, share in shares.items())
-        parts.append(
-            f"Rows that show what the slot names, by what a check has read in the image: {said}."
-        )
-    if rows:
-        parts.append(table(head, rows))
-    if sentences := slot_sentences(found):
-        parts.append("\n".join(f"- {line[0].upper()}{line[1:]}." for line in sentences))
-    return ["\n\n".join(["## Identity slots", *parts])] if parts else []
+    Args:
+        sums: cases, hits, people, and sums of squares and products, [values, 6].
+        rows: value of each row.
+        people: person of each row; a person has one value.
+        hits: 1 or 0 of each row.
+    """
+    _, firsts, numbers = np.unique(people, return_index=True, return_inverse=True)
+    cases = np.bincount(numbers, minlength=len(firsts)).astype(np.int64)
+    found = np.bincount(numbers, hits, minlength=len(firsts)).astype(np.int64)
+    each = [cases, found, np.ones_like(cases), cases**2, cases * found, found**2]
+    np.add.at(sums, rows[firsts], np.stack(each, axis=1))
 
 
 def _first_attempts(batch: pa.RecordBatch) -> np.ndarray:

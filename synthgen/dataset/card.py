@@ -10,7 +10,6 @@ from PIL import Image
 
 from synthgen.action_units import ActionUnitSet
 from synthgen.dataset import layout
-from synthgen.dataset.by_slot import slots_section
 from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.markers import ShardMarker, read_markers
@@ -28,6 +27,7 @@ from synthgen.dataset.schema import (
     reject_features,
 )
 from synthgen.dataset.sheet import contact_sheet, encode_png
+from synthgen.dataset.slot_text import slots_section
 from synthgen.dataset.statistics import FaceStatistics, Statistics, count
 from synthgen.dataset.storage import Storage
 from synthgen.dataset.strata import DRIFT, Drift, Stratum, describe_short, drifts

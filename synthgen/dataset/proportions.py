@@ -13,7 +13,7 @@ _ERROR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """A share of independent cases, with its 95 % interval by Wilson's score.
+    """A share of cases, with its 95 % interval by Wilson's score.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
     (1927). All figures are NaN without cases.
@@ -21,10 +21,12 @@ class Proportion:
     Attributes:
         hits: cases that count.
         total: cases.
+        worth: independent cases that they are worth; None: each is one.
     """
 
     hits: int
     total: int
+    worth: float | None = None
 
     @property
     def share(self) -> float:
@@ -56,10 +58,36 @@ class Proportion:
             return math.nan
         if self.hits == (self.total if side > 0 else 0):
             return float(side > 0)  # without what rounding leaves over
-        z, n = _deviation(_ERROR), self.total
+        z, n = _deviation(_ERROR), self.worth or self.total
         middle = self.share + z**2 / (2 * n)
         spread = z * math.sqrt(self.share * (1 - self.share) / n + z**2 / (4 * n**2))
         return (middle + side * spread) / (1 + z**2 / n)
+
+
+def clustered(
+    total: int, hits: int, groups: int, squares: int, products: int, hit_squares: int
+) -> Proportion:
+    """Return a share of cases that come in groups, such as images of people.
+
+    Cases of a group may go together, and are then worth fewer: as many as would give the variance
+    of the share as a ratio of sums over the groups. E. L. Korn and B. I. Graubard, "Confidence
+    intervals for proportions with small expected number of positive counts estimated from survey
+    data", Survey Methodology 24 (1998).
+
+    Args:
+        total: cases.
+        hits: those that count.
+        groups: groups.
+        squares: sum over the groups of their cases squared.
+        products: sum of cases times hits.
+        hit_squares: sum of hits squared.
+    """
+    if groups < 2 or not 0 < hits < total:
+        return Proportion(hits, total)
+    share = hits / total
+    spread = hit_squares - 2 * share * products + share**2 * squares
+    worth = share * (1 - share) * total**2 / spread if spread > 0 else total
+    return Proportion(hits, total, worth if worth < total * (1 - 1e-9) else None)
 
 
 def phi(both: int, first: int, second: int, total: int) -> float:

@@ -12,10 +12,11 @@ from synthgen.config.components import absent_components
 from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout, reached, read_markers, read_record
-from synthgen.dataset.by_slot import SlotFindings, slot_sentences, slots_line, slots_table
+from synthgen.dataset.by_slot import SlotFindings
 from synthgen.dataset.card import faces_line
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.dataset.run_record import lost_record, source_names
+from synthgen.dataset.slot_text import slot_sentences, slots_line, slots_table
 from synthgen.dataset.statistics import Statistics, count
 from synthgen.dataset.strata import DRIFT, Drift, describe_short, drifts
 from synthgen.errors import ConfigError, DatasetError

@@ -8,7 +8,6 @@ from tiny_slots import attributes
 from cluster.driver import generate
 from synthgen.config import dump_config, parse_config
 from synthgen.dataset import Storage, read_statistics
-from synthgen.dataset.proportions import Proportion
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +34,11 @@ def test_what_is_read_is_stored_and_told(make_config, network):
     assert "slot_hair_read" not in rows[0]
     old = sum(row["identity"]["age"] == "old" for row in rows)
     found = read_statistics(Storage(config.output.path)).by_slot
-    assert found.slots == {"age": Proportion(old, 12)}
+    (age,) = found.slots.values()
+    assert (list(found.slots), age.hits, age.total) == (["age"], old, 12)
+    assert age.worth == pytest.approx(3)  # people: a person's images go together
     _, said, _ = run("report", config.output.path)
-    assert f"slots shown as asked: age {Proportion(old, 12).text()}\n" in said
+    assert f"slots shown as asked: age {age.text()}\n" in said
     card = Storage(config.output.path).read("README.md").decode()
     assert f"has read in the image: `age` {100 * old / 12:.1f} %." in card
 

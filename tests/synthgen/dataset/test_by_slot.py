@@ -15,9 +15,9 @@ from tiny_dataset import (
 )
 
 from synthgen.dataset import Storage, commit_shard, open_run, read_statistics
-from synthgen.dataset.by_slot import slot_sentences, slots_line, slots_section, slots_table
-from synthgen.dataset.proportions import Proportion, chance_phi, phi
+from synthgen.dataset.proportions import Proportion, chance_phi, clustered, phi
 from synthgen.dataset.schema import Column, slot_read, slot_right, value_feature
+from synthgen.dataset.slot_text import slot_sentences, slots_line, slots_section, slots_table
 
 NEUTRAL = (0.0,) * 12
 READ = replace(
@@ -50,6 +50,24 @@ def test_wilson_intervals_are_those_of_the_formula():
     assert share.text() == "80.0 % (49.0 % to 94.3 %)"
     assert Proportion(90, 100).differs_from(Proportion(60, 100))
     assert not Proportion(90, 100).differs_from(Proportion(0, 0))
+
+
+def test_images_of_one_person_that_go_together_are_worth_fewer():
+    # 10 people of 4 images each: all four count, or none; worth as many as people.
+    assert clustered(40, 20, 10, 160, 80, 80).worth == pytest.approx(10)
+    # Two of each four: nothing varies between people, and images are no more than images.
+    assert clustered(40, 20, 10, 160, 80, 40) == Proportion(20, 40)
+    assert clustered(10, 5, 10, 10, 5, 5) == Proportion(5, 10)
+    assert clustered(40, 40, 10, 160, 160, 160) == Proportion(40, 40)
+    wide, narrow = clustered(40, 20, 10, 160, 80, 80), Proportion(20, 40)
+    assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_first_attempts_of_a_person_count_together(tmp_path):
+    rows = [make_row(n, identity_id=f"p{n // 4}", attempt=n // 4 % 2) for n in range(40)]
+    (age, _) = findings(tmp_path, rows).values
+    assert (age.first.hits, age.first.total) == (20, 40)
+    assert age.first.worth == pytest.approx(10)
 
 
 def test_phi_is_the_correlation_of_two_columns():
