@@ -23,7 +23,7 @@ normalises by the mean and deviation of ImageNet. For another `input_size` the p
 import copy
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -143,6 +143,11 @@ class LibreFaceNetwork(nn.Module):
         features = self.encoder(pixels).flatten(1)  # [B, 512]
         rows = [self.classifier(row[None]) for row in features]
         return MAX_INTENSITY * torch.cat(rows)
+
+    def occurrences_by_rows(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
+        """Return the probability of each AU of `DETECTED_AUS` [0–1]; bits as of `by_rows`."""
+        features = self.encoder(pixels).flatten(1)  # [B, 512]
+        return torch.cat([self.classifier_2(row[None]) for row in features])
 
     def heads(
         self, pixels: Float[Tensor, "B 3 h w"]
@@ -309,16 +314,27 @@ def _middle(crop: Image, input_size: int) -> np.ndarray:
 
 _FILE_ID = "1CbnBr8OBt8Wb73sL1ENcrtrWAFWSSRv0"
 _TIMEOUT = 60.0  # seconds without an answer
-_URL = f"https://drive.google.com/uc?id={_FILE_ID}"
 
 
 def fetch_libreface(cache: Path | None = None) -> Path:
-    """Fetch LibreFace's weights, unless they are there, and check that they load strictly.
-
-    A file appears under its name only when it is whole and fits the network.
+    """Fetch LibreFace's weights, unless they are there; see `fetch_published`.
 
     Args:
         cache: folder of fetched weights; None: `cache_folder()`.
+    """
+    return fetch_published(libreface_file(cache), _FILE_ID, "LibreFace's weights", load_network)
+
+
+def fetch_published(file: Path, identifier: str, what: str, load: Callable[[Path], object]) -> Path:
+    """Fetch a file of LibreFace's, unless it is there, and check that it loads strictly.
+
+    It appears under its name only when it is whole and fits the network.
+
+    Args:
+        file: where it is kept.
+        identifier: its id in Google Drive.
+        what: what it is, for people.
+        load: reads it, or refuses.
 
     Returns:
         The weight file.
@@ -326,40 +342,40 @@ def fetch_libreface(cache: Path | None = None) -> Path:
     Raises:
         WeightsError: if it cannot be fetched, or what came is not LibreFace's network.
     """
-    file = libreface_file(cache)
     if file.exists():
-        load_network(file)
+        load(file)
         return file
-    print(f"LibreFace's weights: {LICENCE}", file=sys.stderr)
+    print(f"{what}: {LICENCE}", file=sys.stderr)
+    url = f"https://drive.google.com/uc?id={identifier}"
     partial = file.with_name(f".{os.getpid()}-{file.name}")
     try:
-        _download(partial, file)
-        _check(partial)
+        _download(partial, file, identifier, f"{what} from {url}")
+        _check(partial, url, load)
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
     return file
 
 
-def _download(partial: Path, file: Path) -> None:
+def _download(partial: Path, file: Path, identifier: str, what: str) -> None:
     import gdown
     from gdown.exceptions import DownloadError
 
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        gdown.download(id=_FILE_ID, output=str(partial), timeout=_TIMEOUT)
+        gdown.download(id=identifier, output=str(partial), timeout=_TIMEOUT)
     except (DownloadError, OSError) as error:
         raise WeightsError(
-            f"cannot fetch LibreFace's weights from {_URL} ({type(error).__name__}); "
-            f"fetch that file by hand and put it at {file}"
+            f"cannot fetch {what} ({type(error).__name__}); fetch that file by hand and put it at "
+            f"{file}"
         ) from error
 
 
-def _check(partial: Path) -> None:
+def _check(partial: Path, url: str, load: Callable[[Path], object]) -> None:
     try:
-        load_network(partial)
+        load(partial)
     except WeightsError as error:
         raise WeightsError(
-            f"what came from {_URL} is not LibreFace's network, and was thrown away: "
+            f"what came from {url} is not LibreFace's network, and was thrown away: "
             f"{str(error).replace(str(partial), 'it')}"
         ) from error

@@ -16,7 +16,7 @@ from synthgen.errors import ActionUnitError, MissingDependencyError
 from synthgen.installation import install_command
 
 if TYPE_CHECKING:
-    from pipelines.libreface.check import ActionUnitCheck
+    from pipelines.interfaces import Verifier
     from synthgen.config.run import RunConfig
 
 _Bound = Annotated[float, Field(ge=0)]
@@ -65,6 +65,33 @@ class ActionUnitPolicy(Section):
         return value
 
 
+OCCURRING_AUS = frozenset(("AU7", "AU10", "AU14", "AU23", "AU24"))
+"""AUs of LibreFace's detection head of which its other head measures no intensity."""
+
+
+class LibreFacePolicy(ActionUnitPolicy):
+    """Bounds on measured AUs, and on AUs of which LibreFace tells only whether they are there."""
+
+    min_occurrence: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        exclude_if=lambda bound: bound is None,
+        description="Least probability [0, 1] by LibreFace's detection head of AU7, AU10, AU14, "
+        "AU23 and AU24 where they are asked for at 1 or more, so that a run may have these AUs; "
+        "null = not judged.",
+    )
+    max_occurrence: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        exclude_if=lambda bound: bound is None,
+        description="Largest probability [0, 1] of those of them that are not asked for; null = "
+        "not judged.",
+    )
+
+    @property
+    def occurrence(self) -> bool:
+        """Whether AUs are judged by occurrence."""
+        return self.min_occurrence is not None or self.max_occurrence is not None
+
+
 class LibreFaceCheck(CheckSection):
     """Measuring of AUs by a network of LibreFace's kind, and the policy on them."""
 
@@ -80,11 +107,11 @@ class LibreFaceCheck(CheckSection):
         "not looked for (the mini weights tell pictures without one); 'mediapipe': found by "
         "FaceMesh (extra 'alignment').",
     )
-    policy: ActionUnitPolicy = Field(
-        default=ActionUnitPolicy(), description="Bounds an image must keep."
+    policy: LibreFacePolicy = Field(
+        default=LibreFacePolicy(), description="Bounds an image must keep."
     )
 
-    def load(self, device: str, run: "RunConfig") -> "ActionUnitCheck":
+    def load(self, device: str, run: "RunConfig") -> "Verifier":
         """Load network and aligner."""
         from pipelines.libreface.check import ActionUnitCheck
         from pipelines.libreface.verifier import LibreFaceVerifier
@@ -92,12 +119,27 @@ class LibreFaceCheck(CheckSection):
         reader = LibreFaceVerifier.from_pretrained(
             self.weights, aligner=self.aligner, device=device
         )
+        if occurring := self._occurring(run):
+            from pipelines.libreface.occurrence import OccurrenceCheck
+
+            return OccurrenceCheck(reader, self.policy, run.expressions.au_set, occurring)
         return ActionUnitCheck(reader, self.policy, run.expressions.au_set)
 
     @property
     def action_units(self) -> frozenset[str]:
-        """The AUs that it can measure."""
+        """The AUs that it can measure, or judge by occurrence."""
+        return self._intensities | (OCCURRING_AUS if self.policy.occurrence else set())
+
+    @property
+    def _intensities(self) -> frozenset[str]:
         return frozenset(AUS)
+
+    def _occurring(self, run: "RunConfig") -> tuple[str, ...]:
+        """Return the AUs of the run that are judged by occurrence."""
+        if not self.policy.occurrence:
+            return ()
+        able = OCCURRING_AUS - self._intensities
+        return tuple(name for name in run.expressions.au_set.names if name in able)
 
     @property
     def knows(self) -> str:
@@ -110,8 +152,29 @@ class LibreFaceCheck(CheckSection):
         )
 
     def check_configuration(self, run: "RunConfig") -> None:
-        """Refuse tolerances of AUs that the run does not have."""
+        """Refuse tolerances of AUs that the run does not have, and bounds that judge nothing."""
+        occurring = self._occurring(run)
+        if self.policy.occurrence:
+            bound = "min" if self.policy.min_occurrence is not None else "max"
+            key = f"policy.{bound}_occurrence"
+            if self.weights == "mini":
+                raise CheckKeyError(
+                    key,
+                    "the weights 'mini' have not learned to tell whether other AUs are there; set "
+                    "weights to 'libreface', or to a file of its format",
+                )
+            if not occurring:
+                raise CheckKeyError(
+                    key,
+                    "it judges AU7, AU10, AU14, AU23 and AU24, and the run has none of them; "
+                    "name them in expressions.action_units, or leave it out",
+                )
         for name in self.policy.per_au_tolerance:
+            if name in occurring:
+                raise CheckKeyError(
+                    "policy.per_au_tolerance",
+                    f"of {name} no intensity is measured; it is judged by occurrence",
+                )
             try:
                 run.expressions.au_set.index(name)
             except ActionUnitError as error:
@@ -123,6 +186,10 @@ class LibreFaceCheck(CheckSection):
         """Return whether the policy would accept faces of these AUs for these requests."""
         from pipelines.libreface.check import accepted
 
+        if self.policy.occurrence and (others := OCCURRING_AUS - self._intensities):
+            known = ActionUnitSet(action_units.without(others))
+            places = [action_units.index(name) for name in known.names]
+            return accepted(requested[:, places], measured[:, places], self.policy, known)
         return accepted(requested, measured, self.policy, action_units)
 
     def find_weights(self, fetch: bool) -> Weights:

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipelines.interfaces import Measurement
 from pipelines.libreface.alignment import Aligner, CenteredAligner, MediaPipeAligner
 from pipelines.libreface.network import (
+    DETECTED_AUS,
     LibreFaceNetwork,
     face_pixels,
     for_inference,
@@ -126,6 +127,33 @@ class LibreFaceVerifier:
         aus = self._intensities(crops)
         aus[faces == 0] = np.nan
         return Measurement(aus=aus, faces=faces)
+
+    @torch.inference_mode()
+    def occurrences(self, images: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
+        """Return the probability of each AU of `DETECTED_AUS` [0–1]; NaN without a face.
+
+        Batches are those of `measure`, whose work is done again: few runs ask for both heads.
+
+        Raises:
+            PictureError: if an image cannot become RGB, with its place in the call.
+        """
+        found = [self.aligner.align(image) for image in all_rgb(images)]
+        crops = [alignment.crop or _BLACK for alignment in found]
+        crops += [_BLACK] * (-len(crops) % _MAX_BATCH if len(crops) > _MAX_BATCH else 0)
+        like = next(self._network.parameters())
+        parts = [
+            self._network.occurrences_by_rows(
+                face_pixels(crops[start : start + _MAX_BATCH], self._network.input_size).to(
+                    like.device, like.dtype
+                )
+            )
+            for start in range(0, len(crops), _MAX_BATCH)
+        ]
+        chances = np.full((len(images), len(DETECTED_AUS)), np.nan, np.float32)
+        if parts:
+            chances[:] = torch.cat(parts).float().cpu().numpy()[: len(images)]
+        chances[[alignment.faces == 0 for alignment in found]] = np.nan
+        return chances
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of."""

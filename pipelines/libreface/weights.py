@@ -13,7 +13,8 @@ MINI_FILE = Path(__file__).parents[1] / "mini" / "au_network.safetensors"
 PRESENCE_FILE = MINI_FILE.with_name("presence.safetensors")
 """Weights of the network that tells whether the mini network has a face before it."""
 
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt")
+_PICKLES = (".pt", ".pth", ".ckpt")
+_SUFFIXES = (".safetensors", *_PICKLES)
 
 
 def find_weights(weights: str | Path) -> tuple[Path, str, str]:
@@ -91,3 +92,28 @@ def cache_folder() -> Path:
 def libreface_file(cache: Path | None = None) -> Path:
     """Return where LibreFace's weights are kept, whether they are there or not."""
     return (cache or cache_folder()) / "libreface" / "combined_resnet.pt"
+
+
+def expression_file(cache: Path | None = None) -> Path:
+    """Return where LibreFace's expression weights are kept, whether they are there or not."""
+    return (cache or cache_folder()) / "libreface" / "repvgg.pt"
+
+
+def find_expression_weights(weights: str | Path) -> Path:
+    """Return the file of an expression network: `libreface`, fetched before, or a file.
+
+    Raises:
+        WeightsError: if it is missing, or has another suffix.
+    """
+    if weights == "libreface":
+        file = expression_file()
+        if not file.is_file():
+            raise WeightsError(
+                f"LibreFace's expression weights {file} are missing; fetch them with "
+                "`synthgen weights fetch CONFIG`, or put them there"
+            )
+        return file
+    regular_file(weights, "expression network", WeightsError)
+    if (path := Path(weights)).suffix not in _PICKLES:
+        raise WeightsError(f"{path} is no weight file; allowed are {', '.join(_PICKLES)}")
+    return path

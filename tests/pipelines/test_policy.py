@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.libreface.check import accepted, errors, judge
-from pipelines.libreface.section import ActionUnitPolicy, LibreFaceCheck
+from pipelines.libreface.section import ActionUnitPolicy, LibreFaceCheck, LibreFacePolicy
 from pipelines.policy import Verdict, joined
 from samplers.priors.emotions import prototype_table
 from synthgen.action_units import AU_COUNT, AUS, DEFAULT_AUS, au_vector
@@ -21,10 +21,10 @@ STRICT = ActionUnitPolicy()
 intensities = st.floats(0, 5, width=32)
 vectors = st.lists(intensities, min_size=AU_COUNT, max_size=AU_COUNT).map(np.array)
 policies = st.builds(
-    ActionUnitPolicy,
-    max_active_error=st.floats(0, 5),
+    LibreFacePolicy,
+    max_active_error=st.none() | st.floats(0, 5),
     max_each_error=st.none() | st.floats(0, 5),
-    max_inactive=st.floats(0, 5),
+    max_inactive=st.none() | st.floats(0, 5),
     min_active=st.none() | st.floats(0, 5),
     per_au_tolerance=st.dictionaries(st.sampled_from(AUS), st.none() | st.floats(0, 5)),
 )
@@ -48,7 +48,7 @@ requests = st.lists(
 def test_many_faces_are_accepted_for_many_requests_as_each_is_judged(data, policy, few, faces):
     asked = np.array(data.draw(st.lists(requests, min_size=few, max_size=few)), np.float32)
     found = np.array(data.draw(st.lists(requests, min_size=faces, max_size=faces)), np.float32)
-    edges = [np.float32(policy.max_active_error), np.float32(policy.max_each_error or 0)]
+    edges = [np.float32(bound or 0) for bound in (policy.max_active_error, policy.max_each_error)]
     found = np.vstack([found, asked, *(np.clip(asked + edge, 0, 5) for edge in edges)])
     each = [[judge(row, face, 1, policy).accepted for face in found] for row in asked]
     assert accepted(asked, found, policy).tolist() == each

@@ -4,11 +4,13 @@ Its torchvision is built for another torch than the one for the CPU, and breaks 
 it is installed beside it. So the package lies in a folder of its own (`oracle-requirements.txt`),
 which only this process has on its path, and the operators that torchvision misses are declared
 before it is imported. Nothing of the package is changed, but for `Image.ANTIALIAS`, which Pillow 10
-removed: without it LibreFace cannot read large images at all.
+removed: without it LibreFace cannot read large images at all; and timm builds its networks without
+the ImageNet weights that a checkpoint then overwrites.
 
 The job names files; results are written beside them:
     folder: where the package finds its weights and leaves what it writes.
     heads: {weights: combined_resnet.pt, crops: [PNG, ...], out: NPZ}
+    expressions: {weights: repvgg.pt, crops: [PNG, ...], out: NPZ}
     squares: [{image: PNG, landmarks: NPY [72, 2] in the package's order, out: PNG}, ...]
     aligned: [{image: PNG, out: PNG}, ...]
     timed: {weights_folder: in the package's layout, images: [PNG, ...], out: JSON}
@@ -41,6 +43,8 @@ def main(job: dict) -> None:
         _aligned(folder, **aligned)
     if heads := job.get("heads"):
         _heads(folder, **heads)
+    if expressions := job.get("expressions"):
+        _expressions(**expressions)
     if timed := job.get("timed"):
         _timed(folder, **timed)
 
@@ -81,6 +85,34 @@ def _heads(folder: Path, weights: str, crops: list[str], out: str) -> None:
         with torch.no_grad():
             detections.append(solver.model(pixels[None], task_name="au_detection").numpy()[0])
     np.savez(out, intensities=np.stack(intensities), detections=np.stack(detections))
+
+
+def _expressions(weights: str, crops: list[str], out: str) -> None:
+    import timm
+
+    create = timm.create_model
+    timm.create_model = lambda name, pretrained: create(name, pretrained=False)
+    from libreface.Facial_Expression_Recognition.solver_inference_image import (
+        solver_inference_image,
+    )
+
+    options = SimpleNamespace(
+        image_size=224,
+        device="cpu",
+        num_labels=8,
+        student_model_name="repvgg",
+        fm_distillation=True,
+        dropout=0.1,
+        ckpt_path=weights,
+        weights_download_id="none: the file is there",
+    )
+    solver = solver_inference_image(options).eval()
+    scores = []
+    for crop in crops:
+        pixels = solver.read_and_transform_image(crop)
+        with torch.no_grad():
+            scores.append(solver.student_model(pixels[None])[0].numpy()[0])
+    np.savez(out, scores=np.stack(scores), classes=[solver.run(crop) for crop in crops])
 
 
 def _square(image: str, landmarks: str, out: str) -> None:

@@ -24,15 +24,23 @@ from pipelines.libreface.alignment import (
     cut_square,
     landmark_square,
 )
+from pipelines.libreface.expression import (
+    ExpressionCheck,
+    ExpressionNetwork,
+    expression_pixels,
+    load_expression,
+)
 from pipelines.libreface.network import LibreFaceNetwork, face_pixels, load_network
 from pipelines.procedural import random_identity, render
+from synthgen.action_units import DEFAULT_AUS
+from synthgen.report.pictures import one_sample
 
 ORACLE = Path(sys.prefix) / "oracle"
 SCRIPT = Path(__file__).with_name("oracle.py")
 LANDMARKS = (*MESH_EYE_RIGHT, *MESH_EYE_LEFT, *LIPS)  # in the package's order
 
 pytestmark = pytest.mark.skipif(
-    not (ORACLE / "libreface").is_dir(),
+    not ((ORACLE / "libreface").is_dir() and (ORACLE / "timm").is_dir()),
     reason="libreface is not installed: see tests/oracle-requirements.txt",
 )
 
@@ -74,6 +82,20 @@ def made_network():
                 value.normal_(0, 0.2)
             elif ".4.weight" in name and value.dim() == 2:
                 value.normal_(0, 0.5)
+    return network
+
+
+def made_expression_network():
+    """The expression network with random weights that tell pictures apart."""
+    torch.manual_seed(4)
+    network = ExpressionNetwork()
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2.0)
+            elif name.endswith(("running_mean", "bias")):
+                value.normal_(0, 0.2)
+        network.classifier[4].weight.normal_(0, 0.5)
     return network
 
 
@@ -126,7 +148,13 @@ def compared(tmp_path_factory):
         ],
         "out": str(folder / "heads.npz"),
     }
-    run_oracle(folder, heads=heads, squares=squares, aligned=aligned)
+    torch.save({"model": made_expression_network().state_dict()}, folder / "repvgg.pt")
+    expressions = {
+        "weights": str(folder / "repvgg.pt"),
+        "crops": heads["crops"],
+        "out": str(folder / "expressions.npz"),
+    }
+    run_oracle(folder, heads=heads, expressions=expressions, squares=squares, aligned=aligned)
     return folder
 
 
@@ -154,12 +182,30 @@ def test_network_equals_the_package(compared):
     assert np.abs(detections - theirs["detections"][:3]).max() < 1e-4
 
 
+def test_expressions_are_those_of_the_package(compared):
+    crops = [*(compared / f"crop-{number}.png" for number in range(3))]
+    network = load_expression(compared / "repvgg.pt")
+    with torch.inference_mode():
+        scores = network(expression_pixels([Image.open(crop) for crop in crops])).numpy()
+    theirs = np.load(compared / "expressions.npz")
+    assert theirs["scores"].std() > 0.02
+    assert np.abs(scores - theirs["scores"][:3]).max() < 1e-4
+    check = ExpressionCheck.from_pretrained(str(compared / "repvgg.pt"), "mediapipe")
+    pictures = [Image.open(compared / f"{name}.png") for name in PORTRAITS]
+    rows = check.measure(pictures, [one_sample("", (0.0,) * 12, 0, DEFAULT_AUS)] * len(pictures))
+    assert [row["libreface_expression"] for row in rows] == theirs["classes"][3:].tolist()
+    found = np.array([row["libreface_expression_scores"] for row in rows])
+    assert np.abs(found - theirs["scores"][3:]).max() < 1e-4
+
+
 def test_verifier_measures_images_as_the_package_does(compared):
     verifier = LibreFaceVerifier.from_pretrained(compared / "combined_resnet.pt", "mediapipe")
     found = verifier.measure([Image.open(compared / f"{name}.png") for name in PORTRAITS])
-    theirs = np.load(compared / "heads.npz")["intensities"][3:]
+    theirs = np.load(compared / "heads.npz")
     assert found.faces.tolist() == [1] * len(PORTRAITS)
-    assert np.abs(found.aus - theirs).max() < 1e-4
+    assert np.abs(found.aus - theirs["intensities"][3:]).max() < 1e-4
+    chances = verifier.occurrences([Image.open(compared / f"{name}.png") for name in PORTRAITS])
+    assert np.abs(chances - theirs["detections"][3:]).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", SQUARES)

@@ -265,6 +265,7 @@ SENTENCES = [
         0.5,
         "unknown key verify.policy.min_identity_similarty; did you mean 'min_identity_similarity'? "
         "There are max_active_error, max_each_error, max_inactive, min_active, per_au_tolerance, "
+        "min_occurrence, max_occurrence, "
         "min_identity_similarity, max_similarity_to_forbidden",
     ),
     (
