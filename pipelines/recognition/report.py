@@ -163,23 +163,29 @@ def _figures_section(found: Found) -> str:
         rows.append(["macro-F1", *_cells(scores.macro_f1, number), "–"])
         rows.append(["calibration error (ECE)", *_cells(scores.ece, number), "0 is best"])
     for name, of in (("r", "mean r of the AUs"), ("icc", "mean ICC(3,1)"), ("mae", "mean error")):
-        values = [getattr(au, name) for au in found.aus.values()]
-        if values:
-            each = np.array([value.seeds for value in values], np.float64)
-            overall = _mean_of(each)
-            rows.append([of, number(overall[0]), "–", overall[1], "–"])
+        if found.aus:
+            value, spread = mean_over_aus(found.aus, name)
+            rows.append([of, number(value), "–", number(spread), "–"])
     head = ["figure", "value", "95 %", "over seeds (sd)", "beside"]
     return "## Figures\n\n" + table(head, rows)
 
 
-def _mean_of(each: np.ndarray) -> tuple[float, str]:
-    """Return the mean over AUs and seeds, and the deviation over the seeds, of defined AUs."""
-    each = each[np.isfinite(each).all(1)]
+def mean_over_aus(aus: dict[str, AUScores], name: str) -> tuple[float, float]:
+    """Return the mean of a figure over the AUs in which every seed has it, and over the seeds.
+
+    Args:
+        aus: AU → its figures.
+        name: `r`, `icc` or `mae`.
+
+    Returns:
+        The mean, and the standard deviation over the seeds; NaN where there are too few.
+    """
+    each = np.array([getattr(one, name).seeds for one in aus.values()], np.float64)
+    each = each[np.isfinite(each).all(1)] if each.size else each
     if not each.size:
-        return float("nan"), "–"
+        return float("nan"), float("nan")
     means = each.mean(0)
-    spread = float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
-    return float(means.mean()), number(spread)
+    return float(means.mean()), float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
 
 
 def _category_section(scores: ExpressionScores) -> str:

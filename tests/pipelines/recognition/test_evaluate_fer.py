@@ -60,16 +60,12 @@ def test_the_page_the_figures_and_the_picture_are_written_and_found_again(place)
     network = AutoModelForImageClassification.from_pretrained(models[0] / "seed-1" / "model")
     assert network.config.id2label[1] == "happy"
 
-    # Nothing is trained again for the same; elsewhere it is, to the same bits.
+    # Nothing is trained again for the same.
     kept = models[0] / "seed-0" / "predictions.npy"
     before = kept.stat().st_mtime_ns
     code, _, complaints = evaluate(place, *options[:-1], "two/fer.md")
-    assert (code, complaints) == (0, "")
+    assert (code, complaints, kept.stat().st_mtime_ns) == (0, "", before)
     assert (place / "two" / "fer.json").read_text() == (place / "one" / "fer.json").read_text()
-    code, _, _ = evaluate(place, *options[:-4], "--to", "three.md", "--models", "anew")
-    anew = place / "anew" / models[0].name / "seed-0" / "predictions.npy"
-    assert (code, kept.stat().st_mtime_ns) == (0, before)
-    assert anew.read_bytes() == kept.read_bytes()
 
 
 def test_photographs_are_mixed_in_and_tested_on(place):
