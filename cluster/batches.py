@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
@@ -137,6 +137,7 @@ class Painter:
         self._source = source
         self._turn = threading.Lock()
         self._stopped = False
+        self._neutral: OrderedDict[tuple[Any, ...], Image] = OrderedDict()
 
     def stop(self) -> None:
         """Paint no further batch."""
@@ -164,6 +165,37 @@ class Painter:
         finally:
             self._turn.release()
 
+    def neutral(self, attempt: Attempt, times: StageTimes) -> Image:
+        """Return the neutral image of an attempt's identity, painted alone; those of late are kept.
+
+        Args:
+            attempt: the attempt.
+            times: told how long painting took, and waiting for the turn.
+
+        Raises:
+            RunError: if the device has not enough memory for an image, or after `stop`.
+        """
+        wanted = attempt.neutral
+        spec = wanted.spec
+        key = (spec.identity_id, wanted.noise_seed, spec.prompt)
+        with times.waiting():
+            self._turn.acquire()
+        try:
+            if (kept := self._neutral.pop(key, None)) is None:
+                if self._stopped:
+                    raise RunError("the run was stopped")
+                with times.busy("paint"), naming_batch_size(1, "paint"):
+                    (kept,) = self._source.generate([wanted])
+            self._neutral[key] = kept
+            if len(self._neutral) > _NEUTRAL_KEPT:
+                self._neutral.popitem(last=False)
+            return kept
+        finally:
+            self._turn.release()
+
+
+_NEUTRAL_KEPT = 256
+"""Neutral images of identities that a worker keeps: those that were needed last."""
 
 _ENCODING = {
     "png": {"format": "PNG"},
@@ -259,12 +291,19 @@ class Judge:
     Args:
         config: policy, encoding, and how long measuring may take.
         checks: what measures, in the order in which they are asked.
+        neutral: returns the neutral image of an attempt's identity, for checks that want it.
     """
 
-    def __init__(self, config: RunConfig, checks: Sequence[Verifier]) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        checks: Sequence[Verifier],
+        neutral: Callable[[Attempt, StageTimes], Image],
+    ) -> None:
         self._config = config
         self._made_by = (config.pipeline.name, checks[0].name if checks else None)
         self._checks = checks
+        self._neutral = neutral if any(check.wants_neutral for check in checks) else None
         self._told_of_blanks = False
         self._measuring = BoundedStage(config.cluster.verify_timeout)
 
@@ -287,7 +326,8 @@ class Judge:
             f"measuring {size} images took longer than {self._config.cluster.verify_timeout:g} s "
             "(cluster.verify_timeout)"
         )
-        found = self._measuring.run(lambda: self._measure(attempts, images, size, times), hung)
+        specs = [self._measured_spec(attempt, times) for attempt in attempts]
+        found = self._measuring.run(lambda: self._measure(specs, images, size, times), hung)
         with times.busy("encode"):
             return [
                 self._outcome(attempt, image, [measured[place] for measured in found])
@@ -300,11 +340,16 @@ class Judge:
         reject = make_reject(attempt, {}, verdict, self._made_by)
         return Outcome(attempt, {}, None, reject, verdict.distance)
 
+    def _measured_spec(self, attempt: Attempt, times: StageTimes) -> SampleSpec:
+        """Return the spec that checks are given."""
+        if self._neutral is None:
+            return attempt.spec
+        return with_neutral(attempt.spec, self._neutral(attempt, times))
+
     def _measure(
-        self, attempts: Sequence[Attempt], images: Sequence[Image], size: int, times: StageTimes
+        self, specs: Sequence[SampleSpec], images: Sequence[Image], size: int, times: StageTimes
     ) -> list[Sequence[Mapping[str, Any]]]:
         """Return what each check found in each image."""
-        specs = [attempt.spec for attempt in attempts]
         with times.busy("measure"), naming_batch_size(size, "measure"):
             return [measure(check, images, specs, size) for check in self._checks]
 
@@ -343,6 +388,11 @@ class Judge:
         verdict = Verdict.reject("blank", detail)
         reject = make_reject(attempt, {}, verdict, self._made_by)
         return Outcome(attempt, {}, None, reject, verdict.distance)
+
+
+def with_neutral(spec: SampleSpec, image: Image) -> SampleSpec:
+    """Return a spec with the neutral image of its identity, as checks that want it are given it."""
+    return replace(spec, conditions={**spec.conditions, "neutral": image})
 
 
 def measure(

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from cluster.batches import Judge, Painter, StageTimeout, StageTimes, measure
+from cluster.batches import Judge, Painter, StageTimeout, StageTimes, measure, with_neutral
 from cluster.conditions import condition_values
 from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
@@ -81,8 +81,8 @@ class Worker:
         self._hardware = hardware
         self._schema = dataset_schema(config, plan, declared_columns(config, checks))
         self._metrics = Metrics(config.name)
-        self._judge = Judge(config, checks)
         self._painter = Painter(source)
+        self._judge = Judge(config, checks, self._painter.neutral)
         self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -287,8 +287,10 @@ class Worker:
         self._metrics.judged(verdicts.pop("", 0), verdicts)
 
     def _measure(self, images: Sequence[Image], specs: Sequence[SampleSpec]) -> None:
+        pairs = zip(specs, images, strict=True)
+        shown = [with_neutral(spec, image) for spec, image in pairs]  # any image takes as long
         for check in self._checks:
-            measure(check, images, specs, len(images))
+            measure(check, images, shown, len(images))
 
     def _times(self) -> StageTimes:
         return StageTimes(self._metrics.stage)

@@ -104,9 +104,12 @@ class Verifier(ABC):
         by_batch: whether it is called with whole batches alone, filled up with repeats: bits of a
             network may depend on the number of images. Where they do not, it may be False.
         plain_reasons: whether its reasons stand alone in datasets; else its name goes before them.
+        wants_neutral: whether the specs that `measure` is given have the condition `neutral`: the
+            neutral image of their identity, painted for it (`Attempt.neutral`).
     """
 
     name: str
+    wants_neutral: bool = False
     by_batch: ClassVar[bool] = True
     plain_reasons: ClassVar[bool] = False
 

@@ -65,6 +65,12 @@ class IdentityCheck(CheckSection):
         description="Store of people by this embedder whom no image may show, such as those whom "
         "a model was trained on.",
     )
+    neutral: bool = Field(
+        default=False,
+        exclude_if=lambda asked: not asked,
+        description="Compare each image with the neutral image of its identity, which is painted "
+        "for it, where prompts say who is shown.",
+    )
     policy: IdentityPolicy = Field(
         default=IdentityPolicy(), description="Bounds an image must keep."
     )
@@ -87,11 +93,28 @@ class IdentityCheck(CheckSection):
     def check_configuration(self, run: "RunConfig") -> None:
         """Refuse to compare images with people whom nobody asks for."""
         judged = self.policy.min_identity_similarity is not None
-        if (judged or self.wanted is not None) and "faceid" not in run.identities.given():
+        if self.neutral:
+            self._check_neutral(run)
+        elif (judged or self.wanted is not None) and "faceid" not in run.identities.given():
             raise CheckKeyError(
                 "policy.min_identity_similarity" if judged else "wanted",
                 "it compares images with the people of a store; identities.source is "
                 f"{run.identities.source!r}, it must be 'faceid'",
+            )
+
+    def _check_neutral(self, run: "RunConfig") -> None:
+        """Refuse to compare with a neutral image what has a person, or more than AUs, asked for."""
+        if self.wanted is not None or "faceid" in run.identities.given():
+            other = "wanted" if self.wanted is not None else "identities.source"
+            raise CheckKeyError(
+                "neutral",
+                f"images are compared with the people of {other}; leave one of them out",
+            )
+        if more := sorted(run.expressions.given() - {"aus"}):
+            raise CheckKeyError(
+                "neutral",
+                f"a neutral image has AUs of 0 alone, and expressions.prior "
+                f"{run.expressions.prior!r} gives {', '.join(more)} too; leave one of them out",
             )
 
     def check_values(self, run: "RunConfig") -> None:

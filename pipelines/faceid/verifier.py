@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,17 @@ class IdentityMeasurement:
         similarity: cosine with the person asked for [-1, 1]; None without a face or a person.
         forbidden: largest cosine with anybody who must not appear; None without a face or a list.
         forbidden_name: who that is.
+        compared: whom it was to show, in words.
     """
 
     embedding: Float32[np.ndarray, " 512"] | None = None
     similarity: float | None = None
     forbidden: float | None = None
     forbidden_name: str | None = None
+    compared: str = "the person asked for"
 
+
+NEUTRAL_IMAGE = "the neutral image of the identity"
 
 _SHOWN = "shown"
 """Key of a measurement that is no column: the whole of it."""
@@ -76,9 +80,11 @@ def _misses(found: IdentityMeasurement, policy: IdentityPolicy) -> Iterator[tupl
         if least is not None or most is not None:
             yield "identity", "the face embedder found no face", math.inf
         return
+    if least is not None and found.compared == NEUTRAL_IMAGE and found.similarity is None:
+        yield "identity", f"the face embedder found no face in {NEUTRAL_IMAGE}", math.inf
     if least is not None and found.similarity is not None and found.similarity < least:
         detail = (
-            f"the similarity to the person asked for is {found.similarity:.3f}; "
+            f"the similarity to {found.compared} is {found.similarity:.3f}; "
             f"the least allowed is {least:g}"
         )
         yield "identity", detail, least - found.similarity
@@ -130,6 +136,7 @@ class IdentityVerifier(Verifier):
         forbidden: people who must not appear, by this embedder.
         policy: the bounds.
         people: whether specs ask for people by their embeddings.
+        neutral: whether images are compared with the neutral image of their identity instead.
 
     Attributes:
         name: name of the embedder.
@@ -149,7 +156,9 @@ class IdentityVerifier(Verifier):
         policy: IdentityPolicy = IdentityPolicy(),  # noqa: B008 - immutable
         *,
         people: bool = True,
+        neutral: bool = False,
     ) -> None:
+        self.wants_neutral = neutral
         self.name = embedder.name
         self._embedder = embedder
         self._wanted = wanted
@@ -182,13 +191,13 @@ class IdentityVerifier(Verifier):
         """
         embedder = load_embedder(config.embedder, device, threads)
         stores = _store(config.wanted), _store(config.forbidden)
-        return cls(embedder, *stores, config.policy, people=people)
+        return cls(embedder, *stores, config.policy, people=people, neutral=config.neutral)
 
     @property
     def columns(self) -> Mapping[str, Feature]:
         """Return the embedding of the image's face, and its cosines with people."""
         found = {FACEID_MEASURED: vector_feature(EMBEDDING_WIDTH)}
-        if self._people:
+        if self._people or self.wants_neutral:
             found[IDENTITY_SIMILARITY] = value_feature("float32")
         if self._forbidden is not None:
             found[FORBIDDEN_SIMILARITY] = value_feature("float32")
@@ -202,7 +211,12 @@ class IdentityVerifier(Verifier):
     def measure(
         self, images: Sequence[Image], specs: Sequence[SampleSpec]
     ) -> list[Mapping[str, Any]]:
-        """Measure images; see `compare`."""
+        """Measure images; see `compare` and `compare_neutral`."""
+        if self.wants_neutral:
+            neutral = [spec.condition("neutral", Image) for spec in specs]
+            measured = self.compare_neutral(images, neutral)
+        else:
+            measured = self.compare(images, [spec.faceid for spec in specs])
         return [
             {
                 FACEID_MEASURED: None if shown.embedding is None else shown.embedding.tolist(),
@@ -210,7 +224,7 @@ class IdentityVerifier(Verifier):
                 FORBIDDEN_SIMILARITY: shown.forbidden,
                 _SHOWN: shown,
             }
-            for shown in self.compare(images, [spec.faceid for spec in specs])
+            for shown in measured
         ]
 
     def verdict(self, spec: SampleSpec, measured: Mapping[str, Any]) -> Verdict:
@@ -257,6 +271,26 @@ class IdentityVerifier(Verifier):
             for embedding, faces, person in zip(found.embeddings, found.faces, people, strict=True)
         ]
 
+    def compare_neutral(
+        self, images: Sequence[Image], neutral: Sequence[Image]
+    ) -> list[IdentityMeasurement]:
+        """Measure RGB images, each with the neutral image of its identity."""
+        shown = self.compare(images, [None] * len(images))
+        different = {id(image): image for image in neutral}
+        seen = self._embedder.embed([*different.values()])
+        wanted = {
+            name: embedding if faces else None
+            for name, embedding, faces in zip(different, seen.embeddings, seen.faces, strict=True)
+        }
+        return [
+            replace(
+                found,
+                similarity=_similarity(found.embedding, wanted[id(image)]),
+                compared=NEUTRAL_IMAGE,
+            )
+            for found, image in zip(shown, neutral, strict=True)
+        ]
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what measurements are a function of; as `ImageSource.fingerprint`, and `stores`.
 
@@ -290,6 +324,10 @@ class IdentityVerifier(Verifier):
 
 def _store(path: str | None) -> FaceStore | None:
     return None if path is None else read_store(path)
+
+
+def _similarity(one: np.ndarray | None, other: np.ndarray | None) -> float | None:
+    return None if one is None or other is None else _cosine(other, one)
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

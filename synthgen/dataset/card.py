@@ -38,9 +38,10 @@ def faces_section(faces: FaceStatistics | None) -> list[str]:
     """Write the section as Markdown; nothing where no faces were embedded."""
     if faces is None:
         return []
+    other = "neutral image of its identity" if faces.neutral else "person asked for"
     rows = [
-        ["image and person asked for, mean", faces.similarity],
-        ["image and person asked for, least", faces.least_similarity],
+        [f"image and {other}, mean", faces.similarity],
+        [f"image and {other}, least", faces.least_similarity],
         ["two images of one identity, mean (consistency)", faces.consistency],
         ["two images of two identities, mean", faces.others],
         ["image and anybody who must not appear, largest", faces.forbidden],
@@ -65,8 +66,9 @@ def faces_line(faces: FaceStatistics | None) -> list[str]:
     """Say the most in one line; nothing where no faces were embedded."""
     if faces is None:
         return []
+    other = "neutral image of the identity" if faces.neutral else "person asked for"
     values = {
-        "to the person asked for": faces.similarity,
+        f"to the {other}": faces.similarity,
         "within an identity": faces.consistency,
         "to others": faces.others,
         "to the forbidden, at most": faces.forbidden,

@@ -18,6 +18,7 @@ from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.schema import (
     AUS_MEASURED,
+    FACEID_EMBEDDING,
     FACEID_MEASURED,
     FORBIDDEN_SIMILARITY,
     IDENTITY_SIMILARITY,
@@ -49,6 +50,8 @@ class FaceStatistics:
         others: mean similarity of two images of two identities.
         rank1: share of images whose nearest other image shows the same identity, among those whose
             identity another image shows.
+        neutral: whether images were compared with the neutral image of their identity: they show
+            no person of a store.
     """
 
     without_face: int
@@ -59,6 +62,7 @@ class FaceStatistics:
     consistency: float
     others: float
     rank1: float
+    neutral: bool = False
 
 
 class Comparison(NamedTuple):
@@ -123,6 +127,7 @@ class FaceSums:
             consistency=between.consistency,
             others=between.others,
             rank1=between.rank1,
+            neutral=FACEID_EMBEDDING not in self._there,
         )
 
     def _keep(self, batch: pa.RecordBatch) -> None:

@@ -197,7 +197,7 @@ def test_checks_that_the_older_keys_can_say_are_stored_by_them(make_config):
         ({"checks": [{"name": "libreface", "policy": {"min_active": -1}}]},
          "verify.checks.0.policy.min_active is -1; it must be at least 0"),
         ({"identity": {"embedder": {"kind": "mini"}, "name": "x"}},
-         "unknown key verify.identity.name; there are embedder, wanted, forbidden"),
+         "unknown key verify.identity.name; there are embedder, wanted, forbidden, neutral"),
         ({"identity": {"embedder": {"kind": "x"}}},
          "verify.identity.embedder.kind is 'x'; it must be 'mini', 'insightface' or 'arc2face'"),
         ({"policy": {"min_identity_similarity": 0.5}, "identity": {"embedder": {"kind": "mini"}}},
