@@ -14,7 +14,7 @@ from pipelines.faceid.section import IdentityPolicy
 from pipelines.faceid.verifier import IdentityMeasurement, IdentityVerifier, judge_identity
 from pipelines.loading import load_source
 from samplers.plan import build_plan
-from synthgen.dataset import inspect_dataset, read_statistics
+from synthgen.dataset import Storage, inspect_dataset, read_statistics
 from synthgen.dataset.card import faces_line, faces_section
 from synthgen.errors import ConfigError
 from synthgen.report.reproduction import reproduce
@@ -43,7 +43,7 @@ def rows_of(config, kind="data"):
     return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
 
 
-def test_rows_hold_the_similarity_to_the_neutral_image(make, tmp_path):
+def test_rows_and_card_tell_the_similarity_to_the_neutral_image(make, tmp_path):
     config = make(samples=8)
     generate(config, "inline")
 
@@ -58,6 +58,11 @@ def test_rows_hold_the_similarity_to_the_neutral_image(make, tmp_path):
         expected = float(neutral @ np.array(row["faceid_measured"], np.float32))
         assert row["identity_similarity"] == pytest.approx(expected, abs=1e-5)
     assert inspect_dataset(config.output.path).problems == ()
+    faces = read_statistics(Storage(config.output.path)).faces
+    assert faces is not None
+    assert faces.neutral
+    assert "image and neutral image of its identity, mean" in faces_section(faces)[0]
+    assert f"{faces.similarity:.3f} to the neutral image of the identity" in faces_line(faces)[0]
 
 
 def test_an_extended_run_is_the_same_and_is_reproduced(make):
@@ -81,17 +86,6 @@ def test_images_too_far_from_the_neutral_one_are_rejected(make):
         f"the similarity to the neutral image of the identity is {least:.3f}; "
         "the least allowed is 1"
     )
-
-
-def test_the_card_says_what_was_compared(make):
-    config = make(samples=8)
-    generate(config, "inline")
-
-    faces = read_statistics(config.output.path).faces
-    assert faces is not None
-    assert faces.neutral
-    assert "image and neutral image of its identity, mean" in faces_section(faces)[0]
-    assert f"{faces.similarity:.3f} to the neutral image of the identity" in faces_line(faces)[0]
 
 
 def test_a_neutral_image_is_painted_once_for_its_identity(make):
