@@ -62,7 +62,7 @@ class BlendshapePolicy(ActionUnitPolicy):
 
     @property
     def judges(self) -> bool:
-        """Whether there is a bound at all; without one the check only measures."""
+        """True where there is a bound at all; without one the check only measures."""
         return any(bound not in (None, {}) for _, bound in self)
 
 

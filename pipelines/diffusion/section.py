@@ -57,7 +57,7 @@ _BLOCKS: tuple[Block, ...] = ("down", "mid", "up")
 
 
 class SharedAttentionKeys(Section):
-    """How the images of an identity attend to its neutral image."""
+    """Attention of the images of an identity to its neutral image."""
 
     scale: float = Field(
         default=1.0,

@@ -25,12 +25,12 @@ Seen = Mapping[str, Float[Tensor, "halves tokens width"]]
 """Path of a self-attention layer → its input in one pass of the UNet."""
 
 CACHED_BYTES = 256 * 2**20
-"""What a worker keeps of identities beyond those of the batch that is painted [bytes]."""
+"""Memory that a worker keeps for identities beyond those of the batch that is painted [bytes]."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeutralFeatures:
-    """What self-attention saw while the neutral image of an identity was painted.
+    """Inputs of self-attention while the neutral image of an identity was painted.
 
     Attributes:
         first: the first pass of the UNet that is shared.

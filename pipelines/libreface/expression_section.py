@@ -62,7 +62,7 @@ class ExpressionPolicy(Section):
 
     @property
     def judges(self) -> bool:
-        """Whether there is a bound at all."""
+        """True where there is a bound at all."""
         return self.match or self.min_score is not None
 
 

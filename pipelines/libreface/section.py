@@ -88,7 +88,7 @@ class LibreFacePolicy(ActionUnitPolicy):
 
     @property
     def occurrence(self) -> bool:
-        """Whether AUs are judged by occurrence."""
+        """True where AUs are judged by occurrence."""
         return self.min_occurrence is not None or self.max_occurrence is not None
 
 

@@ -1,4 +1,4 @@
-"""What a recogniser learns of a face: the labels asked for, those measured, or soft ones.
+"""Labels that a recogniser learns of a face: the labels asked for, those measured, or soft ones.
 
 Shapes: n faces, C categories, A Action Units, m requests of a dataset.
 """

@@ -183,7 +183,7 @@ class CheckSection(Component, ABC):
 
     @property
     def measures_aus(self) -> bool:
-        """Whether it measures AUs, be it but some of the run's."""
+        """True where it measures AUs, be it but some of the run's."""
         return self.action_units is not None
 
     @property
