@@ -272,7 +272,7 @@ SENTENCES = [
         "verify.identity",
         {"embeder": {"kind": "mini"}},
         "unknown key verify.identity.embeder; did you mean 'embedder'? There are embedder, wanted, "
-        "forbidden",
+        "forbidden, neutral",
     ),
     (
         "verify.identity",
