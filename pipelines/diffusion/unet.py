@@ -44,6 +44,11 @@ def self_attentions(unet: nn.Module) -> list[tuple[str, Any]]:
     return [(path, layer) for path, layer in attentions(unet) if path.endswith(".attn1")]
 
 
+def is_fused(unet: nn.Module) -> bool:
+    """Return whether projections of attention are fused copies, which hooks and LoRA miss."""
+    return any(getattr(module, "fused_projections", False) for module in unet.modules())
+
+
 def check_unfused(unet: nn.Module, what: str) -> None:
     """Refuse a UNet whose projections of attention are fused copies, which hooks do not reach.
 
@@ -54,7 +59,7 @@ def check_unfused(unet: nn.Module, what: str) -> None:
     Raises:
         WeightsError: if they are fused.
     """
-    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+    if is_fused(unet):
         raise WeightsError(
             "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
             f"a call with {what}"

@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
-from pipelines.diffusion.unet import hooks_guarded, plain_module
+from pipelines.diffusion.unet import hooks_guarded, is_fused, plain_module
 from pipelines.fineface.adapter import AUAdapter
 from synthgen.errors import WeightsError
 
@@ -74,7 +74,7 @@ def fuse_lora(
             f"the UNet has other LoRA adapters ({others}); "
             "unload them, and load them again after the AU adapter"
         )
-    if any(getattr(module, "fused_projections", False) for module in unet.modules()):
+    if is_fused(unet):
         raise WeightsError(
             "the UNet's attention projections are fused; call unet.unfuse_qkv_projections() before "
             "the AU adapter is loaded or unloaded, and fuse them again after it"

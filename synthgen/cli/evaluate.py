@@ -23,6 +23,10 @@ AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]
 DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the models.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")]
+PageOption = Annotated[
+    Path,
+    typer.Option("--to", "-o", help="Markdown file to write; the figures go beside, as JSON."),
+]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of prompts and noise.")]
 ToOption = Annotated[Path, typer.Option("--to", "-o", help="Markdown file to write.")]
 ImagesOption = Annotated[
@@ -193,10 +197,7 @@ def outside(
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Seed of the folds and of the intervals.")
     ] = 0,
-    to: Annotated[
-        Path,
-        typer.Option("--to", "-o", help="Markdown file to write; the figures go beside, as JSON."),
-    ] = Path("out/evaluate/outside.md"),
+    to: PageOption = Path("out/evaluate/outside.md"),
 ) -> None:
     """Judge a dataset by networks of others, which no training and no check may use."""
     from pipelines.evaluation.outside import OutsideEvaluation, evaluate_outside
@@ -354,10 +355,7 @@ def verifier(
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Seed of people and expressions.")
     ] = 0,
-    to: Annotated[
-        Path,
-        typer.Option("--to", "-o", help="Markdown file to write; the figures go beside, as JSON."),
-    ] = Path("out/evaluate/verifier.md"),
+    to: PageOption = Path("out/evaluate/verifier.md"),
 ) -> None:
     """Measure how an AU network reads exactly drawn faces of each skin, age and other trait."""
     from pipelines.evaluation.bias import BiasEvaluation, evaluate_bias

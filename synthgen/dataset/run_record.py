@@ -62,7 +62,7 @@ class RunRecord:
 
     @property
     def outdated(self) -> str | None:
-        """Who began the dataset, where that was a version that dealt runs out in another way."""
+        """Beginner of the dataset, where that was a version that dealt runs out in another way."""
         if self.schema.data_version == DATA_VERSION:
             return None
         at = f", revision {self.git_revision}" if self.git_revision else ""

@@ -226,7 +226,7 @@ def told(files: Sequence[Path], what: str, say: Callable[[str], None]) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """What became of the pictures of a call.
+    """Outcome of the pictures of a call.
 
     Attributes:
         number: how many they are.
