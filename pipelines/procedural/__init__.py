@@ -10,7 +10,7 @@ from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
-    from pipelines.procedural.renderer import RENDERER_VERSION, render
+    from pipelines.procedural.renderer import RENDERER_VERSION, render, renderer_version
     from pipelines.procedural.vocabulary import traits_in
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "identity_from_text",
     "random_identity",
     "render",
+    "renderer_version",
     "traits_in",
 ]
 
@@ -32,6 +33,7 @@ __getattr__, __dir__ = lazily(
         "identity_from_text": "pipelines.procedural.identity",
         "random_identity": "pipelines.procedural.identity",
         "render": "pipelines.procedural.renderer",
+        "renderer_version": "pipelines.procedural.renderer",
         "traits_in": "pipelines.procedural.vocabulary",
     },
 )

@@ -46,6 +46,17 @@ _BEARDS = (
     ("goatee", 0.08),
 )
 _DRAWS = 64
+_POSE = 1
+"""Stage of the draws of pose and gaze."""
+
+EDITIONS = (1, 2)
+"""Editions of the drawings: the embedded weights know the first, the second has 18 AUs."""
+
+MOST_TURN = math.radians(20.0)
+"""Largest yaw and pitch of a head in the second edition [radians]."""
+
+MOST_GAZE = math.radians(25.0)
+"""Largest turn of the eyes to a side; half of that up and down [radians]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,9 @@ class Identity:
         clothes: 0 round neck, 1 V-neck, 2 collar, 3 turtleneck.
         clothes_colour, background, background_edge: colours.
         glasses_shape: 0 round, 1 rectangular, 2 large.
+        gaze: where the eyes look, from straight ahead of the face [radians]: to the right of the
+            image, and down.
+        edition: of the drawings, one of `EDITIONS`.
     """
 
     seed: int
@@ -131,6 +145,8 @@ class Identity:
     background: Colour
     background_edge: Colour
     glasses_shape: int
+    gaze: tuple[float, float] = (0.0, 0.0)
+    edition: int = 1
 
     @property
     def traits(self) -> dict[str, str]:
@@ -138,18 +154,21 @@ class Identity:
         return {trait: getattr(self, trait) for trait in vocabulary.TRAITS}
 
 
-def random_identity(seed: int, **traits: str | bool) -> Identity:
+def random_identity(seed: int, *, edition: int = 1, **traits: str | bool) -> Identity:
     """Draw a person.
 
     Pinning a trait changes no other draw, so that one seed with two skins is one face twice.
 
     Args:
         seed: any integer; seeds that agree modulo 2^128 give the same person.
+        edition: of the drawings, one of `EDITIONS`.
         **traits: values of `vocabulary.TRAITS`; `glasses` also takes a bool.
 
     Raises:
-        ConfigError: if there is no such trait or value.
+        ConfigError: if there is no such edition, trait or value.
     """
+    if edition not in EDITIONS:
+        raise ConfigError(f"no edition {edition} of the drawings; there are {_editions()}")
     pinned = {name: _checked(name, value) for name, value in traits.items()}
     draws = _Draws(seed)
     named = _named_traits(draws, pinned)
@@ -158,16 +177,18 @@ def random_identity(seed: int, **traits: str | bool) -> Identity:
         **named,
         **_colours(draws, named),
         **_shape(draws, named),
-        **_scene(draws),
+        **(_scene(draws) | (_pose(seed) if edition > 1 else {})),
+        edition=edition,
     )
 
 
-def identity_from_text(text: str, seed: int) -> Identity:
+def identity_from_text(text: str, seed: int, edition: int = 1) -> Identity:
     """Draw a person of whom a text names some traits.
 
     Glasses are what a text names only when they are there: without such a word there are none.
     """
-    return random_identity(seed, **({"glasses": "no"} | vocabulary.traits_in(text)))
+    named = {"glasses": "no"} | vocabulary.traits_in(text)
+    return random_identity(seed, edition=edition, **named)
 
 
 def caption(identity: Identity, details: bool = True) -> str:
@@ -181,10 +202,13 @@ def caption(identity: Identity, details: bool = True) -> str:
 
 
 class _Draws:
-    """Uniform draws in a fixed order; each call takes the next one."""
+    """Uniform draws in a fixed order; each call takes the next one.
 
-    def __init__(self, seed: int) -> None:
-        generator = np.random.Generator(np.random.Philox(key=seed % 2**128))
+    What a later edition draws is a stage of its own, so that the draws of the first stay.
+    """
+
+    def __init__(self, seed: int, stage: int = 0) -> None:
+        generator = np.random.Generator(np.random.Philox(key=seed % 2**128, counter=stage << 192))
         self._values = iter(generator.random(_DRAWS).tolist())
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
@@ -197,6 +221,10 @@ class _Draws:
 
     def choose(self, options: tuple[tuple[str, float], ...]) -> str:
         return _pick(options, next(self._values))
+
+
+def _editions() -> str:
+    return " and ".join(str(edition) for edition in EDITIONS)
 
 
 def _checked(name: str, value: str | bool) -> str:
@@ -308,6 +336,21 @@ def _scene(draws: _Draws) -> dict[str, Any]:
         "background_edge": (background[0] * dim, background[1] * dim, background[2] * dim),
         "glasses_shape": int(draws.uniform(0.0, 2.999)),
     }
+
+
+def _pose(seed: int) -> dict[str, Any]:
+    """Draw pose and gaze of the second edition; most eyes look at the camera, or nearly."""
+    draws = _Draws(seed, _POSE)
+    yaw, pitch = 0.5 * MOST_TURN * draws.deviation(), 0.35 * MOST_TURN * draws.deviation()
+    roll = 0.045 * draws.deviation()
+    away = 1.0 if draws.uniform() < 0.3 else 0.15
+    across = -0.8 * yaw + away * 0.5 * MOST_GAZE * draws.deviation()
+    down = -0.8 * pitch + away * 0.2 * MOST_GAZE * draws.deviation()
+    most = (MOST_GAZE, MOST_GAZE / 2)
+    gaze = tuple(
+        min(max(turn, -limit), limit) for turn, limit in zip((across, down), most, strict=True)
+    )
+    return {"yaw": yaw, "pitch": pitch, "roll": roll, "gaze": gaze}
 
 
 def _hue(hue: float, saturation: float, value: float) -> Colour:

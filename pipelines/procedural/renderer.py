@@ -22,10 +22,17 @@ from pipelines.procedural.wrinkles import draw_wrinkles
 from synthgen.errors import ConfigError
 
 RENDERER_VERSION = "2"
-"""Raised whenever the same identity and AUs are painted otherwise."""
+"""Raised whenever the same identity and AUs are painted otherwise in the first edition."""
+
+_VERSIONS = {1: RENDERER_VERSION, 2: "3"}
 
 SMALLEST = 64
 """Least width and height of a portrait [pixels]."""
+
+
+def renderer_version(edition: int) -> str:
+    """Return the version of what paints an edition of the drawings; another one, other pixels."""
+    return _VERSIONS[edition]
 
 
 def render(identity: Identity, aus: AUVector, size: int = 128) -> Image.Image:

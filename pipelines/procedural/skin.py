@@ -13,9 +13,7 @@ from jaxtyping import Float, UInt8
 
 from pipelines.procedural.canvas import Colour, Point, mix, skia, smooth_path
 from pipelines.procedural.geometry import Face
-
-Bump = tuple[float, float, float, float, float]
-"""x, y, standard deviations in x and y, amount."""
+from pipelines.procedural.relief import Bump, both, muscles
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +204,7 @@ def _skin(face: Face) -> Skin:
     return Skin(
         centre=(face.place(0.0, centre_y)[0], face.place(0.0, centre_y)[1]),
         radii=(face.half_width * 1.04, (face.chin - face.top) / 2 * 1.04),
-        bumps=[*_placed(face, _bones(face)), *_placed(face, _muscles(face))],
+        bumps=[*_placed(face, _bones(face)), *_placed(face, muscles(face))],
         hollows=_placed(face, _hollows(face)),
         blush=_placed(face, _blush(face)),
         beard=_placed(face, _beard(face)),
@@ -221,17 +219,13 @@ def _placed(face: Face, bumps: list[Bump]) -> list[Bump]:
     return [(*face.place(x, y, 0.02), sx, sy, amount) for x, y, sx, sy, amount in bumps]
 
 
-def _both(bumps: list[Bump]) -> list[Bump]:
-    return [bump for x, *rest in bumps for bump in ((-x, *rest), (x, *rest))]  # type: ignore[misc]
-
-
 def _bones(face: Face) -> list[Bump]:
     """Return the relief at rest: forehead, brow ridge, sockets, nose, cheekbones, lips, chin."""
     identity, nose, mouth = face.identity, face.nose, face.mouth
     man = 1.0 if identity.person == "man" else 0.45
     age = face.efforts.age
     middle = (mouth.upper_top + mouth.lower_bottom) / 2
-    paired = _both(
+    paired = both(
         [
             (0.085, 0.255, 0.070, 0.060, 0.008),
             (0.100, 0.388, 0.055, 0.020, 0.007 + 0.006 * man),
@@ -258,39 +252,12 @@ def _bones(face: Face) -> list[Bump]:
     ]
 
 
-def _muscles(face: Face) -> list[Bump]:
-    """Return the relief of the expression: skin that the muscles heap up or draw in."""
-    e, mouth, nose = face.efforts, face.mouth, face.nose
-    low, cheek, smile = max(e.brow_low, 0.0), max(e.cheek, 0.0), e.smile
-    stretch = max(e.stretch, 0.0)
-    corner_x, corner_y = mouth.right
-    paired = _both(
-        [
-            (0.034, face.brows[1].inner[1] - 0.004, 0.014, 0.018, 0.011 * low),
-            (0.130, 0.524 - 0.010 * cheek, 0.044, 0.018, 0.014 * cheek),
-            (0.130, 0.560 - 0.006 * cheek, 0.050, 0.016, -0.004 * cheek),
-            (0.140, 0.605 - 0.016 * smile, 0.036, 0.030, 0.018 * smile),
-            (corner_x + 0.012, corner_y, 0.010, 0.012, -0.006 * smile - 0.004 * stretch),
-            (corner_x + 0.002, corner_y + 0.020, 0.018, 0.012, 0.015 * e.frown),
-            (0.036, 0.505, 0.012, 0.014, 0.009 * e.nose_wrinkle),
-            (nose.half_width + 0.022, nose.wing - 0.020, 0.016, 0.016, 0.008 * e.nose_wrinkle),
-            (corner_x + 0.030, corner_y, 0.010, 0.032, 0.008 * stretch),
-        ]
-    )
-    return [
-        *paired,
-        (0.0, face.chin - 0.058 - 0.012 * e.chin_raise, 0.036, 0.022, 0.016 * e.chin_raise),
-        (0.0, mouth.lower_bottom + 0.010, 0.048, 0.008, -0.010 * e.chin_raise),
-        (0.0, 0.455, 0.020, 0.012, 0.008 * e.nose_wrinkle),
-    ]
-
-
 def _hollows(face: Face) -> list[Bump]:
     """Return where little light gets to, and (negative) where tissue catches it."""
     e, nose, mouth, identity = face.efforts, face.nose, face.mouth, face.identity
     age, low = e.age, max(e.brow_low, 0.0)
     corner_x, corner_y = mouth.right
-    paired = _both(
+    paired = both(
         [
             (0.100, 0.425, 0.042, 0.012, 0.20 + 0.16 * low),
             (0.048, 0.440, 0.016, 0.022, 0.13 + 0.10 * low),
@@ -315,7 +282,7 @@ def _hollows(face: Face) -> list[Bump]:
 
 def _blush(face: Face) -> list[Bump]:
     amount = 0.16 + 0.26 * face.identity.blush + 0.12 * face.identity.makeup
-    paired = _both(
+    paired = both(
         [
             (0.145, 0.575, 0.050, 0.038, amount),
             (0.105, 0.475, 0.040, 0.016, 0.16),
@@ -336,7 +303,7 @@ def _beard(face: Face) -> list[Bump]:
         return []
     jaw = chin - 0.866
     moustache: list[Bump] = [
-        *_both(
+        *both(
             [
                 (0.022, mouth.upper_top - 0.016, 0.016, 0.009, 0.75),
                 (0.052, mouth.upper_top - 0.011, 0.018, 0.009, 0.85),
@@ -345,7 +312,7 @@ def _beard(face: Face) -> list[Bump]:
     ]
     goatee: list[Bump] = [
         (0.0, chin - 0.012, 0.060, 0.020, 0.95),
-        *_both(
+        *both(
             [
                 (0.094, 0.725 + 0.3 * jaw, 0.012, 0.026, 0.75),
                 (0.082, 0.775 + 0.6 * jaw, 0.020, 0.028, 0.85),
@@ -353,7 +320,7 @@ def _beard(face: Face) -> list[Bump]:
             ]
         ),
     ]
-    cheeks: list[Bump] = _both(
+    cheeks: list[Bump] = both(
         [
             (0.245, 0.560, 0.016, 0.060, 0.80),
             (0.225, 0.640 + 0.2 * jaw, 0.024, 0.045, 0.75),
