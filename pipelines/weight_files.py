@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from synthgen.errors import WeightsError
-from synthgen.foreign import excerpt, first_line, regular_file
+from synthgen.action_units import ActionUnitSet
+from synthgen.errors import ActionUnitError, WeightsError
+from synthgen.foreign import excerpt, first_line, regular_file, shown
 
 
 def file_sha256(path: Path) -> str:
@@ -149,6 +150,38 @@ def read_safetensors_header(path: Path) -> tuple[dict[str, TensorEntry], dict[st
             f"{size - 8 - length:,}; copy or download it again"
         )
     return entries, texts
+
+
+ACTION_UNITS_KEY = "action_units"
+"""Key of a file's metadata that names AUs: `AU1,AU2,…`."""
+
+
+def named_aus(
+    texts: Mapping[str, str], where: str, key: str = ACTION_UNITS_KEY
+) -> ActionUnitSet | None:
+    """Return the AUs that a file's metadata name, in the order of its numbers; None: it names none.
+
+    Args:
+        texts: the metadata.
+        where: the file, for the error.
+        key: key of the metadata.
+
+    Raises:
+        WeightsError: if what is named is no set of AUs in FACS order.
+    """
+    if (named := texts.get(key)) is None:
+        return None
+    names = tuple(named.split(","))
+    try:
+        found = ActionUnitSet.of(names)
+    except ActionUnitError as error:
+        raise WeightsError(f"{where}, {key} in its metadata: {error}") from error
+    if found.names != names:
+        raise WeightsError(
+            f"{where}, {key} in its metadata: {shown(named)} must be in the order of "
+            f"FACS: {','.join(found.names)}"
+        )
+    return found
 
 
 def count_numbers(path: Path) -> int:

@@ -18,13 +18,13 @@ from pipelines.diffusion.lora import LARGEST_RANK, describe_alpha, read_lora
 from pipelines.diffusion.unet import text_width
 from pipelines.fineface.adapter import AUAdapter, recognise
 from pipelines.fineface.weights import (
-    ACTION_UNITS_KEY,
     ATTENTION_FILE,
     ENCODER_FILE,
     LORA_FILE,
     PICKLE_SUFFIX,
     encoded_aus,
 )
+from pipelines.weight_files import ACTION_UNITS_KEY
 from synthgen.action_units import DEFAULT_AUS
 from synthgen.errors import WeightsError
 

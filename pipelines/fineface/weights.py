@@ -7,10 +7,14 @@ from typing import Literal
 
 from pipelines.fineface.section import FaceIdWeights, FineFaceWeights
 from pipelines.hub import missing_files, resolve
-from pipelines.weight_files import check_sha256, file_sha256, read_safetensors_header
+from pipelines.weight_files import (
+    check_sha256,
+    file_sha256,
+    named_aus,
+    read_safetensors_header,
+)
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.errors import ActionUnitError, WeightsError
-from synthgen.foreign import shown
+from synthgen.errors import WeightsError
 
 ATTENTION_FILE = "attn_processors.ckpt"
 ENCODER_FILE = "au_encoder.ckpt"
@@ -32,10 +36,6 @@ def file_names(weight_prefix: str, lora_scale: int | float) -> list[str]:
     return [weight_prefix + name for name in names]
 
 
-ACTION_UNITS_KEY = "action_units"
-"""Key of a safetensors file's metadata: the AUs of an encoder, such as `AU1,AU2,AU4`."""
-
-
 def encoded_aus(folder: Path, weight_prefix: str) -> ActionUnitSet:
     """Return the AUs that an adapter's encoder takes, in the order of its inputs.
 
@@ -49,20 +49,9 @@ def encoded_aus(folder: Path, weight_prefix: str) -> ActionUnitSet:
         WeightsError: if the file cannot be read, or names what is no set of AUs.
     """
     path = (folder / (weight_prefix + ENCODER_FILE)).with_suffix(".safetensors")
-    named = read_safetensors_header(path)[1].get(ACTION_UNITS_KEY) if path.is_file() else None
-    if named is None:
+    if not path.is_file():
         return DEFAULT_AUS
-    names = tuple(named.split(","))
-    try:
-        found = ActionUnitSet.of(names)
-    except ActionUnitError as error:
-        raise WeightsError(f"{path}, {ACTION_UNITS_KEY} in its metadata: {error}") from error
-    if found.names != names:
-        raise WeightsError(
-            f"{path}, {ACTION_UNITS_KEY} in its metadata: {shown(named)} must be in the order of "
-            f"FACS: {','.join(found.names)}"
-        )
-    return found
+    return named_aus(read_safetensors_header(path)[1], str(path)) or DEFAULT_AUS
 
 
 MINI = "mini"

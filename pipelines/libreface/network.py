@@ -10,7 +10,8 @@ loads strictly and unchanged. Our own format is a safetensors file of the same s
 or fp32, whose metadata says for which `input_size` it was trained. Architecture: Chang et al.,
 "LibreFace", WACV 2024.
 
-Shapes: B batch, 12 AUs.
+Shapes: B batch, 12 AUs. A file of our own format may name other AUs for the intensity head, and
+AUs of which a third head tells the person's left and right side apart.
 
 In evaluation, normalisation is a fixed scale and shift per channel, so it can be part of the
 convolution before it; with pixels laid out channel by channel last, ResNet-18 then takes about two
@@ -42,7 +43,8 @@ from pipelines.checkpoints import (
     read_safetensors,
 )
 from pipelines.libreface.weights import LICENCE, find_weight_file, libreface_file
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY
+from pipelines.weight_files import ACTION_UNITS_KEY, named_aus
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.errors import WeightsError
 
 FEATURES = 512
@@ -120,14 +122,24 @@ class LibreFaceNetwork(nn.Module):
         input_size: side of the square input that the weights were trained for [pixels]; images are
             shrunk to 256/224 of it and cropped in the middle, as LibreFace does. The network itself
             takes any size.
+        action_units: the AUs of the intensity head; LibreFace's are the 12 of DISFA.
+        sided: those of them whose sides are measured apart, in their order.
     """
 
-    def __init__(self, input_size: int = INPUT_SIZE) -> None:
+    def __init__(
+        self,
+        input_size: int = INPUT_SIZE,
+        action_units: ActionUnitSet = DEFAULT_AUS,
+        sided: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.input_size = input_size
+        self.action_units = action_units
+        self.sided = tuple(sided)
         self.encoder = resnet18_encoder()
-        self.classifier = _head()
-        self.classifier_2 = _head()
+        self.classifier = _head(len(action_units))
+        self.classifier_2 = _head(len(DETECTED_AUS))
+        self.classifier_3 = _head(2 * len(self.sided)) if self.sided else None
 
     def forward(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B aus"]:
         """Return the AU intensities [0–5] of normalised face crops."""
@@ -143,6 +155,20 @@ class LibreFaceNetwork(nn.Module):
         features = self.encoder(pixels).flatten(1)  # [B, 512]
         rows = [self.classifier(row[None]) for row in features]
         return MAX_INTENSITY * torch.cat(rows)
+
+    def sides_by_rows(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 2 sided"]:
+        """Return the intensities [0–5] of the person's left and right side; bits as of `by_rows`.
+
+        The AUs are those of `sided`.
+        """
+        features = self.encoder(pixels).flatten(1)  # [B, 512]
+        return MAX_INTENSITY * torch.cat([self.sides(row[None]) for row in features])
+
+    def sides(self, features: Float[Tensor, "B 512"]) -> Float[Tensor, "B 2 sided"]:
+        """Return intensity / 5 of the person's left and right side, of what the encoder gives."""
+        if self.classifier_3 is None:
+            raise ValueError("the network measures no sides")
+        return self.classifier_3(features).unflatten(1, (2, len(self.sided)))
 
     def occurrences_by_rows(self, pixels: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B 12"]:
         """Return the probability of each AU of `DETECTED_AUS` [0–1]; bits as of `by_rows`."""
@@ -178,7 +204,11 @@ def load_network(path: str | Path) -> LibreFaceNetwork:
     file = find_weight_file(path)
     if file.suffix == SAFETENSORS_SUFFIX:
         tensors, metadata = read_safetensors(file)
-        network = LibreFaceNetwork(_input_size(metadata, file))
+        network = LibreFaceNetwork(
+            _input_size(metadata, file),
+            named_aus(metadata, str(file)) or DEFAULT_AUS,
+            _sided(metadata, file),
+        )
         load_strictly(network, _expand(tensors), str(file))
     else:
         network = LibreFaceNetwork()
@@ -210,7 +240,12 @@ def save_network(
         name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
-    save_file(tensors, file, {**(metadata or {}), "input_size": str(network.input_size)})
+    about = {**(metadata or {}), "input_size": str(network.input_size)}
+    if network.action_units != DEFAULT_AUS:
+        about[ACTION_UNITS_KEY] = ",".join(network.action_units.names)
+    if network.sided:
+        about[_SIDED_KEY] = ",".join(network.sided)
+    save_file(tensors, file, about)
 
 
 def _libreface_state(file: Path) -> object:
@@ -218,6 +253,22 @@ def _libreface_state(file: Path) -> object:
     if not isinstance(content, dict) or "model" not in content:
         raise WeightsError(f'{file} must hold {{"model": state_dict}}, as LibreFace writes it')
     return content["model"]
+
+
+_SIDED_KEY = "sided_action_units"
+"""Key of a file's metadata that names the AUs whose sides are measured apart."""
+
+
+def _sided(metadata: Mapping[str, str], file: Path) -> tuple[str, ...]:
+    sided = named_aus(metadata, str(file), _SIDED_KEY)
+    if sided is None:
+        return ()
+    if unknown := sided.without((named_aus(metadata, str(file)) or DEFAULT_AUS).names):
+        raise WeightsError(
+            f"{file}, {_SIDED_KEY} in its metadata: {', '.join(unknown)} are not among the AUs "
+            "that the network measures"
+        )
+    return sided.names
 
 
 def _input_size(metadata: Mapping[str, str], file: Path) -> int:
@@ -237,13 +288,13 @@ def _expand(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _head() -> nn.Sequential:
+def _head(outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(FEATURES, _HIDDEN),
         nn.ReLU(),
         nn.BatchNorm1d(_HIDDEN),
         nn.Dropout(_DROPOUT),
-        nn.Linear(_HIDDEN, AU_COUNT),
+        nn.Linear(_HIDDEN, outputs),
         nn.Sigmoid(),
     )
 

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from pipelines.libreface.weights import find_presence, find_weight_file, find_weights
+from pipelines.libreface.weights import (
+    find_presence,
+    find_weight_file,
+    find_weights,
+    measured_aus,
+)
 from pipelines.weight_files import count_numbers
-from synthgen.action_units import AUS, ActionUnitSet, check_facs
+from synthgen.action_units import ActionUnitSet, check_facs
 from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section, Weights
 from synthgen.config.verify import CheckKeyError, CheckSection
@@ -132,7 +137,7 @@ class LibreFaceCheck(CheckSection):
 
     @property
     def _intensities(self) -> frozenset[str]:
-        return frozenset(AUS)
+        return frozenset(measured_aus(self.weights).names)
 
     def _occurring(self, run: "RunConfig") -> tuple[str, ...]:
         """Return the AUs of the run that are judged by occurrence."""

@@ -1,6 +1,6 @@
 """Measure the AUs of images with a network of LibreFace's kind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,7 @@ from pipelines.libreface.presence import FacePresence, load_presence
 from pipelines.libreface.weights import find_presence, find_weights
 from pipelines.pictures import all_rgb
 from pipelines.weight_files import file_sha256
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import ActionUnitSet
 from synthgen.errors import ConfigError
 from synthgen.foreign import first_line
 
@@ -126,7 +126,29 @@ class LibreFaceVerifier:
             crops = [crop if there else _BLACK for crop, there in zip(crops, seen, strict=True)]
         aus = self._intensities(crops)
         aus[faces == 0] = np.nan
-        return Measurement(aus=aus, faces=faces)
+        return Measurement(aus=aus, faces=faces, action_units=self.action_units)
+
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs that it measures, those that its weights name."""
+        return self._network.action_units
+
+    @property
+    def sided(self) -> tuple[str, ...]:
+        """Those of them whose sides it measures apart; LibreFace's own weights measure none."""
+        return self._network.sided
+
+    @torch.inference_mode()
+    def sides(self, images: Sequence[Image.Image]) -> Float[np.ndarray, "batch 2 sided"]:
+        """Return the intensities of the person's left and right side; NaN without a face.
+
+        Batches are those of `measure`, whose work is done again. The AUs are those of `sided`; an
+        aligner that looks for no face finds one in each image.
+
+        Raises:
+            PictureError: if an image cannot become RGB, with its place in the call.
+        """
+        return self._by_head(images, self._network.sides_by_rows, (2, len(self.sided)))
 
     @torch.inference_mode()
     def occurrences(self, images: Sequence[Image.Image]) -> Float[np.ndarray, "batch 12"]:
@@ -137,23 +159,7 @@ class LibreFaceVerifier:
         Raises:
             PictureError: if an image cannot become RGB, with its place in the call.
         """
-        found = [self.aligner.align(image) for image in all_rgb(images)]
-        crops = [alignment.crop or _BLACK for alignment in found]
-        crops += [_BLACK] * (-len(crops) % _MAX_BATCH if len(crops) > _MAX_BATCH else 0)
-        like = next(self._network.parameters())
-        parts = [
-            self._network.occurrences_by_rows(
-                face_pixels(crops[start : start + _MAX_BATCH], self._network.input_size).to(
-                    like.device, like.dtype
-                )
-            )
-            for start in range(0, len(crops), _MAX_BATCH)
-        ]
-        chances = np.full((len(images), len(DETECTED_AUS)), np.nan, np.float32)
-        if parts:
-            chances[:] = torch.cat(parts).float().cpu().numpy()[: len(images)]
-        chances[[alignment.faces == 0 for alignment in found]] = np.nan
-        return chances
+        return self._by_head(images, self._network.occurrences_by_rows, (len(DETECTED_AUS),))
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of."""
@@ -163,6 +169,28 @@ class LibreFaceVerifier:
             "licences": dict(self._licences),
             "versions": {package: version(package) for package in packages},
         }
+
+    def _by_head(
+        self,
+        images: Sequence[Image.Image],
+        head: Callable[[Tensor], Tensor],
+        shape: tuple[int, ...],
+    ) -> Float[np.ndarray, "batch *values"]:
+        """Return what a head tells of each image, NaN where the aligner finds no face."""
+        found = [self.aligner.align(image) for image in all_rgb(images)]
+        crops = [alignment.crop or _BLACK for alignment in found]
+        crops += [_BLACK] * (-len(crops) % _MAX_BATCH if len(crops) > _MAX_BATCH else 0)
+        like = next(self._network.parameters())
+        size = self._network.input_size
+        parts = [
+            head(face_pixels(crops[i : i + _MAX_BATCH], size).to(like.device, like.dtype))
+            for i in range(0, len(crops), _MAX_BATCH)
+        ]
+        told = np.full((len(images), *shape), np.nan, np.float32)
+        if parts:
+            told[:] = torch.cat(parts).float().cpu().numpy()[: len(images)]
+        told[[alignment.faces == 0 for alignment in found]] = np.nan
+        return told
 
     def _intensities(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch aus"]:
         if len(crops) <= _MAX_BATCH:
@@ -175,7 +203,7 @@ class LibreFaceVerifier:
     @torch.inference_mode()
     def _forward(self, crops: Sequence[Image.Image]) -> Float[np.ndarray, "batch aus"]:
         if not crops:
-            return np.empty((0, AU_COUNT), np.float32)
+            return np.empty((0, len(self.action_units)), np.float32)
         like = next(self._network.parameters())
         pixels = face_pixels(crops, self._network.input_size).to(like.device, like.dtype)
         aus: Tensor = self._network.by_rows(pixels)

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pipelines.weight_files import named_aus, read_safetensors_header
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.errors import WeightsError
 from synthgen.foreign import regular_file
 
@@ -42,6 +44,26 @@ def find_weights(weights: str | Path) -> tuple[Path, str, str]:
         return file, "libreface", LICENCE
     file = find_weight_file(weights)
     return file, f"libreface-{file.stem}", "not stated"
+
+
+def measured_aus(weights: str | Path) -> ActionUnitSet:
+    """Return the AUs that a weight file measures; the 12 of DISFA where it names none.
+
+    So it is, too, where the file is not on this machine: what looks for it says so.
+
+    Args:
+        weights: as for `find_weights`.
+
+    Raises:
+        WeightsError: if the file is damaged, or names what is no set of AUs.
+    """
+    try:
+        file = find_weights(weights)[0]
+    except WeightsError:
+        return DEFAULT_AUS
+    if file.suffix in _PICKLES:
+        return DEFAULT_AUS
+    return named_aus(read_safetensors_header(file)[1], str(file)) or DEFAULT_AUS
 
 
 def find_presence(weights: str | Path, aligner: str) -> Path | None:
