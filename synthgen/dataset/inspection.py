@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import layout
-from synthgen.dataset.card import faces_line
+from synthgen.dataset.card.findings import faces_line
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.loading import card_files
 from synthgen.dataset.markers import ShardMarker, parse_marker

@@ -16,6 +16,7 @@ ShardKey = tuple[str, int]
 
 CARD = "README.md"
 PICTURE = "assets/samples.png"
+CROISSANT = "croissant.json"
 CONFIG = ".synthgen/config.yaml"
 RUN = ".synthgen/run.json"
 LEASE = ".synthgen/lease.json"
@@ -32,7 +33,7 @@ FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
 _SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
 _DIGITS = 5
 """Digits of a shard's number, at least."""
-_SINGLE_FILES = frozenset({CARD, PICTURE, CONFIG, RUN, LEASE, INDEX, MERGING})
+_SINGLE_FILES = frozenset({CARD, PICTURE, CROISSANT, CONFIG, RUN, LEASE, INDEX, MERGING})
 _TEMPORARY = re.compile(r"\.tmp-[0-9a-f]{16}-(?P<name>.+)")
 
 

@@ -225,6 +225,8 @@ class Statistics:
         rejects: split → rejected attempts, errors included.
         categories: category → split → rows, in the order of the labels, of those that the run
             shows; empty where the prior has no categories.
+        category_aus: category → AU → share of its rows that ask for the AU, of categories that
+            have rows.
         identities: split → identities.
         aus: one for each AU, in order.
         strata: one for each quota cell, or else each category.
@@ -262,6 +264,7 @@ class Statistics:
     last_shards: Mapping[str, int] = field(default_factory=dict)
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
     checksum: str = ""
+    category_aus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -322,6 +325,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
                     found.update(batch.column("identity").field(slot).to_pylist())
                 if categories:
                     labels[marker.split].update(batch.column("emotion").to_pylist())
+                    sums.add_categories(batch)
             for batch in _reject_columns(storage, marker, of_rejects):
                 strata.add_rejects(batch)
                 by_slot.add_rejects(batch)
@@ -351,6 +355,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         last_shards={marker.split: marker.number for marker in markers},
         short=total_short(markers),
         checksum=_checksum(markers),
+        category_aus=sums.category_aus(),
     )
 
 
@@ -401,6 +406,8 @@ class _AUSums:
         self._requested = np.zeros((2, len(self._names)))
         self._measured = np.zeros_like(self._requested)
         self._elsewhere = np.zeros_like(self._requested)
+        self._categories = schema.categories
+        self._by_category = np.zeros((len(schema.categories), 1 + len(self._names)))
 
     def add(self, batch: pa.RecordBatch) -> None:
         requested = _matrix(batch.column("aus"), len(self._names))
@@ -411,6 +418,22 @@ class _AUSums:
         self._requested += _count_and_sum(requested, active)
         self._measured += _count_and_sum(measured, active & seen)
         self._elsewhere += _count_and_sum(measured, ~active & seen)
+
+    def add_categories(self, batch: pa.RecordBatch) -> None:
+        """Count rows, and AUs asked for, by category."""
+        active = _matrix(batch.column("aus"), len(self._names)) != 0
+        labels = _floats(batch.column("emotion"))
+        known = ~np.isnan(labels)
+        counted = np.column_stack([np.ones(len(active)), active])[known]
+        np.add.at(self._by_category, labels[known].astype(np.int64), counted)
+
+    def category_aus(self) -> dict[str, dict[str, float]]:
+        rows = zip(self._categories, self._by_category.tolist(), strict=True)
+        return {
+            name: dict(zip(self._names, (found / n for found in active), strict=True))
+            for name, (n, *active) in rows
+            if n
+        }
 
     def statistics(self) -> tuple[AUStatistics, ...]:
         means = [_mean(sums) for sums in (self._requested, self._measured, self._elsewhere)]

@@ -13,7 +13,7 @@ from synthgen.config.loading import parse_document
 from synthgen.config.yaml_text import read_yaml_bytes
 from synthgen.dataset import Storage, layout, reached, read_markers, read_record
 from synthgen.dataset.by_slot import SlotFindings
-from synthgen.dataset.card import faces_line
+from synthgen.dataset.card.findings import faces_line
 from synthgen.dataset.pace import Pace, measure_pace
 from synthgen.dataset.run_record import lost_record, source_names
 from synthgen.dataset.slot_text import slot_sentences, slots_line, slots_table

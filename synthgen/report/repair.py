@@ -1,4 +1,4 @@
-"""Mend what stands beside a dataset's rows: its record, its configuration, its markers, strays.
+"""Mend what stands beside a dataset's rows: record, configuration, markers, card, strays.
 
 Nothing is deleted but markers of damaged shards and what interrupted writes left; what is none of
 ours is set aside, under its name, in the folder `set-aside`. Rows are made again by `generate`.
@@ -24,7 +24,9 @@ from synthgen.dataset import (
     reached,
     read_record,
     remove_leftovers,
+    write_card,
 )
+from synthgen.dataset.card.croissant import croissant_problems
 from synthgen.dataset.damage import find_damage, shortened
 from synthgen.dataset.markers import readable_markers
 from synthgen.dataset.opening import obstacles, strays
@@ -69,7 +71,7 @@ def repair(url: str, yes: bool, say: Callable[[str], None]) -> None:
     if yes:
         Lease(storage).look()
     found = 0
-    for look in (_foreign, _record, _configuration, _unplanned, _damage, _leftovers):
+    for look in (_foreign, _record, _configuration, _unplanned, _damage, _leftovers, _card):
         # What one step mends, the next one reads: so each looks when its turn has come.
         for step in look(storage):
             found += 1
@@ -256,3 +258,24 @@ def _leftovers(storage: Storage) -> list[Step]:
             partial(remove_leftovers, storage),
         )
     ]
+
+
+def _card(storage: Storage) -> list[Step]:
+    """Write card and `croissant.json` anew where they do not say which shards there are.
+
+    Where shards are lacking or damaged, `generate` makes them again, and then writes both.
+    """
+    if not _has_record(storage):
+        return []
+    markers, corrupt = readable_markers(storage)
+    made = sum(marker.stop - marker.start for marker in markers.values())
+    lacking = made < read_record(storage).samples
+    if lacking or corrupt or find_damage(storage, markers.values()):
+        return []
+    problems = croissant_problems(storage, markers.values())
+    if not storage.exists(layout.CARD):
+        problems.append(f"{layout.CARD} is missing")
+    if not problems:
+        return []
+    text = f"{shortened(problems)}; {layout.CARD} and {layout.CROISSANT} are written again"
+    return [Step(text, partial(write_card, storage))]

@@ -15,7 +15,7 @@ from pipelines.faceid.verifier import IdentityMeasurement, IdentityVerifier, jud
 from pipelines.loading import load_source
 from samplers.plan import build_plan
 from synthgen.dataset import Storage, inspect_dataset, read_statistics
-from synthgen.dataset.card import faces_line, faces_section
+from synthgen.dataset.card.findings import faces_line, faces_section
 from synthgen.errors import ConfigError
 from synthgen.report.reproduction import reproduce
 

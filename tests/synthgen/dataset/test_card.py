@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_dataset import (
     COLUMNS,
     CONFIG,
+    HAPPY,
     PLAN,
     SCHEMA,
     Range,
@@ -31,6 +32,7 @@ from synthgen.dataset import (
     render_card,
     write_card,
 )
+from synthgen.dataset.card.origin import bibtex
 from synthgen.dataset.labels import label_names
 from synthgen.dataset.markers import ShortStratum
 from synthgen.dataset.schema import DatasetSchema
@@ -250,8 +252,83 @@ def test_the_card_says_how_to_cite_the_data(tmp_path):
     assert section == (
         f"The data: *tiny, seed 7, run {run}; synthetic, made with synthgen 0.1.0 "
         "(revision 0123abc)*. synthgen: its `CITATION.cff`. Where licences or weights are named "
-        "above, cite their papers, too.\n"
+        "above, cite their papers, too.\n\n"
+        "```bibtex\n"
+        f"@misc{{tiny-{run},\n"
+        "  title = {{tiny}: synthetic faces with FACS Action Units},\n"
+        "  year = {2026},\n"
+        f"  note = {{tiny, seed 7, run {run}; made with synthgen 0.1.0 (revision 0123abc)}},\n"
+        "}\n```\n"
     )
+
+
+def test_names_become_keys_of_bibtex_and_special_characters_are_escaped():
+    record = make_record(name="50 % of {faces}_a & b")
+    run = run_id_of(record.configuration)
+    lines = bibtex(record).splitlines()
+    assert lines[0] == f"@misc{{50-of-faces-a-b-{run},"
+    assert lines[1] == (
+        r"  title = {{50 \% of faces\_a \& b}: synthetic faces with FACS Action Units},"
+    )
+
+
+def test_the_card_names_limits_that_follow_from_record_and_counts(tmp_path):
+    policy = {"max_inactive": 1.0, "per_au_tolerance": {"AU20": 2.0, "AU15": None}}
+    record = make_record(4, verify={"verifier": "libreface", "policy": policy})
+    storage = Storage(str(tmp_path / "out"))
+    open_run(storage, record, CONFIG, PLAN)
+    shown = {"aus_measured": (0.2,) * 6 + (2.9,) + (0.2,) * 3 + (0.3, 0.2)}
+    sad = {"emotion": "sad"}
+    rows = [make_row(index, **shown, **(sad if index > 2 else {})) for index in range(4)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[0], rows=rows, rejects=[]))
+    write_card(storage)
+    card = storage.read("README.md").decode()
+    section = card.partition("## Limits\n\n")[2].partition("\n\n## ")[0].splitlines()
+    assert section == [
+        "- `aus`, and `emotion` where it is there, say what was asked for, `aus_measured` what a "
+        "network measured, with its errors; no person has looked at the images.",
+        "- The policy does not judge AU15: whether shown is not known.",
+        "- Measured intensities may miss what was asked for by more than the other AUs' 1: AU20 by "
+        "2.",
+        "- happy and sad are ambiguous: all rows of each ask for AU12, AU25, and by these alone "
+        "nobody can tell them apart.",
+        "- The slots of `identity` (age, hair) are words of a prompt, not traits of anybody; they "
+        "are few, and people are more.",
+        "- One check, `libreface`, chose the images; what it cannot see was kept.",
+        "- Categories are not equally frequent: 3 rows of happy, 0 of neutral.",
+    ]
+
+
+def test_an_au_that_is_read_everywhere_alike_is_named(tmp_path):
+    storage = Storage(str(tmp_path / "out"))
+    open_run(storage, make_record(8), CONFIG, PLAN)
+    nothing = (0.0,) * 12
+    read = {"aus_measured": (0.2,) * 10 + (1.5, 0.2)}
+    rows = [make_row(n, **read, aus=nothing if n % 2 else HAPPY) for n in range(4)]
+    commit_shard(storage, SCHEMA, make_result(PLAN[0], rows=rows, rejects=[]))
+    write_card(storage)
+    assert (
+        "\n- AUs that the images hardly show, or the verifier can hardly judge, by their mean "
+        "measured intensities: AU12 (0.2 where 4.0 was asked for, 0.2 elsewhere), AU25 (1.5 where "
+        "2.5 was asked for, 1.5 elsewhere).\n"
+    ) in storage.read("README.md").decode()
+
+
+def test_values_whose_images_are_refused_more_often_are_named(tmp_path):
+    schema = replace(SCHEMA, slots=("hair",))
+    storage = Storage(str(tmp_path / "out"))
+    open_run(storage, replace(make_record(80), schema=schema), CONFIG, PLAN)
+    rows = [
+        make_row(n, attempt=n % 2, identity={"hair": ("red", "gray")[n % 2]}) for n in range(80)
+    ]
+    rejects = [make_reject(n) for n in range(1, 80, 2)]
+    shard = Range("train", 0, 0, 80)
+    commit_shard(storage, schema, make_result(shard, rows=rows, rejects=rejects))
+    write_card(storage)
+    assert (
+        "\n- Images of hair 'gray' are refused more often: 0.0 % (0.0 % to 8.8 %) of their first "
+        "attempts were kept, 100.0 % (91.2 % to 100.0 %) of the slot's other values.\n"
+    ) in storage.read("README.md").decode()
 
 
 def test_the_card_depends_on_the_data_alone(tmp_path):

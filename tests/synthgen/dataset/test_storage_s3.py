@@ -19,7 +19,14 @@ def test_a_dataset_on_s3_is_that_of_a_folder(bucket, tmp_path):
         assert [there.sha256(name) for name in there.names(folder)] == [
             here.sha256(name) for name in here.names(folder)
         ]
-    assert there.entries() == [".synthgen", "README.md", "assets", "data", "rejects"]
+    assert there.entries() == [
+        ".synthgen",
+        "README.md",
+        "assets",
+        "croissant.json",
+        "data",
+        "rejects",
+    ]
     assert list(read_markers(there)) == list(read_markers(here))
     assert inspect_dataset(there.url).problems == ()
     commit_shard(there, SCHEMA, make_result(PLAN[0]))

@@ -174,6 +174,7 @@ def test_rows_keep_their_meaning_and_their_images(first, second, tmp_path):
         ".synthgen",
         "README.md",
         "assets",
+        "croissant.json",
         "data",
         "rejects",
     ]

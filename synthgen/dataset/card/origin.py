@@ -1,6 +1,7 @@
 """The origin of a dataset on its card: what made it, of what it is a function, how to cite it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -87,17 +88,41 @@ def _sources(record: RunRecord) -> str:
 
 def _citation(record: RunRecord) -> str:
     """Name what tells this dataset from others, and whom to name beside it."""
+    return (
+        f"## How to cite\n\nThe data: *{_named(record)}; synthetic, made with "
+        f"{_version(record)}*. synthgen: its `CITATION.cff`. Where licences or weights are named "
+        f"above, cite their papers, too.\n\n```bibtex\n{bibtex(record)}\n```"
+    )
+
+
+def bibtex(record: RunRecord) -> str:
+    """Return the citation of the data in BibTeX; whoever publishes it adds `author` and `url`."""
+    name = str(record.configuration.get("name", "synthgen dataset"))
+    key = re.sub(r"[^A-Za-z0-9-]+", "-", name).strip("-") or "synthgen-dataset"
+    run = "" if record.sources else f"-{run_id_of(record.configuration)}"
+    year = record.created[:4]
+    fields = {
+        "title": f"{{{_escaped(name)}}}: synthetic faces with FACS Action Units",
+        **({"year": year} if year else {}),
+        "note": _escaped(f"{_named(record)}; made with {_version(record)}"),
+    }
+    body = "".join(f"  {field} = {{{value}}},\n" for field, value in fields.items())
+    return f"@misc{{{key}{run},\n{body}}}"
+
+
+def _named(record: RunRecord) -> str:
+    """Name the dataset by what tells it from others: its seed and run, or its sources."""
     configuration = record.configuration
     name = configuration.get("name", "synthgen dataset")
     if record.sources:
         of = ", ".join(f"{source['name']} (run {source['run']})" for source in record.sources)
-        what = f"{name}, merged from {of}"
-    else:
-        what = f"{name}, seed {configuration.get('seed', 0)}, run {run_id_of(configuration)}"
-    return (
-        f"## How to cite\n\nThe data: *{what}; synthetic, made with {_version(record)}*. synthgen: "
-        "its `CITATION.cff`. Where licences or weights are named above, cite their papers, too."
-    )
+        return f"{name}, merged from {of}"
+    return f"{name}, seed {configuration.get('seed', 0)}, run {run_id_of(configuration)}"
+
+
+def _escaped(text: str) -> str:
+    """Escape what BibTeX and LaTeX would take for their own."""
+    return re.sub(r"([#$%&_])", r"\\\1", re.sub(r"[\\{}]", "", text))
 
 
 def _version(record: RunRecord) -> str:
