@@ -1,4 +1,4 @@
-"""Parametric portraits: drawn faces with the 12 AUs at any intensity.
+"""Parametric portraits: drawn faces with AUs at any intensity, 12 or (edition 2) 18 and sides.
 
 `render(random_identity(seed), aus)` gives a picture, `caption(identity)` its description. The names
 below load their module, and with it skia, when they are first used.
@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
+    from pipelines.procedural.expression import DRAWN_AUS, SIDED_AUS, Expression
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
     from pipelines.procedural.renderer import RENDERER_VERSION, render, renderer_version
     from pipelines.procedural.vocabulary import traits_in
 
 __all__ = [
+    "DRAWN_AUS",
     "RENDERER_VERSION",
+    "SIDED_AUS",
+    "Expression",
     "Identity",
     "caption",
     "identity_from_text",
@@ -27,7 +31,10 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
+        "DRAWN_AUS": "pipelines.procedural.expression",
+        "Expression": "pipelines.procedural.expression",
         "RENDERER_VERSION": "pipelines.procedural.renderer",
+        "SIDED_AUS": "pipelines.procedural.expression",
         "Identity": "pipelines.procedural.identity",
         "caption": "pipelines.procedural.identity",
         "identity_from_text": "pipelines.procedural.identity",

@@ -99,7 +99,8 @@ def _draw_ball(canvas: skia.Canvas, face: Face, eye: Eye, opening: skia.Path) ->
         (1.0, argb(scale(white, 0.62))),
     ]
     canvas.drawPath(opening, radial_paint(centre, radius, stops))
-    _draw_iris(canvas, face, eye, centre)
+    gaze = face.place(eye.centre[0] + eye.gaze[0], eye.centre[1] - 0.0015 + eye.gaze[1])
+    _draw_iris(canvas, face, eye, gaze)
     top = face.place(eye.centre[0], eye.centre[1] - eye.upper)
     shadow = linear_paint(
         top,
@@ -211,18 +212,18 @@ def draw_nose(canvas: skia.Canvas, face: Face) -> None:
 def _draw_wing(canvas: skia.Canvas, face: Face, side: float) -> None:
     skin, nose = face.identity.skin_colour, face.nose
     uneven = 0.0015 * face.identity.asymmetry[3] * side
-    wide = side * nose.half_width
+    wide, wing = side * nose.half_width, nose.wing - nose.lifts[side > 0]
     flare = 0.25 * min(face.efforts.nose_wrinkle, 1.0)
     outline = [
-        (wide * 0.78, nose.wing - 0.024),
-        (wide * 1.01, nose.wing - 0.012),
-        (wide * 1.03, nose.wing + 0.006 + uneven),
-        (wide * 0.80, nose.wing + 0.015 + uneven),
+        (wide * 0.78, wing - 0.024),
+        (wide * 1.01, wing - 0.012),
+        (wide * 1.03, wing + 0.006 + uneven),
+        (wide * 0.80, wing + 0.015 + uneven),
     ]
     points = [face.place(x, y, 0.018) for x, y in outline]
     edge = stroke_paint(shadow(skin, 0.45), 0.0042, 0.55 + flare, blur=0.0012)
     canvas.drawPath(smooth_path(points, closed=False), edge)
-    hole = face.place(wide * 0.46, (nose.base + nose.wing) / 2 + 0.004, 0.026)
+    hole = face.place(wide * 0.46, (nose.base + wing) / 2 + 0.004, 0.026)
     canvas.save()
     canvas.translate(*hole)
     canvas.rotate(-18.0 * side)
@@ -230,6 +231,9 @@ def _draw_wing(canvas: skia.Canvas, face: Face, side: float) -> None:
     canvas.drawOval(oval, fill_paint(shadow(skin, 0.18), 0.85, blur=0.0014))
     canvas.restore()
 
+
+_TEETH = (0.30, 0.72, 0.93, 1.0, 1.0, 1.0, 0.93, 0.72, 0.30)
+"""How far a row of teeth stands out, along the lip, of that in the middle."""
 
 _OPEN = 0.0025
 """Gap between the lips from which on the inside of the mouth is drawn."""
@@ -239,13 +243,28 @@ def draw_mouth(canvas: skia.Canvas, face: Face) -> None:
     """Paint the mouth."""
     mouth = face.mouth
     colour = _shown(face)
-    inner_top = _edge(face, mouth, mouth.upper_bottom, 0.30, 0.90)
-    inner_bottom = _edge(face, mouth, mouth.lower_top, 0.18, 0.80)
-    _draw_upper_lip(canvas, face, inner_top, colour)
-    _draw_lower_lip(canvas, face, inner_bottom, colour)
+    upper, inner_top, inner_bottom, lower = _edges(face, mouth)
+    _draw_upper_lip(canvas, face, upper, inner_top, colour)
+    _draw_lower_lip(canvas, face, lower, inner_bottom, colour)
     if mouth.opening > _OPEN:
         _draw_inside(canvas, face, inner_top, inner_bottom)
-    _draw_line(canvas, face, inner_top, colour)
+    pressed = mouth.lips.pressed if mouth.lips else 0.0
+    _draw_line(canvas, face, inner_top, colour, 0.0052 * (1 + 0.5 * pressed))
+
+
+def _edges(face: Face, mouth: Mouth) -> tuple[list[Point], list[Point], list[Point], list[Point]]:
+    """Return the lips' edges in the image, from above: outer, inner, inner, outer."""
+    if mouth.lips is None:
+        return (
+            _upper_edge(face, mouth),
+            _edge(face, mouth, mouth.upper_bottom, 0.30, 0.90),
+            _edge(face, mouth, mouth.lower_top, 0.18, 0.80),
+            _lower_edge(face, mouth),
+        )
+    lips, rx = mouth.lips, max(mouth.right[0], -mouth.left[0])
+    edges = (lips.upper, lips.upper_in, lips.lower_in, lips.lower)
+    placed = [[face.place(x, y, 0.012 * (1 - (x / rx) ** 2)) for x, y in edge] for edge in edges]
+    return placed[0], placed[1], placed[2], placed[3]
 
 
 def _shown(face: Face) -> Colour:
@@ -281,8 +300,7 @@ def _eased(bend: float, rise: float) -> float:
     return bend + min(6.0 * abs(rise), 0.25)
 
 
-def _draw_upper_lip(canvas: skia.Canvas, face: Face, inner: list[Point], colour: Colour) -> None:
-    mouth = face.mouth
+def _upper_edge(face: Face, mouth: Mouth) -> list[Point]:
     (lx, ly), (rx, ry) = mouth.left, mouth.right
     top = mouth.upper_top
     outer = [
@@ -294,21 +312,10 @@ def _draw_upper_lip(canvas: skia.Canvas, face: Face, inner: list[Point], colour:
         (rx * 0.58, ry + (top - ry) * 0.62),
         (rx, ry - 0.001),
     ]
-    path = smooth_path(
-        [face.place(x, y, 0.012) if abs(x) < abs(rx) else face.place(x, y) for x, y in outer],
-        closed=False,
-    )
-    path.addPath(smooth_path(inner[::-1], closed=False), skia.Path.kExtend_AddPathMode)
-    path.close()
-    above, below = face.place(0.0, top, 0.012), face.place(0.0, mouth.upper_bottom, 0.012)
-    stops = [(0.0, argb(scale(colour, 0.94))), (1.0, argb(scale(colour, 0.62)))]
-    canvas.drawPath(path, linear_paint(above, below, stops))
-    light = mix(face.identity.skin_colour, (1.0, 1.0, 1.0), 0.25)
-    soft_spot(canvas, face.place(0.0, top - 0.004, 0.012), (0.028, 0.006), light, 0.30)
+    return [face.place(x, y, 0.012) if abs(x) < abs(rx) else face.place(x, y) for x, y in outer]
 
 
-def _draw_lower_lip(canvas: skia.Canvas, face: Face, inner: list[Point], colour: Colour) -> None:
-    mouth = face.mouth
+def _lower_edge(face: Face, mouth: Mouth) -> list[Point]:
     (lx, ly), (rx, ry) = mouth.left, mouth.right
     bottom = mouth.lower_bottom
     roundness = 0.66 + min(2.0 * mouth.opening, 0.17)
@@ -321,7 +328,28 @@ def _draw_lower_lip(canvas: skia.Canvas, face: Face, inner: list[Point], colour:
         (rx * 0.66, ry + (bottom - ry) * roundness),
         (rx * 0.97, ry + 0.002),
     ]
-    path = smooth_path([face.place(x, y, 0.008) for x, y in outer], closed=False)
+    return [face.place(x, y, 0.008) for x, y in outer]
+
+
+def _draw_upper_lip(
+    canvas: skia.Canvas, face: Face, outer: list[Point], inner: list[Point], colour: Colour
+) -> None:
+    mouth, top = face.mouth, face.mouth.upper_top
+    path = smooth_path(outer, closed=False)
+    path.addPath(smooth_path(inner[::-1], closed=False), skia.Path.kExtend_AddPathMode)
+    path.close()
+    above, below = face.place(0.0, top, 0.012), face.place(0.0, mouth.upper_bottom, 0.012)
+    stops = [(0.0, argb(scale(colour, 0.94))), (1.0, argb(scale(colour, 0.62)))]
+    canvas.drawPath(path, linear_paint(above, below, stops))
+    light = mix(face.identity.skin_colour, (1.0, 1.0, 1.0), 0.25)
+    soft_spot(canvas, face.place(0.0, top - 0.004, 0.012), (0.028, 0.006), light, 0.30)
+
+
+def _draw_lower_lip(
+    canvas: skia.Canvas, face: Face, outer: list[Point], inner: list[Point], colour: Colour
+) -> None:
+    mouth, bottom = face.mouth, face.mouth.lower_bottom
+    path = smooth_path(outer, closed=False)
     path.addPath(smooth_path(inner[::-1], closed=False), skia.Path.kExtend_AddPathMode)
     path.close()
     above, below = face.place(0.0, mouth.lower_top, 0.012), face.place(0.0, bottom, 0.012)
@@ -365,11 +393,9 @@ def _draw_teeth(
 ) -> None:
     """Paint a row of teeth that stands `height` out from behind a lip."""
     down = 1.0 if upper else -1.0
-    inset = [edge[1], edge[2], edge[3], edge[4], edge[5]]
-    far = [
-        (x, y + down * height * h)
-        for (x, y), h in zip(inset, (0.55, 0.95, 1.0, 0.95, 0.55), strict=True)
-    ]
+    inset = edge[1:-1]
+    rise = (0.55, 0.95, 1.0, 0.95, 0.55) if len(inset) == 5 else _TEETH
+    far = [(x, y + down * height * h) for (x, y), h in zip(inset, rise, strict=True)]
     near = [(x, y - down * 0.006) for x, y in inset]
     row = smooth_path(near, closed=False)
     row.addPath(smooth_path(far[::-1], closed=False), skia.Path.kExtend_AddPathMode)
@@ -383,9 +409,11 @@ def _draw_teeth(
     canvas.drawPath(gaps, stroke_paint((0.55, 0.45, 0.42), 0.0022, 0.30))
 
 
-def _draw_line(canvas: skia.Canvas, face: Face, line: list[Point], colour: Colour) -> None:
+def _draw_line(
+    canvas: skia.Canvas, face: Face, line: list[Point], colour: Colour, width: float
+) -> None:
     """Paint the dark line between the lips and the shadows in the corners."""
     dark = scale(colour, 0.28)
-    canvas.drawPath(smooth_path(line, closed=False), stroke_paint(dark, 0.0052, 0.92))
+    canvas.drawPath(smooth_path(line, closed=False), stroke_paint(dark, width, 0.92))
     for corner in (line[0], line[-1]):
         soft_spot(canvas, corner, (0.010, 0.009), scale(face.identity.skin_colour, 0.25), 0.75)

@@ -12,9 +12,17 @@ pose into image coordinates. What each AU moves follows the FACS manual (Ekman, 
 import math
 from dataclasses import dataclass
 
+from pipelines.procedural import first_layout, layout
 from pipelines.procedural.canvas import Point
-from pipelines.procedural.expression import AUVector, Efforts, efforts_of
+from pipelines.procedural.expression import (
+    AUVector,
+    Efforts,
+    Expression,
+    efforts_of,
+    mean_efforts,
+)
 from pipelines.procedural.identity import Identity
+from pipelines.procedural.parts import Brow, Eye, Head, Mouth, Nose
 
 EYE_LEFT = (0.385, 0.45)
 """Centre of the eye on the left of the image (the person's right eye), (x, y)."""
@@ -32,99 +40,6 @@ _ROLL_CENTRE = (0.5, 0.62)
 
 _BESIDE_MOUTH = 0.048
 """Least width of the cheek beside a mouth corner."""
-
-_SHAPES = {
-    "oval": (1.0, 1.0, 1.0, 0.0),
-    "round": (1.04, 1.05, 1.10, -0.012),
-    "square": (1.0, 1.06, 1.22, -0.004),
-    "heart": (1.02, 0.90, 0.82, 0.004),
-    "long": (0.94, 0.99, 1.02, 0.016),
-}
-"""Face shape → factors of head, jaw and chin width, and what is added to the chin's y."""
-
-
-@dataclass(frozen=True, slots=True)
-class Eye:
-    """One eye in the face frame.
-
-    Attributes:
-        side: -1 left of the image, +1 right.
-        centre: middle between the corners.
-        half_width: half the distance between the corners.
-        tilt: how much the outer corner stands above the centre.
-        upper: height of the upper lid's edge above the centre.
-        lower: depth of the lower lid's edge below the centre; less than -upper never.
-        iris: radius of the iris.
-    """
-
-    side: int
-    centre: Point
-    half_width: float
-    tilt: float
-    upper: float
-    lower: float
-    iris: float
-
-    @property
-    def opening(self) -> float:
-        """Distance between the lids' edges at the middle; 0 when closed."""
-        return self.upper + self.lower
-
-
-@dataclass(frozen=True, slots=True)
-class Brow:
-    """Middle line of one brow in the face frame, from its inner to its outer end."""
-
-    side: int
-    inner: Point
-    middle: Point
-    arch: Point
-    outer: Point
-    thickness: float
-
-
-@dataclass(frozen=True, slots=True)
-class Nose:
-    """Nose in the face frame: heights, half-widths, and how round the wings are raised."""
-
-    root: float
-    tip: float
-    base: float
-    wing: float
-    half_width: float
-    bridge: float
-
-
-@dataclass(frozen=True, slots=True)
-class Mouth:
-    """Lips in the face frame.
-
-    Attributes:
-        left, right: corners.
-        upper_top, upper_bottom: outer and inner edge of the upper lip in the middle (y).
-        lower_top, lower_bottom: inner and outer edge of the lower lip in the middle (y).
-        bow: depth of the cupid's bow.
-        pout: how far the lower lip is pushed forward [0–1.4].
-    """
-
-    left: Point
-    right: Point
-    upper_top: float
-    upper_bottom: float
-    lower_top: float
-    lower_bottom: float
-    bow: float
-    pout: float
-
-    @property
-    def width(self) -> float:
-        """Distance between the corners."""
-        return self.right[0] - self.left[0]
-
-    @property
-    def opening(self) -> float:
-        """Distance between the lips in the middle."""
-        return self.lower_top - self.upper_bottom
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +61,14 @@ class Pose:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
-    """Sizes that make the contour; `jaw` and `chin_width` are factors."""
-
-    half_width: float
-    top: float
-    chin: float
-    jaw: float
-    chin_width: float
-    cheek: float
-    sag: float
-
-
-@dataclass(frozen=True, slots=True)
 class Face:
     """A posed face.
 
     Attributes:
         identity: whose.
         pose: of the head, without the roll.
-        efforts: how strongly each AU and each wrinkle shows.
+        efforts: how strongly each AU and each wrinkle shows; the mean of both halves.
+        sides: the same of each half, left of the image first.
         eyes, brows: left of the image first.
         nose, mouth: in the face frame.
         half_width: of the head at the cheekbones.
@@ -184,6 +87,11 @@ class Face:
     top: float
     chin: float
     outline: tuple[Point, ...]
+    sides: tuple[Efforts, Efforts]
+
+    def side(self, side: float) -> Efforts:
+        """Return the efforts of one half: -1 left of the image, +1 right."""
+        return self.sides[side > 0]
 
     def place(self, x: float, y: float, lift: float = 0.0) -> Point:
         """Turn a point on the face's surface into image coordinates, before the roll.
@@ -228,7 +136,7 @@ class Face:
         return {name: roll_point(self.identity, self.place(*at)) for name, at in frame.items()}
 
 
-def geometry(identity: Identity, aus: AUVector) -> Face:
+def geometry(identity: Identity, aus: AUVector | Expression) -> Face:
     """Lay out a face.
 
     Args:
@@ -236,24 +144,37 @@ def geometry(identity: Identity, aus: AUVector) -> Face:
         aus: an intensity for each AU, [0, 5] normally; clipped to [-5, 7].
 
     Raises:
-        ActionUnitError: if their number is another, or one is not a finite number.
+        ActionUnitError: if their number is another, one is not a finite number, or the edition of
+            the identity cannot show it.
     """
-    efforts = efforts_of(identity, aus)
+    sides = efforts_of(identity, aus)
+    efforts = mean_efforts(*sides)
     pose = _pose(identity)
-    head = _head(identity, efforts)
-    mouth = _mouth(identity, efforts)
+    if identity.edition == 1:
+        head = first_layout.head(identity, efforts)
+        mouth = first_layout.mouth(identity, efforts)
+        nose = first_layout.nose(identity, efforts)
+        eyes = (first_layout.eye(identity, efforts, -1), first_layout.eye(identity, efforts, 1))
+        brows = (first_layout.brow(identity, efforts, -1), first_layout.brow(identity, efforts, 1))
+    else:
+        head = layout.head(identity, efforts)
+        mouth = layout.mouth(identity, sides, efforts)
+        nose = layout.nose(identity, sides, efforts)
+        eyes = (layout.eye(identity, sides[0], -1), layout.eye(identity, sides[1], 1))
+        brows = (layout.brow(identity, sides[0], -1), layout.brow(identity, sides[1], 1))
     return Face(
         identity,
         pose,
         efforts,
-        (_eye(identity, efforts, -1), _eye(identity, efforts, 1)),
-        (_brow(identity, efforts, -1), _brow(identity, efforts, 1)),
-        _nose(identity, efforts),
+        eyes,
+        brows,
+        nose,
         mouth,
         head.half_width,
         head.top,
         head.chin,
         _outline(pose, head, mouth.right[0] + _BESIDE_MOUTH),
+        sides,
     )
 
 
@@ -274,105 +195,7 @@ def _pose(identity: Identity) -> Pose:
     return Pose(math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch))
 
 
-def _eye(identity: Identity, efforts: Efforts, side: int) -> Eye:
-    size = 1 + 0.06 * identity.eye_size
-    uneven = side * 0.0022 * identity.asymmetry[1]
-    lower = 0.0175 * size - 0.0140 * efforts.cheek - 0.003 * efforts.nose_wrinkle
-    upper = 0.0225 * size - 0.004 * max(efforts.cheek, 0.0) - 0.0025 * max(efforts.brow_low, 0.0)
-    upper = max(upper, 0.008) + 0.0235 * max(efforts.lid_raise, 0.0)
-    upper += (upper + lower) * min(efforts.lid_raise, 0.0)
-    return Eye(
-        side,
-        (
-            side * 0.115 * (1 + 0.03 * identity.eye_spacing),
-            0.45 + uneven + 0.003 * identity.eye_height,
-        ),
-        0.0565 * (1 + 0.05 * identity.eye_size),
-        0.004 + 0.0035 * identity.eye_tilt,
-        max(upper, -lower),
-        lower,
-        0.0245 * (1 + 0.02 * identity.eye_size),
-    )  # fmt: skip
-
-
-def _brow(identity: Identity, efforts: Efforts, side: int) -> Brow:
-    up_in, up_out, low = efforts.brow_in, efforts.brow_out, efforts.brow_low
-    base = 0.386 - 0.0045 * identity.brow_height + side * 0.003 * identity.asymmetry[0]
-    woman = identity.person == "woman"
-    arch = 0.013 + 0.0035 * identity.brow_arch + (0.004 if woman else 0.0)
-    wrinkle = 0.012 * max(efforts.nose_wrinkle, 0.0)
-    inner = (
-        0.048 + 0.004 * identity.brow_spacing - 0.021 * low,
-        base - 0.005 - 0.046 * up_in + 0.036 * low + wrinkle,
-    )
-    middle = (
-        0.098 - 0.010 * low,
-        base - 0.7 * arch - 0.024 * up_in - 0.030 * up_out + 0.030 * low + 0.6 * wrinkle,
-    )
-    top = (0.145 - 0.004 * low, base - arch - 0.004 * up_in - 0.044 * up_out + 0.021 * low)
-    outer = (0.188, base + 0.003 - 0.040 * up_out + 0.012 * low)
-    thickness = 0.0235 * (1 + 0.13 * identity.brow_thickness)
-    thickness *= 0.82 if woman else 1.12
-    inner, middle, top, outer = ((side * x, y) for x, y in (inner, middle, top, outer))
-    return Brow(side, inner, middle, top, outer, thickness)
-
-
-def _nose(identity: Identity, efforts: Efforts) -> Nose:
-    longer = 0.006 * identity.nose_length
-    wrinkle = efforts.nose_wrinkle
-    return Nose(
-        0.445,
-        0.598 + longer - 0.007 * wrinkle,
-        0.632 + longer - 0.006 * wrinkle,
-        0.616 + longer - 0.018 * wrinkle,
-        0.043 * (1 + 0.10 * identity.nose_width) + 0.004 * wrinkle + 0.005 * efforts.smile,
-        0.017 * (1 + 0.15 * identity.nose_bridge),
-    )
-
-
-def _mouth(identity: Identity, efforts: Efforts) -> Mouth:
-    smile, frown, stretch = efforts.smile, efforts.frown, efforts.stretch
-    chin, jaw, part = efforts.chin_raise, efforts.jaw, efforts.part
-    line = 0.700 + 0.004 * identity.mouth_height - 0.020 * chin + 0.030 * jaw
-    line += 0.006 * smile - 0.004 * frown
-    reach = 0.087 * (1 + 0.05 * identity.mouth_width)
-    reach += 0.031 * smile + 0.046 * stretch - 0.011 * chin - 0.009 * jaw + 0.004 * frown
-    height = 0.700 + 0.004 * identity.mouth_height - 0.038 * smile + 0.038 * frown
-    height += 0.006 * stretch - 0.004 * chin + 0.034 * jaw
-    uneven = 0.0025 * identity.asymmetry[2]
-    thin = max(1 - 0.42 * stretch - 0.20 * smile - 0.12 * frown + 0.25 * min(part, 0.0), 0.3)
-    full = (1 + 0.13 * identity.lip_fullness) * (1 - 0.004 * (identity.years - 30)) * thin
-    gap = 0.040 * max(part, 0.0) + 0.016 * jaw + 0.052 * jaw * min(1.5 * max(part, 0.0), 1.0)
-    raised = 0.010 * efforts.nose_wrinkle
-    upper_bottom = line - 0.25 * gap - raised
-    lower_top = max(line + 0.75 * gap - 0.6 * raised, upper_bottom)
-    return Mouth(
-        (-reach, height - uneven),
-        (reach, height + uneven),
-        upper_bottom - 0.0225 * full * (1 - 0.15 * chin),
-        upper_bottom,
-        lower_top,
-        lower_top + 0.0310 * full * (1 + 0.45 * chin) * (1 - 0.35 * min(gap / 0.09, 1.0)),
-        0.006 * thin,
-        chin,
-    )
-
-
-def _head(identity: Identity, efforts: Efforts) -> _Head:
-    head, jaw, chin_width, longer = _SHAPES[identity.face]
-    chin = 0.866 + longer + 0.008 * identity.face_height + 0.078 * efforts.jaw
-    return _Head(
-        half_width=0.247 * head * (1 + 0.022 * identity.face_width),
-        top=0.062 - 0.006 * identity.forehead,
-        chin=chin - 0.012 * efforts.chin_raise,
-        jaw=jaw * (1 + 0.03 * identity.jaw_width),
-        chin_width=chin_width * (1 + 0.10 * identity.chin_width),
-        cheek=0.008 * identity.cheek + 0.010 * max(efforts.smile, 0.0),
-        sag=0.006 * min(max((identity.years - 45) / 35, 0.0), 1.0),
-    )
-
-
-def _outline(pose: Pose, head: _Head, room: float) -> tuple[Point, ...]:
+def _outline(pose: Pose, head: Head, room: float) -> tuple[Point, ...]:
     """Return the contour clockwise from the top.
 
     The table holds (x, y, depth) of the right half; the cheeks are at least `room` wide beside the

@@ -12,7 +12,7 @@ from pipelines.procedural.body import (
     draw_neck,
 )
 from pipelines.procedural.canvas import new_canvas, skia, to_image
-from pipelines.procedural.expression import AUVector
+from pipelines.procedural.expression import AUVector, Expression
 from pipelines.procedural.features import draw_brow, draw_eye, draw_mouth, draw_nose
 from pipelines.procedural.geometry import Face, geometry, roll_of
 from pipelines.procedural.hair import draw_back_hair, draw_front_hair
@@ -35,17 +35,20 @@ def renderer_version(edition: int) -> str:
     return _VERSIONS[edition]
 
 
-def render(identity: Identity, aus: AUVector, size: int = 128) -> Image.Image:
+def render(identity: Identity, aus: AUVector | Expression, size: int = 128) -> Image.Image:
     """Paint a portrait; the same arguments give the same pixels.
 
     Args:
         identity: whom.
-        aus: an intensity for each AU, in the order of `synthgen.action_units.AUS`, [0, 5] normally;
-            continuous. Values outside exaggerate or do the opposite, as far as [-5, 7].
+        aus: an intensity for each AU, [0, 5] normally, continuous: of the 12, in the order of
+            `synthgen.action_units.AUS`, or of all that edition 2 draws, in the order of
+            `expression.DRAWN_AUS`; or an `Expression`, which tells left from right. Values outside
+            exaggerate or do the opposite, as far as [-5, 7].
         size: width and height [pixels], at least 64.
 
     Raises:
-        ActionUnitError: if the number of AUs is another, or one is not a finite number.
+        ActionUnitError: if the number of AUs is another, one is not a finite number, or the
+            identity's edition cannot show it.
         ConfigError: if the size is below 64.
     """
     if size < SMALLEST:

@@ -179,7 +179,9 @@ def test_values_outside_the_range_are_clipped():
 def test_wrong_vectors_are_refused():
     with pytest.raises(ActionUnitError) as short:
         geometry(random_identity(1), [0.0] * 11)
-    assert str(short.value) == "an AU vector has 12 values, AU1 to AU26; this one has 11"
+    assert str(short.value) == (
+        "an AU vector has 12 values, AU1 to AU26, or 18, AU1 to AU43; this one has 11"
+    )
     with pytest.raises(ActionUnitError) as nan:
         geometry(random_identity(1), [0.0, float("nan"), *[0.0] * 10])
     assert str(nan.value) == "intensity of AU2 is nan; it must be a finite number"
