@@ -83,6 +83,22 @@ def card_files(storage: Storage) -> dict[str, list[str]]:
         ) from error
 
 
+def card_checksum(storage: Storage) -> str:
+    """Return the checksum of the data that the card describes; empty where it says none.
+
+    Raises:
+        DatasetError: if there is no card, or its header cannot be read.
+    """
+    try:
+        text = storage.read(layout.CARD).decode().split("---\n")[1]
+        header = cast(Mapping[str, Any], read_yaml(text))
+        said = str(header["dataset_info"][0].get("description", ""))
+    except (ValueError, LookupError, TypeError, AttributeError, YamlError) as error:
+        raise DatasetError(f"{layout.CARD} of {storage.url} has no header of a dataset") from error
+    found = re.search(r"checksum ([0-9a-f]{16})\b", said)
+    return found[1] if found else ""
+
+
 def refuse_unloadable(storage: Storage) -> None:
     """Refuse a folder that `datasets` cannot be told by any path.
 

@@ -70,6 +70,12 @@ def encode_tables(features: Mapping[str, Feature], tables: Sequence[pa.Table]) -
     return buffer.getvalue()
 
 
+def stored_values(schema: DatasetSchema, rows: Sequence[Row], split: str) -> list[dict[str, Any]]:
+    """Return rows as Python values, as they would be read back from a shard."""
+    values = [_row_values(schema, row, split) for row in rows]
+    return pa.Table.from_pylist(values, schema=arrow_schema(data_features(schema))).to_pylist()
+
+
 def read_columns(
     storage: Storage,
     name: str,

@@ -354,12 +354,13 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         hardware=tuple(sorted({marker.hardware for marker in markers if marker.hardware})),
         last_shards={marker.split: marker.number for marker in markers},
         short=total_short(markers),
-        checksum=_checksum(markers),
+        checksum=data_checksum(markers),
         category_aus=sums.category_aus(),
     )
 
 
-def _checksum(markers: Iterable[ShardMarker]) -> str:
+def data_checksum(markers: Iterable[ShardMarker]) -> str:
+    """Return the first digits of a SHA-256 of the checksums of all shards."""
     files = {name: stamp.sha256 for marker in markers for name, stamp in marker.files.items()}
     return sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -310,14 +310,14 @@ def _rejected_again(
 def _largest(stored: Mapping[str, Any], now: Mapping[str, Any]) -> float:
     """Return the largest difference between stored values and new ones of the same columns."""
     pairs = [(stored[name], value) for name, value in now.items() if name in stored]
-    return max((_apart(before, after) for before, after in pairs), default=0.0)
+    return max((apart(before, after) for before, after in pairs), default=0.0)
 
 
-def _apart(stored: Any, now: Any) -> float:
+def apart(stored: Any, now: Any) -> float:
     """Return how far two values, or lists of them, are apart, in the precision that is stored."""
     if isinstance(stored, Sequence) and not isinstance(stored, str):
         parts = now if now is not None else [None] * len(stored)
-        return max((_apart(*pair) for pair in zip(stored, parts, strict=True)), default=0.0)
+        return max((apart(*pair) for pair in zip(stored, parts, strict=True)), default=0.0)
     if isinstance(stored, float) and now is not None:
         return abs(float(np.float32(stored)) - float(np.float32(now)))
     return 0.0 if stored == now else math.inf
