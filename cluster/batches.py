@@ -357,7 +357,7 @@ class Judge:
         self, attempt: Attempt, image: Image, found: Sequence[Mapping[str, Any]]
     ) -> Outcome:
         if (detail := blank_detail(image, self._config.pipeline.number_format)) is not None:
-            return self._blank(attempt, detail)
+            return self._blank(attempt, image, detail)
         columns = {
             name: measured[name]
             for check, measured in zip(self._checks, found, strict=True)
@@ -377,9 +377,10 @@ class Judge:
         reject = None
         if not verdict.accepted:
             reject = make_reject(attempt, columns, verdict, self._made_by)
-        return Outcome(attempt, columns, row, reject, verdict.distance)
+        picture = image if reject and self._config.verify.keep_reject_images else None
+        return Outcome(attempt, columns, row, reject, verdict.distance, picture)
 
-    def _blank(self, attempt: Attempt, detail: str) -> Outcome:
+    def _blank(self, attempt: Attempt, image: Image, detail: str) -> Outcome:
         """Return the outcome of an image that shows nothing: no policy keeps it, nor the best."""
         if not self._told_of_blanks:
             self._told_of_blanks = True
@@ -387,7 +388,8 @@ class Judge:
             _log.warning(f"an image of {attempt.spec.sample_id} is blank: {detail}", extra=facts)
         verdict = Verdict.reject("blank", detail)
         reject = make_reject(attempt, {}, verdict, self._made_by)
-        return Outcome(attempt, {}, None, reject, verdict.distance)
+        picture = image if self._config.verify.keep_reject_images else None
+        return Outcome(attempt, {}, None, reject, verdict.distance, picture)
 
 
 def with_neutral(spec: SampleSpec, image: Image) -> SampleSpec:

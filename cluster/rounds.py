@@ -5,9 +5,11 @@ Pure bookkeeping: nothing here depends on time or on where the work is done.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
+
+from PIL.Image import Image
 
 from cluster.fuse import ShardFuse
 from samplers.plan import Plan
@@ -33,6 +35,7 @@ class Outcome:
         row: the row that it would make; None where no image could be made or kept.
         reject: why it was not accepted; None where it was.
         distance: how far the image is from keeping the policy; ∞ where that is not known.
+        picture: the image of a rejected attempt, where some of these are to be kept.
     """
 
     attempt: Attempt
@@ -40,6 +43,7 @@ class Outcome:
     row: Row | None
     reject: Reject | None
     distance: float
+    picture: Image | None = None
 
 
 @dataclass(slots=True)
@@ -173,7 +177,7 @@ class ShardRounds:
 
     def _try_again(self, sample: _Open, outcome: Outcome) -> None:
         if sample.best is None or outcome.distance < sample.best.distance:
-            sample.best = outcome
+            sample.best = replace(outcome, picture=None)  # which a whole shard has no room for
         sample.number += 1
         if sample.number == self._verify.max_attempts:
             self._exhausted(sample)

@@ -19,6 +19,7 @@ from cluster.progress import about
 from cluster.records import components_fingerprint, dataset_schema, declared_columns
 from cluster.resolve import output_storage, with_batch_size
 from cluster.rounds import Outcome, ShardRounds
+from cluster.worst import WorstRejects
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.loading import (
     check_components,
@@ -188,14 +189,22 @@ class Worker:
     def _made(self, shard: Shard, isolate: bool) -> ShardMarker:
         started, times = now(), self._times()
         rounds = ShardRounds(self._plan, shard, self._config.verify)
+        worst = WorstRejects(self._config)
         make = self._isolated_round if isolate else self._overlapped_round
         while attempts := rounds.attempts(self.batch_size):
             for outcomes in make(_batches(attempts, self.batch_size), times):
-                self._count(rounds.record(outcomes))
-        return self._commit(shard, rounds, times, started)
+                needed = rounds.record(outcomes)
+                self._count(needed)
+                worst.add(needed)
+        return self._commit(shard, rounds, worst, times, started)
 
     def _commit(
-        self, shard: Shard, rounds: ShardRounds, times: StageTimes, started: str
+        self,
+        shard: Shard,
+        rounds: ShardRounds,
+        worst: WorstRejects,
+        times: StageTimes,
+        started: str,
     ) -> ShardMarker:
         result = ShardResult(
             split=shard.split,
@@ -215,6 +224,7 @@ class Worker:
             worker=f"{socket.gethostname()}:{os.getpid()}",
             hardware=self._hardware,
             short=rounds.short(),
+            reject_images=worst.kept(),
         )
         marker = commit_shard(self._storage, self._schema, result)
         self._metrics.stage("write", marker.seconds["write"])

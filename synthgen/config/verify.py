@@ -262,6 +262,13 @@ class VerifyConfig(Section):
         description="Images of one stratum (or of all together) after which the run ends if none "
         "was accepted, since none will be; null = never. The data does not depend on it.",
     )
+    keep_reject_images: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Pictures of rejected attempts that each shard keeps of each reason: those "
+        "that miss the policy by most; 0 = none.",
+    )
 
     @property
     def most_images(self) -> int:
@@ -345,6 +352,8 @@ class VerifyConfig(Section):
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said = handler(self)
+        if not self.keep_reject_images:  # so that older configurations stay the runs that they are
+            del said["keep_reject_images"]
         if (older := _older_keys(said["checks"])) is None:
             return said
         return {**older, **{key: value for key, value in said.items() if key != "checks"}}

@@ -64,7 +64,9 @@ def find_damage(
         DatasetError: if the store fails.
     """
     markers = list(markers)
-    sizes = storage.sizes(layout.DATA) | storage.sizes(layout.REJECTS)
+    sizes: dict[str, int] = {}
+    for folder in layout.OF_SHARDS:
+        sizes |= storage.sizes(folder)
     look = partial(_shard_problems, storage, sizes, verify)
     with ThreadPoolExecutor(_READERS, "damage") as readers:
         found = list(readers.map(look, markers))
@@ -124,10 +126,7 @@ def shortened(problems: Sequence[str]) -> str:
 def _shard_problems(
     storage: Storage, sizes: Mapping[str, int], verify: bool, marker: ShardMarker
 ) -> list[str]:
-    rows = {
-        layout.data_file(*marker.key): marker.rows,
-        layout.reject_file(*marker.key): marker.rejects,
-    }
+    rows = marker.rows_of_files
     found = (
         _file_problem(storage, sizes, verify, name, stamp, rows[name])
         for name, stamp in marker.files.items()

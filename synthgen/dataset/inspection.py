@@ -166,7 +166,7 @@ def _half_shards(storage: Storage, finished: set[ShardKey]) -> list[str]:
         for name in storage.names(folder):
             if layout.is_temporary(name):
                 problems.append(f"{name} is what was left of an interrupted write")
-            elif folder in (layout.DATA, layout.REJECTS):
+            elif folder in layout.OF_SHARDS:
                 key = layout.shard_of(name)
                 if key is not None and key not in finished:
                     problems.append(f"{name} belongs to a shard that is not finished: no marker")

@@ -25,12 +25,16 @@ MERGING = ".synthgen/merging.json"
 
 DATA = "data"
 REJECTS = "rejects"
+REJECT_IMAGES = "reject_images"
 MARKERS = ".synthgen/shards"
 
-FOLDERS = ("", DATA, REJECTS, "assets", ".synthgen", MARKERS)
+OF_SHARDS = (DATA, REJECTS, REJECT_IMAGES)
+"""Folders of the files that a marker vouches for."""
+
+FOLDERS = ("", *OF_SHARDS, "assets", ".synthgen", MARKERS)
 """Every folder that may hold a file of ours; the first is the dataset's own."""
 
-_SUFFIXES = {DATA: "parquet", REJECTS: "parquet", MARKERS: "json"}
+_SUFFIXES = {**dict.fromkeys(OF_SHARDS, "parquet"), MARKERS: "json"}
 _DIGITS = 5
 """Digits of a shard's number, at least."""
 _SINGLE_FILES = frozenset({CARD, PICTURE, CROISSANT, CONFIG, RUN, LEASE, INDEX, MERGING})
@@ -45,6 +49,11 @@ def data_file(split: str, number: int) -> str:
 def reject_file(split: str, number: int) -> str:
     """Return the name of a shard's rejected attempts."""
     return _shard_file(REJECTS, split, number)
+
+
+def reject_image_file(split: str, number: int) -> str:
+    """Return the name of the pictures that a shard keeps of its rejected attempts."""
+    return _shard_file(REJECT_IMAGES, split, number)
 
 
 def marker_file(split: str, number: int) -> str:

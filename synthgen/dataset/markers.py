@@ -90,7 +90,8 @@ class ShardMarker:
         errors: attempts that ended in an error.
         missing: sample ids that have no row.
         seconds: stage → wall time [s].
-        files: name → stamp of the data file and of the rejects file.
+        files: name → stamp of the data file, of the rejects file and, where pictures of rejected
+            attempts are kept, of the file of these.
         started: when the shard's work began, UTC, ISO 8601 with microseconds; empty in markers
             that were written before it was kept, as the next five are (`painted` 0).
         finished: when the marker was made, the same way.
@@ -98,6 +99,7 @@ class ShardMarker:
         hardware: kind of accelerator that made it, such as `CPU`.
         painted: images of all batches: attempts, and what only filled a batch up.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
+        reject_images: pictures of rejected attempts that are kept.
     """
 
     split: str
@@ -118,6 +120,7 @@ class ShardMarker:
     hardware: str = ""
     painted: int = 0
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
+    reject_images: int = 0
 
     @property
     def key(self) -> ShardKey:
@@ -128,6 +131,16 @@ class ShardMarker:
     def rejects(self) -> int:
         """Rows of the rejects file: attempts that missed the policy or ended in an error."""
         return sum(self.rejected.values()) + self.errors
+
+    @property
+    def rows_of_files(self) -> dict[str, int]:
+        """Name → rows of each file of the shard; of pictures only where it keeps some."""
+        files = {
+            layout.data_file(*self.key): self.rows,
+            layout.reject_file(*self.key): self.rejects,
+        }
+        pictures = {layout.reject_image_file(*self.key): self.reject_images}
+        return {**files, **pictures} if self.reject_images else files
 
     @property
     def name(self) -> str:
@@ -189,6 +202,7 @@ def marker_from(name: str, data: Mapping[str, Any]) -> ShardMarker:
         hardware=str(data.get("hardware", "")),
         painted=_count({"painted": 0, **data}, "painted"),
         short={str(name): _short(lack) for name, lack in data.get("short", {}).items()},
+        reject_images=_count({"reject_images": 0, **data}, "reject_images"),
     )
     _check(name, marker)
     return marker
@@ -230,7 +244,7 @@ def _check(name: str, marker: ShardMarker) -> None:
             f"{marker.rows} rows and {len(marker.missing)} missing samples do not fill "
             f"{marker.start} to {marker.stop}"
         )
-    if set(marker.files) != {layout.data_file(*marker.key), layout.reject_file(*marker.key)}:
+    if set(marker.files) != set(marker.rows_of_files):
         raise ValueError(f"its files are {', '.join(marker.files) or 'none'}")
 
 

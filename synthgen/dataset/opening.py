@@ -95,7 +95,7 @@ def strays(storage: Storage) -> list[str]:
     """Return the names of files beside the shards that are no files of ours; hidden ones aside."""
     return [
         name
-        for folder in (layout.DATA, layout.REJECTS)
+        for folder in layout.OF_SHARDS
         for name in storage.names(folder)
         if not layout.is_ours(name) and not name.rpartition("/")[2].startswith(".")
     ]
@@ -457,7 +457,7 @@ def _refuse_unplanned(
 ) -> None:
     """Refuse shards that nobody asked for: whoever loads the dataset would load them too."""
     others = [_range(marker) for key, marker in markers.items() if key not in plan]
-    for folder in (layout.DATA, layout.REJECTS):
+    for folder in layout.OF_SHARDS:
         for name in storage.names(folder):
             key = layout.shard_of(name)
             if key is not None and key not in plan and key not in markers:

@@ -1,6 +1,7 @@
 """Rows as Parquet bytes, equal for equal rows, and columns read back."""
 
 import io
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from synthgen.dataset.schema import (
+    DISTANCE,
     EMOTION,
     EMOTION_NAME,
     SPLIT,
     DatasetSchema,
     Feature,
     Reject,
+    RejectImage,
     Row,
     arrow_schema,
     au_columns,
@@ -21,6 +24,7 @@ from synthgen.dataset.schema import (
     image_columns,
     leaf_columns,
     reject_features,
+    reject_image_features,
 )
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
@@ -55,6 +59,15 @@ def encode_rejects(schema: DatasetSchema, rejects: Sequence[Reject], split: str)
     features = reject_features(schema)
     groups = _groups(rejects, lambda _: 0)
     return _encode(features, ([_values(schema, row, split) for row in group] for group in groups))
+
+
+def encode_reject_images(schema: DatasetSchema, kept: Sequence[RejectImage], split: str) -> bytes:
+    """Encode the pictures that a shard keeps of its rejected attempts."""
+    features = reject_image_features(schema)
+    groups = _groups(kept, lambda each: len(each.image))
+    return _encode(
+        features, ([_picture_values(schema, each, split) for each in group] for group in groups)
+    )
 
 
 def encode_tables(features: Mapping[str, Feature], tables: Sequence[pa.Table]) -> bytes:
@@ -139,6 +152,15 @@ def _row_values(schema: DatasetSchema, row: Row, split: str) -> dict[str, Any]:
     values = _values(schema, row, split)
     values["image"] = {"bytes": row.image, "path": f"{row.sample_id}.{schema.image_format}"}
     values["identity"] = {slot: row.identity[slot] for slot in schema.slots}
+    return values
+
+
+def _picture_values(schema: DatasetSchema, kept: RejectImage, split: str) -> dict[str, Any]:
+    values = _values(schema, kept.reject, split)
+    reject = kept.reject
+    name = f"{reject.sample_id}-{reject.replacement}-{reject.attempt}.{schema.image_format}"
+    values["image"] = {"bytes": kept.image, "path": name}
+    values[DISTANCE] = kept.distance if math.isfinite(kept.distance) else None
     return values
 
 

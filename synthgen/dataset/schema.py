@@ -100,6 +100,21 @@ class Reject:
     level: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectImage:
+    """The picture of a rejected attempt, which a shard keeps.
+
+    Attributes:
+        reject: the attempt.
+        image: encoded image file.
+        distance: how far it is from keeping the policy; ∞ where that is not known.
+    """
+
+    reject: Reject
+    image: bytes
+    distance: float
+
+
 def value_feature(dtype: str) -> Feature:
     """Return the feature of single values, such as `float32`, `int64`, `bool` or `string`."""
     return {"dtype": dtype, "_type": "Value"}
@@ -359,6 +374,17 @@ def reject_features(schema: DatasetSchema) -> dict[str, Feature]:
         **_declared(schema, beside_aus=False, rejects=True),
         **_origin(schema),
     }
+
+
+DISTANCE = "distance"
+"""Column of kept pictures of rejected attempts: by how much they miss the policy; null where that
+is not known, as without a face."""
+
+
+def reject_image_features(schema: DatasetSchema) -> dict[str, Feature]:
+    """Return the columns of `reject_images/`: those of `rejects/`, distance and picture."""
+    more = {DISTANCE: value_feature("float32"), "image": image_feature()}
+    return {**reject_features(schema), **more}
 
 
 def arrow_schema(features: Mapping[str, Feature]) -> pa.Schema:

@@ -11,8 +11,13 @@ import pyarrow.parquet as pq
 from synthgen.dataset import layout
 from synthgen.dataset.layout import ShardKey
 from synthgen.dataset.markers import FileStamp, ShardMarker, ShortStratum, now, parse_marker
-from synthgen.dataset.parquet import UNREADABLE, encode_rejects, encode_rows
-from synthgen.dataset.schema import DatasetSchema, Reject, Row
+from synthgen.dataset.parquet import (
+    UNREADABLE,
+    encode_reject_images,
+    encode_rejects,
+    encode_rows,
+)
+from synthgen.dataset.schema import DatasetSchema, Reject, RejectImage, Row
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError
 from synthgen.foreign import first_line
@@ -40,6 +45,7 @@ class ShardResult:
         worker: host and process that did it, `host:pid`.
         hardware: kind of accelerator that did it.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
+        reject_images: pictures of some of the rejects, in the order in which they are kept.
     """
 
     split: str
@@ -56,6 +62,7 @@ class ShardResult:
     worker: str = ""
     hardware: str = ""
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
+    reject_images: Sequence[RejectImage] = ()
 
     def __post_init__(self) -> None:
         ids = {row.sample_id for row in self.rows} | set(self.missing)
@@ -69,8 +76,8 @@ class ShardResult:
 def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -> ShardMarker:
     """Write the files of a shard, the marker last; another shard of that name is replaced.
 
-    The data and rejects files are a function of the rows; the marker also holds timings, those of
-    the result and `write`: making and writing both files. So a shard may be committed twice, even
+    The files are a function of the rows; the marker also holds timings, those of the result and
+    `write`: making and writing the files. So a shard may be committed twice, even
     at the same time and by a process that is killed: the first marker stays, and none is deleted
     that names the same files.
 
@@ -87,6 +94,9 @@ def commit_shard(storage: Storage, schema: DatasetSchema, result: ShardResult) -
         layout.data_file(*key): encode_rows(schema, result.rows, result.split),
         layout.reject_file(*key): encode_rejects(schema, result.rejects, result.split),
     }
+    if result.reject_images:
+        pictures = encode_reject_images(schema, result.reject_images, result.split)
+        files[layout.reject_image_file(*key)] = pictures
     stamps = {
         name: FileStamp(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()
     }
@@ -111,8 +121,7 @@ def verify_shard(storage: Storage, marker: ShardMarker) -> list[str]:
     problems = []
     for name, stamp in marker.files.items():
         try:
-            rows = marker.rows if name == layout.data_file(*marker.key) else marker.rejects
-            problems += _verify_file(storage, name, stamp, rows)
+            problems += _verify_file(storage, name, stamp, marker.rows_of_files[name])
         except DatasetError as error:
             problems.append(str(error))
     return problems
@@ -155,4 +164,5 @@ def _marker(result: ShardResult, files: Mapping[str, FileStamp], writing: float)
         hardware=result.hardware,
         painted=result.painted,
         short=result.short,
+        reject_images=len(result.reject_images),
     )

@@ -243,6 +243,7 @@ class Statistics:
         last_shards: split → number of its last shard.
         short: name of a stratum → what it lacks, for each that lacks accepted samples.
         checksum: first digits of a SHA-256 of the checksums of all shards.
+        reject_images: pictures of rejected attempts that are kept.
     """
 
     rows: Mapping[str, int]
@@ -265,6 +266,7 @@ class Statistics:
     short: Mapping[str, ShortStratum] = field(default_factory=dict)
     checksum: str = ""
     category_aus: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    reject_images: int = 0
 
     @property
     def total(self) -> int:
@@ -356,6 +358,7 @@ def count(storage: Storage, record: RunRecord, markers: Iterable[ShardMarker]) -
         short=total_short(markers),
         checksum=data_checksum(markers),
         category_aus=sums.category_aus(),
+        reject_images=sum(marker.reject_images for marker in markers),
     )
 
 

@@ -225,7 +225,7 @@ def _unplanned(storage: Storage) -> list[Step]:
     planned = planned_shards(stored_config(storage), record.samples)
     names = [
         name
-        for folder in (layout.MARKERS, layout.DATA, layout.REJECTS)
+        for folder in (layout.MARKERS, *layout.OF_SHARDS)
         for name in storage.names(folder)
         if (key := layout.shard_of(name)) is not None and key not in planned
     ]

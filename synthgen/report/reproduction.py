@@ -68,7 +68,9 @@ class Reproduction:
 
 @dataclass(frozen=True, slots=True)
 class ReproducedReject:
-    """Comparison of a rejected attempt, whose image is not stored, with the same one made again.
+    """Comparison of a rejected attempt with the same one made again.
+
+    Its image is stored only where `verify.keep_reject_images` kept it.
 
     Attributes:
         sample_id: name of the sample.
@@ -80,6 +82,7 @@ class ReproducedReject:
         largest: largest difference between a stored value and one of now: requested AUs and
             whatever checks measured; ∞ where only one of them is there.
         changed: as in `Reproduction`.
+        picture: whether the image is the one that was kept, byte by byte; None where none was.
     """
 
     sample_id: str
@@ -90,11 +93,12 @@ class ReproducedReject:
     now: str
     largest: float
     changed: tuple[str, ...] = ()
+    picture: bool | None = None
 
     @property
     def same(self) -> bool:
-        """True where the reason and all values are the same."""
-        return self.now == self.reason and self.largest == 0
+        """True where the reason, all values, and an image that was kept are the same."""
+        return self.now == self.reason and self.largest == 0 and self.picture is not False
 
     def text(self) -> str:
         """Say it in one line."""
@@ -105,7 +109,11 @@ class ReproducedReject:
             return f"{was}{_because(self.changed)}"
         again = f"{head}: rejected again for {self.reason} ({self.detail})"
         if self.same:
-            return f"{again}, all values the same"
+            image = ", and the kept image too" if self.picture else ""
+            return f"{again}, all values the same{image}"
+        if self.largest == 0:
+            other = "all values the same, but the kept image is another one"
+            return f"{again}, {other}{_because(self.changed)}"
         by = f"differ by {self.largest:.2g} at most" if self.largest < math.inf else "are others"
         return f"{again}, but measured values {by}{_because(self.changed)}"
 
@@ -144,7 +152,8 @@ def reproduce(
     config = stored_config(storage)
     plan = build_plan(config)
     index = _index(storage, plan, sample_id)
-    row = _stored(storage, _shard(storage, plan, index, sample_id), sample_id, attempt, replacement)
+    shard = _shard(storage, plan, index, sample_id)
+    row = _stored(storage, shard, sample_id, attempt, replacement)
     made = plan.attempt(plan.sample(index, row["replacement"]), row["attempt"])
     worker = load_worker(config, plan)
     if "image" in row:
@@ -168,8 +177,31 @@ def reproduce(
                 **(outcome.measured if outcome else {}),
             },
         ),
+        picture=None if picture is None else _as_kept(storage, config, shard, row, picture),
     )
     return _explained(again, storage, config, plan, worker)
+
+
+def _as_kept(
+    storage: Storage,
+    config: RunConfig,
+    shard: ShardKey,
+    row: Mapping[str, Any],
+    picture: Image.Image,
+) -> bool | None:
+    """Tell whether a rejected attempt's image is the kept one; None where none was kept."""
+    name = layout.reject_image_file(*shard)
+    if not storage.exists(name):
+        return None
+    place = (row["replacement"], row["attempt"])
+    kept = [
+        each["image"]["bytes"]
+        for each in sample_rows(storage, name, row["sample_id"])
+        if (each["replacement"], each["attempt"]) == place
+    ]
+    if not kept:
+        return None
+    return encode_image(picture, config.output.image_format, config.output.quality) == kept[0]
 
 
 def _explained(

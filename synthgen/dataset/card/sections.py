@@ -183,6 +183,13 @@ def verification_section(schema: DatasetSchema, statistics: Statistics) -> str:
     reasons = {**statistics.rejected, **({"error": statistics.errors} if statistics.errors else {})}
     if reasons:
         lines += ["", table(["reason", "rejected attempts"], reasons.items())]
+    if pictures := statistics.reject_images:
+        kept = (
+            f"`{layout.REJECT_IMAGES}/` holds pictures of {counted(pictures, 'rejected attempt')}: "
+            "of each reason and shard those that miss the policy by most. `load_dataset` leaves "
+            "them out."
+        )
+        lines += ["", kept]
     if kept := statistics.total - statistics.accepted:
         misses = "misses the policy and was" if kept == 1 else "miss the policy and were"
         lines += ["", f"{kept} of the samples {misses} kept with `accepted` = false."]
