@@ -258,7 +258,7 @@ SENTENCES = [
         "verify.polcy",
         {},
         "unknown key verify.polcy; did you mean 'policy'? There are checks, max_attempts, "
-        "on_exhausted, max_replacements, fuse, verifier, weights, aligner, identity, policy",
+        "on_exhausted, max_replacements, fuse, keep_reject_images, verifier, weights, aligner, identity, policy",
     ),
     (
         "verify.policy.min_identity_similarty",
@@ -295,7 +295,7 @@ SENTENCES = [
         "verify",
         {"checks": ["libreface"], "polcy": {}},
         "unknown key verify.polcy; there are checks, max_attempts, on_exhausted, "
-        "max_replacements, fuse",
+        "max_replacements, fuse, keep_reject_images",
     ),
     ("verify.max_attempts", 0, "verify.max_attempts is 0; it must be at least 1"),
     ("verify.max_replacements", -2, "verify.max_replacements is -2; it must be at least 0"),
