@@ -123,7 +123,7 @@ def _files(
             f"{covered}"
         )
     known = {name for marker in markers.values() for name in marker.files}
-    for folder in (layout.DATA, layout.REJECTS):
+    for folder in layout.OF_SHARDS:
         for name in storage.names(folder):
             if layout.shard_of(name) and name not in known:
                 part.wrong.append(f"{name} has no marker")

@@ -258,7 +258,8 @@ SENTENCES = [
         "verify.polcy",
         {},
         "unknown key verify.polcy; did you mean 'policy'? There are checks, max_attempts, "
-        "on_exhausted, max_replacements, fuse, keep_reject_images, verifier, weights, aligner, identity, policy",
+        "on_exhausted, max_replacements, fuse, keep_reject_images, verifier, weights, aligner, "
+        "identity, policy",
     ),
     (
         "verify.policy.min_identity_similarty",
