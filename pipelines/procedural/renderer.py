@@ -14,6 +14,7 @@ from pipelines.procedural.body import (
 from pipelines.procedural.canvas import new_canvas, skia, to_image
 from pipelines.procedural.expression import AUVector, Expression
 from pipelines.procedural.features import draw_brow, draw_eye, draw_mouth, draw_nose
+from pipelines.procedural.furrows import draw_furrows
 from pipelines.procedural.geometry import Face, geometry, roll_of
 from pipelines.procedural.hair import draw_back_hair, draw_front_hair
 from pipelines.procedural.identity import Identity
@@ -77,7 +78,7 @@ def _draw_head(canvas: skia.Canvas, face: Face) -> None:
     draw_mouth(canvas, face)
     for eye in face.eyes:
         draw_eye(canvas, face, eye)
-    draw_wrinkles(canvas, face)
+    (draw_wrinkles if face.identity.edition == 1 else draw_furrows)(canvas, face)
     for brow in face.brows:
         draw_brow(canvas, face, brow)
     draw_front_hair(canvas, face, contour)

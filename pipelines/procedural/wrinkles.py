@@ -1,4 +1,4 @@
-"""Furrows of expression and of age.
+"""Furrows of expression and of age in the first edition of the drawings.
 
 Each AU has a region of its own: AU1 the middle of the forehead, AU2 its sides, AU4 the glabella,
 AU5 none (the white of the eye tells it), AU6 crow's feet and the lower lid, AU9 the root and sides
@@ -6,20 +6,9 @@ of the nose, AU12 the nasolabial folds, AU15 the pouches below the mouth corners
 AU20 the cheeks beside the mouth corners. Lines of age run in the same places, much fainter.
 """
 
-from pipelines.procedural.canvas import (
-    Colour,
-    Point,
-    fill_paint,
-    lens_path,
-    mix,
-    shadow,
-    skia,
-    soft_spot,
-)
+from pipelines.procedural.canvas import fill_paint, skia
+from pipelines.procedural.furrows import Pen
 from pipelines.procedural.geometry import Face
-
-_AGE = 0.15
-"""Strength of a line of age, where that of expression at intensity 5 is 1."""
 
 _DIMPLES = (
     (-0.030, 0.006), (-0.018, -0.008), (-0.006, 0.004), (0.007, -0.009), (0.018, 0.007),
@@ -30,7 +19,7 @@ _DIMPLES = (
 
 def draw_wrinkles(canvas: skia.Canvas, face: Face) -> None:
     """Paint all furrows of a face."""
-    pen = _Pen(canvas, face)
+    pen = Pen(canvas, face)
     _forehead(pen)
     _glabella(pen)
     _crows_feet(pen)
@@ -42,58 +31,7 @@ def draw_wrinkles(canvas: skia.Canvas, face: Face) -> None:
     _stretch_lines(pen)
 
 
-class _Pen:
-    """Draws furrows in the face frame: a dark line with a lit edge below it."""
-
-    def __init__(self, canvas: skia.Canvas, face: Face) -> None:
-        skin = face.identity.skin_colour
-        self.canvas = canvas
-        self.face = face
-        self.efforts = face.efforts
-        self.age = _AGE * face.efforts.age
-        depth = min(max((1.9 - sum(skin)) / 1.0, 0.0), 1.0)
-        self.dark: Colour = shadow(skin, 0.32 - 0.14 * depth)
-        self.light: Colour = mix(skin, (1.0, 0.94, 0.86), 0.38 + 0.14 * depth)
-
-    def furrow(
-        self,
-        start: Point,
-        control: Point,
-        end: Point,
-        width: float,
-        strength: float,
-        lift: float = 0.0,
-    ) -> None:
-        """Draw one furrow; `strength` 0 none, 1 as deep as at intensity 5."""
-        if strength <= 0.01:
-            return
-        a, b, c = (self.face.place(x, y, lift) for x, y in (start, control, end))
-        wide = width * (0.65 + 0.35 * min(strength, 1.3))
-        shift = 0.9 * width
-        across = abs(c[0] - a[0]) > abs(c[1] - a[1])
-        dx, dy = (0.0, shift) if across else (shift if a[0] < 0.5 else -shift, 0.0)
-        lit = lens_path(
-            (a[0] + dx, a[1] + dy), (b[0] + dx, b[1] + dy), (c[0] + dx, c[1] + dy), wide
-        )
-        self.canvas.drawPath(lit, fill_paint(self.light, min(0.50 * strength, 0.65)))
-        self.canvas.drawPath(
-            lens_path(a, b, c, wide), fill_paint(self.dark, min(0.74 * strength, 0.9))
-        )
-
-    def mirrored(
-        self, start: Point, control: Point, end: Point, width: float, strength: float
-    ) -> None:
-        """Draw a furrow of the right side, and its mirror image."""
-        self.furrow(start, control, end, width, strength)
-        mirror = [(-x, y) for x, y in (start, control, end)]
-        self.furrow(mirror[0], mirror[1], mirror[2], width, strength)
-
-    def shade(self, at: Point, radii: Point, alpha: float, colour: Colour) -> None:
-        """Draw a soft spot."""
-        soft_spot(self.canvas, self.face.place(*at), radii, colour, min(alpha, 0.9))
-
-
-def _forehead(pen: _Pen) -> None:
+def _forehead(pen: Pen) -> None:
     e = pen.efforts
     inner, outer = max(e.brow_in, 0.0), max(e.brow_out, 0.0)
     for row, weight in enumerate((1.0, 0.9, 0.7)):
@@ -115,7 +53,7 @@ def _forehead(pen: _Pen) -> None:
         )
 
 
-def _glabella(pen: _Pen) -> None:
+def _glabella(pen: Pen) -> None:
     low = max(pen.efforts.brow_low, 0.0)
     y = pen.face.brows[1].inner[1]
     strength = low + 0.5 * pen.age
@@ -125,7 +63,7 @@ def _glabella(pen: _Pen) -> None:
         pen.shade((side * 0.030, y + 0.018), (0.024, 0.020), 0.42 * low, pen.dark)
 
 
-def _crows_feet(pen: _Pen) -> None:
+def _crows_feet(pen: Pen) -> None:
     eye = pen.face.eyes[1]
     x, y = eye.centre[0] + eye.half_width + 0.006, eye.centre[1] - 0.002
     strength = 1.15 * max(pen.efforts.cheek, 0.0) + pen.age
@@ -135,7 +73,7 @@ def _crows_feet(pen: _Pen) -> None:
         pen.mirrored(start, ((start[0] + end[0]) / 2, y + 0.6 * rise), end, 0.0060, strength)
 
 
-def _lower_lids(pen: _Pen) -> None:
+def _lower_lids(pen: Pen) -> None:
     cheek = max(pen.efforts.cheek, 0.0)
     eye = pen.face.eyes[1]
     x, half = eye.centre[0], eye.half_width
@@ -148,7 +86,7 @@ def _lower_lids(pen: _Pen) -> None:
         pen.shade((side * (x + 0.008), y + 0.028), (0.052, 0.020), 0.50 * cheek, pen.light)
 
 
-def _nose_root(pen: _Pen) -> None:
+def _nose_root(pen: Pen) -> None:
     wrinkle = pen.efforts.nose_wrinkle
     for row, weight in enumerate((1.0, 0.9, 0.75)):
         y = 0.436 + 0.022 * row
@@ -163,7 +101,7 @@ def _nose_root(pen: _Pen) -> None:
         )
 
 
-def _nasolabial(pen: _Pen) -> None:
+def _nasolabial(pen: Pen) -> None:
     e, nose, mouth = pen.efforts, pen.face.nose, pen.face.mouth
     corner_x, corner_y = mouth.right
     start = (nose.half_width + 0.008, nose.wing - 0.012)
@@ -175,7 +113,7 @@ def _nasolabial(pen: _Pen) -> None:
     pen.mirrored(start, (start[0] + 0.020, nose.wing - 0.008), upper, 0.0064, 0.75 * e.nose_wrinkle)
 
 
-def _pouches(pen: _Pen) -> None:
+def _pouches(pen: Pen) -> None:
     frown = pen.efforts.frown
     x, y = pen.face.mouth.right
     pen.mirrored(
@@ -193,7 +131,7 @@ def _pouches(pen: _Pen) -> None:
         pen.shade((side * (x + 0.020), y + 0.028), (0.016, 0.034), 0.50 * frown, pen.dark)
 
 
-def _chin(pen: _Pen) -> None:
+def _chin(pen: Pen) -> None:
     """Draw the dimpled chin: an arch below the lip and pits on the boss."""
     raised = pen.efforts.chin_raise
     bottom, chin = pen.face.mouth.lower_bottom, pen.face.chin
@@ -211,7 +149,7 @@ def _chin(pen: _Pen) -> None:
     pen.canvas.drawPath(rims, fill_paint(pen.light, 0.42 * min(raised, 1.3)))
 
 
-def _stretch_lines(pen: _Pen) -> None:
+def _stretch_lines(pen: Pen) -> None:
     stretch = max(pen.efforts.stretch, 0.0)
     x, y = pen.face.mouth.right
     for i, weight in enumerate((1.0, 0.75)):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.procedural import DRAWN_AUS, Expression, random_identity, render
+from pipelines.procedural import DRAWN_AUS, SIDED_AUS, Expression, random_identity, render
 from pipelines.procedural.geometry import Face, geometry
 from synthgen.action_units import AUS, au_vector
 from synthgen.errors import ActionUnitError
@@ -29,6 +29,52 @@ def test_vectors_of_12_and_18_and_expressions_are_the_same_face():
         for aus in (au_vector(asked), DRAWN_AUS.vector(asked), Expression.of(asked))
     }
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize("au", DRAWN_AUS.names)
+def test_more_intensity_changes_more_pixels(au):
+    rest = pixels(8, {})
+    changes = [np.abs(pixels(8, {au: level}) - rest).mean() for level in (0.5, 1.5, 3.0, 5.0)]
+    assert changes == sorted(changes)
+    assert changes[0] > 0.02
+
+
+@pytest.mark.parametrize("au", DRAWN_AUS.names)
+def test_each_au_can_be_told_from_the_others(au):
+    """No AU's picture is mostly a weaker or stronger picture of another AU."""
+    rest = pixels(15, {})
+    own = (pixels(15, {au: 4.0}) - rest).ravel()
+    for other in DRAWN_AUS.names:
+        if other == au:
+            continue
+        theirs = (pixels(15, {other: 4.0}) - rest).ravel()
+        likeness = own @ theirs / np.sqrt((own @ own) * (theirs @ theirs))
+        assert abs(likeness) < 0.8, f"{au} and {other}: {likeness:.2f}"
+
+
+@pytest.mark.parametrize("au", SIDED_AUS)
+def test_one_half_shows_what_the_other_does_not(au):
+    """The person's left is on the right of the image."""
+    rest = pixels(3, {})
+    change = np.abs(pixels(3, {}, left={au: 4.0}) - rest)
+    assert change[:, 48:].sum() > 2.4 * change[:, :48].sum()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_new_aus_move_what_facs_says(seed):
+    rest, levels = face(seed, {}), LEVELS[1:]
+    for au, measure in {
+        "AU7": lambda f: -f.eyes[0].opening,
+        "AU43": lambda f: -f.eyes[0].opening,
+        "AU10": lambda f: -f.mouth.lips.upper[3][1],
+        "AU14": lambda f: -f.mouth.left[1],
+        "AU23": lambda f: -(f.mouth.lower_bottom - f.mouth.upper_top),
+        "AU24": lambda f: -(f.mouth.lower_bottom - f.mouth.upper_top),
+    }.items():
+        values = [measure(rest), *(measure(face(seed, {au: level})) for level in levels)]
+        assert values == sorted(values), au
+        assert values[-1] - values[0] > 0.008, au
+    assert face(seed, {"AU43": 5}).eyes[0].opening == pytest.approx(0, abs=1e-9)
 
 
 def test_au1_still_raises_brows_that_au4_draws_together():
