@@ -1,4 +1,4 @@
-"""Columns in which rows keep the conditions of their specs: whom and what an image is to show."""
+"""Columns in which rows keep what their specs ask for: conditions, and the place of a category."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -7,15 +7,18 @@ from typing import Any
 from samplers.flame.expression import FLAME_WIDTH, FlameExpression
 from samplers.identities.identity import FaceIdentity
 from samplers.identities.reference import ReferenceImage
+from samplers.priors.affect import affect
 from samplers.spec import SampleSpec
 from synthgen.config.output import OutputConfig
 from synthgen.dataset.schema import (
+    AROUSAL,
     EMBEDDING_WIDTH,
     FACEID_EMBEDDING,
     FLAME,
     FLAME_SOURCE,
     REFERENCE,
     REFERENCE_ID,
+    VALENCE,
     Column,
     image_feature,
     value_feature,
@@ -84,10 +87,14 @@ def condition_columns(given: Collection[str], output: OutputConfig) -> list[Colu
         given: names of the conditions.
         output: whether pictures that images are edited from are kept.
     """
+    places = [Column(name, value_feature("float32"), "expressions") for name in (VALENCE, AROUSAL)]
     return [
-        kept.column
-        for kept in _KEPT
-        if kept.condition in given and (output.keep_reference or not kept.asked)
+        *(places if output.valence_arousal else []),
+        *(
+            kept.column
+            for kept in _KEPT
+            if kept.condition in given and (output.keep_reference or not kept.asked)
+        ),
     ]
 
 
@@ -100,7 +107,7 @@ def picture_bytes(spec: SampleSpec, output: OutputConfig) -> int:
 def condition_values(
     spec: SampleSpec, *, rejected: bool = False, pictures: bool = False
 ) -> dict[str, Any]:
-    """Return column → value of the conditions of a spec.
+    """Return column → value of the conditions of a spec, and of its category's place.
 
     Args:
         spec: the spec.
@@ -110,10 +117,15 @@ def condition_values(
     Raises:
         ConfigError: if a condition is of another type than its name says.
     """
+    place = affect(spec.emotion, spec.aus) or (None, None)
     return {
-        kept.column.name: kept.part(spec.condition(kept.condition, kept.kind))
-        for kept in _KEPT
-        if kept.condition in spec.conditions
-        and (kept.column.in_rejects or not rejected)
-        and (pictures or not kept.asked)
+        VALENCE: place[0],
+        AROUSAL: place[1],
+        **{
+            kept.column.name: kept.part(spec.condition(kept.condition, kept.kind))
+            for kept in _KEPT
+            if kept.condition in spec.conditions
+            and (kept.column.in_rejects or not rejected)
+            and (pictures or not kept.asked)
+        },
     }

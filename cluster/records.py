@@ -8,6 +8,7 @@ from typing import Any
 from cluster.conditions import condition_columns
 from pipelines.interfaces import Verifier
 from samplers.plan import Plan
+from samplers.priors.affect import NEUTRAL, POSITIONS
 from synthgen import __version__
 from synthgen.config import RunConfig
 from synthgen.config.components import origin_of
@@ -19,6 +20,8 @@ from synthgen.dataset.schema import (
     check_columns,
     in_order,
 )
+from synthgen.errors import ConfigError
+from synthgen.foreign import first_few
 from synthgen.revision import git_revision
 
 _COMPUTING = ("numpy", "pillow", "pyarrow", "scipy", "torch")
@@ -66,7 +69,17 @@ def components_fingerprint(config: RunConfig) -> dict[str, Any]:
 
 
 def dataset_schema(config: RunConfig, plan: Plan, columns: Sequence[Column]) -> DatasetSchema:
-    """Return the columns of a run's dataset; see `declared_columns`."""
+    """Return the columns of a run's dataset; see `declared_columns`.
+
+    Raises:
+        ConfigError: if valence and arousal are asked for, and no category of the run has any.
+    """
+    if config.output.valence_arousal and not {NEUTRAL, *POSITIONS} & set(plan.categories):
+        raise ConfigError(
+            "output.valence_arousal is true, and no category of the run "
+            f"({first_few(plan.categories, 5) or 'it has none'}) has a place in the map; those "
+            f"that have: {', '.join((NEUTRAL, *POSITIONS))}"
+        )
     return DatasetSchema(
         label_names(plan.categories),
         plan.slots,

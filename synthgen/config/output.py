@@ -84,6 +84,12 @@ class OutputConfig(Section):
         description="Give each AU of `aus` and `aus_measured` a column of its own too, AU06 and "
         "AU06_measured, for programs that read tables.",
     )
+    valence_arousal: bool = Field(
+        default=False,
+        exclude_if=lambda wanted: not wanted,
+        description="Give rows the columns `valence` and `arousal` [−1, 1]: a published place of "
+        "the category asked for, by the intensity asked for; null where the source has none.",
+    )
     keep_reference: bool = Field(
         default=False,
         exclude_if=lambda wanted: not wanted,

@@ -169,10 +169,16 @@ REFERENCE_ID, REFERENCE = "reference_id", "reference"
 """Columns of the picture of its person that an image was edited from: its name, and the picture
 itself, which is there only where a run was asked to keep it."""
 
+VALENCE, AROUSAL = "valence", "arousal"
+"""Columns of the place of the category asked for, by a published map [−1, 1]; null where that has
+none."""
+
 _BESIDE_AUS = (FLAME, FLAME_SOURCE, AUS_MEASURED, ACTIVE_ERROR, INACTIVE_MAX)
 
 _IN_ORDER = (
     *_BESIDE_AUS,
+    VALENCE,
+    AROUSAL,
     REFERENCE_ID,
     REFERENCE,
     FACEID_EMBEDDING,

@@ -101,6 +101,8 @@ _SAYS = {
     "accepted": "Whether all checks passed; no value where none has looked.",
     "emotion": "Number of the category asked for; `emotion_name` has its name.",
     "identity_id": "Who was asked for: a person is in one split only.",
+    "valence": "Place of the category asked for, by its intensity [−1, 1]; a map, no measurement.",
+    "arousal": "Place of the category asked for, by its intensity [−1, 1]; a map, no measurement.",
     "reason": "Why the attempt was not kept.",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from synthgen.dataset.card.origin import check_names
 from synthgen.dataset.run_record import RunRecord
-from synthgen.dataset.schema import AUS_MEASURED, REFERENCE_ID
+from synthgen.dataset.schema import AUS_MEASURED, REFERENCE_ID, VALENCE
 from synthgen.dataset.statistics import AUStatistics, Statistics
 from synthgen.foreign import counted
 
@@ -53,6 +53,7 @@ def limits(record: RunRecord, statistics: Statistics) -> list[str]:
     """Say what the labels and checks cannot tell, a sentence each."""
     return [
         *_labels(record, statistics),
+        *_places(record),
         *_unjudged_aus(record),
         *_weak_aus(statistics.aus),
         *_same_categories(statistics),
@@ -94,6 +95,16 @@ def _labels(record: RunRecord, statistics: Statistics) -> list[str]:
     return [
         f"{asked}, `aus_measured` what a network measured, with its errors; no person has looked "
         "at the images."
+    ]
+
+
+def _places(record: RunRecord) -> list[str]:
+    if not record.schema.has(VALENCE):
+        return []
+    return [
+        "`valence` and `arousal` follow from category and intensity asked for, by ratings of words "
+        "(Russell & Mehrabian 1977; in proportion to the intensity, after Reisenzein 1994): nobody "
+        "rated the images, and rows of one category differ in nothing but intensity."
     ]
 
 
