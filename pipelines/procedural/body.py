@@ -153,7 +153,7 @@ def draw_clothes(canvas: skia.Canvas, face: Face) -> None:
     colour = identity.clothes_colour
     man = identity.person == "man"
     wide = 0.150 if man else 0.122
-    neckline = {0: 0.985, 1: 1.06, 2: 1.0, 3: 0.925}[identity.clothes]
+    neckline = (0.985, 1.06, 1.0, 0.925, 1.04, 0.985)[identity.clothes]
     slope = 0.93 if man else 0.945
     shoulders = [
         (0.5 - 0.60, 1.10), (0.5 - 0.50, 1.00), (0.5 - 0.36, slope + 0.018),

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from pipelines.procedural import vocabulary
 from pipelines.procedural.canvas import Colour, mix
+from pipelines.procedural.draws import Draws, evenly, hue_colour, pick
+from pipelines.procedural.people import PERSON_DRAWS, drawn_person
 from synthgen.errors import ConfigError
 from synthgen.foreign import shown
 
@@ -45,9 +45,8 @@ _BEARDS = (
     ("moustache", 0.08),
     ("goatee", 0.08),
 )
-_DRAWS = 64
-_POSE = 1
-"""Stage of the draws of pose and gaze."""
+_POSE, _PERSON, _EVENLY = 1, 2, 3
+"""Stages of the draws of pose and gaze, of a person of the second edition, and of even traits."""
 
 EDITIONS = (1, 2)
 """Editions of the drawings: the embedded weights know the first, the second has 18 AUs."""
@@ -63,7 +62,8 @@ MOST_GAZE = math.radians(25.0)
 class Identity:
     """A person, how they are dressed, lit and photographed.
 
-    Deviations are of standard-normal kind, clipped to [-2, 2], where nothing else is said.
+    Deviations are of standard-normal kind, clipped to [-2, 2], where nothing else is said; in the
+    second edition they are as much wider as `people` has it.
 
     Attributes:
         seed: seed of texture (hair strands, freckles).
@@ -83,12 +83,20 @@ class Identity:
         yaw, pitch, roll: pose [radians].
         light: direction towards the light (x, y, z), y down, z to the viewer; length 1.
         warmth: colour temperature of the light [-1 cold, 1 warm].
-        clothes: 0 round neck, 1 V-neck, 2 collar, 3 turtleneck.
+        clothes: 0 round neck, 1 V-neck, 2 collar, 3 turtleneck, 4 jacket, 5 hood.
         clothes_colour, background, background_edge: colours.
         glasses_shape: 0 round, 1 rectangular, 2 large.
         gaze: where the eyes look, from straight ahead of the face [radians]: to the right of the
             image, and down.
-        edition: of the drawings, one of `EDITIONS`.
+        edition: of the drawings, one of `EDITIONS`. What follows says nothing in the first.
+        nose_tip, brow_ridge, sockets, flesh: deviations: size of the nose's tip, relief above the
+            eyes, depth of the eyes, fullness of the cheeks.
+        peak: deviation of the hairline's middle; fringe: 0 none, 1 straight, 2 swept.
+        beard_length: deviation.
+        eyeshadow, glasses_colour, clothes_accent, background_accent: colours.
+        light_strength: of the lamp against what comes from all around [-1 flat, 1 hard].
+        pattern: of the clothes: 0 plain, 1 striped.
+        background_kind: 0 plain, 1 gradient, 2 blurred shapes.
     """
 
     seed: int
@@ -147,6 +155,20 @@ class Identity:
     glasses_shape: int
     gaze: tuple[float, float] = (0.0, 0.0)
     edition: int = 1
+    nose_tip: float = 0.0
+    brow_ridge: float = 0.0
+    sockets: float = 0.0
+    flesh: float = 0.0
+    peak: float = 0.0
+    beard_length: float = 0.0
+    fringe: int = 0
+    eyeshadow: Colour = (0.0, 0.0, 0.0)
+    glasses_colour: Colour = (0.0, 0.0, 0.0)
+    light_strength: float = 0.0
+    pattern: int = 0
+    clothes_accent: Colour = (0.0, 0.0, 0.0)
+    background_kind: int = 0
+    background_accent: Colour = (0.0, 0.0, 0.0)
 
     @property
     def traits(self) -> dict[str, str]:
@@ -154,7 +176,9 @@ class Identity:
         return {trait: getattr(self, trait) for trait in vocabulary.TRAITS}
 
 
-def random_identity(seed: int, *, edition: int = 1, **traits: str | bool) -> Identity:
+def random_identity(
+    seed: int, *, edition: int = 1, even: bool = False, **traits: str | bool
+) -> Identity:
     """Draw a person.
 
     Pinning a trait changes no other draw, so that one seed with two skins is one face twice.
@@ -162,6 +186,8 @@ def random_identity(seed: int, *, edition: int = 1, **traits: str | bool) -> Ide
     Args:
         seed: any integer; seeds that agree modulo 2^128 give the same person.
         edition: of the drawings, one of `EDITIONS`.
+        even: draw each value of each trait as often, by itself, as trainings need it: the old are
+            gray no more often than the young; beards only for men.
         **traits: values of `vocabulary.TRAITS`; `glasses` also takes a bool.
 
     Raises:
@@ -170,14 +196,21 @@ def random_identity(seed: int, *, edition: int = 1, **traits: str | bool) -> Ide
     if edition not in EDITIONS:
         raise ConfigError(f"no edition {edition} of the drawings; there are {_editions()}")
     pinned = {name: _checked(name, value) for name, value in traits.items()}
-    draws = _Draws(seed)
+    if even:
+        pinned = _even_traits(seed) | pinned
+        if pinned["person"] == "woman":
+            pinned["beard"] = _checked("beard", traits.get("beard", "none"))
+    if edition > 1:
+        person = drawn_person(Draws(seed, _PERSON, PERSON_DRAWS), pinned)
+        return Identity(seed=seed, edition=edition, **person, **_pose(seed))
+    draws = Draws(seed)
     named = _named_traits(draws, pinned)
     return Identity(
         seed=seed,
         **named,
         **_colours(draws, named),
         **_shape(draws, named),
-        **(_scene(draws) | (_pose(seed) if edition > 1 else {})),
+        **_scene(draws),
         edition=edition,
     )
 
@@ -188,7 +221,7 @@ def identity_from_text(text: str, seed: int, edition: int = 1) -> Identity:
     Glasses are what a text names only when they are there: without such a word there are none.
     """
     named = {"glasses": "no"} | vocabulary.traits_in(text)
-    return random_identity(seed, edition=edition, **named)
+    return random_identity(seed, edition=edition, even=False, **named)
 
 
 def caption(identity: Identity, details: bool = True) -> str:
@@ -199,28 +232,6 @@ def caption(identity: Identity, details: bool = True) -> str:
         details: also name hair style and beard.
     """
     return vocabulary.caption_of(identity.traits, details)
-
-
-class _Draws:
-    """Uniform draws in a fixed order; each call takes the next one.
-
-    What a later edition draws is a stage of its own, so that the draws of the first stay.
-    """
-
-    def __init__(self, seed: int, stage: int = 0) -> None:
-        generator = np.random.Generator(np.random.Philox(key=seed % 2**128, counter=stage << 192))
-        self._values = iter(generator.random(_DRAWS).tolist())
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        return low + (high - low) * next(self._values)
-
-    def deviation(self) -> float:
-        """Draw about a standard normal within [-2, 2]."""
-        u = min(max(next(self._values), 0.012), 0.988)
-        return max(-2.0, min(2.0, 0.595 * math.log(u / (1.0 - u))))
-
-    def choose(self, options: tuple[tuple[str, float], ...]) -> str:
-        return _pick(options, next(self._values))
 
 
 def _editions() -> str:
@@ -239,28 +250,29 @@ def _checked(name: str, value: str | bool) -> str:
     return str(text)
 
 
-def _named_traits(draws: _Draws, pinned: dict[str, str]) -> dict[str, str]:
+def _even_traits(seed: int) -> dict[str, str]:
+    draws = Draws(seed, _EVENLY)
+    return {trait: draws.choose(evenly(values)) for trait, values in vocabulary.TRAITS.items()}
+
+
+def _named_traits(draws: Draws, pinned: dict[str, str]) -> dict[str, str]:
     traits = {
         "age": draws.choose((("young", 0.4), ("middle-aged", 0.33), ("old", 0.27))),
-        "person": draws.choose(_even(vocabulary.PERSONS)),
-        "skin": draws.choose(_even(vocabulary.SKINS)),
-        "face": draws.choose(_even(vocabulary.FACE_SHAPES)),
+        "person": draws.choose(evenly(vocabulary.PERSONS)),
+        "skin": draws.choose(evenly(vocabulary.SKINS)),
+        "face": draws.choose(evenly(vocabulary.FACE_SHAPES)),
         "glasses": draws.choose((("no", 0.78), ("yes", 0.22))),
     } | pinned
     hair_draw, style_draw, beard_draw, eyes_draw = (draws.uniform() for _ in range(4))
     gray = {"young": 0.03, "middle-aged": 0.22, "old": 0.72}[traits["age"]]
     others = tuple((colour, (1 - gray) / 4) for colour in vocabulary.HAIR_COLOURS[:4])
     drawn = {
-        "hair": _pick((("gray", gray), *others), hair_draw),
-        "hair_style": _pick(_STYLES[traits["person"]], style_draw),
-        "beard": _pick(_BEARDS, beard_draw) if traits["person"] == "man" else "none",
-        "eyes": _pick(_eye_weights(traits["skin"]), eyes_draw),
+        "hair": pick((("gray", gray), *others), hair_draw),
+        "hair_style": pick(_STYLES[traits["person"]], style_draw),
+        "beard": pick(_BEARDS, beard_draw) if traits["person"] == "man" else "none",
+        "eyes": pick(_eye_weights(traits["skin"]), eyes_draw),
     }  # fmt: skip
     return drawn | traits
-
-
-def _even(values: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    return tuple((value, 1.0) for value in values)
 
 
 def _eye_weights(skin: str) -> tuple[tuple[str, float], ...]:
@@ -268,16 +280,7 @@ def _eye_weights(skin: str) -> tuple[tuple[str, float], ...]:
     return (("brown", 1 - 3 * rare), ("blue", rare), ("green", rare), ("gray", rare))
 
 
-def _pick(options: tuple[tuple[str, float], ...], u: float) -> str:
-    remaining = u * sum(weight for _, weight in options)
-    for name, weight in options:
-        remaining -= weight
-        if remaining < 0:
-            return name
-    return options[-1][0]
-
-
-def _colours(draws: _Draws, named: dict[str, str]) -> dict[str, Any]:
+def _colours(draws: Draws, named: dict[str, str]) -> dict[str, Any]:
     undertone, depth, shade, warm = (draws.uniform(-1.0, 1.0) for _ in range(4))
     skin = tuple(
         min(part * (1 + 0.05 * depth) + tint * 0.02 * undertone, 0.985)
@@ -303,7 +306,7 @@ def _colours(draws: _Draws, named: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _shape(draws: _Draws, named: dict[str, str]) -> dict[str, Any]:
+def _shape(draws: Draws, named: dict[str, str]) -> dict[str, Any]:
     low, high = _YEARS[named["age"]]
     plain = ("face_width", "face_height", "jaw_width", "chin_width", "forehead", "cheek",
              "eye_size", "eye_spacing", "eye_height", "eye_tilt", "lid_fold", "nose_width",
@@ -318,11 +321,11 @@ def _shape(draws: _Draws, named: dict[str, str]) -> dict[str, Any]:
     return shape
 
 
-def _scene(draws: _Draws) -> dict[str, Any]:
+def _scene(draws: Draws) -> dict[str, Any]:
     light = (draws.uniform(-0.62, 0.62), draws.uniform(-0.62, -0.18), 0.82)
     length = math.sqrt(sum(part * part for part in light))
-    background = _hue(draws.uniform(), draws.uniform(0.05, 0.42), draws.uniform(0.35, 0.85))
-    clothes = _hue(draws.uniform(), draws.uniform(0.1, 0.7), draws.uniform(0.2, 0.85))
+    background = hue_colour(draws.uniform(), draws.uniform(0.05, 0.42), draws.uniform(0.35, 0.85))
+    clothes = hue_colour(draws.uniform(), draws.uniform(0.1, 0.7), draws.uniform(0.2, 0.85))
     dim = draws.uniform(0.5, 0.9)
     return {
         "yaw": 0.10 * draws.deviation(),
@@ -340,7 +343,7 @@ def _scene(draws: _Draws) -> dict[str, Any]:
 
 def _pose(seed: int) -> dict[str, Any]:
     """Draw pose and gaze of the second edition; most eyes look at the camera, or nearly."""
-    draws = _Draws(seed, _POSE)
+    draws = Draws(seed, _POSE)
     yaw, pitch = 0.5 * MOST_TURN * draws.deviation(), 0.35 * MOST_TURN * draws.deviation()
     roll = 0.045 * draws.deviation()
     away = 1.0 if draws.uniform() < 0.3 else 0.15
@@ -351,10 +354,3 @@ def _pose(seed: int) -> dict[str, Any]:
         min(max(turn, -limit), limit) for turn, limit in zip((across, down), most, strict=True)
     )
     return {"yaw": yaw, "pitch": pitch, "roll": roll, "gaze": gaze}
-
-
-def _hue(hue: float, saturation: float, value: float) -> Colour:
-    """Turn hue, saturation and value [0–1] into a colour."""
-    places = ((n + hue * 6.0) % 6.0 for n in (5.0, 3.0, 1.0))
-    red, green, blue = (value * (1.0 - saturation * max(0.0, min(k, 4.0 - k, 1.0))) for k in places)
-    return red, green, blue

@@ -44,10 +44,11 @@ class Skin:
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
-    """Direction towards the light (y down, z to the viewer) and its colour temperature."""
+    """Direction towards the light (y down, z to the viewer), colour temperature and strength."""
 
     direction: tuple[float, float, float]
     warmth: float
+    strength: float = 0.0
 
 
 def shade(
@@ -100,7 +101,8 @@ def _light(
     half = 1.0 / np.sqrt(2.0 + 2.0 * lz)
     mirror = np.maximum((toward + 1.0) * norm * half, 0.0)
     occlusion = np.exp(-_field(skin.hollows, x, y))
-    intensity = (0.36 + 0.80 * np.maximum(0.12 + 0.88 * facing, 0.0)) * occlusion
+    around, direct = 0.36 - 0.11 * lamp.strength, 0.80 + 0.12 * lamp.strength
+    intensity = (around + direct * np.maximum(0.12 + 0.88 * facing, 0.0)) * occlusion
     mirror *= mirror
     mirror *= mirror
     mirror *= mirror
@@ -157,9 +159,15 @@ _FINEST = 1 / 112
 """Distance of two pixels of the relief: finer is not to be seen after interpolation."""
 
 
+_TINT = {1: 1.0, 2: 1.7}
+"""Edition → how far the colour of the light goes."""
+
+
 def lamp_of(face: Face) -> Lamp:
     """Return the light on a face."""
-    return Lamp(face.identity.light, face.identity.warmth)
+    identity = face.identity
+    tint = _TINT[identity.edition] * identity.warmth
+    return Lamp(identity.light, tint, identity.light_strength)
 
 
 def draw_skin(canvas: skia.Canvas, face: Face) -> skia.Path:
@@ -223,18 +231,18 @@ def _bones(face: Face) -> list[Bump]:
     """Return the relief at rest: forehead, brow ridge, sockets, nose, cheekbones, lips, chin."""
     identity, nose, mouth = face.identity, face.nose, face.mouth
     man = 1.0 if identity.person == "man" else 0.45
-    age = face.efforts.age
+    age, tip = face.efforts.age, 1 + 0.14 * identity.nose_tip
     middle = (mouth.upper_top + mouth.lower_bottom) / 2
     paired = both(
         [
             (0.085, 0.255, 0.070, 0.060, 0.008),
-            (0.100, 0.388, 0.055, 0.020, 0.007 + 0.006 * man),
-            (0.112, 0.452, 0.046, 0.030, -0.014),
+            (0.100, 0.388, 0.055, 0.020, 0.007 + 0.006 * man + 0.0025 * identity.brow_ridge),
+            (0.112, 0.452, 0.046, 0.030, -0.014 - 0.0035 * identity.sockets),
             (0.115, 0.450, 0.034, 0.020, 0.010),
             (0.042, 0.445, 0.018, 0.026, -0.008),
             (0.165, 0.535, 0.042, 0.034, 0.011 + 0.002 * identity.cheek),
             (0.110, 0.520 + 0.006 * age, 0.036, 0.012, -0.0022 - 0.0045 * age),
-            (0.155, 0.655, 0.040, 0.050, -0.007 - 0.008 * age),
+            (0.155, 0.655, 0.040, 0.050, -0.007 - 0.008 * age + 0.0055 * identity.flesh),
             (nose.half_width * 0.78, nose.wing - 0.006, 0.013, 0.015, 0.014),
             (0.195, 0.760, 0.040, 0.040, 0.004 + 0.006 * age),
         ]
@@ -243,7 +251,7 @@ def _bones(face: Face) -> list[Bump]:
         *paired,
         (0.0, 0.485, nose.bridge * 1.05, 0.060, 0.015),
         (0.0, 0.550, nose.bridge * 1.15, 0.042, 0.013),
-        (0.0, nose.tip - 0.004, 0.022, 0.021, 0.023),
+        (0.0, nose.tip - 0.004, 0.022 * tip, 0.021 * tip, 0.023 * tip),
         (0.0, 0.425, 0.020, 0.020, -0.005),
         (0.0, middle, 0.075, 0.050, 0.012),
         (0.0, mouth.upper_top - 0.022, 0.007, 0.016, -0.003),
@@ -259,7 +267,7 @@ def _hollows(face: Face) -> list[Bump]:
     corner_x, corner_y = mouth.right
     paired = both(
         [
-            (0.100, 0.425, 0.042, 0.012, 0.20 + 0.16 * low),
+            (0.100, 0.425, 0.042, 0.012, 0.20 + 0.16 * low + 0.06 * identity.sockets),
             (0.048, 0.440, 0.016, 0.022, 0.13 + 0.10 * low),
             (0.105, 0.482, 0.036, 0.010, 0.07 + 0.17 * age),
             (corner_x + 0.004, corner_y + 0.002, 0.010, 0.010, 0.18 + 0.12 * e.smile),
@@ -299,7 +307,7 @@ def _blush(face: Face) -> list[Bump]:
 def _beard(face: Face) -> list[Bump]:
     """Return the density of beard hair over the skin."""
     kind, mouth, chin = face.identity.beard, face.mouth, face.chin
-    if kind == "none":
+    if kind == "none" or face.identity.edition > 1:
         return []
     jaw = chin - 0.866
     moustache: list[Bump] = [
