@@ -60,7 +60,7 @@ _SPREADS = {
     "cheek": 1.8, "eye_size": 1.7, "eye_spacing": 2.3, "eye_height": 1.6, "eye_tilt": 2.3,
     "lid_fold": 1.6, "nose_width": 2.2, "nose_length": 2.3, "nose_bridge": 1.8,
     "mouth_width": 2.0, "lip_fullness": 2.3, "mouth_height": 2.0, "brow_thickness": 2.6,
-    "brow_arch": 2.4, "brow_height": 1.6, "brow_spacing": 2.0, "ear_size": 1.6,
+    "brow_arch": 1.7, "brow_height": 1.6, "brow_spacing": 2.0, "ear_size": 1.6,
     "hair_volume": 1.3, "hairline": 1.5, "parting": 1.0,
     "nose_tip": 1.0, "brow_ridge": 1.0, "sockets": 1.0, "flesh": 1.0, "peak": 1.0,
     "beard_length": 1.0,
