@@ -54,10 +54,10 @@ def test_each_au_can_be_told_from_the_others(au):
 
 @pytest.mark.parametrize("au", SIDED_AUS)
 def test_one_half_shows_what_the_other_does_not(au):
-    """The person's left is on the right of the image."""
+    """The person's left is on the right of the image; the lips of both halves hang together."""
     rest = pixels(3, {})
     change = np.abs(pixels(3, {}, left={au: 4.0}) - rest)
-    assert change[:, 48:].sum() > 2.4 * change[:, :48].sum()
+    assert change[:, 48:].sum() > 1.6 * change[:, :48].sum()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
