@@ -3,8 +3,8 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +17,19 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from pipelines.evaluation.gallery import write_document
-from pipelines.recognition.examples import Selection
+from pipelines.recognition.examples import Face, Selection
 from pipelines.recognition.labels import Targets, targets
 from pipelines.recognition.lesson import FREE, FerEvaluation, Lesson, prepare
 from pipelines.recognition.network import Design, build, read_logits
 from pipelines.recognition.pixels import FacePixels, gather_pixels
 from pipelines.recognition.report import Found, Used, document, figures, tables, write_drawing
 from pipelines.recognition.scores import score_aus, score_expressions
-from pipelines.recognition.training import kept_predictions, train_and_predict
+from pipelines.recognition.training import (
+    kept_outputs,
+    kept_predictions,
+    read_with,
+    train_and_predict,
+)
 from pipelines.training.files import write_text_whole, writing
 from pipelines.weight_files import file_sha256
 from synthgen.errors import ConfigError, MissingDependencyError
@@ -81,7 +86,93 @@ def train_fer(settings: FerEvaluation, models: str | Path) -> Found:
     Raises:
         ConfigError, DatasetError, WeightsError, TrainingError, OutputError: see `evaluate_fer`.
     """
-    lesson = prepare(settings)
+    trained = train_recognisers(settings, models)
+    lesson = trained.lesson
+    shown, told = trained.shown(), trained.probabilities(trained.logits)
+    intensities = [read_logits(one, lesson.vocabulary)[1] for one in trained.logits]
+    people = trained.people()
+    names = lesson.vocabulary
+    return Found(
+        command=settings.command(),
+        used=_used(settings, lesson),
+        model=_model_said(lesson.design),
+        recipe={name: value for name, value in asdict(lesson.recipe).items() if name not in FREE},
+        seeds=trained.seeds,
+        bootstrap_seed=settings.seed,
+        shared_people=_shared_people(lesson),
+        expressions=score_expressions(shown, told, names.categories, people, settings.seed),
+        aus=score_aus(lesson.answers.aus, np.stack(intensities), names.aus, people, settings.seed),
+        versions={name: version(name) for name in ("torch", "transformers")},
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recognisers:
+    """Trained recognisers, a seed each, and what they tell of the test.
+
+    Attributes:
+        lesson: what they learned and were tested on.
+        seeds: their seeds.
+        folder: the folder of the trainings.
+        logits: outputs for each tested picture, a seed each.
+    """
+
+    lesson: Lesson
+    seeds: tuple[int, ...]
+    folder: Path
+    logits: Float[np.ndarray, "S n outputs"]
+
+    def people(self) -> list[str]:
+        """Return whom each tested picture shows; its own name where nobody says."""
+        return people_of(self.lesson.tested)
+
+    def shown(self) -> list[str | None]:
+        """Return the category of each tested picture; None where it has none."""
+        names = self.lesson.vocabulary.categories
+        rows = self.lesson.answers.categories
+        return [names[row.argmax()] if row.any() else None for row in rows]
+
+    def probabilities(self, logits: Float[np.ndarray, "S n outputs"]) -> Float[np.ndarray, "S n C"]:
+        """Return the probabilities of the categories."""
+        return np.stack([read_logits(one, self.lesson.vocabulary)[0] for one in logits])
+
+    def read(self, selection: Selection) -> Float[np.ndarray, "S n outputs"]:
+        """Read further pictures with the networks; what was read before is not read again.
+
+        Raises:
+            DatasetError: if a picture is damaged.
+            OutputError: if a file cannot be written.
+        """
+        data = sha256(json.dumps(_data(selection)).encode()).hexdigest()[:12]
+        files = [self.folder / f"seed-{seed}" / f"read-{data}.npy" for seed in self.seeds]
+        kept = [kept_outputs(file, len(selection.places)) for file in files]
+        if any(one is None for one in kept):
+            design = self.lesson.design
+            pixels = gather_pixels(_pictures(selection), design.side, self.folder)
+            unseen = FacePixels(pixels, design.mean, design.deviation)
+            kept = [read_with(file, unseen, self.lesson.recipe) for file in files]
+        return np.stack([one for one in kept if one is not None])
+
+
+def people_of(selection: Selection) -> list[str]:
+    """Return whom each picture shows; its own name where nobody says."""
+    return [face.person or face.name for face in selection.faces()]
+
+
+def train_recognisers(
+    settings: FerEvaluation, models: str | Path, tested: Callable[[Face], bool] | None = None
+) -> Recognisers:
+    """Train recognisers, or find those that were trained before.
+
+    Args:
+        settings: what is learned and tested.
+        models: folder of the trainings: each has one of its own there.
+        tested: whether a picture of the test is tested on; None: each is.
+
+    Raises:
+        ConfigError, DatasetError, WeightsError, TrainingError, OutputError: see `evaluate_fer`.
+    """
+    lesson = prepare(settings, tested)
     folder = Path(models) / _digest(settings, lesson)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,28 +180,7 @@ def train_fer(settings: FerEvaluation, models: str | Path) -> Found:
         note = json.dumps(_made_of(settings, lesson), indent=1)
         write_text_whole(folder / "made_of.json", note + "\n")
     seeds = tuple(range(settings.seed, settings.seed + settings.seeds))
-    logits = np.stack(_logits(lesson, settings, seeds, folder))
-    told, intensities = zip(*(read_logits(one, lesson.vocabulary) for one in logits), strict=True)
-    people = [face.person or face.name for face in lesson.tested.faces()]
-    shown = [
-        lesson.vocabulary.categories[row.argmax()] if row.any() else None
-        for row in lesson.answers.categories
-    ]
-    names = lesson.vocabulary
-    return Found(
-        command=settings.command(),
-        used=_used(settings, lesson),
-        model=_model_said(lesson.design),
-        recipe={name: value for name, value in asdict(lesson.recipe).items() if name not in FREE},
-        seeds=seeds,
-        bootstrap_seed=settings.seed,
-        shared_people=_shared_people(lesson),
-        expressions=score_expressions(
-            shown, np.stack(told), names.categories, people, settings.seed
-        ),
-        aus=score_aus(lesson.answers.aus, np.stack(intensities), names.aus, people, settings.seed),
-        versions={name: version(name) for name in ("torch", "transformers")},
-    )
+    return Recognisers(lesson, seeds, folder, np.stack(_logits(lesson, settings, seeds, folder)))
 
 
 def is_first_process() -> bool:

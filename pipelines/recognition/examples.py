@@ -29,6 +29,7 @@ class Face(NamedTuple):
         aus: AU intensities asked for, 0 to 5, of the source's AUs; None where there are none.
         measured: AU intensities that the verifier found; None where there are none.
         person: whom it shows; "" where nobody says.
+        slots: slot and value of each identity slot, by which the person was asked for.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Face(NamedTuple):
     aus: Float32[np.ndarray, " aus"] | None = None
     measured: Float32[np.ndarray, " aus"] | None = None
     person: str = ""
+    slots: tuple[tuple[str, str], ...] = ()
 
 
 class FaceSource(ABC):

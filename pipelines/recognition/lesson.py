@@ -1,7 +1,7 @@
 """Lesson of recognisers: what is learned of which faces, by which network, tested on which."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ import numpy as np
 from pipelines.recognition.examples import (
     TRAIN,
     UNSPLIT,
+    Face,
     FaceSource,
     Selection,
     select,
@@ -128,8 +129,12 @@ class Lesson:
     left_out: tuple[dict[str, int], ...]
 
 
-def prepare(settings: FerEvaluation) -> Lesson:
+def prepare(settings: FerEvaluation, tested_on: Callable[[Face], bool] | None = None) -> Lesson:
     """Read labels and look the network up; nothing is trained and no picture is read.
+
+    Args:
+        settings: what is learned and tested.
+        tested_on: whether a picture of the test is tested on; None: each is.
 
     Raises:
         ConfigError, DatasetError, WeightsError: see `evaluate_fer`.
@@ -144,6 +149,8 @@ def prepare(settings: FerEvaluation) -> Lesson:
     source = open_source(settings.test)
     wanted = (settings.test_split,) if settings.test_split else test_preference(source)
     tested = select(source, wanted, "--test-split")
+    if tested_on is not None:
+        tested = tested.only([tested_on(face) for face in tested.faces()])
     _refuse_learned(settings, places, learned, tested)
     vocabulary = Vocabulary.of(learned, settings.recipe.au_weight > 0)
     found, left_out = [], []

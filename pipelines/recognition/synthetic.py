@@ -40,6 +40,7 @@ class SyntheticFaces(FaceSource):
         self.checksum = read_statistics(storage).checksum
         self.has_measured = record.schema.has(AUS_MEASURED)
         self._categories = record.schema.categories
+        self._slots = record.schema.slots
         self.left_out: dict[str, int] = {}
         self.faces: list[Face] = []
         self._rows: list[int] = []
@@ -66,6 +67,7 @@ class SyntheticFaces(FaceSource):
         columns = ["sample_id", "aus", "identity_id", "accepted"]
         columns += [EMOTION] if self._categories else []
         columns += [AUS_MEASURED] if self.has_measured else []
+        columns += ["identity"] if self._slots else []
         refused = 0
         for number, (split, row) in enumerate(self._labels(columns)):
             if row["accepted"] is False:
@@ -86,6 +88,7 @@ class SyntheticFaces(FaceSource):
             aus=_intensities(row["aus"]),
             measured=None if measured is None or None in measured else _intensities(measured),
             person=row["identity_id"],
+            slots=tuple((row.get("identity") or {}).items()),
         )
 
     def _labels(self, columns: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:

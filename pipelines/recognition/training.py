@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float32
 from tqdm import tqdm
 from transformers import (
+    AutoModelForImageClassification,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
@@ -159,13 +160,45 @@ def train_and_predict(
 
 def kept_predictions(folder: Path, rows: int) -> Float[np.ndarray, "n outputs"] | None:
     """Return the predictions of a training that was done before; None where there are none."""
-    path = folder / PREDICTIONS
+    whole = (folder / MODEL / "config.json").is_file()
+    return kept_outputs(folder / PREDICTIONS, rows) if whole else None
+
+
+def kept_outputs(file: Path, rows: int) -> Float[np.ndarray, "n outputs"] | None:
+    """Return the outputs for so many pictures that a file holds; None where it does not."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    whole = found.ndim == 2 and len(found) == rows and (folder / MODEL / "config.json").is_file()
-    return found if whole else None
+    return found if found.ndim == 2 and len(found) == rows else None
+
+
+def read_with(file: Path, unseen: FacePixels, recipe: Recipe) -> Float[np.ndarray, "n outputs"]:
+    """Read pictures with the network that a training left, and keep its outputs.
+
+    Args:
+        file: file for the outputs, in the folder of the training.
+        unseen: the pictures, without labels.
+        recipe: settings of the training.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    disable_progress_bar()
+    with quiet(), writing(file):
+        torch.set_num_threads(recipe.threads)
+        network = AutoModelForImageClassification.from_pretrained(
+            file.parent / MODEL, use_safetensors=True
+        )
+        trainer = Trainer(model=network, args=_arguments(recipe, 0, file.parent))
+        trainer.remove_callback(PrinterCallback)
+        outputs = trainer.predict(unseen).predictions  # pyright: ignore[reportArgumentType]
+        found = np.asarray(outputs, np.float32)
+        if trainer.is_world_process_zero():
+            with write_whole(file) as path, path.open("wb") as opened:
+                np.save(opened, found)
+        trainer.accelerator.wait_for_everyone()
+    return found
 
 
 def _arguments(recipe: Recipe, seed: int, folder: Path) -> TrainingArguments:

@@ -232,6 +232,13 @@ class PromptIdentitiesConfig(IdentitySection):
         """Return the quotas."""
         return self.quotas
 
+    def with_slot_shares(
+        self, shares: Mapping[str, Mapping[str, float]]
+    ) -> "PromptIdentitiesConfig":
+        """Return the section with these quotas in place of its own."""
+        quotas = {slot: dict(values) for slot, values in shares.items()}
+        return type(self).model_validate({**self.model_dump(), "quotas": quotas})
+
     def build(
         self, seed: int, samples: int, partition: Partition, asked: str, run_id: str
     ) -> "PromptIdentities":

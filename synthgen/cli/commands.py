@@ -19,6 +19,7 @@ from synthgen.cli.edit import edit_app
 from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
 from synthgen.cli.flame import flame_app
+from synthgen.cli.improve import improve_app
 from synthgen.cli.prove import prove_app
 from synthgen.cli.train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
@@ -108,6 +109,7 @@ prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 app.add_typer(cluster_app)
 app.add_typer(merge_app)
 app.add_typer(edit_app)
+app.add_typer(improve_app)
 app.add_typer(prove_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")

@@ -4,7 +4,7 @@ import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -131,6 +131,14 @@ class IdentitySection(Component, ABC):
     def slot_shares(self) -> Mapping[str, Mapping[str, float]]:
         """Return slot → value → share of the identities that the source holds to, for reports."""
         return {}
+
+    def with_slot_shares(self, shares: Mapping[str, Mapping[str, float]]) -> Self | None:
+        """Return the section holding to other shares of slot values; None where it holds to none.
+
+        Args:
+            shares: slot → value → share.
+        """
+        return None
 
     def slot_names(self) -> list[str]:
         """Return the slots of the template in order of appearance.
