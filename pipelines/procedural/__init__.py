@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from synthgen.lazy import lazily
 
 if TYPE_CHECKING:
-    from pipelines.procedural.expression import DRAWN_AUS, SIDED_AUS, Expression
+    from pipelines.procedural.drawn_aus import DRAWN_AUS, SIDED_AUS
+    from pipelines.procedural.expression import Expression
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
     from pipelines.procedural.renderer import RENDERER_VERSION, render, renderer_version
     from pipelines.procedural.vocabulary import traits_in
@@ -31,10 +32,10 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "DRAWN_AUS": "pipelines.procedural.expression",
+        "DRAWN_AUS": "pipelines.procedural.drawn_aus",
         "Expression": "pipelines.procedural.expression",
         "RENDERER_VERSION": "pipelines.procedural.renderer",
-        "SIDED_AUS": "pipelines.procedural.expression",
+        "SIDED_AUS": "pipelines.procedural.drawn_aus",
         "Identity": "pipelines.procedural.identity",
         "caption": "pipelines.procedural.identity",
         "identity_from_text": "pipelines.procedural.identity",

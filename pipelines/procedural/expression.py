@@ -7,21 +7,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float
 
+from pipelines.procedural.drawn_aus import DRAWN_AUS, SIDED_AUS
 from pipelines.procedural.identity import Identity
-from synthgen.action_units import AU_COUNT, AUS, DEFAULT_AUS, ActionUnitSet
+from synthgen.action_units import AU_COUNT, AUS, DEFAULT_AUS
 from synthgen.errors import ActionUnitError
 
 LOWEST = -5.0
 HIGHEST = 7.0
 """Intensities are clipped to [LOWEST, HIGHEST]."""
-
-DRAWN_AUS = ActionUnitSet.of(
-    [*AUS, "AU7", "AU10", "AU14", "AU23", "AU24", "AU43"],
-)
-"""The AUs of the second edition of the drawings; the first has the 12."""
-
-SIDED_AUS = DRAWN_AUS.without(["AU9", "AU17", "AU23", "AU24", "AU25", "AU26"])
-"""Those of them that one half of a face can show without the other."""
 
 AUVector = Sequence[float] | Float[np.ndarray, " aus"]
 """An intensity for each AU, in the order of `synthgen.action_units.AUS` or of `DRAWN_AUS`."""

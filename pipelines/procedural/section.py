@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
 from synthgen.config.base import Figure, Weights
 from synthgen.config.pipeline import PipelineSection
@@ -23,6 +24,12 @@ class ProceduralConfig(PipelineSection):
     name: Literal["procedural"]  # pyright: ignore[reportIncompatibleVariableOverride]
     size: int = Field(
         default=128, ge=64, le=1024, description="Width and height of an image [pixels]."
+    )
+    edition: Literal[1, 2] = Field(
+        default=1,
+        exclude_if=lambda edition: edition == 1,
+        description="Edition of the drawings: 1 shows the 12 AUs; 2 shows AU7, 10, 14, 23, 24 and "
+        "43 too, heads turned by up to 20° and eyes that look elsewhere.",
     )
     au_noise: float = Field(
         default=0.0,
@@ -51,6 +58,11 @@ class ProceduralConfig(PipelineSection):
         if run.identities.negative_prompt:
             return ["identities.negative_prompt has no effect on drawn portraits"]
         return []
+
+    @property
+    def action_units(self) -> frozenset[str]:
+        """The AUs that the edition shows."""
+        return frozenset(aus_of_edition(self.edition).names)
 
     @property
     def uses_gpu(self) -> bool:

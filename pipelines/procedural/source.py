@@ -10,11 +10,12 @@ from jaxtyping import Float
 from PIL.Image import Image
 
 from pipelines.interfaces import ImageSource
+from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.identity import Identity, identity_from_text
-from pipelines.procedural.renderer import RENDERER_VERSION, render
+from pipelines.procedural.renderer import render, renderer_version
 from pipelines.procedural.section import ProceduralConfig
 from samplers.spec import Attempt
-from synthgen.action_units import AU_COUNT, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 
 _TURN = (0.017, 0.052)
 """Angles by which a head is turned where a person shows an expression again [radians]."""
@@ -45,15 +46,16 @@ class ProceduralSource(ImageSource):
         """Return what the images are a function of besides the attempt."""
         packages = ("skia-python", "numpy", "pillow")
         versions = {package: version(package) for package in packages}
-        versions["procedural-renderer"] = RENDERER_VERSION
+        versions["procedural-renderer"] = renderer_version(self.config.edition)
         return {"weights": {}, "licences": {}, "versions": versions}
 
     def _paint(self, attempt: Attempt) -> Image:
         spec = attempt.spec
-        identity = identity_from_text(spec.prompt, spec.identity_seed)
+        identity = identity_from_text(spec.prompt, spec.identity_seed, self.config.edition)
         if attempt.repeats:
             identity = photographed_again(identity, attempt.seed)
-        shown = noisy_aus(spec.aus_of(DEFAULT_AUS), self.config.au_noise, attempt.noise_seed)
+        asked = spec.aus_of(aus_of_edition(self.config.edition))
+        shown = noisy_aus(asked, self.config.au_noise, attempt.noise_seed)
         return render(identity, shown.tolist(), self.config.size)
 
 
@@ -85,7 +87,7 @@ def noisy_aus(requested: Sequence[float], noise: float, seed: int) -> Float[np.n
         The AU vector shown, within [0, 5] but where the request itself lies outside.
     """
     asked = np.asarray(requested, np.float64)
-    draw = np.random.Generator(np.random.Philox(key=seed % 2**128)).standard_normal(AU_COUNT)
+    draw = np.random.Generator(np.random.Philox(key=seed % 2**128)).standard_normal(len(asked))
     shown = asked + noise * np.where(asked != 0, draw, _INACTIVE_NOISE * np.abs(draw))
     clipped = np.clip(shown, MIN_INTENSITY, MAX_INTENSITY)
     return np.where((asked < MIN_INTENSITY) | (asked > MAX_INTENSITY), shown, clipped)

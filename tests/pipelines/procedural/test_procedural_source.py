@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.procedural import RENDERER_VERSION, identity_from_text, render
+from pipelines.procedural import (
+    DRAWN_AUS,
+    RENDERER_VERSION,
+    Expression,
+    identity_from_text,
+    render,
+    renderer_version,
+)
 from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource, noisy_aus
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
@@ -99,3 +106,22 @@ def test_slot_values_that_name_nothing_are_refused():
         "gray (hair); pale, light, tan, brown, dark (skin); bald, curly, long (hair); beard, "
         "moustache, glasses"
     )
+
+
+def test_the_second_edition_shows_aus_that_the_first_has_not():
+    asked = {"AU4": 3.0, "AU7": 4.0, "AU23": 3.0}
+    spec = replace(
+        attempt().spec, action_units=DRAWN_AUS, conditions={"aus": DRAWN_AUS.vector(asked)}
+    )
+    config = ProceduralConfig(name="procedural", size=96, edition=2)
+    image = ProceduralSource(config).generate([Attempt(spec, 0, 5)])[0]
+    person = identity_from_text(PROMPT, 9, edition=2)
+    assert image.tobytes() == render(person, Expression.of(asked), 96).tobytes()
+    assert config.action_units == frozenset(DRAWN_AUS.names)
+    versions = ProceduralSource(config).fingerprint()["versions"]
+    assert versions["procedural-renderer"] == renderer_version(2) != RENDERER_VERSION
+
+
+def test_the_first_edition_is_not_stored():
+    assert "edition" not in ProceduralConfig(name="procedural").model_dump()
+    assert ProceduralConfig(name="procedural", edition=2).model_dump()["edition"] == 2
