@@ -1,6 +1,6 @@
 # `make quickstart` generates the example dataset, `make test` runs the test suite, `make mini` trains
-# the embedded weights anew (eleven hours of a CPU core).
-# Both make .venv first. PYTHON picks the interpreter, TORCH_INDEX a PyTorch index:
+# the embedded weights anew (eleven hours of a CPU core), `make docs` builds the documentation's site.
+# Each makes .venv first. PYTHON picks the interpreter, TORCH_INDEX a PyTorch index:
 #   make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: quickstart mini test lint install install-dev
+.PHONY: quickstart mini test lint docs install install-dev
 
 quickstart: install
 	$(BIN)/synthgen generate examples/quickstart.yaml
@@ -26,6 +26,9 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: install-dev
+	$(BIN)/python -m docs.site
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

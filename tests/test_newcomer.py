@@ -1,4 +1,4 @@
-"""Every task of docs/newcomer.md, as typed in a fresh clone, one after another."""
+"""Every task of docs/newcomer.md, then docs/tutorial.md, as typed in a fresh clone, in order."""
 
 import os
 import re
@@ -11,7 +11,10 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "newcomer.md").read_text()
-TASKS = dict(re.findall(r"^## (\d+)\. [^\n]+\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
+TUTORIAL = (REPOSITORY / "docs" / "tutorial.md").read_text()
+NUMBERED = re.compile(r"^## (\d+)\. [^\n]+\n(.*?)(?=^## |\Z)", re.M | re.S)
+TASKS = dict(NUMBERED.findall(PAGE))
+TYPED = TASKS | {f"tutorial {number}": part for number, part in NUMBERED.findall(TUTORIAL)}
 SAID = "# → "
 
 
@@ -76,9 +79,9 @@ def assert_said(lines, output, typed):
         assert re.search(f"^ *{blanks}", output, re.M), f"{typed}{line}\nis not in\n{output}"
 
 
-@pytest.mark.parametrize("number", TASKS)
+@pytest.mark.parametrize("number", TYPED)
 def test_the_task_works_as_typed(clone, number):
-    for language, block in re.findall(r"```(sh|python)\n(.*?)```", TASKS[number], re.S):
+    for language, block in re.findall(r"```(sh|python)\n(.*?)```", TYPED[number], re.S):
         if language == "python":
             done = run([sys.executable, "-c", block], clone)
             assert done.returncode == 0, done.stdout

@@ -1,0 +1,1 @@
+"""The site of the documentation: its reference pages, and how it is built."""
