@@ -83,7 +83,7 @@ def test_a_section_of_a_run_is_one(page, text):
     if "AU7" in text:  # for adapters of more AUs than the embedded one has
         with pytest.raises(ConfigError, match="'fineface' cannot show AU7, AU10, AU23, AU24"):
             parse_config(RUN | section | joined)
-        joined["expressions"].pop("action_units")
+        return
     assert parse_config(RUN | section | joined).name == RUN["name"]
 
 

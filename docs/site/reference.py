@@ -133,7 +133,7 @@ def _values(key: Schema) -> str:
     if name := _reference(key):
         return name
     if "const" in key:
-        return f"`{json.dumps(key['const'])}`"
+        return f"`{key['const']}`" if isinstance(key["const"], str) else json.dumps(key["const"])
     if "enum" in key:
         return ", ".join(f"`{value}`" for value in key["enum"])
     bounds = [text.format(key[name]) for name, text in _BOUNDS.items() if name in key]
