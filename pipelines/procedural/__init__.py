@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipelines.procedural.drawn_aus import DRAWN_AUS, SIDED_AUS
     from pipelines.procedural.expression import Expression
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
+    from pipelines.procedural.landmarks import FaceLabels, labels_of
     from pipelines.procedural.renderer import RENDERER_VERSION, render, renderer_version
     from pipelines.procedural.vocabulary import traits_in
 
@@ -20,9 +21,11 @@ __all__ = [
     "RENDERER_VERSION",
     "SIDED_AUS",
     "Expression",
+    "FaceLabels",
     "Identity",
     "caption",
     "identity_from_text",
+    "labels_of",
     "random_identity",
     "render",
     "renderer_version",
@@ -36,6 +39,8 @@ __getattr__, __dir__ = lazily(
         "Expression": "pipelines.procedural.expression",
         "RENDERER_VERSION": "pipelines.procedural.renderer",
         "SIDED_AUS": "pipelines.procedural.drawn_aus",
+        "FaceLabels": "pipelines.procedural.landmarks",
+        "labels_of": "pipelines.procedural.landmarks",
         "Identity": "pipelines.procedural.identity",
         "caption": "pipelines.procedural.identity",
         "identity_from_text": "pipelines.procedural.identity",
