@@ -33,10 +33,10 @@ def draw_age(canvas: skia.Canvas, face: Face) -> None:
     _add_corners(fine, face, age)
     _add_cheeks(fine, face, age)
     dark = shadow(skin, 0.42)
-    canvas.drawPath(fine, stroke_paint(dark, 0.0036, 0.20 + 0.42 * age))
+    canvas.drawPath(fine, stroke_paint(dark, 0.0036, 0.30 + 0.50 * age))
     folds = skia.Path()
     _add_folds(folds, face)
-    canvas.drawPath(folds, stroke_paint(dark, 0.0075, 0.16 + 0.40 * age, blur=0.0022))
+    canvas.drawPath(folds, stroke_paint(dark, 0.0075, 0.26 + 0.48 * age, blur=0.0022))
     if age > 0.5:
         _draw_jowls(canvas, face, age)
         _draw_spots(canvas, face, age)
@@ -62,10 +62,10 @@ def _draw_bags(canvas: skia.Canvas, face: Face, strong: float) -> None:
         ]
         arcs.addPath(smooth_path([face.place(side * a, b) for a, b in arc], closed=False))
         at = face.place(side * x, y + 0.024)
-        soft_spot(canvas, at, (0.95 * half, 0.022), shadow(skin, 0.50), 0.34 * strong)
+        soft_spot(canvas, at, (0.95 * half, 0.022), shadow(skin, 0.50), 0.44 * strong)
         hood = face.place(side * (x + 0.72 * half), eye.centre[1] - eye.upper - 0.010)
         soft_spot(canvas, hood, (0.50 * half, 0.016), shadow(skin, 0.55), 0.40 * strong)
-    canvas.drawPath(arcs, stroke_paint(shadow(skin, 0.40), 0.0048, 0.50 * strong))
+    canvas.drawPath(arcs, stroke_paint(shadow(skin, 0.40), 0.0048, 0.62 * strong))
 
 
 def _add_forehead(path: skia.Path, face: Face, age: float) -> None:
@@ -126,4 +126,4 @@ def _draw_spots(canvas: skia.Canvas, face: Face, age: float) -> None:
     for a, b, c, d in texture_draws(face.identity.seed, 22, 9):
         x = (0.13 + 0.07 * abs(a)) * (1.0 if d > 0 else -1.0)
         spots.addCircle(*face.place(x, 0.36 + 0.22 * abs(b)), 0.0045 + 0.003 * c)
-    canvas.drawPath(spots, fill_paint(mix(scale(skin, 0.62), (0.35, 0.2, 0.12), 0.3), 0.42 * age))
+    canvas.drawPath(spots, fill_paint(mix(scale(skin, 0.62), (0.35, 0.2, 0.12), 0.3), 0.52 * age))

@@ -46,7 +46,9 @@ def beard_colour(face: Face) -> Colour:
     hair, skin = identity.hair_colour, identity.skin_colour
     if abs(sum(hair) - sum(skin)) > 0.55:
         return scale(hair, 0.88)
-    return scale(hair, 0.60 if sum(skin) > 1.2 else 1.45)
+    if sum(skin) > 1.2:
+        return scale(hair, 0.60)
+    return scale(hair, 1.45 if sum(hair) > sum(skin) else 0.35)
 
 
 def _corners(face: Face) -> tuple[Point, Point]:
@@ -156,12 +158,15 @@ def _draw_stubble(canvas: skia.Canvas, face: Face) -> None:
     """Paint a shade with specks over lip, chin and jaw."""
     identity = face.identity
     skin = identity.skin_colour
-    dark = mix(scale(beard_colour(face), 0.55), scale(skin, 0.45), 0.30)
+    hair = beard_colour(face)
+    dark = mix(scale(hair, 0.45), scale(skin, 0.30), 0.40)
+    if sum(skin) < 0.95 and sum(hair) > sum(skin):  # light stubble on dark skin
+        dark = mix(hair, skin, 0.35)
     area = _full(face)
     area.addPath(_moustache(face))
     canvas.save()
     canvas.clipPath(smooth_path(face.outline), True)
-    canvas.drawPath(area, fill_paint(dark, 0.40, blur=0.006))
+    canvas.drawPath(area, fill_paint(dark, 0.48, blur=0.006))
     canvas.clipPath(area, True)
     bounds = area.getBounds()
     specks = skia.Path()
@@ -170,5 +175,7 @@ def _draw_stubble(canvas: skia.Canvas, face: Face) -> None:
         y = bounds.centerY() + 0.5 * v * bounds.height()
         specks.moveTo(x, y)
         specks.lineTo(x + 0.002 * math.copysign(1.0, a), y + 0.005)
-    canvas.drawPath(specks, stroke_paint(scale(dark, 0.55), 0.0042, 0.62))
+    canvas.drawPath(
+        specks, stroke_paint(scale(dark, 0.45 if sum(dark) < sum(skin) else 1.4), 0.0046, 0.72)
+    )
     canvas.restore()

@@ -2,7 +2,7 @@
 
 Bald shows the skull, cropped a shadow of hair on it, short a textured crown that ends at the ears,
 long straight locks before the shoulders, wavy wide swings down to them, curly a bumpy ball of
-ringlets, tied-back a smooth cap with bare ears and a bun or a tail.
+ringlets, tied-back a smooth cap with bare ears and a tail.
 """
 
 import itertools
@@ -216,7 +216,7 @@ def _draw_cropped(canvas: skia.Canvas, face: Face, over: skia.Path) -> None:
     cap = _cap(face)
     colour = mix(scale(identity.hair_colour, 0.85), identity.skin_colour, 0.26)
     paint = _lit(face, colour, cap.getBounds())
-    paint.setAlphaf(0.86)
+    paint.setAlphaf(0.94)
     paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, 0.007))
     canvas.drawPath(cap, paint)
     bounds = cap.getBounds()
@@ -389,10 +389,10 @@ def _fill_curls(canvas: skia.Canvas, face: Face, area: skia.Path, depth: float, 
 
 
 def _draw_tied(canvas: skia.Canvas, face: Face) -> None:
-    """Paint a bun on the crown, or a tail that falls over a shoulder."""
+    """Paint a tail that falls over a shoulder, and for some a bun on the crown."""
     identity = face.identity
     colour = identity.hair_colour
-    if identity.hair_volume > 0.0 or identity.person == "man":
+    if identity.hair_volume > 0.6:
         x, y = face.behind(0.02 * identity.parting, face.top - 0.010, -0.08)
         bun = skia.Path()
         bun.addOval(skia.Rect.MakeLTRB(x - 0.105, y - 0.075, x + 0.105, y + 0.080))
@@ -403,7 +403,6 @@ def _draw_tied(canvas: skia.Canvas, face: Face) -> None:
             oval = skia.Rect.MakeLTRB(x - r, y - 0.62 * r, x + r, y + 0.7 * r)
             rings.addArc(oval, 190.0 + 8.0 * k, 160.0)
         canvas.drawPath(rings, stroke_paint(_shine(colour), 0.006, 0.5))
-        return
     side = 1.0 if identity.parting > 0 else -1.0
     wide = face.half_width
     tail = [

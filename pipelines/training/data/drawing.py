@@ -48,14 +48,15 @@ class RoundCache(Generic[Made]):
 
 OF_THE_PICTURE = (
     "yaw", "pitch", "roll", "light", "warmth", "clothes", "clothes_colour", "background",
-    "background_edge",
+    "background_edge", "gaze", "light_strength", "pattern", "clothes_accent", "background_kind",
+    "background_accent",
 )  # fmt: skip
 """Traits of the picture and not of the person."""
 
 
 def in_another_picture(person: Identity, picture: int) -> Identity:
     """Return the same person as another picture shows them, drawn from a seed."""
-    other = random_identity(picture)
+    other = random_identity(picture, edition=person.edition)
     return replace(person, **{name: getattr(other, name) for name in OF_THE_PICTURE})
 
 
