@@ -21,7 +21,7 @@ from pipelines.fineface.branch import au_branch, unfused_lora
 from pipelines.fineface.checkpoint import write_au_adapter
 from pipelines.fineface.weights import PICKLE_SUFFIX
 from pipelines.training.data.augmentation import sheet_of
-from pipelines.training.data.config import DataConfig, DatasetData
+from pipelines.training.data.config import DataConfig, DatasetData, ProceduralData
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base import (
     FrozenBase,
@@ -67,7 +67,7 @@ from pipelines.training.provenance import CARD, training_fingerprint, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import cycle_at, pick_training_device
 from pipelines.weight_files import file_sha256
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config.base import Section
 
 
@@ -163,6 +163,12 @@ class FineFaceTrainingConfig(DiffusionSettings):
     @model_validator(mode="after")
     def _read_where_painted(self) -> "FineFaceTrainingConfig":
         check_painted(self.cycles, self.reading)
+        drawn = isinstance(self.data, ProceduralData) and self.data.aus == "drawn"
+        if drawn and self.export.also == "ckpt":
+            raise ValueError(
+                "export.also is 'ckpt', but data.aus is 'drawn': a .ckpt file cannot say which AUs "
+                "it encodes; it must be null"
+            )
         return self
 
     @field_validator("data")
@@ -193,8 +199,6 @@ def perturb(aus: Float[Tensor, "B aus"], smoothing: Smoothing) -> Float[Tensor, 
 class AUReaderLearner(ReaderLearner):
     """Learns to read AUs."""
 
-    outputs = AU_COUNT
-
     def errors(self, read: Float[Tensor, "B aus"], batch: LabelledLatents) -> dict[str, Tensor]:
         """Return Huber's loss of what was read."""
         return {"loss": functional.smooth_l1_loss(read, batch.aus)}
@@ -213,7 +217,7 @@ def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) ->
         TrainingError: if the loss is not finite.
     """
     return trained_reader(
-        AUReaderLearner(config, store.shape, device),
+        AUReaderLearner(config, store.shape, device, len(store.action_units)),
         Path(store.folder),
         training_fingerprint(config, latents=store.made_of),
         lambda first, last: store.labelled(first, last, config.batch_size, config.seed),
@@ -233,6 +237,7 @@ class FineFaceLearner(Learner):
         device: torch device.
         reader: reads AUs from guessed latents, on the device; needed where the configuration has
             the reading loss.
+        aus: the AUs that the adapter encodes.
     """
 
     def __init__(
@@ -241,8 +246,9 @@ class FineFaceLearner(Learner):
         base: FrozenBase,
         device: torch.device,
         reader: LatentReader | None = None,
+        aus: ActionUnitSet = DEFAULT_AUS,
     ) -> None:
-        adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed)
+        adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed, aus)
         super().__init__(config, config.cycles, adapter, device)
         self._config = config
         self._base = base
@@ -306,7 +312,9 @@ class FineFaceLearner(Learner):
             return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
 
 
-def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AUAdapter:
+def untrained_adapter(
+    unet: nn.Module, encoder: str, rank: int, seed: int, aus: ActionUnitSet = DEFAULT_AUS
+) -> AUAdapter:
     """Make the adapter that training begins with.
 
     The AU projections are copies of the layer's text projections; the LoRA does nothing yet: A is
@@ -318,9 +326,10 @@ def untrained_adapter(unet: nn.Module, encoder: str, rank: int, seed: int) -> AU
         encoder: kind of the AU encoder.
         rank: rank of the LoRA.
         seed: seed of the weights.
+        aus: the AUs that it encodes.
     """
     with seeded(seed):
-        adapter = AUAdapter.for_unet(unet, lora_rank=rank, encoder=encoder)
+        adapter = AUAdapter.for_unet(unet, lora_rank=rank, encoder=encoder, action_units=aus.names)
         for path in adapter.config["lora_layers"]:
             nn.init.normal_(adapter.get_parameter(f"unet.{path}.lora_A.weight"), std=1 / rank)
             nn.init.zeros_(adapter.get_parameter(f"unet.{path}.lora_B.weight"))
@@ -363,7 +372,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
         reading = config.reading
         reader = None if reading is None else au_reader(reading.reader, self._store, device)
-        self.learner = FineFaceLearner(config, base, device, reader)
+        self.learner = FineFaceLearner(config, base, device, reader, examples.action_units)
 
     def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
         """Read the latents of each step."""

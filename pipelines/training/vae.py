@@ -23,7 +23,7 @@ from pipelines.libreface.network import IMAGENET_MEAN, IMAGENET_STD, load_networ
 from pipelines.libreface.weights import MINI_FILE
 from pipelines.training.data.augmentation import sheet_of, to_image, to_pixels
 from pipelines.training.data.config import DataConfig
-from pipelines.training.data.examples import examples_of, first_rows
+from pipelines.training.data.examples import Examples, examples_of, first_rows
 from pipelines.training.data.loader import Order, load_batches
 from pipelines.training.diffusion.config import MODEL_WEIGHTS
 from pipelines.training.learner import Learner, seeded
@@ -370,10 +370,16 @@ class VAERecipe(Recipe[VAEConfig]):
                 "faces": len(rows),
                 "absolute_error": float(error.abs().mean()),
                 "psnr": float(10 * torch.log10(4 / error.square().mean())),
-                **aus_that_survive(images, decoded, np.stack([*map(held_out.aus, rows)])),
+                **aus_that_survive(images, decoded, _measurable_aus(held_out, rows)),
             },
         }
         write_card(path / CARD, card)
+
+
+def _measurable_aus(examples: Examples, rows: range) -> Float[np.ndarray, "n aus"]:
+    """Return those AUs of examples that the embedded verifier measures."""
+    places = [examples.action_units.index(name) for name in AUS]
+    return np.stack([*map(examples.aus, rows)])[:, places]
 
 
 def aus_that_survive(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipelines.procedural import Identity
-from synthgen.action_units import AU_NAMES, AUS
+from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 
 _AGES = {
     "young": ("young", "young", "youthful"),
@@ -67,13 +67,19 @@ _WORDS = {
     "AU4": ("{} lowered brows", "{} frowning brows"),
     "AU5": ("{} widened eyes", "{} raised upper lids"),
     "AU6": ("{} raised cheeks",),
+    "AU7": ("{} tightened eyelids", "{} narrowed eyes"),
     "AU9": ("a {} wrinkled nose",),
+    "AU10": ("a {} raised upper lip",),
     "AU12": ("a {} smiling mouth", "{} lifted mouth corners"),
+    "AU14": ("{} dimpled mouth corners",),
     "AU15": ("{} lowered mouth corners",),
     "AU17": ("a {} raised chin",),
     "AU20": ("{} stretched lips",),
+    "AU23": ("{} tightened lips",),
+    "AU24": ("{} pressed lips",),
     "AU25": ("{} parted lips",),
     "AU26": ("a {} open mouth", "a {} dropped jaw"),
+    "AU43": ("{} closed eyes",),
 }
 INTENSITY_WORDS = ("trace", "slight", "marked", "severe", "maximum")
 """FACS's words for the intensities A to E, 1 to 5."""
@@ -82,7 +88,10 @@ _PLAIN_DEGREES = ("barely", "slightly", "clearly", "strongly", "extremely")
 
 
 def describe(
-    identity: Identity, seed: int, aus: Float[np.ndarray, " aus"] | Sequence[float] | None = None
+    identity: Identity,
+    seed: int,
+    aus: Float[np.ndarray, " aus"] | Sequence[float] | None = None,
+    names: ActionUnitSet = DEFAULT_AUS,
 ) -> str:
     """Describe a portrait.
 
@@ -90,12 +99,13 @@ def describe(
         identity: who is shown.
         seed: chooses the traits that are named and the words for them.
         aus: AU intensities [0–5] to be told; None: the caption says nothing of the expression.
+        names: which AUs they are.
     """
     draw = Random(seed)  # noqa: S311 - nothing secret
     as_list = draw.random() < 0.25
     traits = _traits(identity, draw, as_list)
     if aus is not None:
-        phrase = _expression(aus, draw)
+        phrase = _expression(aus, draw, names)
         traits.insert(draw.randrange(len(traits) + 1), phrase if as_list else f"with {phrase}")
     subject = _subject(identity, draw)
     if as_list:
@@ -115,7 +125,7 @@ def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " aus"], seed: in
         Such as "severe lip corner puller, slight cheek raiser".
     """
     draw = Random(seed)  # noqa: S311 - nothing secret
-    return _facs(_active(aus, draw)) or draw.choice(_NEUTRAL)
+    return _facs(_active(aus, draw), DEFAULT_AUS) or draw.choice(_NEUTRAL)
 
 
 def _subject(identity: Identity, draw: Random) -> str:
@@ -167,11 +177,13 @@ def _joined(traits: list[str]) -> list[str]:
     return joined
 
 
-def _expression(aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random) -> str:
+def _expression(
+    aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random, names: ActionUnitSet
+) -> str:
     active = _active(aus, draw)
     if not active:
         return draw.choice(_NEUTRAL)
-    return _facs(active) if draw.random() < 0.6 else _plain(active, draw)
+    return _facs(active, names) if draw.random() < 0.6 else _plain(active, draw, names)
 
 
 def _active(
@@ -183,15 +195,16 @@ def _active(
     return active
 
 
-def _facs(active: list[tuple[int, int]]) -> str:
-    return ", ".join(f"{INTENSITY_WORDS[level - 1]} {AU_NAMES[AUS[i]]}" for i, level in active)
+def _facs(active: list[tuple[int, int]], names: ActionUnitSet) -> str:
+    return ", ".join(f"{INTENSITY_WORDS[level - 1]} {FACS[names.names[i]]}" for i, level in active)
 
 
-def _plain(active: list[tuple[int, int]], draw: Random) -> str:
+def _plain(active: list[tuple[int, int]], draw: Random, names: ActionUnitSet) -> str:
     """Name the strongest few AUs in plain words."""
     strongest = sorted(active, key=lambda au: -au[1])[: draw.choice((1, 2, 3, 4))]
     return ", ".join(
-        draw.choice(_WORDS[AUS[i]]).format(_PLAIN_DEGREES[level - 1]) for i, level in strongest
+        draw.choice(_WORDS[names.names[place]]).format(_PLAIN_DEGREES[level - 1])
+        for place, level in strongest
     )
 
 

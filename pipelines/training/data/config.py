@@ -66,7 +66,37 @@ class ExpressiveFaces(Section):
         return self
 
 
-class ProceduralData(ExpressiveFaces):
+class LabelledFaces(ExpressiveFaces):
+    """Drawn faces by an edition of the drawings, and the AUs that they are labelled with."""
+
+    edition: Literal[1, 2] = Field(
+        default=1,
+        exclude_if=lambda edition: edition == 1,
+        description="Edition of the drawings; the embedded weights know the first.",
+    )
+    aus: Literal["disfa", "drawn"] = Field(
+        default="disfa",
+        exclude_if=lambda aus: aus == "disfa",
+        description="AUs that are drawn and learned: the 12 of DISFA, or the 18 that the second "
+        "edition draws.",
+    )
+    even: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda even: even == 0,
+        description="Share of the people whose traits are drawn evenly, each by itself [0, 1], "
+        "beards for men alone; the others' go together as drawn people's do.",
+    )
+
+    @model_validator(mode="after")
+    def _drawn_by_its_edition(self) -> "LabelledFaces":
+        if self.aus == "drawn" and self.edition == 1:
+            raise ValueError("aus is 'drawn', but edition 1 draws the 12 of DISFA; set edition: 2")
+        return self
+
+
+class ProceduralData(LabelledFaces):
     """Portraits drawn for the training, each of an identity that no other shows."""
 
     source: Literal["procedural"]

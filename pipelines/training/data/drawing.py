@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from pipelines.procedural import Identity, random_identity
-from pipelines.training.data.config import ExpressionShare
+from pipelines.procedural.expression import DRAWN_AUS
+from pipelines.procedural.vocabulary import TRAITS
+from pipelines.training.data.config import ExpressionShare, LabelledFaces
 from samplers.priors.emotions import EmotionsConfig, EmotionsPrior, prototype_table
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.config.priors import IntensityRange
 
 Made = TypeVar("Made")
@@ -60,7 +62,37 @@ def in_another_picture(person: Identity, picture: int) -> Identity:
     return replace(person, **{name: getattr(other, name) for name in OF_THE_PICTURE})
 
 
-_DRAWS = 2 + 2 * AU_COUNT
+def label_aus(faces: LabelledFaces) -> ActionUnitSet:
+    """Return the AUs that drawn faces are labelled with."""
+    return DRAWN_AUS if faces.aus == "drawn" else DEFAULT_AUS
+
+
+def draw_person(faces: LabelledFaces, run: int, stage: str, number: int, seed: int) -> Identity:
+    """Draw a person of the configured edition.
+
+    Args:
+        faces: whose traits are drawn evenly, and by which edition.
+        run: seed of the run.
+        stage: name of the purpose: what the numbers count.
+        number: number of the person.
+        seed: seed of the identity.
+    """
+    pinned = _even_traits(run, stage, number, faces.even) if faces.even else {}
+    return random_identity(seed, edition=faces.edition, **pinned)
+
+
+def _even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, str]:
+    """Draw each value of each trait as often; nothing for those whose traits go together."""
+    draws = uniforms(run, f"{stage}/traits", number, number + 1, 1 + len(TRAITS))[0]
+    if draws[0] >= chance:
+        return {}
+    pairs = zip(TRAITS.items(), draws[1:], strict=True)
+    even = {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
+    return even | ({"beard": "none"} if even["person"] == "woman" else {})
+
+
+_APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
+"""AUs that no face shows together: the one that would be the weaker is left out."""
 
 
 def draw_aus(
@@ -69,6 +101,7 @@ def draw_aus(
     index: int,
     kinds: Sequence[ExpressionShare],
     intensity: IntensityRange,
+    aus: ActionUnitSet = DEFAULT_AUS,
 ) -> Float[np.ndarray, " aus"]:
     """Draw the AU vector of one face.
 
@@ -78,24 +111,34 @@ def draw_aus(
         index: number of the face.
         kinds: kinds of expressions; one is chosen by its share.
         intensity: range of the intensity of an active AU.
+        aus: the AUs of the vector.
     """
-    draws = uniforms(seed, stage, index, index + 1, _DRAWS)[0]
-    kind, category, active, position = np.split(draws, [1, 2, 2 + AU_COUNT])
+    draws = uniforms(seed, stage, index, index + 1, 2 + 2 * len(aus))[0]
+    kind, category, active, position = np.split(draws, [1, 2, 2 + len(aus)])
     ends = np.cumsum([kind.share for kind in kinds])
     rate = kinds[int(np.searchsorted(ends[:-1], kind[0], side="right"))].rate
-    chance = _emotion_chance(category[0]) if rate == "emotions" else rate
+    chance = _emotion_chance(category[0], aus) if rate == "emotions" else rate
     values = intensity.low + (intensity.high - intensity.low) * position
-    return np.where(active < chance, values, 0.0).astype(np.float32)
+    shown = np.where(active < chance, values, 0.0).astype(np.float32)
+    for pair in _APART:
+        if all(name in aus for name in pair):
+            places = [aus.index(name) for name in pair]
+            if shown[places].all():
+                shown[min(places, key=shown.__getitem__)] = 0.0
+    return shown
 
 
-def _emotion_chance(draw: float) -> Float[np.ndarray, " aus"]:
-    chances = _emotion_chances()
+def _emotion_chance(draw: float, aus: ActionUnitSet) -> Float[np.ndarray, " aus"]:
+    chances = _emotion_chances(aus)
     return chances[int(draw * len(chances))]
 
 
 @cache
-def _emotion_chances() -> Float[np.ndarray, "categories aus"]:
+def _emotion_chances(aus: ActionUnitSet) -> Float[np.ndarray, "categories aus"]:
     config = EmotionsConfig(
-        prior="emotions", categories=list(prototype_table()), allow_ambiguous=True
+        prior="emotions",
+        action_units=list(aus.names),
+        categories=list(prototype_table(aus)),
+        allow_ambiguous=True,
     )
     return np.array(EmotionsPrior.from_config(config).chances)

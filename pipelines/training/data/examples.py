@@ -19,10 +19,10 @@ from PIL.Image import Image
 
 from pipelines.diffusion.prompts import ENDS, token_counts
 from pipelines.pictures import open_picture, to_rgb
-from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
+from pipelines.procedural import Identity, render, renderer_version
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import DatasetData, ProceduralData
-from pipelines.training.data.drawing import draw_aus
+from pipelines.training.data.drawing import draw_aus, draw_person, label_aus
 from samplers.priors.labels.scales import (
     Scale,
     Survey,
@@ -33,7 +33,7 @@ from samplers.priors.labels.scales import (
     to_intensities,
 )
 from samplers.randomness import uniforms
-from synthgen.action_units import AUS
+from synthgen.action_units import AUS, DEFAULT_AUS, ActionUnitSet
 from synthgen.dataset import Storage, read_markers
 from synthgen.dataset.loading import folder_fault
 from synthgen.errors import DatasetError, PictureError
@@ -122,6 +122,8 @@ class DatasetExamples:
     Raises:
         DatasetError: if there is no such dataset or split, it has no rows, or it lacks a column.
     """
+
+    action_units = DEFAULT_AUS
 
     def __init__(self, data: DatasetData, held_out: bool = False) -> None:
         split = data.held_out if held_out and data.held_out is not None else data.split
@@ -313,16 +315,20 @@ class ProceduralExamples:
         self._seed = seed
         self._stage = "held-out" if held_out else "train"
         self._first = HELD_OUT if held_out else 0
-        self.fingerprint: dict[str, Any] = {"renderer": RENDERER_VERSION}
+        self.action_units = label_aus(data)
+        self.fingerprint: dict[str, Any] = {"renderer": renderer_version(data.edition)}
 
     def identity(self, index: int) -> Identity:
         """Return who example `index` shows."""
-        return random_identity(seed=self._first + index)
+        stage = f"faces/{self._stage}"
+        return draw_person(self._data, self._seed, stage, index, self._first + index)
 
     def aus(self, index: int) -> Float[np.ndarray, " aus"]:
         """Return the AUs of an example."""
         data, stage = self._data, f"faces/{self._stage}"
-        return draw_aus(self._seed, stage, index, data.expressions, data.intensity)
+        return draw_aus(
+            self._seed, stage, index, data.expressions, data.intensity, self.action_units
+        )
 
     def image(self, index: int) -> Image:
         """Draw the portrait of an example."""
@@ -333,7 +339,8 @@ class ProceduralExamples:
         stage = f"captions/{self._stage}/{telling}"
         draws = uniforms(self._seed, stage, index, index + 1, 2)[0]
         expression = self.aus(index) if draws[0] < self._data.expression_words else None
-        return describe(self.identity(index), int(draws[1] * 2**53), expression)
+        seed = int(draws[1] * 2**53)
+        return describe(self.identity(index), seed, expression, self.action_units)
 
 
 _LOOKED_AT = 10_000
@@ -347,6 +354,11 @@ class Examples(Protocol):
     @property
     def count(self) -> int | None:
         """Number of examples; None: without end."""
+        ...
+
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs of a vector."""
         ...
 
     @property

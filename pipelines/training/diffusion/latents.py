@@ -25,7 +25,7 @@ from pipelines.training.data.loader import Order, batch_places
 from pipelines.training.diffusion.config import DiffusionSettings
 from pipelines.training.files import read_made_of, write_text_whole, writing
 from samplers.randomness import uniforms
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import ActionUnitSet
 from synthgen.errors import ConfigError, WeightsError
 
 LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
@@ -59,7 +59,7 @@ def make_latents(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     latents = _open(folder / LATENTS, np.float16, (count, *first.shape[1:]), done > 0)
-    aus = _open(folder / AUS, np.float32, (count, AU_COUNT), done > 0)
+    aus = _open(folder / AUS, np.float32, (count, len(examples.action_units)), done > 0)
     for start in tqdm(range(done, count, _AT_ONCE), desc="latents", unit="batch"):
         rows = range(start, min(start + _AT_ONCE, count))
         latents[rows.start : rows.stop] = _encode(vae, examples, rows)
@@ -180,6 +180,11 @@ class LatentStore:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of a latent."""
         return self._latents.shape[1:]
+
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs of a vector."""
+        return self._examples.action_units
 
     @property
     def count(self) -> int:

@@ -9,7 +9,7 @@ no judge is in it.
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -102,18 +102,18 @@ class ReaderLearner(Learner):
         config: settings of the training.
         shape: channels, height and width of a latent.
         device: torch device.
-
-    Attributes:
         outputs: number of values that are read.
     """
 
-    outputs: ClassVar[int]
-
     def __init__(
-        self, config: ReaderConfig, shape: tuple[int, int, int], device: torch.device
+        self,
+        config: ReaderConfig,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        outputs: int,
     ) -> None:
         with seeded(config.seed):
-            reader = LatentReader(shape, config.channels, self.outputs)
+            reader = LatentReader(shape, config.channels, outputs)
         super().__init__(config, config.cycles, reader, device)
         self._noise = config.noise
 

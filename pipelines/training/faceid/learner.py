@@ -46,7 +46,6 @@ from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import training_fingerprint
 from pipelines.training.settings import cycle_at
 from samplers.identities.identity import FACEID_WIDTH
-from synthgen.action_units import AU_COUNT
 
 _INNER = 2
 """The published projection's inner layer, in widths of an embedding."""
@@ -175,8 +174,6 @@ def face_errors(read: Float[Tensor, "B 512"], faces: Float[Tensor, "B 512"]) -> 
 class PeopleReaderLearner(ReaderLearner):
     """Learns to read embeddings, and AUs where the data have them."""
 
-    outputs = FACEID_WIDTH + AU_COUNT
-
     def errors(self, read: Float[Tensor, "B outputs"], batch: LabelledPeople) -> dict[str, Tensor]:
         """Return 1 − cosine of the embeddings, Huber's loss of the AUs, and their sum."""
         faces = face_errors(read[:, :FACEID_WIDTH], batch.faces).mean()
@@ -210,7 +207,7 @@ def people_reader(
     """
     fingerprint = training_fingerprint(config, latents=store.made_of, embedder=embedder)
     return trained_reader(
-        PeopleReaderLearner(config, store.shape, device),
+        PeopleReaderLearner(config, store.shape, device, FACEID_WIDTH + len(store.action_units)),
         folder,
         fingerprint,
         lambda first, last: labelled_people(store, embeddings, config, first, last),

@@ -49,6 +49,7 @@ from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256
+from synthgen.errors import WeightsError
 
 
 class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
@@ -103,6 +104,12 @@ class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
             )
         if self._fineface is not None:
             au_adapter = read_au_adapter(self._fineface, base.unet, "", 1.0)
+            if au_adapter.aus != examples.action_units:
+                raise WeightsError(
+                    f"fineface: {config.fineface} encodes {', '.join(au_adapter.aus.names)}; the "
+                    f"data have {', '.join(examples.action_units.names)}: it must be trained on "
+                    "data of the same aus"
+                )
             nn.Module.to(au_adapter, device=device)
         self.learner = FaceIdLearner(config, base, au_adapter, device, reader)
 

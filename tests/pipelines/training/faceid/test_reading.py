@@ -18,7 +18,7 @@ SHAPE = (4, 8, 8)
 def test_it_learns_to_read_people_and_their_aus_where_the_data_have_them() -> None:
     torch.set_num_threads(1)
     config = ReaderConfig(seed=1, cycles=(Cycle(steps=80, learning_rate=0.003),), channels=(8, 8))
-    learner = PeopleReaderLearner(config, SHAPE, CPU)
+    learner = PeopleReaderLearner(config, SHAPE, CPU, 512 + 12)
     draw = torch.Generator().manual_seed(3)
     places = torch.randn(8, *SHAPE, generator=draw)
     people = torch.randn(4, 512, generator=draw)  # what each trait adds to an embedding

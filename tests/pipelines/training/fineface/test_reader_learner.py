@@ -14,7 +14,7 @@ SHAPE = (4, 8, 8)
 def test_it_learns_to_read_aus_from_latents() -> None:
     torch.set_num_threads(1)
     config = ReaderConfig(seed=1, cycles=(Cycle(steps=80, learning_rate=0.003),), channels=(8, 8))
-    learner = AUReaderLearner(config, SHAPE, CPU)
+    learner = AUReaderLearner(config, SHAPE, CPU, 12)
     draw = torch.Generator().manual_seed(3)
     places = torch.randn(12, *SHAPE, generator=draw)
 
