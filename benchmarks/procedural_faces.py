@@ -1,4 +1,4 @@
-"""Measure how many portraits a core paints in a second (budget: 200 at 128×128).
+"""Measure how many portraits a core paints in a second, by edition (budget: 200 and 150).
 
     OMP_NUM_THREADS=1 python benchmarks/procedural_faces.py
 
@@ -11,30 +11,41 @@ import time
 import numpy as np
 
 from pipelines.procedural import random_identity, render
-from synthgen.action_units import AU_COUNT
+from pipelines.procedural.drawn_aus import aus_of_edition
 
-BUDGET = 200.0
+BUDGETS = {1: 200.0, 2: 150.0}
+"""Edition → faces a second."""
+
 FACES = 1200
 CHUNK = 100
 SIZE = 128
 
 
 def main() -> None:
-    """Paint random people with random AUs and print the rate."""
+    """Paint random people with random AUs and print the rates."""
+    rates = {edition: _rate(edition) for edition in BUDGETS}
+    for edition, rate in rates.items():
+        print(
+            f"procedural faces {SIZE}×{SIZE}, edition {edition}: {rate:.0f} a second on a core; "
+            f"budget {BUDGETS[edition]:.0f}; {rate / rates[1]:.2f} of edition 1"
+        )
+
+
+def _rate(edition: int) -> float:
+    """Return faces a second."""
     draws = np.random.default_rng(0)
-    active = draws.random((FACES, AU_COUNT)) < 0.3
-    aus = np.where(active, draws.uniform(0.5, 5.0, (FACES, AU_COUNT)), 0.0).tolist()
+    shape = (FACES, len(aus_of_edition(edition)))
+    active = draws.random(shape) < 0.3
+    aus = np.where(active, draws.uniform(0.5, 5.0, shape), 0.0).tolist()
     for seed in range(20):
-        render(random_identity(seed), aus[seed], SIZE)
-    fastest = min(_seconds(aus[i : i + CHUNK], i) for i in range(0, FACES, CHUNK))
-    rate = CHUNK / fastest
-    print(f"procedural faces {SIZE}×{SIZE}: {rate:.0f} a second on a core; budget {BUDGET:.0f}")
+        render(random_identity(seed, edition=edition), aus[seed], SIZE)
+    return CHUNK / min(_seconds(aus[i : i + CHUNK], i, edition) for i in range(0, FACES, CHUNK))
 
 
-def _seconds(aus: list[list[float]], first_seed: int) -> float:
+def _seconds(aus: list[list[float]], first_seed: int, edition: int) -> float:
     start = time.process_time()
     for offset, vector in enumerate(aus):
-        render(random_identity(first_seed + offset), vector, SIZE)
+        render(random_identity(first_seed + offset, edition=edition), vector, SIZE)
     return time.process_time() - start
 
 
