@@ -20,6 +20,13 @@ def test_the_embedded_weights_and_the_examples_are_in_the_wheel():
     assert {f"synthgen/examples/{name}" for name in examples} <= found
 
 
+def test_the_templates_of_the_report_page_are_in_the_wheel():
+    included = WheelBuilder(str(REPOSITORY)).recurse_included_files()
+    found = {file.distribution_path for file in included}
+    names = ("page.html", "page.css", "page.js")
+    assert {f"synthgen/report/page/templates/{name}" for name in names} <= found
+
+
 def test_type_checkers_find_the_types_of_all_four_packages_in_the_wheel():
     included = WheelBuilder(str(REPOSITORY)).recurse_included_files()
     found = {file.distribution_path for file in included}

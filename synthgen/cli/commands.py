@@ -357,8 +357,26 @@ def report(
             metavar="FILE",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page instead, with gallery and figures, that needs no network (extra "
+            "'report').",
+            metavar="FILE",
+        ),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(min=0, max=5000, help="Samples that the page shows, with --html.")
+    ] = 600,
 ) -> None:
     """Compare what was asked, drawn and delivered: strata, identity slots, AUs, drift."""
+    if html is not None:
+        from synthgen.report.page import write_page
+
+        if outside is not None:
+            raise ConfigError("--html shows no figures of --outside; leave one of the two out")
+        typer.echo(f"{html}: {write_page(dataset, html, pictures).text()}")
+        return
     from synthgen.report.comparison import compare, describe_comparison
 
     typer.echo(describe_comparison(compare(dataset, outside)))

@@ -1,5 +1,6 @@
 """Summaries of a finished run or merge, in a few lines."""
 
+import shlex
 from collections.abc import Mapping
 
 from cluster.driver import Summary
@@ -39,6 +40,7 @@ def describe_run(config: RunConfig, summary: Summary) -> str:
     if summary.empty_splits:
         lines.append(f"note: {summary.empty_splits}")
     if summary.rows:
+        lines.append(f"look at it: synthgen report {shlex.quote(path)} --html report.html")
         lines.append(f"load it: {load_call(Storage(path))}")
     else:
         lines.append("nothing to load: no sample has an image that was kept")

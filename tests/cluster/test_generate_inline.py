@@ -57,6 +57,7 @@ def test_the_summary_tells_what_is_unaccepted_missing_and_failed(make_config):
         "unaccepted: 3 samples hold the best of their attempts (accepted=false)",
         "missing: 2 samples found no accepted image",
         "failed: 1 sample raised; see reason 'error' in rejects",
+        f"look at it: synthgen report {config.output.path} --html report.html",
     ]
 
 

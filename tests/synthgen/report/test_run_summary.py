@@ -56,5 +56,6 @@ def test_the_summary_names_the_stage_that_held_the_run_back():
         "rejected: 1 inactive",
         "speed: 0.5 images/s, 0.00278 worker hours",
         "bottleneck: measure (busy: generate 40%, measure 96% of the workers' time)",
+        "look at it: synthgen report out --html report.html",
         f'load it: datasets.load_dataset("{Path.cwd()}/out")',
     ]
