@@ -41,11 +41,6 @@ def scripts() -> str:
     return libraries()[2].javascript_bundle()
 
 
-def _fitting() -> Any:
-    """Fit figures to the width of the page; their height follows from what they show."""
-    return libraries()[0].AutoSizeParams(type="fit-x", contains="padding")
-
-
 def bars(records: Sequence[Mapping[str, Any]], name: str, order: Sequence[str]) -> Spec:
     """Draw shares of several kinds, side by side for each name.
 
@@ -66,8 +61,7 @@ def bars(records: Sequence[Mapping[str, Any]], name: str, order: Sequence[str]) 
         )
         .properties(
             width="container",
-            autosize=_fitting(),
-            height=alt.Step(max(5, 24 // max(len(order), 1))),
+            height=max(40, 24 * len({record[name] for record in records})),
         )
         .to_dict()
     )
@@ -93,11 +87,7 @@ def intervals(shares: Mapping[str, Proportion], title: str) -> Spec:
     axis = alt.X("low:Q", title="accepted", axis=alt.Axis(format="%"), scale=scale)
     rule = base.mark_rule(strokeWidth=2).encode(x=axis, x2="high:Q")
     point = base.mark_point(filled=True, size=60).encode(x=alt.X("share:Q", scale=scale))
-    return (
-        (rule + point)
-        .properties(width="container", autosize=_fitting(), height=alt.Step(20))
-        .to_dict()
-    )
+    return (rule + point).properties(width="container", height=max(40, 20 * len(records))).to_dict()
 
 
 def matrices(joint: Mapping[str, np.ndarray], aus: Sequence[str]) -> list[tuple[str, Spec]]:
@@ -166,4 +156,4 @@ def levels(records: Sequence[Mapping[str, Any]]) -> Spec:
             legend=alt.Legend(orient="top"),
         ),
         tooltip=["AU:N", "of:N", "level:O", alt.Tooltip("share:Q", format=".2%")],
-    ).properties(width="container", autosize=_fitting(), height=240).to_dict()  # fmt: skip
+    ).properties(width="container", height=240).to_dict()  # fmt: skip

@@ -125,8 +125,8 @@ def _columns(record: RunRecord, there: set[str]) -> list[str]:
 
 
 def _card(row: Mapping[str, Any], record: RunRecord, split: str, file: str) -> dict[str, Any]:
-    measured = row.get(AUS_MEASURED)
-    seen = measured is not None and None not in measured
+    measured: list[float] = row.get(AUS_MEASURED) or []
+    seen = bool(measured) and None not in measured
     label = row.get("emotion")
     error = None
     if seen:
