@@ -132,7 +132,7 @@ def _card(row: Mapping[str, Any], record: RunRecord, split: str, file: str) -> d
     if seen:
         pairs = zip(row["aus"], measured, strict=True)
         error = sum(abs(min(max(a, 0), 5) - m) for a, m in pairs) / len(measured)
-    numbers = {name: row.get(name) for name in _NUMBERS if row.get(name) is not None}
+    numbers = {name: row[name] for name in _NUMBERS if row.get(name) is not None}
     return {
         "id": row["sample_id"],
         "split": split,
