@@ -22,3 +22,6 @@ OnDuplicate = Literal["refuse", "drop"]
 
 FaceLabels = Literal["requested", "measured", "soft"]
 """Labels of a dataset that a recogniser of expressions learns."""
+
+ExportFormat = Literal["webdataset", "imagefolder", "csv", "coco", "lance"]
+"""Format in which a dataset is exported."""

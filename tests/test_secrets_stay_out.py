@@ -100,6 +100,8 @@ TEXTS = [
     ("generate", "run.yaml", f"--set=output.path={URL}"),
     ("inspect", URL),
     ("report", URL),
+    ("export", URL, "--format", "csv", "--to", "table"),
+    ("export", "out", "--format", "csv", "--to", URL),
     ("status", URL),
     ("reproduce", f"s3://KEY:{CANARY}@bucket/x", "sample-1"),
     ("submit", "run.yaml", "--address", f"http://me:{CANARY}@127.0.0.1:9"),

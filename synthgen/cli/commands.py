@@ -21,6 +21,7 @@ from synthgen.cli.faces import faces_app
 from synthgen.cli.flame import flame_app
 from synthgen.cli.improve import improve_app
 from synthgen.cli.prove import prove_app
+from synthgen.cli.publish import publish_app
 from synthgen.cli.train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
 from synthgen.foreign import excerpt, first_line, printable
@@ -108,6 +109,7 @@ weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
 prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 app.add_typer(cluster_app)
 app.add_typer(merge_app)
+app.add_typer(publish_app)
 app.add_typer(edit_app)
 app.add_typer(improve_app)
 app.add_typer(prove_app)

@@ -137,6 +137,7 @@ class Lease:
         storage: Storage,
         *,
         overwrite: bool = False,
+        otherwise: str = "choose another output.path",
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -145,11 +146,13 @@ class Lease:
         Args:
             storage: the dataset.
             overwrite: whether the run begins anew.
+            otherwise: what a user may do rather than wait for the end of who holds it.
             sleep: waits for some seconds.
             clock: tells seconds that never go back.
         """
         self._storage = storage
         self._overwrite = overwrite
+        self._otherwise = otherwise
         self._sleep = sleep
         self._clock = clock
         self._gone: bytes | None = None
@@ -285,7 +288,7 @@ class Lease:
     def _refuse(self, holder: Holder | str) -> None:
         raise OutputError(
             f"{self._storage.url} is being written by another run ({holder}); wait for its end, or "
-            "choose another output.path"
+            f"{self._otherwise}"
         )
 
     def _read(self) -> bytes | None:
