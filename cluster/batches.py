@@ -22,6 +22,7 @@ from pipelines.interfaces import ImageSource, Verifier
 from pipelines.policy import Verdict, blank_detail, joined
 from samplers.spec import Attempt, SampleSpec
 from synthgen.config import RunConfig
+from synthgen.dataset.marks.xmp import Mark, save_options
 from synthgen.dataset.schema import Reject, Row
 from synthgen.errors import RunError
 
@@ -204,18 +205,35 @@ _ENCODING = {
 }
 
 
-def encode_image(image: Image, image_format: str, quality: int | None = None) -> bytes:
-    """Encode an image; equal pixels give equal bytes.
+def encode_image(
+    image: Image, image_format: str, quality: int | None = None, mark: Mark | None = None
+) -> bytes:
+    """Encode an image; equal pixels with equal marks give equal bytes.
 
     Args:
         image: the image.
         image_format: `png`, `jpeg` or `webp`; the last is the lossy kind.
         quality: of the last two [1, 100]; None: 95.
+        mark: what it says of its origin; None: nothing.
     """
     buffer = io.BytesIO()
-    options = _ENCODING[image_format]
+    options = _ENCODING[image_format] | save_options(mark, image_format)
     image.save(buffer, **(options if quality is None else {**options, "quality": quality}))
     return buffer.getvalue()
+
+
+def encode_sample(image: Image, config: RunConfig, spec: SampleSpec) -> bytes:
+    """Encode an image as a run's rows hold it: format, quality, mark.
+
+    Args:
+        image: the image.
+        config: the run.
+        spec: what it was to show.
+    """
+    output, mark = config.output, None
+    if output.marked:
+        mark = Mark(config.pipeline.digital_source(spec.conditions), spec.sample_id)
+    return encode_image(image, output.image_format, output.quality, mark)
 
 
 def make_row(
@@ -369,10 +387,9 @@ class Judge:
         )
         row = None
         if verdict.accepted or self._config.verify.on_exhausted == "keep_best":
-            output = self._config.output
-            encoded = encode_image(image, output.image_format, output.quality)
+            encoded = encode_sample(image, self._config, attempt.spec)
             accepted = verdict.accepted if self._checks else None
-            keep = output.keep_reference
+            keep = self._config.output.keep_reference
             row = make_row(attempt, encoded, columns, accepted, self._made_by, keep)
         reject = None
         if not verdict.accepted:

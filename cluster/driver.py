@@ -11,7 +11,7 @@ from cluster.fuse import RunFuse
 from cluster.preflight import check_before_run, check_room
 from cluster.progress import Progress
 from cluster.records import make_record
-from cluster.resolve import absolute_paths, reached_output, resolve_batch_size, with_batch_size
+from cluster.resolve import absolute_paths, as_begun, reached_output, with_batch_size
 from cluster.schedule import Schedule
 from cluster.worker import WorkerLoader, load_worker
 from pipelines.loading import check_components
@@ -109,7 +109,7 @@ def _generate(
     config: RunConfig, executor: ExecutorName, overwrite: bool, load: WorkerLoader, verify: bool
 ) -> Summary:
     storage = reached_output(config)
-    config = config if overwrite else resolve_batch_size(config, storage)
+    config = as_begun(config, storage, overwrite=overwrite)
     check_components(config)
     plan = build_plan(config)
     refuse_unserved(plan)

@@ -74,23 +74,38 @@ def with_batch_size(config: RunConfig, size: int) -> RunConfig:
     return config.model_copy(update={"pipeline": pipeline})
 
 
-def resolve_batch_size(config: RunConfig, storage: Storage) -> RunConfig:
-    """Return the configuration with the batch size that a begun run has taken.
+def as_begun(config: RunConfig, storage: Storage, *, overwrite: bool = False) -> RunConfig:
+    """Return the configuration with what a begun run has taken where it says `auto`.
 
     Args:
         config: the configuration.
         storage: where its dataset lies, or will lie.
+        overwrite: whether what was begun there counts for nothing.
 
     Returns:
-        The configuration as it is where its batch size is a number or nothing was begun.
+        The configuration with `output.mark` true or false; its batch size stays `auto` where
+        nothing was begun.
 
     Raises:
         DatasetError: if the record of what was begun is corrupt.
     """
-    if config.pipeline.batch_size != "auto" or not storage.exists(layout.RUN):
-        return config
-    stored = read_record(storage).configuration.get("pipeline", {}).get("batch_size")
-    return with_batch_size(config, stored) if isinstance(stored, int) else config
+    asks = config.pipeline.batch_size == "auto" or config.output.mark == "auto"
+    begun = asks and not overwrite and storage.exists(layout.RUN)
+    if not begun:
+        return _with_mark(config, config.output.marked)
+    stored = read_record(storage).configuration
+    if config.output.mark == "auto":
+        # Versions that knew no marks stored no such key.
+        config = _with_mark(config, stored.get("output", {}).get("mark") is True)
+    size = stored.get("pipeline", {}).get("batch_size")
+    if config.pipeline.batch_size == "auto" and isinstance(size, int):
+        return with_batch_size(config, size)
+    return config
+
+
+def _with_mark(config: RunConfig, mark: bool) -> RunConfig:
+    output = config.output.model_copy(update={"mark": mark})
+    return config.model_copy(update={"output": output})
 
 
 def gpus_per_actor(config: RunConfig, resources: Mapping[str, float]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PIL.Image import Image
 
-from cluster.batches import encode_image
+from cluster.batches import encode_sample
 from cluster.rounds import Outcome
 from synthgen.config import RunConfig
 from synthgen.dataset.schema import Reject, RejectImage
@@ -23,25 +23,25 @@ class WorstRejects:
 
     def __init__(self, config: RunConfig) -> None:
         self._most = config.verify.keep_reject_images
-        self._output = config.output
+        self._config = config
         self._kept: defaultdict[str, list[RejectImage]] = defaultdict(list)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Take in attempts; an image is encoded only if it is among the worst so far."""
         for outcome in outcomes if self._most else ():
             if outcome.reject is not None and outcome.picture is not None:
-                self._offer(outcome.reject, outcome.picture, outcome.distance)
+                self._offer(outcome, outcome.reject, outcome.picture)
 
     def kept(self) -> list[RejectImage]:
         """Return what is kept: by reason, the worst first, then by sample, spec and attempt."""
         return [each for reason in sorted(self._kept) for each in self._kept[reason]]
 
-    def _offer(self, reject: Reject, picture: Image, distance: float) -> None:
+    def _offer(self, outcome: Outcome, reject: Reject, picture: Image) -> None:
         kept = self._kept[reject.reason]
-        offered = RejectImage(reject=reject, image=b"", distance=distance)
+        offered = RejectImage(reject=reject, image=b"", distance=outcome.distance)
         if len(kept) == self._most and _rank(kept[-1]) < _rank(offered):
             return
-        encoded = encode_image(picture, self._output.image_format, self._output.quality)
+        encoded = encode_sample(picture, self._config, outcome.attempt.spec)
         kept.append(replace(offered, image=encoded))
         kept.sort(key=_rank)
         del kept[self._most :]

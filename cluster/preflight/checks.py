@@ -30,7 +30,7 @@ from cluster.preflight.measure import measure
 from cluster.preflight.nodes import Node, cluster_nodes, this_node
 from cluster.preflight.probe import Probe, usable_gpus
 from cluster.preflight.weights import worker_memory
-from cluster.resolve import absolute_paths, resolve_batch_size
+from cluster.resolve import absolute_paths, as_begun
 from pipelines.loading import check_components, doubts
 from samplers.flame.serving import refuse_unserved
 from samplers.plan import build_plan
@@ -96,7 +96,7 @@ def preflight(config: RunConfig, cluster: bool, measured: bool = False) -> Repor
             this machine.
         measured: whether to measure a worker on a few batches.
     """
-    asked = resolve_batch_size(config, reached(config.output.path))
+    asked = as_begun(config, reached(config.output.path))
     run = absolute_paths(asked)
     nodes = cluster_nodes(run) if cluster else this_node(run)
     findings = [

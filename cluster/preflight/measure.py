@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.batches import encode_image
+from cluster.batches import encode_sample
 from cluster.conditions import picture_bytes
 from cluster.resolve import gpus_per_actor
 from cluster.worker import Worker, load_worker
@@ -85,8 +85,7 @@ def measure_here(config: RunConfig) -> Measured:
         judging += seconds
         outcomes += found
         encoded += [
-            len(encode_image(image, output.image_format, output.quality))
-            + picture_bytes(attempt.spec, output)
+            len(encode_sample(image, config, attempt.spec)) + picture_bytes(attempt.spec, output)
             for image, attempt in zip(images, batch, strict=True)
         ]
     on_gpu = torch.cuda.is_available()

@@ -1,5 +1,6 @@
 """The section of pipeline `procedural`; loads neither torch nor skia."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -7,7 +8,7 @@ from pydantic import Field
 from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
 from synthgen.config.base import Figure, Weights
-from synthgen.config.pipeline import PipelineSection
+from synthgen.config.pipeline import DigitalSource, PipelineSection
 from synthgen.config.run import RunConfig
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class ProceduralConfig(PipelineSection):
     def image_size(self, weights: Weights) -> tuple[int, int]:
         """Return height and width of the images [pixels]."""
         return self.size, self.size
+
+    def digital_source(self, conditions: Collection[str]) -> DigitalSource:
+        """Return the term for what rules draw: nothing here was learned from sampled data."""
+        return "algorithmicMedia"
 
     def known_bytes(self, weights: Weights, image_format: str) -> Figure | None:
         """Return what a sample takes on disk [bytes]."""

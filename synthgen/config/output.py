@@ -72,6 +72,12 @@ class OutputConfig(Section):
         exclude_if=lambda quality: quality is None,
         description="Quality of jpeg and webp [1, 100]; null: 95. webp at 100 loses a little too.",
     )
+    mark: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Write into each image that it is synthetic, and which sample it shows: XMP, "
+        "IPTC's DigitalSourceType. 'auto': true; a dataset that was begun without marks goes on "
+        "without them.",
+    )
     ids: Literal["run", "plain"] = Field(
         default="run",
         exclude_if=lambda ids: ids == "plain",
@@ -150,6 +156,11 @@ class OutputConfig(Section):
                 "quality out, or set image_format to jpeg or webp"
             )
         return self
+
+    @property
+    def marked(self) -> bool:
+        """True where images are marked; what `auto` means for a new dataset."""
+        return self.mark is not False
 
     def split_shares(self) -> dict[str, Fraction]:
         """Return the share of each split as an exact fraction, in the order of the file."""

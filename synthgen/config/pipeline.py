@@ -1,7 +1,7 @@
 """Section `pipeline`: what turns a spec into an image. Each pipeline has one, beside its code."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -25,8 +25,14 @@ PIPELINES = ComponentKind(
 )
 """The pipelines that `pipeline.name` may name."""
 
-_ENCODED = 1000
-"""Bytes of an encoded image besides its pixels, at most."""
+_ENCODED = 1700
+"""Bytes of an encoded image besides its pixels, at most; 700 of them are its mark."""
+
+DigitalSource = Literal[
+    "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "algorithmicMedia"
+]
+"""Terms of http://cv.iptc.org/newscodes/digitalsourcetype/ for images of pipelines: made by a
+trained model; a picture that a trained model edited; made by rules that learned from no data."""
 
 
 class BatchKeys(Section):
@@ -137,6 +143,16 @@ class PipelineSection(Component, BatchKeys, ABC):
     def published_gpus(self) -> tuple[str, ...]:
         """Return the GPUs that `known_rate` has a published figure for, as it is configured."""
         return ()
+
+    def digital_source(self, conditions: Collection[str]) -> DigitalSource:
+        """Return the term of IPTC's vocabulary that an image is marked with.
+
+        Args:
+            conditions: names of those that its spec has.
+        """
+        if "reference" in self.used() and "reference" in conditions:
+            return "compositeWithTrainedAlgorithmicMedia"
+        return "trainedAlgorithmicMedia"
 
     def known_bytes(self, weights: Weights, image_format: str) -> Figure | None:
         """Return what a sample takes on disk [bytes], or None where that is not known.

@@ -103,7 +103,9 @@ class RunConfig(Section):
         own `identity`.
         """
         keys = self.model_dump(mode="json", exclude={"cluster": True, "samples": True})
-        del keys["output"]["path"], keys["verify"]["fuse"]
+        del keys["output"]["path"], keys["output"]["mark"], keys["verify"]["fuse"]
+        if self.output.marked:  # without the key, a dataset of versions that knew no marks
+            keys["output"]["mark"] = True
         keys["pipeline"] = self.pipeline.identity()
         keys["identities"] = self.identities.identity()
         if "checks" in keys["verify"]:
@@ -118,8 +120,9 @@ class RunConfig(Section):
     def run_id(self) -> str:
         """Return the short name of the run that its ids carry; empty with `output.ids: plain`.
 
-        It follows from the identity alone, and not from the batch size: that may be found while a
-        run begins, and changes no more than the last bits of the same samples.
+        It follows from the identity alone, and neither from the batch size nor from marks: those
+        may be found while a run begins, and change no more than the last bits of the same samples,
+        or no pixel.
         """
         if self.output.ids == "plain":
             return ""
@@ -129,7 +132,10 @@ class RunConfig(Section):
 def run_id_of(identity: Mapping[str, Any]) -> str:
     """Return the short name of a run by the configuration's part of its identity."""
     pipeline = {k: v for k, v in identity.get("pipeline", {}).items() if k != "batch_size"}
-    text = json.dumps({**identity, "pipeline": pipeline}, sort_keys=True)
+    named = {**identity, "pipeline": pipeline}
+    if "output" in named:
+        named["output"] = {k: v for k, v in named["output"].items() if k != "mark"}
+    text = json.dumps(named, sort_keys=True)
     return sha256(text.encode()).hexdigest()[:_RUN_ID_DIGITS]
 
 

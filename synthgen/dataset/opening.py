@@ -236,8 +236,11 @@ def _within(seconds: float, url: str, ask: Callable[[], None]) -> None:
 
 _log = logging.getLogger(__name__)
 
-_PLAIN_IDS = 'output.ids: nothing → "run"'
-"""The difference between a run with plain ids and the same one without."""
+_NEWER = {
+    'output.ids: nothing → "run"': "output.ids: plain",
+    "output.mark: nothing → true": "output.mark: false",
+}
+"""A difference to a run without a newer key → what that run was begun with."""
 
 
 class ShardRange(Protocol):
@@ -403,9 +406,10 @@ def _refuse_other(storage: Storage, old: RunRecord, new: RunRecord) -> None:
             "output.path, or start anew with --overwrite"
         )
     changed = differences(old.identity, new.identity)
-    if changed == [_PLAIN_IDS]:
+    if changed and all(difference in _NEWER for difference in changed):
+        begun = " and ".join(_NEWER[difference] for difference in changed)
         raise OutputError(
-            f"{storage.url} was begun with output.ids: plain; continue it so, choose another "
+            f"{storage.url} was begun with {begun}; continue it so, choose another "
             "output.path, or start anew with --overwrite"
         )
     if changed:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from synthgen.dataset.marks.xmp import Mark, save_options
+
 _LINE = 13
 _TEXT_SIZE = 11
 _MARGIN = 8
@@ -46,10 +48,15 @@ def contact_sheet(
     return sheet
 
 
-def encode_png(image: Image.Image) -> bytes:
-    """Return an image as a PNG file."""
+def encode_png(image: Image.Image, mark: Mark | None = None) -> bytes:
+    """Return an image as a PNG file.
+
+    Args:
+        image: the image.
+        mark: what it says of its origin; None: nothing.
+    """
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
+    image.save(buffer, "PNG", optimize=True, **save_options(mark, "PNG"))
     return buffer.getvalue()
 
 

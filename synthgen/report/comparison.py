@@ -53,14 +53,18 @@ def stored_config(storage: Storage) -> RunConfig:
     return config.model_copy(update={"output": output})
 
 
+_EARLIER = {"ids": "plain", "mark": False}
+"""Keys of `output` that a stored configuration leaves out → what that means."""
+
+
 def of_today(data: object) -> object:
-    """Say what a stored configuration leaves out: plain ids, those of earlier versions.
+    """Say what a stored configuration leaves out: plain ids and no marks, as earlier versions.
 
     The path is that of the day on which it was written: it counts for nothing, and earlier versions
     stored a password that it held.
     """
     if isinstance(data, dict) and isinstance(data.get("output"), dict):
-        return {**data, "output": {"ids": "plain", **data["output"], "path": "."}}
+        return {**data, "output": {**_EARLIER, **data["output"], "path": "."}}
     return data
 
 

@@ -34,7 +34,13 @@ from synthgen.config.verify import EmbedderConfig
 from synthgen.dataset import contact_sheet
 from synthgen.errors import ConfigError, OutputError, PictureError
 from synthgen.foreign import excerpt
-from synthgen.report.pictures import one_sample, parse_intensities, refuse_blank, save_picture
+from synthgen.report.pictures import (
+    mark_of_run,
+    one_sample,
+    parse_intensities,
+    refuse_blank,
+    save_picture,
+)
 
 NEUTRAL = "neutral"
 """Beginning of a way: the face of the bank that shows no AU."""
@@ -139,8 +145,9 @@ def edit_picture(
         legends = [f"{100 * share:.0f} %" for share in np.linspace(0, 1, len(made))]
         sheet = contact_sheet(made, legends, columns=len(made), size=_STRIP_SIDE)
         made = [sheet]
+    mark = mark_of_run(run, _NEEDED)
     for one, file in zip(made, files, strict=True):
-        save_picture(one, file)
+        save_picture(one, file, mark)
     return files
 
 

@@ -1,15 +1,16 @@
 """Pictures before a run: one image, a strip of one AU, a sheet of first attempts."""
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
 
-from PIL.Image import Image
+from PIL.Image import Image, registered_extensions
 
 import synthgen
-from cluster.resolve import resolve_batch_size
+from cluster.resolve import as_begun
 from cluster.rounds import Outcome
 from cluster.worker import load_worker
 from pipelines.interfaces import Verifier
@@ -29,10 +30,13 @@ from synthgen.action_units import (
 from synthgen.config import PipelineSection, RunConfig, load_config
 from synthgen.config.priors.base import FURTHEST
 from synthgen.dataset import contact_sheet, encode_png, reached
+from synthgen.dataset.marks.xmp import Mark, can_hold, save_options
 from synthgen.dataset.schema import AUS_MEASURED
 from synthgen.dataset.strata import describe_rejected
 from synthgen.errors import ActionUnitError, ConfigError, OutputError, WeightsError
 from synthgen.foreign import did_you_mean, shown
+
+_log = logging.getLogger(__name__)
 
 EXAMPLES = {
     "quickstart": "quickstart.yaml",
@@ -111,7 +115,7 @@ def write_image(
     fix_arithmetic(pipeline.threads)
     (picture,) = load_source(pipeline, pick_device()).generate([attempt])
     refuse_blank([picture], pipeline)
-    save_picture(picture, to)
+    save_picture(picture, to, mark_of_run(loaded))
 
 
 def _refuse_needy(pipeline: PipelineSection) -> None:
@@ -143,14 +147,36 @@ def config_or_quickstart(config: Path | None, overrides: Sequence[str]) -> RunCo
     return load_config(config or example_file("quickstart"), overrides)
 
 
-def save_picture(picture: Image, to: Path) -> None:
-    """Write a picture in the format that the ending of the file says.
+def mark_of_run(run: RunConfig, conditions: Collection[str] = ()) -> Mark | None:
+    """Return the mark of a picture that a run's pipeline makes for no row; None where it is off.
+
+    Args:
+        run: the run.
+        conditions: names of those that the picture is made by.
+    """
+    return Mark(run.pipeline.digital_source(conditions)) if run.output.marked else None
+
+
+def save_picture(picture: Image, to: Path, mark: Mark | None) -> None:
+    """Write a picture in the format that the ending of the file says, and its mark into it.
+
+    Args:
+        picture: the picture.
+        to: the file.
+        mark: what it says of its origin; None: nothing. A format that holds no mark is told.
 
     Raises:
         OutputError: if the file cannot be written, or its ending names no format.
     """
+    named = registered_extensions().get(to.suffix.lower(), "")
+    if mark is not None and not can_hold(named):
+        _log.warning(
+            f"{to} does not say that it is synthetic: {named or 'its format'} holds no mark; .png, "
+            ".jpg and .webp do"
+        )
+        mark = None
     try:
-        picture.save(to)
+        picture.save(to, **save_options(mark, named))
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot write {to}: {error}") from error
 
@@ -283,7 +309,8 @@ def write_sweep(
         f"{swept} asked {level}" + ("" if found is None else f"\n{_found(found[level], place)}")
         for level in LEVELS
     ]
-    save_picture(contact_sheet(pictures, legends, columns=len(LEVELS), size=_SWEEP_SIDE), to)
+    sheet = contact_sheet(pictures, legends, columns=len(LEVELS), size=_SWEEP_SIDE)
+    save_picture(sheet, to, mark_of_run(loaded))
 
 
 def _measured_aus(
@@ -321,7 +348,7 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
     plan = build_plan(config)
     refuse_unserved(plan)
     number = min(number, config.samples)
-    config = resolve_batch_size(config, reached(config.output.path))
+    config = as_begun(config, reached(config.output.path))
     worker = load_worker(config, plan)
     if config.pipeline.batch_size == "auto":
         worker.probe()
@@ -335,9 +362,9 @@ def write_preview(config: RunConfig, number: int, to: Path) -> str:
     pictures, legends = zip(*cells, strict=True)
     columns = math.ceil(math.sqrt(number))
     try:
-        to.write_bytes(
-            encode_png(contact_sheet(pictures, legends, columns=columns, size=PREVIEW_SIDE))
-        )
+        sheet = contact_sheet(pictures, legends, columns=columns, size=PREVIEW_SIDE)
+        given = config.identities.given() | config.expressions.given()
+        to.write_bytes(encode_png(sheet, mark_of_run(config, given)))
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error
     reasons = f" ({describe_rejected(rejected)})" if rejected else ""

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from cluster.batches import encode_image
+from cluster.batches import encode_sample
 from cluster.conditions import condition_values
 from cluster.records import make_record
 from cluster.rounds import Outcome
 from cluster.worker import Worker, load_worker
 from samplers.plan import Plan, build_plan
-from samplers.spec import Attempt
+from samplers.spec import Attempt, SampleSpec
 from synthgen.config import RunConfig
 from synthgen.dataset import (
     Storage,
@@ -29,12 +29,13 @@ from synthgen.dataset import (
 )
 from synthgen.dataset.damage import shortened
 from synthgen.dataset.layout import ShardKey
+from synthgen.dataset.marks.xmp import Mark, save_options
 from synthgen.dataset.run_record import CONFIGURATION, differences
 from synthgen.dataset.schema import SOURCE
 from synthgen.dataset.shards import ERROR
 from synthgen.errors import ConfigError, DatasetError, MissingFileError, OutputError, SynthgenError
 from synthgen.report.comparison import stored_config
-from synthgen.report.pictures import PREVIEW_SIDE, legend
+from synthgen.report.pictures import PREVIEW_SIDE, legend, mark_of_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +158,12 @@ def reproduce(
     made = plan.attempt(plan.sample(index, row["replacement"]), row["attempt"])
     worker = load_worker(config, plan)
     if "image" in row:
-        compared = _compared(config, row, worker.generate([made])[0], to)
+        compared = _compared(config, made.spec, row, worker.generate([made])[0], to)
         return _explained(compared, storage, config, plan, worker)
     picture, outcome, now = _rejected_again(worker, made, may_raise=row["reason"] == ERROR)
     if to is not None and picture is not None and outcome is not None:
-        _write(contact_sheet([picture], [legend(outcome)], columns=1, size=PREVIEW_SIDE), to)
+        sheet = contact_sheet([picture], [legend(outcome)], columns=1, size=PREVIEW_SIDE)
+        _write(sheet, to, mark_of_run(config, made.spec.conditions))
     again = ReproducedReject(
         sample_id,
         row["attempt"],
@@ -177,7 +179,9 @@ def reproduce(
                 **(outcome.measured if outcome else {}),
             },
         ),
-        picture=None if picture is None else _as_kept(storage, config, shard, row, picture),
+        picture=None
+        if picture is None
+        else _as_kept(storage, config, shard, row, picture, made.spec),
     )
     return _explained(again, storage, config, plan, worker)
 
@@ -188,6 +192,7 @@ def _as_kept(
     shard: ShardKey,
     row: Mapping[str, Any],
     picture: Image.Image,
+    spec: SampleSpec,
 ) -> bool | None:
     """Tell whether a rejected attempt's image is the kept one; None where none was kept."""
     name = layout.reject_image_file(*shard)
@@ -201,7 +206,7 @@ def _as_kept(
     ]
     if not kept:
         return None
-    return encode_image(picture, config.output.image_format, config.output.quality) == kept[0]
+    return encode_sample(picture, config, spec) == kept[0]
 
 
 def _explained(
@@ -311,13 +316,17 @@ def _named(replacement: int, attempt: int) -> str:
 
 
 def _compared(
-    config: RunConfig, row: Mapping[str, Any], picture: Image.Image, to: Path | None
+    config: RunConfig,
+    spec: SampleSpec,
+    row: Mapping[str, Any],
+    picture: Image.Image,
+    to: Path | None,
 ) -> Reproduction:
     stored = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
-    encoded = encode_image(picture, config.output.image_format, config.output.quality)
+    encoded = encode_sample(picture, config, spec)
     again = Image.open(io.BytesIO(encoded)).convert("RGB")
     if to is not None:
-        _write(_pair(stored, again), to)
+        _write(_pair(stored, again), to, mark_of_run(config, spec.conditions))
     difference = np.abs(np.asarray(stored, np.int16) - np.asarray(again, np.int16))
     same = encoded == row["image"]["bytes"]
     return Reproduction(row["sample_id"], same, int(difference.max()), float(difference.mean()))
@@ -362,8 +371,8 @@ def _pair(stored: Image.Image, again: Image.Image) -> Image.Image:
     return pair
 
 
-def _write(picture: Image.Image, to: Path) -> None:
+def _write(picture: Image.Image, to: Path, mark: Mark | None) -> None:
     try:
-        picture.save(to, format="PNG")
+        picture.save(to, format="PNG", **save_options(mark, "PNG"))
     except OSError as error:
         raise OutputError(f"cannot write {to}: {error.strerror}") from error

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cluster.batches import StageTimeout
 from cluster.driver import generate
-from cluster.resolve import resolve_batch_size, with_batch_size
+from cluster.resolve import as_begun, with_batch_size
 from cluster.worker import Worker, load_worker
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.libreface.check import ActionUnitCheck
@@ -158,10 +158,11 @@ def test_a_begun_run_keeps_its_batch_size(make_config):
     fixed = make_config(**ONE_SHARD)
     auto = make_config(**ONE_SHARD, pipeline={"batch_size": "auto"})
     storage = Storage(auto.output.path)
-    assert resolve_batch_size(auto, storage) == auto
+    assert as_begun(auto, storage).pipeline == auto.pipeline
     generate(fixed, "inline", load=load_worker)
-    assert resolve_batch_size(auto, storage) == fixed == with_batch_size(auto, 5)
-    assert resolve_batch_size(with_batch_size(auto, 6), storage).pipeline.batch_size == 6
+    assert fixed == with_batch_size(auto, 5)
+    assert as_begun(auto, storage).pipeline == fixed.pipeline
+    assert as_begun(with_batch_size(auto, 6), storage).pipeline.batch_size == 6
 
 
 def test_markers_hold_busy_and_waiting_seconds_and_the_hardware(make_config):

@@ -102,6 +102,8 @@ EXTRAS = (
     ("output.splits", {"a": 0.999, "b": 0.001}),
     ("output.splits", {f"s{n}": 0.001 for n in range(1000)}),
     ("output.ids", "plain"),
+    ("output.mark", "auto"),
+    ("output.mark", False),
     ("cluster.actors", 100_000),
     ("cluster.gpus_per_actor", 1.5),
     ("cluster.address", "127.0.0.1:1"),

@@ -8,6 +8,8 @@ from synthgen.action_units import ActionUnitSet
 from synthgen.dataset import layout
 from synthgen.dataset.damage import DamagedShardError, changed_files
 from synthgen.dataset.markers import ShardMarker
+from synthgen.dataset.marks.containers import read_mark
+from synthgen.dataset.marks.xmp import Mark
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import RunRecord
 from synthgen.dataset.schema import AUS_MEASURED
@@ -40,7 +42,9 @@ def sample_sheet(storage: Storage, record: RunRecord, markers: list[ShardMarker]
         )
         for row in rows
     ]
-    return encode_png(contact_sheet(images, captions))
+    # A sheet is of the same origin as its pictures; of several, of the first one's.
+    mark = read_mark(rows[0]["image"]["bytes"])
+    return encode_png(contact_sheet(images, captions), mark and Mark(mark.source))
 
 
 def _found(names: ActionUnitSet, aus: list[float | None]) -> str:

@@ -231,7 +231,7 @@ SENTENCES = [
         "output",
         {"pth": "out"},
         "unknown key output.pth; did you mean 'path'? There are path, shard_size, image_format, "
-        "quality, ids, au_columns, valence_arousal, keep_reference, splits",
+        "quality, mark, ids, au_columns, valence_arousal, keep_reference, splits",
     ),
     (
         "expressions",
