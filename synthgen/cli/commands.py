@@ -15,6 +15,7 @@ import typer
 from synthgen import termination
 from synthgen.choices import LabelSides, OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
+from synthgen.cli.detect import detect_app
 from synthgen.cli.edit import edit_app
 from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
@@ -113,6 +114,7 @@ app.add_typer(publish_app)
 app.add_typer(edit_app)
 app.add_typer(improve_app)
 app.add_typer(prove_app)
+app.add_typer(detect_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")

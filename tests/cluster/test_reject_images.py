@@ -14,11 +14,16 @@ from tiny_dataset import PLAN, SCHEMA, make_dataset, make_reject, make_result
 from cluster.driver import generate
 from cluster.rounds import Outcome
 from cluster.worst import WorstRejects
+from samplers.spec import Attempt
+from synthgen.action_units import AUS
 from synthgen.config import parse_config
 from synthgen.dataset import Storage, commit_shard, inspect_dataset, layout
 from synthgen.dataset.marks.containers import without_marks
 from synthgen.dataset.merging import Merging, merge
+from synthgen.report.pictures import one_sample
 from synthgen.report.reproduction import reproduce
+
+SPEC = one_sample("a face", (0.0,) * len(AUS), 0)
 
 STRICT = {
     "policy": {"max_active_error": 0.35, "max_inactive": 0.6},
@@ -127,7 +132,7 @@ def test_the_key_is_bounded(tmp_path):
 def outcomes(distances):
     picture = Image.new("RGB", (8, 8))
     return [
-        Outcome(None, {}, None, make_reject(number), distance, picture)
+        Outcome(Attempt(SPEC, 0, 0), {}, None, make_reject(number), distance, picture)
         for number, distance in enumerate(distances)
     ]
 
