@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_face_embedder import face_embedder
 from tiny_mini import make_mini
 
@@ -76,7 +77,7 @@ def test_libreface_weights_in_the_cache_are_returned(monkeypatch, tmp_path):
 
 
 def test_weights_of_the_users_own_are_found(tmp_path):
-    (tmp_path / "own.safetensors").touch()
+    save_file({"bias": torch.zeros(1)}, tmp_path / "own.safetensors")
     assert fetch_weights(config(str(tmp_path))).files == (tmp_path / "own.safetensors",)
     with pytest.raises(WeightsError, match="does not exist"):
         fetch_weights(config(str(tmp_path / "gone")))

@@ -91,7 +91,7 @@ def test_a_split_that_gets_no_sample_is_told_by_plan_check_and_generate(tmp_path
     assert f"\nnote: {said}\n" in run("plan", *few)[1]
     assert run("check", *few)[1].endswith(f"\nwarning: {said}\n")
     _, output, _ = run("generate", *few, "--executor", "inline")
-    assert output.splitlines()[-2] == f"note: {said}"
+    assert output.splitlines()[-3] == f"note: {said}"
     one = run("plan", *few, "--set", "samples=24")[1]
     assert (
         "\nnote: validation gets no sample: 24 samples are 4 identities; from 37 samples on it "
