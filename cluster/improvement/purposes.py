@@ -1,4 +1,4 @@
-"""What the images of a round were made for: the cell of each, as its quotas dealt it out."""
+"""Purposes of the images of a round: the cell of each, as its quotas dealt it out."""
 
 import csv
 import io

@@ -233,7 +233,7 @@ def _draw_wing(canvas: skia.Canvas, face: Face, side: float) -> None:
 
 
 _TEETH = (0.30, 0.72, 0.93, 1.0, 1.0, 1.0, 0.93, 0.72, 0.30)
-"""How far a row of teeth stands out, along the lip, of that in the middle."""
+"""Height of a row of teeth along the lip, as a share of that in the middle."""
 
 _OPEN = 0.0025
 """Gap between the lips from which on the inside of the mouth is drawn."""

@@ -10,7 +10,7 @@ from pipelines.procedural.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class FaceLabels:
-    """What is true of a portrait. Sides are those of the image.
+    """Exact labels of a portrait. Sides are those of the image.
 
     Attributes:
         landmarks: name → (x, y) [pixels], from the upper left corner of the image.

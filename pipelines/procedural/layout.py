@@ -19,7 +19,7 @@ _ALONG = (1.0, 0.84, 0.60, 0.36, 0.20)
 """Where a lip's edge has its points, from a corner (1) towards the middle (0)."""
 
 _TO_CORNER = (1.0, 0.64, 0.30, 0.09, 0.02)
-"""How much of the corner's height the line between the lips has at each of them."""
+"""Share of the corner's height that the line between the lips has at each of them."""
 
 _UPPER = (0.0, 0.36, 0.72, 0.94, 1.05)
 """Thickness of the upper lip at each of them, of that in the middle."""
@@ -30,10 +30,10 @@ _GAP = (0.0, 0.44, 0.78, 0.95, 1.0)
 """Distance of the lips at each of them, of that in the middle."""
 
 _LIFTED = (0.06, 0.44, 0.92, 1.0, 0.86)
-"""How far the upper lip is lifted by AU10 at each of them."""
+"""Lift of the upper lip by AU10 at each of them."""
 
 _PUSHED = (0.10, 0.36, 0.70, 0.93, 0.99)
-"""How far the lips are pushed up by AU17 at each of them."""
+"""Push of the lips by AU17 at each of them."""
 
 
 def eye(identity: Identity, e: Efforts, side: int) -> Eye:

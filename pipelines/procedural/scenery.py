@@ -1,4 +1,4 @@
-"""What surrounds a face in the second edition: backgrounds and clothes; and freckles, make-up."""
+"""Surroundings of a face in the second edition: backgrounds and clothes; freckles, make-up."""
 
 from pipelines.procedural.body import draw_clothes
 from pipelines.procedural.canvas import (

@@ -30,7 +30,7 @@ class Gain:
 
     @property
     def shown(self) -> bool:
-        """Whether the whole interval lies above 0."""
+        """True where the whole interval lies above 0."""
         return self.low > 0
 
 

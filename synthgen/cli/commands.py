@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from synthgen import termination
-from synthgen.choices import LabelSides, OnConflict, OnDuplicate
+from synthgen.choices import OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
 from synthgen.cli.detect import detect_app
 from synthgen.cli.edit import edit_app
@@ -21,6 +21,7 @@ from synthgen.cli.evaluate import evaluate_app
 from synthgen.cli.faces import faces_app
 from synthgen.cli.flame import flame_app
 from synthgen.cli.improve import improve_app
+from synthgen.cli.prior import prior_app
 from synthgen.cli.prove import prove_app
 from synthgen.cli.publish import publish_app
 from synthgen.cli.train import train_app
@@ -107,7 +108,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 weights_app = typer.Typer(help="Published weights.", no_args_is_help=True)
-prior_app = typer.Typer(help="Priors over Action Units.", no_args_is_help=True)
 app.add_typer(cluster_app)
 app.add_typer(merge_app)
 app.add_typer(publish_app)
@@ -466,64 +466,6 @@ def fetch(config: Config, overrides: Overrides = None) -> None:
         typer.echo(f"pin what was fetched: {key}={commit}", err=True)
     if not found.files:
         typer.echo("nothing to fetch: what this configuration needs is part of synthgen")
-
-
-@prior_app.command("fit")
-def fit_prior(
-    labels: Annotated[
-        Path, typer.Argument(help="Label file, or folder of label files.", metavar="LABELS")
-    ],
-    layout: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="Of AUs: csv, openface, libreface, pyfeat, disfa or bp4d; of emotions: emotions, "
-            "affectnet or fer2013.",
-        ),
-    ],
-    to: Annotated[Path, typer.Option("--to", "-o", help="YAML file to write.")],
-    active_from: Annotated[
-        float,
-        typer.Option(min=0.01, max=5, help="Intensity from which an AU counts as active."),
-    ] = 0.5,
-    scale: Annotated[
-        Literal["5", "1", "100", "occurrence"] | None,
-        typer.Option(
-            help="Scale of the values: intensities from 0 to 5, 1 or 100, or occurrences, 0 and 1. "
-            "Without it the values tell, and what they are taken for is printed."
-        ),
-    ] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Code of an AU that was not coded, such as 9, 999 or -1; several by commas.",
-            metavar="CODE",
-        ),
-    ] = None,
-    sides: Annotated[
-        LabelSides,
-        typer.Option(help="AUs of a face's left and right (AU12L, AU12R): take their mean or max."),
-    ] = "refuse",
-    aus: Annotated[
-        str | None,
-        typer.Option(
-            help="The AUs to fit to, by commas; without it the 12 of DISFA.", metavar="AU1,AU2,…"
-        ),
-    ] = None,
-) -> None:
-    """Fit a prior to labels, a copula to AUs or emotions in their shares, to share without them."""
-    from samplers.priors.fit import write_fit
-    from samplers.priors.labels import Reading
-    from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-    from synthgen.foreign import excerpt
-
-    codes = [code for codes in missing or () for code in codes.split(",")]
-    names = DEFAULT_AUS if aus is None else ActionUnitSet.of(aus.split(","))
-    reading = Reading.parse(scale, codes, sides, names)
-    fit = write_fit(labels, layout, to, active_from, reading)
-    for warning in fit.warnings:
-        typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{excerpt(to)}: fitted to {fit.rows} rows; take it by expressions: {excerpt(to)}")
 
 
 def _refuse_secrets(arguments: Sequence[str]) -> None:

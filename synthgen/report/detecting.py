@@ -63,7 +63,7 @@ class MarkedDataset:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What was looked at, in the order in which it was named."""
+    """Pictures and datasets that were looked at, in the order in which they were named."""
 
     pictures: tuple[MarkedPicture, ...] = ()
     datasets: tuple[MarkedDataset, ...] = ()

@@ -43,7 +43,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was proved of a dataset.
+    """A proof of a dataset, part by part.
 
     Attributes:
         url: where it lies.
@@ -55,12 +55,12 @@ class Proof:
 
     @property
     def wrong(self) -> list[str]:
-        """What is wrong, a sentence each."""
+        """Sentences on what is wrong."""
         return [sentence for part in self.parts for sentence in part.wrong]
 
     @property
     def open(self) -> list[str]:
-        """What could not be proved, a sentence each."""
+        """Sentences on what could not be proved."""
         return [sentence for part in self.parts for sentence in part.open]
 
     @property

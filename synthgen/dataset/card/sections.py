@@ -1,4 +1,4 @@
-"""What a card tells of a dataset as it lies there: its introduction, loading, contents, checks."""
+"""Sections of a card on a dataset as it lies there: introduction, loading, contents, checks."""
 
 from collections.abc import Sequence
 

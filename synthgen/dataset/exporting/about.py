@@ -1,4 +1,4 @@
-"""What an export says of itself: a page for people, and a record that ends it."""
+"""An export's word on itself: a page for people, and a record that ends it."""
 
 import json
 from typing import Any

@@ -51,7 +51,7 @@ class Form(ABC):
 
     name: ClassVar[str]
     au_columns: ClassVar[bool] = False
-    """Whether each AU gets a column of its own."""
+    """True where each AU gets a column of its own."""
 
     def __init__(self, source: Source, folder: Path) -> None:
         """Prepare to write; nothing is written.

@@ -114,7 +114,7 @@ def _library() -> Any:
 
 
 class _Names:
-    """What is taken of lance's modules."""
+    """The modules of lance that are used."""
 
     def __init__(self, lance: Any, fragment: Any) -> None:
         self.LanceDataset = lance.LanceDataset

@@ -43,7 +43,7 @@ _LONGEST_PACKET = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a picture says of its origin.
+    """A picture's word on its origin.
 
     Attributes:
         source: last part of the term of IPTC's vocabulary; the whole value where it is of none.

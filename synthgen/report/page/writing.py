@@ -34,7 +34,7 @@ _STRATA = 40
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was written.
+    """The page that was written.
 
     Attributes:
         shown: rows in the gallery.
