@@ -18,6 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from synthgen.dataset.marks.containers import without_marks
+
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = REPOSITORY / "examples" / "extending"
 NAMES = ("ovals", "brightness", "solo", "roster")
@@ -110,12 +112,15 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def rows(folder: Path, *columns: str) -> dict[str, dict[str, object]]:
-    """Return the samples by the number in their names, with images as bytes."""
+    """Return the samples by the number in their names; images as bytes, without their marks.
+
+    Marks name samples, whose ids differ where components are named otherwise.
+    """
     found = {}
     for path in folder.glob("data/*.parquet"):
         for row in pq.read_table(path, columns=["sample_id", "image", *columns]).to_pylist():
             number = row.pop("sample_id").rpartition("-")[2]
-            found[number] = {**row, "image": row["image"]["bytes"]}
+            found[number] = {**row, "image": without_marks(row["image"]["bytes"])}
     return found
 
 

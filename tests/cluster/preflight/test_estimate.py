@@ -45,7 +45,7 @@ def test_a_published_figure_is_scaled_by_the_steps(config):
     assert took.seconds == pytest.approx(7200 / 2.304 / 8)
     assert took.cost == pytest.approx(7200 / 2.304 / 3600 * 2.0)
     assert took.row.bound
-    assert took.bytes == 7200 * (512 * 512 * 3 + 1000)
+    assert took.bytes == 7200 * (512 * 512 * 3 + 1700)
 
 
 def test_where_nothing_is_known_nothing_is_said(config):
