@@ -155,7 +155,7 @@ def draw_person(seed: int, use: str, number: int, even: float) -> Identity:
     if draws[0] < even:
         pairs = zip(TRAITS.items(), draws[1:], strict=True)
         pinned = {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
-    return random_identity(first + number, edition=1, **pinned)
+    return random_identity(first + number, edition=1, even=False, **pinned)
 
 
 def _decoding(config: AttributesConfig, use: str) -> VAEPictures | None:

@@ -78,7 +78,7 @@ def draw_person(faces: LabelledFaces, run: int, stage: str, number: int, seed: i
         seed: seed of the identity.
     """
     pinned = _even_traits(run, stage, number, faces.even) if faces.even else {}
-    return random_identity(seed, edition=faces.edition, **pinned)
+    return random_identity(seed, edition=faces.edition, even=False, **pinned)
 
 
 def _even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, str]:
