@@ -16,6 +16,7 @@ from pipelines.procedural.canvas import (
     stroke_paint,
 )
 from pipelines.procedural.geometry import Face
+from pipelines.procedural.glasses import rim_points
 from pipelines.procedural.hair import texture_draws
 
 
@@ -67,7 +68,7 @@ def draw_glasses(canvas: skia.Canvas, face: Face) -> None:
     paint = stroke_paint(colour, 0.0075, 0.95)
     for eye in face.eyes:
         x, y = eye.centre[0] * 1.03, eye.centre[1] + 0.014
-        rim = smooth_path(_rim(face, x, y, wide, high, roundness))
+        rim = smooth_path(rim_points(face, x, y, wide, high, roundness))
         canvas.drawPath(rim, fill_paint((0.92, 0.96, 1.0), 0.07))
         canvas.drawPath(rim, paint)
         hinge = face.place(eye.side * (abs(x) + wide), y - 0.012, 0.02)
@@ -83,22 +84,6 @@ def draw_glasses(canvas: skia.Canvas, face: Face) -> None:
         face.place(inner, 0.458, 0.04),
     ]
     canvas.drawPath(smooth_path(bridge, closed=False), paint)
-
-
-def _rim(
-    face: Face, x: float, y: float, wide: float, high: float, roundness: float
-) -> list[tuple[float, float]]:
-    """Return a superellipse: round at 2, more rectangular above."""
-    unit = ((1.0, 0.0), (0.924, 0.383), (0.707, 0.707), (0.383, 0.924))
-    points = []
-    for quarter in range(4):
-        for a, b in unit:
-            ca, cb = (a, b) if quarter % 2 == 0 else (-b, a)
-            sign = 1.0 if quarter < 2 else -1.0
-            px, py = sign * ca, sign * cb
-            stretch = (abs(px) ** roundness + abs(py) ** roundness) ** (-1.0 / roundness)
-            points.append(face.place(x + wide * px * stretch, y + high * py * stretch, 0.03))
-    return points
 
 
 def draw_background(canvas: skia.Canvas, face: Face) -> None:

@@ -31,7 +31,8 @@ def draw_thick_glasses(canvas: skia.Canvas, face: Face) -> None:
     wide = wide + min(inner - 0.012, 0.0)
     rims = skia.Path()
     for eye in face.eyes:
-        rim = smooth_path(_rim(face, eye, wide, high, roundness, drop))
+        x, y = eye.centre[0] * 1.04, eye.centre[1] + drop
+        rim = smooth_path(rim_points(face, x, y, wide, high, roundness))
         rims.addPath(rim)
         _draw_lens(canvas, rim)
     for eye in face.eyes:
@@ -67,11 +68,10 @@ def _add_temple(path: skia.Path, face: Face, eye: Eye, wide: float) -> None:
     path.lineTo(*face.behind(eye.side * face.half_width, eye.centre[1] - 0.014, -0.02))
 
 
-def _rim(
-    face: Face, eye: Eye, wide: float, high: float, roundness: float, drop: float
+def rim_points(
+    face: Face, x: float, y: float, wide: float, high: float, roundness: float
 ) -> list[Point]:
-    """Return a superellipse around an eye."""
-    x, y = eye.centre[0] * 1.04, eye.centre[1] + drop
+    """Return a superellipse around a place: round at 2, more rectangular above."""
     points = []
     for quarter in range(4):
         for a, b in _QUARTER:

@@ -16,7 +16,7 @@ _EYEBALL = 0.046
 """Radius of an eyeball."""
 
 _ALONG = (1.0, 0.84, 0.60, 0.36, 0.20)
-"""Where a lip's edge has its points, from a corner (1) towards the middle (0)."""
+"""Places of the points of a lip's edge, from a corner (1) towards the middle (0)."""
 
 _TO_CORNER = (1.0, 0.64, 0.30, 0.09, 0.02)
 """Share of the corner's height that the line between the lips has at each of them."""

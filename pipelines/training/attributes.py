@@ -20,7 +20,7 @@ from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, re
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.augmentation import augment
 from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
+from pipelines.training.data.drawing import RoundCache, draw_aus, even_traits, face_number
 from pipelines.training.data.loader import load_steps
 from pipelines.training.data.portraits import (
     SIZE,
@@ -37,7 +37,6 @@ from pipelines.training.provenance import CARD, OUR_LICENCE, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import file_sha256
-from samplers.randomness import uniforms
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 
@@ -150,11 +149,7 @@ def draw_person(seed: int, use: str, number: int, even: float) -> Identity:
         even: chance that each trait is drawn evenly and by itself [0, 1].
     """
     first = FIRST_IDENTITY if use == "train" else FIRST_HELD_OUT
-    draws = uniforms(seed, f"attributes/{use}/traits", number, number + 1, 1 + len(TRAITS))[0]
-    pinned: dict[str, str] = {}
-    if draws[0] < even:
-        pairs = zip(TRAITS.items(), draws[1:], strict=True)
-        pinned = {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
+    pinned = even_traits(seed, f"attributes/{use}", number, even)
     return random_identity(first + number, edition=1, even=False, **pinned)
 
 

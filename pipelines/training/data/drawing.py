@@ -77,18 +77,26 @@ def draw_person(faces: LabelledFaces, run: int, stage: str, number: int, seed: i
         number: number of the person.
         seed: seed of the identity.
     """
-    pinned = _even_traits(run, stage, number, faces.even) if faces.even else {}
+    pinned = even_traits(run, stage, number, faces.even) if faces.even else {}
+    if pinned.get("person") == "woman":
+        pinned["beard"] = "none"
     return random_identity(seed, edition=faces.edition, even=False, **pinned)
 
 
-def _even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, str]:
-    """Draw each value of each trait as often; nothing for those whose traits go together."""
+def even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, str]:
+    """Draw each value of each trait as often and by itself; nothing where they go together.
+
+    Args:
+        run: seed of the run.
+        stage: name of the purpose: what the numbers count.
+        number: number of the person.
+        chance: chance that they are drawn so [0, 1].
+    """
     draws = uniforms(run, f"{stage}/traits", number, number + 1, 1 + len(TRAITS))[0]
     if draws[0] >= chance:
         return {}
     pairs = zip(TRAITS.items(), draws[1:], strict=True)
-    even = {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
-    return even | ({"beard": "none"} if even["person"] == "woman" else {})
+    return {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
 
 
 _APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
