@@ -3,7 +3,7 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -25,6 +25,7 @@ from pipelines.training.data.augmentation import sheet_of, to_image, to_pixels
 from pipelines.training.data.config import DataConfig
 from pipelines.training.data.examples import Examples, examples_of, first_rows
 from pipelines.training.data.loader import Order, load_batches
+from pipelines.training.diffusion.base import find_part, load_vae
 from pipelines.training.diffusion.config import MODEL_WEIGHTS
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
@@ -34,6 +35,7 @@ from pipelines.weight_files import file_sha256
 from samplers.randomness import uniforms
 from synthgen.action_units import AUS
 from synthgen.config.base import Section
+from synthgen.errors import ConfigError
 
 
 class VAELoss(Section):
@@ -119,6 +121,12 @@ class VAEConfig(TrainingSettings):
     )
     data: DataConfig = Field(description="What is learned from.")
     model: VAEModel = Field(default=VAEModel(), description="Size of the network.")
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="VAE to begin from: folder, or mini; of the same size, but that it may have "
+        "fewer latent channels: those that are added begin at zero. null: begin from nothing.",
+    )
     held_out: int = Field(
         default=200, ge=8, description="Held-out images that the result is measured on."
     )
@@ -240,6 +248,8 @@ class VAELearner(Learner):
     def __init__(self, config: VAEConfig, device: torch.device) -> None:
         with seeded(config.seed):
             vae = make_vae(config.model, config.data.size)
+        if config.init is not None:
+            begin_from(vae, load_vae(find_part(config.init, "vae"), torch.device("cpu")))
         self._vae: Any = vae
         super().__init__(config, config.cycles, vae, device)
         self._config = config
@@ -305,6 +315,70 @@ def make_vae(model: VAEModel, size: int) -> AutoencoderKL:
     )
 
 
+_LOUDER = 10.0
+"""Factor of fresh weights of latent channels, which would be quieter than learned ones."""
+
+_SURE = -6.0
+"""Logarithm of the variance of latent channels that begin: nearly no noise."""
+
+
+def begin_from(vae: AutoencoderKL, other: AutoencoderKL) -> None:
+    """Give a VAE the weights of another, which may have fewer latent channels.
+
+    The channels that the other does not have are encoded by fresh weights, nearly without noise,
+    and decoded by weights of zero: at first they change no image.
+
+    Args:
+        vae: what is to learn; its weights are replaced.
+        other: where it begins.
+
+    Raises:
+        ConfigError: if the two differ in more, or the other has more latent channels.
+    """
+    sizes = [
+        {name: _plain(one.config[name]) for name in VAEModel.model_fields} for one in (vae, other)
+    ]
+    wide, narrow = (size["latent_channels"] for size in sizes)
+    if narrow > wide or sizes[0] != {**sizes[1], "latent_channels": wide}:
+        raise ConfigError(f"init is a VAE of {_words(sizes[1])}; model asks for {_words(sizes[0])}")
+    weights = vae.state_dict()
+    # The encoder's last two layers give means, then logarithms of variances.
+    kept = torch.cat([torch.arange(narrow), torch.arange(wide, wide + narrow)])
+    weights["encoder.conv_out.weight"][:wide] *= _LOUDER
+    weights["encoder.conv_out.weight"][wide:] = 0.0
+    weights["encoder.conv_out.bias"][wide:] = _SURE
+    for name, old in other.state_dict().items():
+        grown = weights[name]
+        if grown.shape == old.shape:
+            grown.copy_(old)
+        elif name.startswith("encoder.conv_out"):
+            grown[kept] = old
+        elif name.startswith("quant_conv"):
+            _pass_on(grown)
+            grown[(kept[:, None], kept) if old.ndim > 1 else kept] = old
+        elif name.startswith("post_quant_conv"):
+            _pass_on(grown)
+            grown[(slice(narrow), slice(narrow)) if old.ndim > 1 else slice(narrow)] = old
+        else:  # the first layer of the decoder
+            grown.zero_()[:, :narrow] = old
+    vae.load_state_dict(weights)
+
+
+def _pass_on(weight: Tensor) -> None:
+    """Make a 1×1 convolution, or its bias, one that passes its channels on."""
+    weight.zero_()
+    if weight.ndim > 1:
+        weight[:, :, 0, 0] = torch.eye(len(weight))
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _words(size: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in size.items())
+
+
 def edge_error(decoded: Pixels, wanted: Pixels) -> Tensor:
     """Return the mean absolute error of the differences of neighbours, at two sizes."""
     error = decoded - wanted
@@ -323,6 +397,7 @@ class VAERecipe(Recipe[VAEConfig]):
     settings = VAEConfig
     makes = "vae"
     what = "AutoencoderKL: images to latents of an eighth of their side, and back"
+    free = ("init",)
 
     def __init__(self, config: VAEConfig, folder: Path) -> None:
         super().__init__(config, folder)
@@ -330,7 +405,10 @@ class VAERecipe(Recipe[VAEConfig]):
         self._images = VAEImages(config)
         self._held_out = held_out = examples_of(config.data, config.seed, held_out=True)
         self.learner = VAELearner(config, pick_training_device(config.device))
-        self.facts = examples_of(config.data, config.seed).fingerprint
+        self.facts = {
+            **_begun_with(config.init),
+            **examples_of(config.data, config.seed).fingerprint,
+        }
         shown = first_rows(held_out, _ON_A_SHEET)
         self._shown = torch.stack([to_pixels(held_out.image(row)) for row in shown])
 
@@ -374,6 +452,12 @@ class VAERecipe(Recipe[VAEConfig]):
             },
         }
         write_card(path / CARD, card)
+
+
+def _begun_with(init: str | None) -> dict[str, Any]:
+    return (
+        {} if init is None else {"init_sha256": file_sha256(find_part(init, "vae") / MODEL_WEIGHTS)}
+    )
 
 
 def _measurable_aus(examples: Examples, rows: range) -> Float[np.ndarray, "n aus"]:
