@@ -9,6 +9,7 @@ import torch
 from PIL.Image import Image
 
 from pipelines.training.data.config import DatasetData, ProceduralData
+from pipelines.training.initial import Start
 from pipelines.training.learner import Learner
 from pipelines.training.provenance import OUR_LICENCE, training_fingerprint
 from pipelines.training.session import Session, training_folder
@@ -34,6 +35,7 @@ class Recipe(ABC, Generic[Settings]):
         learner: what learns.
         facts: what the weights are a function of besides the configuration.
         data: the section of what is learned from, or procedural faces of its own in words.
+        start: what the network took from a file before it learned; None: it began at random.
     """
 
     name: ClassVar[str]
@@ -45,6 +47,7 @@ class Recipe(ABC, Generic[Settings]):
     learner: Learner
     facts: dict[str, Any]
     data: ProceduralData | DatasetData | str
+    start: Start | None = None
 
     def __init__(self, config: Settings, folder: Path) -> None:
         self.config = config
@@ -95,7 +98,8 @@ def run_recipe(
         torch.set_num_threads(config.threads)
         recipe = kind(config, folder)
         learner = recipe.learner
-        fingerprint = training_fingerprint(config, *kind.free, **recipe.facts)
+        begun = recipe.start.facts() if recipe.start else {}
+        fingerprint = training_fingerprint(config, *kind.free, **recipe.facts, **begun)
         session = Session(kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet)
         session.resume()
         if session.train(stop_at):
@@ -109,6 +113,7 @@ def run_recipe(
                     "licence": "as the data that it was trained on" if foreign else OUR_LICENCE,
                     "data": f"{foreign.path} ({foreign.split})" if foreign else words,
                     **recipe.facts,
+                    **({"started_from": recipe.start.summary()} if recipe.start else {}),
                     "steps": learner.step,
                     "examples_seen": learner.step * config.batch_size,
                     "configuration": config.model_dump(mode="json"),
