@@ -28,8 +28,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from pipelines.checkpoints import read_safetensors
 from pipelines.training.data.augmentation import sheet_of
-from pipelines.training.data.examples import examples_of, first_rows
+from pipelines.training.data.config import ProceduralData
+from pipelines.training.data.examples import ProceduralExamples, examples_of, first_rows
 from pipelines.training.diffusion.base import (
     encoder_sha256,
     find_part,
@@ -47,15 +49,19 @@ from pipelines.training.diffusion.config import (
     TOKENIZER,
     AdapterSheet,
     DiffusionSettings,
+    ReadingConfig,
 )
 from pipelines.training.diffusion.latents import LatentBatch, open_latents
-from pipelines.training.diffusion.loss import diffusion_loss, noised
+from pipelines.training.diffusion.loss import diffusion_loss, guess_of, noised
+from pipelines.training.diffusion.reader import LatentReader
+from pipelines.training.diffusion.traits import ToldBatch, told_batches, told_error, trait_reader
 from pipelines.training.files import write_text_whole
+from pipelines.training.initial import Start, start_from
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, pick_training_device
-from pipelines.weight_files import file_sha256
+from pipelines.weight_files import check_weight_file, file_sha256
 from synthgen.config.base import Section
 from synthgen.errors import ConfigError
 
@@ -107,6 +113,25 @@ class UNetConfig(DiffusionSettings):
         default="v_prediction", description="What the UNet predicts."
     )
     model: UNetModel = Field(default=UNetModel(), description="Size of the network.")
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="Base whose UNet this one begins from: folder, or mini. It may have fewer "
+        "latent channels, and text of another width: those layers begin fresh. null: begin from "
+        "nothing.",
+    )
+    reading: ReadingConfig | None = Field(
+        default=None,
+        exclude_if=lambda reading: reading is None,
+        description="A second loss, of the traits that captions tell and a small network reads "
+        "from guessed latents; drawn portraits alone; null: the diffusion loss alone.",
+    )
+
+    @model_validator(mode="after")
+    def _read_where_drawn(self) -> "UNetConfig":
+        if self.reading is not None and not isinstance(self.data, ProceduralData):
+            raise ValueError("reading needs data.source procedural, whose traits are known")
+        return self
 
 
 _ON_A_SHEET, _IN_A_ROW = 16, 8
@@ -121,8 +146,14 @@ class UNetLearner(Learner):
         shape: channels, height and width of a latent.
         text_encoder: what turns tokens into conditions.
         device: torch device.
+        reader: reads traits from guessed latents; needed where the configuration has the reading
+            loss.
+
+    Attributes:
+        start: what the UNet took from another; None: nothing.
 
     Raises:
+        WeightsError: if the UNet of `init` does not fit.
         ConfigError: if the UNet cannot halve the latents as often as it has levels.
     """
 
@@ -132,18 +163,21 @@ class UNetLearner(Learner):
         shape: tuple[int, int, int],
         text_encoder: CLIPTextModel,
         device: torch.device,
+        reader: LatentReader | None = None,
     ) -> None:
         with seeded(config.seed):
             unet = make_unet(config, shape, text_encoder.config.hidden_size)
+        self.start = None if config.init is None else begin_unet(unet, find_part(config.init))
         if config.attention == "explicit":
             unet.set_attn_processor(AttnProcessor())
         super().__init__(config, config.cycles, unet, device)
         self._text_encoder = text_encoder.eval().requires_grad_(False).to(device)  # pyright: ignore
         self.scheduler = make_scheduler(config)
         self._config = config
+        self._reader = None if reader is None else reader.requires_grad_(False)
 
-    def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
-        """Return the diffusion loss of a batch."""
+    def losses(self, batch: LatentBatch | ToldBatch) -> dict[str, Tensor]:
+        """Return the diffusion loss of a batch, and what a reader makes of it."""
         scheduler, settings = self.scheduler, self._config.noise
         seen = noised(batch.latents, scheduler, settings)
         with self.autocast():
@@ -151,7 +185,40 @@ class UNetLearner(Learner):
                 text = self._text_encoder(batch.input_ids).last_hidden_state
             predicted = self.network(seen.latents, seen.timesteps, text).sample
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
-        return {"loss": loss}
+        if self._reader is None or not isinstance(batch, ToldBatch):
+            return {"loss": loss}
+        guess = guess_of(scheduler, seen, predicted.float())
+        read = told_error(self._reader, guess, batch.told)
+        weight = 0.0 if self._config.reading is None else self._config.reading.weight
+        return {"loss": loss + weight * read, "diffusion": loss, "read": read}
+
+
+def begin_unet(unet: UNet2DConditionModel, base: Path) -> Start:
+    """Give a UNet what the UNet of a base has of it.
+
+    Latent channels that the other lacks are read by weights of zero and predicted by fresh ones.
+
+    Args:
+        unet: the UNet, freshly drawn.
+        base: folder of the base.
+
+    Raises:
+        WeightsError: if the file is missing, or holds less than half of the UNet.
+    """
+    file = base / "unet" / MODEL_WEIGHTS
+    check_weight_file(file, "UNet")
+    tensors = dict(read_safetensors(file)[0])
+    first, last = "conv_in.weight", "conv_out.weight"
+    rows = {}
+    if first in tensors and last in tensors:
+        own = unet.conv_in.weight
+        if (few := tensors[first].shape[1]) < own.shape[1]:
+            wide = own.new_zeros(own.shape)
+            wide[:, :few] = tensors[first].to(own.dtype)
+            tensors[first] = wide
+        kept = [(i, i) for i in range(min(len(tensors[last]), unet.config["out_channels"]))]
+        rows = {last: kept, "conv_out.bias": kept}
+    return start_from(unet, tensors, file, rows)
 
 
 def make_unet(
@@ -210,7 +277,7 @@ class UNetRecipe(Recipe[UNetConfig]):
     settings = UNetConfig
     makes = "base"
     what = "text-to-image base: a UNet beside the VAE and the text encoder that it was trained with"
-    free = ("vae", "clip", "latents")
+    free = ("vae", "clip", "latents", "init")
 
     def __init__(self, config: UNetConfig, folder: Path) -> None:
         super().__init__(config, folder)
@@ -222,20 +289,26 @@ class UNetRecipe(Recipe[UNetConfig]):
         encoder = encoder_sha256(self._vae_folder)
         examples = examples_of(config.data, config.seed)
         self._store = open_latents(config, folder, examples, vae, tokenizer, encoder)
-        learner = UNetLearner(config, self._store.shape, text, device)
-        self.learner, self._schedule = learner, learner.scheduler
+        reader = None
+        if config.reading is not None and isinstance(examples, ProceduralExamples):
+            reader = trait_reader(config.reading.reader, self._store, examples, device)
+        learner = UNetLearner(config, self._store.shape, text, device, reader)
+        self.learner, self._schedule, self._start = learner, learner.scheduler, learner.start
         self.facts = {
             "vae_encoder_sha256": encoder,
             "text_sha256": file_sha256(self._clip_folder / TEXT / ENCODER_WEIGHTS),
+            **({} if self._start is None else self._start.facts()),
             **examples.fingerprint,
         }
         held_out = examples_of(config.data, config.seed, held_out=True)
         self._prompts = [held_out.caption(row) for row in first_rows(held_out, _ON_A_SHEET)]
         self._parts = vae, text, tokenizer
 
-    def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
-        """Read the latents of each step."""
-        return self._store.batches(first, last)
+    def batches(self, first: int, last: int) -> Iterable[LatentBatch | ToldBatch]:
+        """Read the latents of each step, and what their captions tell where that is read."""
+        if self.config.reading is None:
+            return self._store.batches(first, last)
+        return told_batches(self._store, first, last)
 
     def sheet(self) -> Image:
         """Generate an image for each of some held-out captions."""
@@ -273,7 +346,8 @@ class UNetRecipe(Recipe[UNetConfig]):
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
             text = json.dumps({**card, **_file(base / part)}, indent=1, ensure_ascii=False)
             write_text_whole(base / part / CARD, text + "\n")
-        write_card(base / "unet" / CARD, {**about, **_file(base / "unet")})
+        begun = {} if self._start is None else {"init": self._start.summary()}
+        write_card(base / "unet" / CARD, {**about, **begun, **_file(base / "unet")})
 
 
 def _half(kind: Any, folder: Path) -> nn.Module:

@@ -221,16 +221,21 @@ class LatentStore:
         found = torch.from_numpy(np.stack([self._latents[row] for row in rows]))
         return self._scale * found.float()
 
-    def _batch(self, places: range) -> LatentBatch:
-        told = [self._order(place) for place in places]
-        rows = [row for row, _ in told]
+    def captions(self, step: int) -> list[str]:
+        """Return the captions of a step's batch, in order; empty where they are dropped."""
+        return self._captions(range(step * self._batch_size, (step + 1) * self._batch_size))
+
+    def _captions(self, places: range) -> list[str]:
         dropped = uniforms(self._seed, "captions/dropped", places.start, places.stop, 1)[:, 0]
-        captions = [
-            "" if drop < self._drop else self._examples.caption(row, epoch)
-            for (row, epoch), drop in zip(told, dropped, strict=True)
+        return [
+            "" if drop < self._drop else self._examples.caption(*self._order(place))
+            for place, drop in zip(places, dropped, strict=True)
         ]
+
+    def _batch(self, places: range) -> LatentBatch:
+        rows = [self._order(place)[0] for place in places]
         tokens = self._tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
+            self._captions(places), padding="max_length", truncation=True, return_tensors="pt"
         )
         return LatentBatch(self._scaled(rows), tokens.input_ids, torch.from_numpy(self._aus[rows]))
 
