@@ -17,19 +17,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from pipelines.faceid.drawn import LICENCE, DrawnFaceEmbedder
+from pipelines.checkpoints import read_safetensors
+from pipelines.faceid.drawn import LICENCE, MINI_FILE, DrawnFaceEmbedder
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork, save_face_network
-from pipelines.procedural import RENDERER_VERSION, random_identity, render
+from pipelines.procedural import render, renderer_version
 from pipelines.training.data.augmentation import augment
-from pipelines.training.data.config import BatchAugmentation, ExpressiveFaces
-from pipelines.training.data.drawing import draw_aus, in_another_picture
+from pipelines.training.data.config import BatchAugmentation, LabelledFaces
+from pipelines.training.data.drawing import (
+    draw_aus,
+    draw_person,
+    in_another_picture,
+    label_aus,
+)
 from pipelines.training.data.loader import load_steps
 from pipelines.training.files import write_whole
+from pipelines.training.initial import Start, start_from
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
-from pipelines.weight_files import file_sha256
+from pipelines.weight_files import check_weight_file, file_sha256
 from samplers.identities.identity import FACEID_WIDTH
 from samplers.randomness import uniforms
 from synthgen.config.base import Section
@@ -38,7 +45,7 @@ _Channels = Annotated[int, Field(ge=1, le=1024)]
 _Blocks = Annotated[int, Field(ge=1, le=16)]
 
 
-class PeopleConfig(ExpressiveFaces):
+class PeopleConfig(LabelledFaces):
     """Drawn people, each in many pictures of other light, pose, clothes and expression."""
 
     count: int = Field(
@@ -99,6 +106,11 @@ class FaceEmbedderConfig(TrainingSettings):
         description="The steps; a finished training goes on when a cycle is added at the end.",
     )
     people: PeopleConfig = Field(description="Whom to tell apart.")
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="Embedder to begin from: file, or mini; null: begin from nothing.",
+    )
     augmentation: BatchAugmentation = Field(
         default=BatchAugmentation(erase=0.3), description="What is done to a picture."
     )
@@ -176,7 +188,7 @@ def draw_picture(people: PeopleConfig, seed: int, use: str, person: int, number:
     """Draw one picture of a person.
 
     Args:
-        people: kinds of expressions and their intensity.
+        people: how they are drawn, and with which expressions.
         seed: seed of the run.
         use: `train` or `held-out`: what the numbers of pictures count.
         person: identity seed of the person.
@@ -184,8 +196,9 @@ def draw_picture(people: PeopleConfig, seed: int, use: str, person: int, number:
     """
     stage = f"face-embedder/{use}"
     draw = uniforms(seed, f"{stage}/picture", number, number + 1, 1)[0, 0]
-    identity = in_another_picture(random_identity(person), int(draw * _LARGEST_SEED))
-    aus = draw_aus(seed, stage, number, people.expressions, people.intensity)
+    drawn = draw_person(people, people.first, "face-embedder/people", person, person)
+    identity = in_another_picture(drawn, int(draw * _LARGEST_SEED))
+    aus = draw_aus(seed, stage, number, people.expressions, people.intensity, label_aus(people))
     return render(identity, aus.tolist(), size=SIDE)
 
 
@@ -218,6 +231,7 @@ class FaceEmbedderLearner(Learner):
     def __init__(self, config: FaceEmbedderConfig, device: torch.device) -> None:
         with seeded(config.seed):
             embedder = FaceNetwork(config.model.channels, config.model.blocks)
+            self.start = None if config.init is None else begin_embedder(embedder, config.init)
             network = PeopleClassifier(embedder, config.people.count)
         super().__init__(config, config.cycles, network, device)
         self._config = config
@@ -235,6 +249,21 @@ class FaceEmbedderLearner(Learner):
     def margin_share(self) -> float:
         """Return the share of the margin that counts in this step [0, 1]."""
         return min(1.0, (self.step + 1) / self._rising) if self._rising else 1.0
+
+
+def begin_embedder(embedder: FaceNetwork, named: str) -> Start:
+    """Give an embedder the weights of another.
+
+    Args:
+        embedder: the network, freshly drawn.
+        named: file of `synthgen train face-embedder`, or `mini`.
+
+    Raises:
+        WeightsError: if there is no such file, or it holds less than half of the network.
+    """
+    file = MINI_FILE if named == "mini" else Path(named)
+    check_weight_file(file, "face embedder")
+    return start_from(embedder, read_safetensors(file)[0], file)
 
 
 def margin_loss(
@@ -299,13 +328,18 @@ class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
     settings = FaceEmbedderConfig
     makes = "face_embedder.safetensors"
     what = "a residual network; turns drawn and mini faces into 512-d embeddings"
-    free = ("evaluation",)
+    free = ("evaluation", "init")
     data = "drawn people, each in many pictures"
 
     def __init__(self, config: FaceEmbedderConfig, folder: Path) -> None:
         super().__init__(config, folder)
-        self.learner = FaceEmbedderLearner(config, pick_training_device(config.device))
-        self.facts = {"renderer": RENDERER_VERSION}
+        learner = FaceEmbedderLearner(config, pick_training_device(config.device))
+        self.learner, start = learner, learner.start
+        self._begun = {} if start is None else {"init": start.summary()}
+        self.facts = {
+            **({} if start is None else start.facts()),
+            "renderer": renderer_version(config.people.edition),
+        }
 
     def batches(self, first: int, last: int) -> Iterable[Pictures]:
         """Draw the pictures of each step."""
@@ -320,7 +354,7 @@ class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
             save_face_network(embedder, partial, {"licence": LICENCE})
         measured = evaluate_embedder(DrawnFaceEmbedder.from_pretrained(weights), self.config)
         file = {"file": weights.name, "sha256": file_sha256(weights), "held_out": measured}
-        write_card(self.folder / CARD, {**about, **file})
+        write_card(self.folder / CARD, {**about, **self._begun, **file})
 
 
 def train_face_embedder(

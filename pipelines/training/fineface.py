@@ -23,6 +23,7 @@ from pipelines.fineface.weights import PICKLE_SUFFIX
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.config import DataConfig, DatasetData, ProceduralData
 from pipelines.training.data.examples import examples_of
+from pipelines.training.diffusion.adapter_start import AdapterFiles, begin_adapter
 from pipelines.training.diffusion.base import (
     FrozenBase,
     encoder_sha256,
@@ -141,6 +142,12 @@ class FineFaceTrainingConfig(DiffusionSettings):
     drop_caption: float = Field(
         default=0.0, ge=0, le=1, description="Share of empty captions; the paper drops none."
     )
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="Adapter to begin from: folder of `synthgen train fineface`, or mini. It may "
+        "encode fewer AUs, and its base read text of another width. null: begin from the base.",
+    )
     reading: ReadingConfig | None = Field(
         default=None,
         description="A second loss, of AUs that a small network reads from guessed latents: AUs "
@@ -238,6 +245,9 @@ class FineFaceLearner(Learner):
         reader: reads AUs from guessed latents, on the device; needed where the configuration has
             the reading loss.
         aus: the AUs that the adapter encodes.
+
+    Attributes:
+        start: what the adapter took from another; None: nothing.
     """
 
     def __init__(
@@ -249,6 +259,8 @@ class FineFaceLearner(Learner):
         aus: ActionUnitSet = DEFAULT_AUS,
     ) -> None:
         adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed, aus)
+        files = None if config.init is None else AdapterFiles.find(config.init)
+        self.start = None if files is None else begin_adapter(adapter, files)
         super().__init__(config, config.cycles, adapter, device)
         self._config = config
         self._base = base
@@ -351,7 +363,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
     settings = FineFaceTrainingConfig
     makes = "fineface"
     what = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
-    free = ("base", "revision", "latents", "sheet", "export")
+    free = ("base", "revision", "latents", "sheet", "export", "init")
 
     def __init__(self, config: FineFaceTrainingConfig, folder: Path) -> None:
         super().__init__(config, folder)
@@ -366,13 +378,15 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         self.facts = {
             "base_files": base.checksums(),
             "vae_encoder_sha256": encoder,
+            **({} if config.init is None else AdapterFiles.find(config.init).facts()),
             **examples.fingerprint,
         }
         vae = load_vae(base.folder / "vae", device)
         self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
         reading = config.reading
         reader = None if reading is None else au_reader(reading.reader, self._store, device)
-        self.learner = FineFaceLearner(config, base, device, reader, examples.action_units)
+        learner = FineFaceLearner(config, base, device, reader, examples.action_units)
+        self.learner, self._start = learner, learner.start
 
     def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
         """Read the latents of each step."""
@@ -392,7 +406,8 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the adapter as published, with a card, and as a component of diffusers."""
-        export_adapter(self.learner.average, self.folder, self.config.export, about)
+        begun = {} if self._start is None else {"init": self._start.summary()}
+        export_adapter(self.learner.average, self.folder, self.config.export, {**about, **begun})
 
 
 def export_adapter(

@@ -10,6 +10,7 @@ from tiny_face_embedder import face_embedder
 from torch.nn import functional
 
 from pipelines.faceid.network import load_face_network
+from pipelines.procedural import renderer_version
 from pipelines.training.face_embedder import (
     FIRST_HELD_OUT,
     FaceEmbedderConfig,
@@ -23,8 +24,9 @@ from pipelines.training.face_embedder import (
     train_face_embedder,
 )
 from pipelines.training.judge import FIRST_HELD_OUT as LAST_OF_OTHERS
+from pipelines.weight_files import file_sha256
 from synthgen.config.loading import load_section
-from synthgen.errors import ConfigError, OutputError
+from synthgen.errors import ConfigError, OutputError, WeightsError
 
 TINY = {
     "seed": 3,
@@ -177,6 +179,28 @@ def test_what_cannot_be_learned_is_refused(tmp_path, changes, said):
     assert str(caught.value).endswith(said)
 
 
-def test_the_example_is_a_configuration():
-    config = load_section("examples/train/face-embedder.yaml", FaceEmbedderConfig)
+def test_it_begins_from_another_and_draws_people_of_the_second_edition(tmp_path, config):
+    (tmp_path / "a").mkdir()
+    first = train_face_embedder(write(tmp_path), tmp_path / "a")
+    people = {**TINY["people"], "edition": 2, "aus": "drawn", "even": 0.5}
+    second = train_face_embedder(write(tmp_path, people=people, init=str(first)), tmp_path / "b")
+    card = json.loads((tmp_path / "b" / "card.json").read_text())
+    assert card["init_sha256"] == file_sha256(first)
+    assert card["init"]["new"] == []
+    assert card["renderer"] == renderer_version(2)
+    assert load_face_network(second)[0].shape == load_face_network(first)[0].shape
+    of_second = FaceEmbedderConfig.model_validate(TINY | {"people": people})
+    pictures = [TrainingPictures(one)[0].pixels for one in (config, of_second)]
+    assert not torch.equal(*pictures)
+
+
+def test_a_file_that_is_missing_is_no_start(tmp_path):
+    with pytest.raises(WeightsError) as error:
+        train_face_embedder(write(tmp_path, init=str(tmp_path / "no.safetensors")), tmp_path / "a")
+    assert str(error.value) == f"face embedder {tmp_path / 'no.safetensors'} does not exist"
+
+
+@pytest.mark.parametrize("folder", ["", "second/"])
+def test_the_examples_are_configurations(folder):
+    config = load_section(f"examples/train/{folder}face-embedder.yaml", FaceEmbedderConfig)
     assert config.people.count == 4096
