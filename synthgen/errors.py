@@ -46,6 +46,10 @@ class PictureError(SynthgenError):
     """A picture from outside cannot be read, or its pixels mean no colour; the text says why."""
 
 
+class SigningError(SynthgenError):
+    """A certificate, a key or a manifest that cannot be read, or that cannot sign."""
+
+
 class WeightsError(SynthgenError):
     """A weight file is missing, is of the wrong format, or must not be loaded."""
 

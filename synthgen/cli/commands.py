@@ -24,6 +24,7 @@ from synthgen.cli.improve import improve_app
 from synthgen.cli.prior import prior_app
 from synthgen.cli.prove import prove_app
 from synthgen.cli.publish import publish_app
+from synthgen.cli.sign import sign_app
 from synthgen.cli.train import train_app
 from synthgen.errors import ConfigError, RunError, SynthgenError
 from synthgen.foreign import excerpt, first_line, printable
@@ -115,6 +116,7 @@ app.add_typer(edit_app)
 app.add_typer(improve_app)
 app.add_typer(prove_app)
 app.add_typer(detect_app)
+app.add_typer(sign_app)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")

@@ -35,6 +35,7 @@ FOLDERS = ("", *OF_SHARDS, "assets", ".synthgen", MARKERS)
 """Every folder that may hold a file of ours; the first is the dataset's own."""
 
 _SUFFIXES = {**dict.fromkeys(OF_SHARDS, "parquet"), MARKERS: "json"}
+_MANIFEST = ".c2pa"
 _DIGITS = 5
 """Digits of a shard's number, at least."""
 _SINGLE_FILES = frozenset({CARD, PICTURE, CROISSANT, CONFIG, RUN, LEASE, INDEX, MERGING})
@@ -54,6 +55,21 @@ def reject_file(split: str, number: int) -> str:
 def reject_image_file(split: str, number: int) -> str:
     """Return the name of the pictures that a shard keeps of its rejected attempts."""
     return _shard_file(REJECT_IMAGES, split, number)
+
+
+def manifest_file(name: str) -> str:
+    """Return the name of the signed manifest of a shard's file."""
+    return name.removesuffix(".parquet") + _MANIFEST
+
+
+def is_manifest(name: str) -> bool:
+    """Tell whether a name is that of a signed manifest of a shard's file."""
+    return name.endswith(_MANIFEST) and shard_of(vouched_for(name)) is not None
+
+
+def vouched_for(manifest: str) -> str:
+    """Return the name of the file that a signed manifest speaks of."""
+    return manifest.removesuffix(_MANIFEST) + ".parquet"
 
 
 def marker_file(split: str, number: int) -> str:
@@ -113,7 +129,7 @@ def repair_command(url: str) -> str:
 
 
 def _is_final(name: str) -> bool:
-    return name in _SINGLE_FILES or shard_of(name) is not None
+    return name in _SINGLE_FILES or shard_of(name) is not None or is_manifest(name)
 
 
 def _shard_file(folder: str, split: str, number: int) -> str:

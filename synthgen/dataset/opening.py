@@ -341,6 +341,7 @@ def open_run(
     # The record comes first: it is what makes the folder ours should the next step fail.
     _write_if_new(storage, layout.RUN, kept.to_json())
     _write_if_new(storage, layout.CONFIG, config_yaml.encode())
+    _delete_manifests(storage, obsolete)
     for name in obsolete:
         storage.delete(name)
     return finished
@@ -377,6 +378,15 @@ def clear(storage: Storage, kept: Collection[str]) -> None:
     for folder in (layout.MARKERS, *layout.FOLDERS):
         for name in storage.names(folder):
             if layout.is_ours(name) and name not in kept:
+                storage.delete(name)
+
+
+def _delete_manifests(storage: Storage, markers: Collection[str]) -> None:
+    """Delete what signers have said of shards that are made again: it is not true of the new."""
+    again = {layout.shard_of(name) for name in markers}
+    for folder in layout.OF_SHARDS if again else ():
+        for name in storage.names(folder):
+            if layout.is_manifest(name) and layout.shard_of(layout.vouched_for(name)) in again:
                 storage.delete(name)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,19 +11,24 @@ from synthgen.dataset import layout
 from synthgen.dataset.markdown import table
 from synthgen.dataset.markers import read_markers
 from synthgen.dataset.marks.containers import read_mark
+from synthgen.dataset.marks.manifests import read_anchors
 from synthgen.dataset.marks.xmp import Mark
 from synthgen.dataset.opening import reached
-from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import read_record
 from synthgen.dataset.statistics import in_order_of_splits
 from synthgen.errors import PictureError
 from synthgen.foreign import counted, first_few, regular_file
 from synthgen.report.measuring import find_pictures, told
+from synthgen.report.signing import (
+    Signatures,
+    describe_signatures,
+    marked_images,
+    read_signatures,
+)
 
 _LARGEST = 1 << 30
 """Bytes of a picture that is read."""
 
-_ROWS_AT_ONCE = 256
 _SHOWN = 3
 
 
@@ -51,6 +56,7 @@ class MarkedDataset:
         unmarked: images without a mark.
         others: some rows whose images name another sample.
         other: rows whose images name another sample.
+        signatures: what the manifests beside its files say; None where there are none.
     """
 
     dataset: str
@@ -59,6 +65,7 @@ class MarkedDataset:
     unmarked: int
     others: tuple[str, ...]
     other: int
+    signatures: Signatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +77,20 @@ class Detection:
 
     @property
     def all_synthetic(self) -> bool:
-        """True where every image says that it is synthetic, and none names another sample."""
+        """True where every image says that it is synthetic, and no statement is another's."""
         return all(one.mark is not None and one.mark.synthetic for one in self.pictures) and all(
             not one.unmarked
             and not one.other
+            and not (one.signatures and one.signatures.broken)
             and all(Mark(source).synthetic for source in one.sources)
             for one in self.datasets
         )
 
 
-def detect(named: Sequence[str], say: Callable[[str], None]) -> Detection:
-    """Read the marks of pictures and datasets; no pixel is decoded.
+def detect(
+    named: Sequence[str], say: Callable[[str], None], trust: str | Path | None = None
+) -> Detection:
+    """Read the marks of pictures and datasets, and the manifests of these; no pixel is decoded.
 
     A mark says what its writer wanted to say: whoever saves a picture anew may lose it, and whoever
     means to can write or remove one.
@@ -88,15 +98,19 @@ def detect(named: Sequence[str], say: Callable[[str], None]) -> Detection:
     Args:
         named: files, folders of pictures, patterns, and folders or URLs of datasets.
         say: takes lines of progress.
+        trust: file of the certificates of authorities that are trusted, PEM; None: of nobody.
 
     Raises:
         PictureError: if something named does not exist, or names no picture.
         DatasetError: if a dataset cannot be read.
+        SigningError: if `trust` holds no certificate.
+        MissingDependencyError: if `trust` is given and c2pa-python is not installed.
     """
+    anchors = None if trust is None else read_anchors(trust)
     found = Detection()
     for name in named:
         if "://" in name or os.path.isfile(os.path.join(name, layout.RUN)):
-            found = replace(found, datasets=(*found.datasets, _dataset(name)))
+            found = replace(found, datasets=(*found.datasets, _dataset(name, anchors)))
         else:
             files, _ = find_pictures([name])
             read = tuple(map(_picture, told(files, "look", say)))
@@ -113,15 +127,14 @@ def _picture(file: Path) -> MarkedPicture:
     return MarkedPicture(str(file), read_mark(data))
 
 
-def _dataset(url: str) -> MarkedDataset:
+def _dataset(url: str, anchors: bytes | None) -> MarkedDataset:
     storage = reached(url)
     markers = in_order_of_splits(read_record(storage), read_markers(storage).values())
     sources: Counter[str] = Counter()
     others: list[str] = []
     unmarked = other = 0
-    for name in (layout.data_file(*marker.key) for marker in markers if marker.rows):
-        batches = read_columns(storage, name, ["sample_id", "image"], batch_rows=_ROWS_AT_ONCE)
-        for sample_id, mark in _marks(batches):
+    for marker in (marker for marker in markers if marker.rows):
+        for sample_id, mark in marked_images(storage, layout.data_file(*marker.key)):
             if mark is None:
                 unmarked += 1
                 continue
@@ -130,19 +143,24 @@ def _dataset(url: str) -> MarkedDataset:
             if mark.sample_id is None or not sample_id.endswith(mark.sample_id):
                 other += 1
                 others = [*others, sample_id][:_SHOWN]
-    rows = sum(sources.values()) + unmarked
-    return MarkedDataset(url, rows, dict(sources), unmarked, tuple(others), other)
+    return MarkedDataset(
+        dataset=url,
+        rows=sum(sources.values()) + unmarked,
+        sources=dict(sources),
+        unmarked=unmarked,
+        others=tuple(others),
+        other=other,
+        signatures=read_signatures(storage, markers, anchors),
+    )
 
 
-def _marks(batches: Iterable) -> Iterator[tuple[str, Mark | None]]:
-    for batch in batches:
-        images = batch.column("image").field("bytes")
-        for sample_id, image in zip(batch.column("sample_id"), images, strict=True):
-            yield sample_id.as_py(), read_mark(image.as_py())
+def describe_detection(found: Detection, trust: bool = False) -> str:
+    """Return what was found as text: a table of the pictures, and some lines for each dataset.
 
-
-def describe_detection(found: Detection) -> str:
-    """Return what was found as text: a table of the pictures, and some lines for each dataset."""
+    Args:
+        found: what was found.
+        trust: whether authorities were named.
+    """
     parts = []
     if found.pictures:
         rows = [[one.file, *_said(one.mark)] for one in found.pictures]
@@ -154,6 +172,8 @@ def describe_detection(found: Detection) -> str:
         if one.other:
             several = "image names" if one.other == 1 else "images name"
             lines.append(f"  {one.other} {several} another sample: {first_few(one.others, _SHOWN)}")
+        if one.signatures:
+            lines += [f"  {line}" for line in describe_signatures(one.signatures, trust)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 

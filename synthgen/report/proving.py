@@ -33,6 +33,7 @@ from synthgen.report.proving_rows import (
     measure_again,
     stored_rows,
 )
+from synthgen.report.signing import read_signatures
 
 MEASURED_FOR_EACH = 16
 """Rows that are measured again for each that is made again: measuring costs that much less."""
@@ -90,7 +91,7 @@ def prove(
     damage = find_damage(storage, markers.values(), verify=True)
     files = _files(storage, record, markers, damage, [e.problem for e in corrupt.values()])
     card = _card(storage, record, list(markers.values()))
-    parts = [files, card]
+    parts = [files, card, *_manifests(storage, markers.values())]
     whole = [m for key, m in markers.items() if key not in damage or _is_readable(storage, m)]
     if why := _not_made_here(storage, record):
         parts.append(Part("rows", "rows", open=[why]))
@@ -146,6 +147,19 @@ def _card(storage: Storage, record: RunRecord, markers: list[ShardMarker]) -> Pa
     else:
         part.proved += 1
     return part
+
+
+def _manifests(storage: Storage, markers: Iterable[ShardMarker]) -> list[Part]:
+    """Compare signed manifests with the files that they vouch for; no part where there are none."""
+    found = read_signatures(storage, markers)
+    if found is None:
+        return []
+    part = Part("manifests", "files", proved=found.signed, wrong=list(found.broken))
+    if found.unread is not None:
+        part.open.append(f"signatures were not read: {found.unread}")
+    if found.unsigned:
+        part.open.append(f"no manifest vouches for {first_few(found.unsigned, 3)}")
+    return [part]
 
 
 def _is_readable(storage: Storage, marker: ShardMarker) -> bool:
