@@ -1,8 +1,9 @@
-"""The second judge: a plain stack of convolutions that reads 12 AUs and the traits of a person.
+"""The second judge: a plain stack of convolutions that reads AUs and the traits of a person.
 
 It shares nothing with the AU network that accepts images: another architecture (no shortcuts, no
 global pooling: where something stands is kept to the end), other faces, other changes to them,
-another loss. Its file is a safetensors file whose metadata says what the network looks like.
+another loss. Its file is a safetensors file whose metadata says what the network looks like, and
+which AUs it reads if these are not the 12 of DISFA.
 
 Shapes: B batch, side = `INPUT_SIDE`.
 """
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from pipelines.attributes.network import TraitReader, read_shape
 from pipelines.checkpoints import built_strictly, read_safetensors
 from pipelines.procedural.vocabulary import TRAITS
-from synthgen.action_units import AU_COUNT, MAX_INTENSITY
+from pipelines.weight_files import ACTION_UNITS_KEY, named_aus
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.errors import WeightsError
 
 FORMAT = "synthgen-judge-1"
@@ -50,12 +52,20 @@ class JudgeNetwork(TraitReader):
 
     Args:
         channels, narrow, hidden: as of `TraitReader`.
+        action_units: the AUs that it reads.
     """
 
-    def __init__(self, channels: Sequence[int], narrow: int, hidden: int) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        narrow: int,
+        hidden: int,
+        action_units: ActionUnitSet = DEFAULT_AUS,
+    ) -> None:
         judged = {trait: TRAITS[trait] for trait in JUDGED_TRAITS}
         super().__init__(channels, narrow, hidden, INPUT_SIDE, judged)
-        self.intensity = nn.Linear(hidden, AU_COUNT)
+        self.action_units = action_units
+        self.intensity = nn.Linear(hidden, len(action_units))
 
     def forward(self, pixels: Float[Tensor, "B 3 side side"]) -> JudgeOutput:
         """Read portraits of pixels in [0, 1]."""
@@ -71,6 +81,8 @@ def save_judge(
     """Write a judge's weights as float32, and what it looks like."""
     tensors = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     kept = {**(metadata or {}), "format": FORMAT, "shape": json.dumps(network.shape)}
+    if network.action_units != DEFAULT_AUS:
+        kept[ACTION_UNITS_KEY] = ",".join(network.action_units.names)
     save_file(tensors, path, kept)
 
 
@@ -96,5 +108,6 @@ def load_judge(path: str | Path) -> JudgeNetwork:
             f"{metadata.get('format')!r}, it must be {FORMAT!r}"
         )
     shape = read_shape(metadata.get("shape", ""), file, "judge")
+    aus = named_aus(metadata, str(file)) or DEFAULT_AUS
     named = {_HEADS.sub("heads.", name): value for name, value in tensors.items()}
-    return built_strictly(lambda: JudgeNetwork(*shape), named, str(file)).eval()
+    return built_strictly(lambda: JudgeNetwork(*shape, aus), named, str(file)).eval()

@@ -24,7 +24,7 @@ from pipelines.interfaces import ActionUnitReader
 from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.weight_files import file_sha256, read_model_config
-from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import AUS, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
@@ -105,7 +105,7 @@ class AUJudge(Protocol):
 
 
 class VerifierJudge:
-    """The verifier of runs as a judge.
+    """The verifier of runs as a judge of the 12 AUs that protocols ask for.
 
     Args:
         verifier: the verifier.
@@ -118,11 +118,11 @@ class VerifierJudge:
 
     def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
-        return self._verifier.measure(images).aus
+        return self._verifier.measure(images).aus_of(DEFAULT_AUS)
 
 
 class SecondJudge:
-    """The network of `synthgen train judge`: AUs and traits of drawn and mini faces.
+    """The network of `synthgen train judge`: the 12 AUs and traits of drawn and mini faces.
 
     Args:
         network: the network, in evaluation mode.
@@ -146,7 +146,8 @@ class SecondJudge:
 
     def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
-        return self._read(images).aus.clamp(MIN_INTENSITY, MAX_INTENSITY).numpy()
+        read = self._read(images).aus.clamp(MIN_INTENSITY, MAX_INTENSITY).numpy()
+        return read[:, [self._network.action_units.index(name) for name in AUS]]
 
     def traits(self, images: Sequence[Image]) -> dict[str, list[str]]:
         """Return trait → its value in each image."""

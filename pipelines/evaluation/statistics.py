@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from synthgen.action_units import AUS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import AUS, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 
 _HIGH = 99.0
 
@@ -38,14 +38,21 @@ class AUAgreement:
 
 
 def agreement(
-    drawn: Float[np.ndarray, "faces aus"], measured: Float[np.ndarray, "faces aus"]
+    drawn: Float[np.ndarray, "faces aus"],
+    measured: Float[np.ndarray, "faces aus"],
+    aus: ActionUnitSet = DEFAULT_AUS,
 ) -> dict[str, AUAgreement]:
     """Compare measured with drawn AU vectors, one AU at a time.
+
+    Args:
+        drawn: AU vectors as drawn.
+        measured: the same as measured.
+        aus: the AUs of the vectors.
 
     Returns:
         AU name → its agreement, in the order of an AU vector.
     """
-    columns = zip(AUS, drawn.T.astype(float), measured.T.astype(float), strict=True)
+    columns = zip(aus.names, drawn.T.astype(float), measured.T.astype(float), strict=True)
     return {name: _agreement(one_drawn, one_found) for name, one_drawn, one_found in columns}
 
 

@@ -8,7 +8,7 @@ and each by itself.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -16,11 +16,17 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
 from pipelines.attributes.network import SIDE, AttributeNetwork
-from pipelines.procedural import RENDERER_VERSION, Identity, random_identity, render
+from pipelines.procedural import Identity, random_identity, render, renderer_version
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.augmentation import augment
-from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import RoundCache, draw_aus, even_traits, face_number
+from pipelines.training.data.config import BatchAugmentation, ExpressionShare, LabelledFaces
+from pipelines.training.data.drawing import (
+    RoundCache,
+    draw_aus,
+    even_traits,
+    face_number,
+    label_aus,
+)
 from pipelines.training.data.loader import load_steps
 from pipelines.training.data.portraits import (
     SIZE,
@@ -43,7 +49,7 @@ from synthgen.config.priors import IntensityRange
 _Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
-class AttributeFacesConfig(ExpressiveFaces):
+class AttributeFacesConfig(LabelledFaces):
     """Portraits of 128 pixels, each of an identity that no other training sees."""
 
     views: int = Field(
@@ -53,8 +59,8 @@ class AttributeFacesConfig(ExpressiveFaces):
         default=0.6,
         ge=0,
         le=1,
-        description="Share of the people whose traits are drawn evenly, each by itself [0, 1]; the "
-        "others' go together as drawn people's do.",
+        description="Share of the people whose traits are drawn evenly, each by itself, beards "
+        "too [0, 1]; the others' go together as drawn people's do.",
     )
 
 
@@ -131,15 +137,18 @@ class AttributePortraits(Dataset[Portraits]):
 
     def _draw(self, number: int) -> Portraits:
         faces, seed = self._config.faces, self._config.seed
-        aus = draw_aus(seed, "attributes/train", number, faces.expressions, faces.intensity)
-        person = draw_person(seed, "train", number, faces.even)
+        kinds, bounds, known = faces.expressions, faces.intensity, label_aus(faces)
+        aus = draw_aus(seed, "attributes/train", number, kinds, bounds, known)
+        person = draw_person(seed, "train", number, faces.even, faces.edition)
         picture = render(person, aus.tolist(), size=SIZE)
         if self._decoding is not None:
             picture = self._decoding.shared(picture, number)
         return portrait(picture, person, aus, TRAITS)
 
 
-def draw_person(seed: int, use: str, number: int, even: float) -> Identity:
+def draw_person(
+    seed: int, use: str, number: int, even: float, edition: Literal[1, 2] = 1
+) -> Identity:
     """Draw a person.
 
     Args:
@@ -147,10 +156,11 @@ def draw_person(seed: int, use: str, number: int, even: float) -> Identity:
         use: `train` or `held-out`: what the numbers count.
         number: number of the person.
         even: chance that each trait is drawn evenly and by itself [0, 1].
+        edition: edition of the drawings.
     """
     first = FIRST_IDENTITY if use == "train" else FIRST_HELD_OUT
     pinned = even_traits(seed, f"attributes/{use}", number, even)
-    return random_identity(first + number, edition=1, even=False, **pinned)
+    return random_identity(first + number, edition=edition, even=False, **pinned)
 
 
 def _decoding(config: AttributesConfig, use: str) -> VAEPictures | None:
@@ -204,12 +214,13 @@ def evaluate_attributes(network: AttributeNetwork, config: AttributesConfig) -> 
 def _measured(
     network: AttributeNetwork, config: AttributesConfig, decoding: VAEPictures | None
 ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    asked, seed = config.evaluation, config.seed
+    asked, seed, faces = config.evaluation, config.seed, config.faces
     kinds = (ExpressionShare(share=1.0, rate=asked.rate),)
 
     def drawn(number: int) -> Portraits:
-        aus = draw_aus(seed, "attributes/held-out", number, kinds, asked.intensity)
-        person = draw_person(seed, "held-out", number, 1.0)
+        known = label_aus(faces)
+        aus = draw_aus(seed, "attributes/held-out", number, kinds, asked.intensity, known)
+        person = draw_person(seed, "held-out", number, 1.0, faces.edition)
         picture = render(person, aus.tolist(), size=SIZE)
         picture = decoding.decoded(picture, number) if decoding else picture
         return portrait(picture, person, aus, TRAITS)
@@ -244,7 +255,10 @@ class AttributesRecipe(Recipe[AttributesConfig]):
 
     def __init__(self, config: AttributesConfig, folder: Path) -> None:
         super().__init__(config, folder)
-        self.facts = {"renderer": RENDERER_VERSION, **decoding_facts(config.decoded)}
+        self.facts = {
+            "renderer": renderer_version(config.faces.edition),
+            **decoding_facts(config.decoded),
+        }
         self.learner = AttributesLearner(config, pick_training_device(config.device))
 
     def batches(self, first: int, last: int) -> Iterable[Portraits]:

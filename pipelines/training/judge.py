@@ -27,10 +27,16 @@ from pipelines.evaluation.judge_network import (
     save_judge,
 )
 from pipelines.evaluation.statistics import agreement
-from pipelines.procedural import RENDERER_VERSION, random_identity, render
+from pipelines.procedural import Identity, render, renderer_version
 from pipelines.training.data.augmentation import augment, middle
-from pipelines.training.data.config import BatchAugmentation, ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
+from pipelines.training.data.config import BatchAugmentation, ExpressionShare, LabelledFaces
+from pipelines.training.data.drawing import (
+    RoundCache,
+    draw_aus,
+    draw_person,
+    face_number,
+    label_aus,
+)
 from pipelines.training.data.loader import load_steps
 from pipelines.training.data.portraits import (
     SIZE,
@@ -51,7 +57,7 @@ from synthgen.config.priors import IntensityRange
 _Channels = Annotated[int, Field(ge=1, le=4096)]
 
 
-class JudgeFacesConfig(ExpressiveFaces):
+class JudgeFacesConfig(LabelledFaces):
     """Portraits of 128 pixels, each of an identity that no other training sees."""
 
     views: int = Field(
@@ -137,8 +143,10 @@ class JudgePortraits(Dataset[Portraits]):
 
     def _draw(self, number: int) -> Portraits:
         faces, seed = self._config.faces, self._config.seed
-        aus = draw_aus(seed, "judge/train", number, faces.expressions, faces.intensity)
-        return draw_portrait(FIRST_IDENTITY + number, aus)
+        kinds, bounds, known = faces.expressions, faces.intensity, label_aus(faces)
+        aus = draw_aus(seed, "judge/train", number, kinds, bounds, known)
+        person = draw_person(faces, seed, "judge/train", number, FIRST_IDENTITY + number)
+        return draw_portrait(person, aus)
 
 
 class HeldOutPortraits(Dataset[Portraits]):
@@ -151,15 +159,15 @@ class HeldOutPortraits(Dataset[Portraits]):
         return self._config.evaluation.faces
 
     def __getitem__(self, index: int) -> Portraits:
-        asked = self._config.evaluation
+        asked, faces, seed = self._config.evaluation, self._config.faces, self._config.seed
         kinds = (ExpressionShare(share=1.0, rate=asked.rate),)
-        aus = draw_aus(self._config.seed, "judge/held-out", index, kinds, asked.intensity)
-        return draw_portrait(FIRST_HELD_OUT + index, aus)
+        stage, known = "judge/held-out", label_aus(faces)
+        aus = draw_aus(seed, stage, index, kinds, asked.intensity, known)
+        return draw_portrait(draw_person(faces, seed, stage, index, FIRST_HELD_OUT + index), aus)
 
 
-def draw_portrait(identity_seed: int, aus: Float[np.ndarray, " aus"]) -> Portraits:
+def draw_portrait(identity: Identity, aus: Float[np.ndarray, " aus"]) -> Portraits:
     """Draw one portrait."""
-    identity = random_identity(seed=identity_seed)
     return portrait(render(identity, aus.tolist(), size=SIZE), identity, aus, JUDGED_TRAITS)
 
 
@@ -172,7 +180,8 @@ class JudgeLearner(Learner):
     def __init__(self, config: JudgeConfig, device: torch.device) -> None:
         model = config.model
         with seeded(config.seed):
-            network = JudgeNetwork(model.channels, model.narrow, model.hidden)
+            known = label_aus(config.faces)
+            network = JudgeNetwork(model.channels, model.narrow, model.hidden, known)
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         super().__init__(config, config.cycles, network, device)
         self._config = config
@@ -204,7 +213,7 @@ def evaluate_judge(network: JudgeNetwork, portraits: HeldOutPortraits) -> dict[s
             drawn.append(batch.aus)
             read.append(found.aus)
             right.append(read_rightly(found.traits, batch.traits))
-    aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy())
+    aus = agreement(torch.cat(drawn).numpy(), torch.cat(read).numpy(), network.action_units)
     return {
         "aus": {name: dataclasses.asdict(value) for name, value in aus.items()},
         "traits": rates(torch.cat(right), JUDGED_TRAITS),
@@ -217,14 +226,14 @@ class JudgeRecipe(Recipe[JudgeConfig]):
     name = "judge"
     settings = JudgeConfig
     makes = "judge.safetensors"
-    what = "a plain convolutional network; reads 12 AUs and traits of drawn and mini faces"
+    what = "a plain convolutional network; reads AUs and traits of drawn and mini faces"
     free = ("evaluation",)
     data = "procedural faces of identities that no other training sees"
 
     def __init__(self, config: JudgeConfig, folder: Path) -> None:
         super().__init__(config, folder)
         self.learner = JudgeLearner(config, pick_training_device(config.device))
-        self.facts = {"renderer": RENDERER_VERSION}
+        self.facts = {"renderer": renderer_version(config.faces.edition)}
 
     def batches(self, first: int, last: int) -> Iterable[Portraits]:
         """Draw the portraits of each step."""

@@ -1,44 +1,29 @@
-"""The AU network's configuration, faces, augmentation and loss.
+"""The AU network's configuration and its loss."""
 
-They stand for what a diffusion model and its VAE do to a face: shift, blur, grain, blocks, light.
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-Sample i is a function of (configuration, i): the same in every process, run and order. Training
-takes identity seeds from 0 on; held-out ones start where no training run comes.
-"""
-
-import io
-from typing import Annotated, Literal, NamedTuple, cast
-
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageEnhance, ImageFilter
-from pydantic import Field, field_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset
 
-from pipelines.libreface.alignment import CenteredAligner
-from pipelines.libreface.network import (
-    DETECTED_AUS,
-    MAX_INPUT_SIZE,
-    MIN_INPUT_SIZE,
-    face_pixels,
-    resized_side,
-)
-from pipelines.procedural import random_identity, render
-from pipelines.training.data.config import ExpressionShare, ExpressiveFaces
-from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
-from pipelines.training.data.examples import HELD_OUT
+from pipelines.libreface.network import DETECTED_AUS, MAX_INPUT_SIZE, MIN_INPUT_SIZE
+from pipelines.procedural.drawn_aus import SIDED_AUS
+from pipelines.training.au_network.augmentation import AugmentationConfig
+from pipelines.training.data.config import LabelledFaces
+from pipelines.training.data.drawing import label_aus
+from pipelines.training.diffusion.decoded import DecodedPictures
 from pipelines.training.settings import Cycle, OptimizerConfig, cycle_at
-from samplers.randomness import uniforms
-from synthgen.action_units import AUS, MAX_INTENSITY, au_index
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, ActionUnitSet
 from synthgen.config.aus_in_use import AuMapping
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
+from synthgen.errors import ActionUnitError
 
 
-class FacesConfig(ExpressiveFaces):
+class FacesConfig(LabelledFaces):
     """Procedural faces to learn from; each shows an identity that no other face shows."""
 
     size: int = Field(
@@ -51,37 +36,32 @@ class FacesConfig(ExpressiveFaces):
         description="How often a face is learned, each time with other changes; drawing takes "
         "about half as long as learning.",
     )
-
-
-class AugmentationConfig(Section):
-    """Augmentation of a face before it is learned; each strength is drawn from 0 to its bound.
-
-    How often is said by each cycle.
-    """
-
-    shift: float = Field(
-        default=0.02, ge=0, le=0.2, description="Shift [share of the image's side]."
-    )
-    scale: float = Field(default=0.03, ge=0, le=0.5, description="Relative change of size.")
-    rotation: float = Field(
-        default=2.0, ge=0, le=45, description="Rotation in the image plane [degrees]."
-    )
-    blur: float = Field(
-        default=0.8, ge=0, le=8, description="Gaussian blur, standard deviation [pixels]."
-    )
-    noise: float = Field(
-        default=0.03,
+    one_sided: float = Field(
+        default=0.0,
         ge=0,
         le=1,
-        description="Gaussian noise, standard deviation [share of full scale].",
+        description="Share of the faces whose sides differ: of each active AU that a half face can "
+        "show one side is weaker or at rest [0, 1]. It takes aus: drawn.",
     )
-    brightness: float = Field(
-        default=0.15, ge=0, lt=1, description="Relative change of brightness."
-    )
-    contrast: float = Field(default=0.15, ge=0, lt=1, description="Relative change of contrast.")
-    jpeg_quality: int = Field(
-        default=55, ge=1, le=95, description="Lowest JPEG quality; the highest is 95."
-    )
+
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """AUs that the faces are labelled with."""
+        return label_aus(self)
+
+    @property
+    def sided(self) -> tuple[str, ...]:
+        """Those of them whose sides are labelled apart: of the second edition's AUs."""
+        return SIDED_AUS if self.aus == "drawn" else ()
+
+    @model_validator(mode="after")
+    def _has_sides(self) -> "FacesConfig":
+        if self.one_sided and not self.sided:
+            raise ValueError(
+                f"one_sided is {self.one_sided:g}, but the 12 AUs of DISFA are learned without "
+                "sides; set aus: drawn and edition: 2"
+            )
+        return self
 
 
 class CoarseConfig(Section):
@@ -105,16 +85,9 @@ class CycleConfig(Cycle):
         default={}, description="AU → its weight in the intensity head's loss; 1 for the others."
     )
 
-    @field_validator("emphasis")
-    @classmethod
-    def _aus_exist(cls, value: dict[str, float]) -> dict[str, float]:
-        for name in value:
-            au_index(name)
-        return value
-
-    def weights(self) -> list[float]:
-        """Return the weights in the order of an AU vector."""
-        return [self.emphasis.get(name, 1.0) for name in AUS]
+    def weights(self, aus: Sequence[str]) -> list[float]:
+        """Return the weights of some AUs, in their order."""
+        return [self.emphasis.get(name, 1.0) for name in aus]
 
 
 class EvaluationConfig(Section):
@@ -130,6 +103,10 @@ class EvaluationConfig(Section):
     every: int = Field(
         default=500, ge=1, description="Steps between two evaluations on a fifth of them."
     )
+
+
+_VAE_FACTOR = 8
+"""Pixels to a latent of Stable Diffusion's VAE; that of the embedded base has 4."""
 
 
 class AUNetworkConfig(Section):
@@ -148,6 +125,16 @@ class AUNetworkConfig(Section):
         description="Side of the square that the network sees [pixels]; LibreFace's own has 224.",
     )
     faces: FacesConfig = Field(description="Faces to learn from.")
+    init: str | None = Field(
+        default=None,
+        min_length=1,
+        description="AU network to start from: mini, libreface, or a file; heads take the rows of "
+        "the AUs that both know. null: start at random.",
+    )
+    decoded: DecodedPictures | None = Field(
+        default=None,
+        description="Share of the faces that is learned as a VAE makes them; null: none.",
+    )
     augmentation: AugmentationConfig = Field(
         default=AugmentationConfig(), description="What is done to a face before it is learned."
     )
@@ -158,6 +145,11 @@ class AUNetworkConfig(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of both heads [0, 1).")
     detection_weight: float = Field(
         default=0.2, ge=0, description="Weight of the detection head's cross-entropy in the loss."
+    )
+    sides_weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="Weight of the sides' error in the loss, where faces have sides.",
     )
     ema_decay: float = Field(
         default=0.998,
@@ -180,6 +172,25 @@ class AUNetworkConfig(Section):
         default=EvaluationConfig(), description="What the result is measured on."
     )
 
+    @model_validator(mode="after")
+    def _emphasis_of_its_aus(self) -> "AUNetworkConfig":
+        for number, cycle in enumerate(self.cycles):
+            for name in cycle.emphasis:
+                try:
+                    self.faces.action_units.index(name)
+                except ActionUnitError as error:
+                    raise ValueError(f"cycles.{number}.emphasis: {error}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _decodes_whole_faces(self) -> "AUNetworkConfig":
+        if self.decoded and self.faces.size % _VAE_FACTOR:
+            raise ValueError(
+                f"faces.size is {self.faces.size}; faces that a VAE decodes have a multiple of "
+                f"{_VAE_FACTOR}"
+            )
+        return self
+
     @property
     def steps(self) -> int:
         """Steps of all cycles."""
@@ -190,81 +201,6 @@ class AUNetworkConfig(Section):
         return cycle_at(self.cycles, step)
 
 
-DRAWS = 16
-"""Uniform numbers that `augment` takes."""
-
-_CHANGES = 6
-_BEST_JPEG = 95
-_FULL_SCALE = 255.0
-
-
-def augment(
-    face: Image.Image,
-    draws: Float[np.ndarray, " 16"],
-    chance: float,
-    bounds: AugmentationConfig,
-) -> Image.Image:
-    """Change a face.
-
-    Args:
-        face: RGB image.
-        draws: uniform numbers in [0, 1): the image is a function of the face and of them.
-        chance: chance of each change [0, 1].
-        bounds: how strong the changes may be.
-    """
-    chosen = draws[:_CHANGES] < chance
-    strength = draws[_CHANGES:]
-    if chosen[0]:
-        face = _moved(face, 2 * strength[:4] - 1, bounds)
-    if chosen[1]:
-        face = face.filter(ImageFilter.GaussianBlur(float(strength[4]) * bounds.blur))
-    if chosen[2]:
-        face = _scaled(ImageEnhance.Brightness(face), strength[5], bounds.brightness)
-    if chosen[3]:
-        face = _scaled(ImageEnhance.Contrast(face), strength[6], bounds.contrast)
-    if chosen[4]:
-        face = _grained(face, strength[7] * bounds.noise, strength[8])
-    if chosen[5]:
-        face = _compressed(face, strength[9], bounds.jpeg_quality)
-    return face
-
-
-def _moved(
-    face: Image.Image, signed: Float[np.ndarray, " 4"], bounds: AugmentationConfig
-) -> Image.Image:
-    shift_x, shift_y = signed[:2] * bounds.shift * face.width
-    zoom = 1 + signed[2] * bounds.scale
-    angle = np.deg2rad(signed[3] * bounds.rotation)
-    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    x, y = face.width / 2, face.height / 2
-    matrix = (
-        cos, sin, x - cos * (x + shift_x) - sin * (y + shift_y),
-        -sin, cos, y + sin * (x + shift_x) - cos * (y + shift_y),
-    )  # fmt: skip
-    corner = face.getpixel((0, 0))
-    return face.transform(
-        face.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=corner
-    )
-
-
-def _scaled(enhancer: ImageEnhance._Enhance, strength: float, bound: float) -> Image.Image:
-    return enhancer.enhance(1 + bound * (2 * strength - 1))
-
-
-def _grained(face: Image.Image, deviation: float, seed: float) -> Image.Image:
-    generator = np.random.Generator(np.random.Philox(key=int(seed * 2**53)))
-    pixels = np.asarray(face, dtype=np.float32)
-    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
-    grained = pixels + _FULL_SCALE * deviation * noise
-    return Image.fromarray(grained.clip(0, _FULL_SCALE).round().astype(np.uint8))
-
-
-def _compressed(face: Image.Image, strength: float, lowest: int) -> Image.Image:
-    buffer = io.BytesIO()
-    face.save(buffer, "JPEG", quality=round(_BEST_JPEG - strength * (_BEST_JPEG - lowest)))
-    return Image.open(buffer).convert("RGB")
-
-
 PRESENT_FROM = 1.0
 """Intensity from which the detection head is to call an AU present: a trace, FACS level A."""
 
@@ -273,15 +209,13 @@ _QUADRATIC_BELOW = 0.5
 
 def au_loss(
     intensity: Float[Tensor, "B aus"],
-    detection: Float[Tensor, "B aus"],
+    detection: Float[Tensor, "B detected"],
     aus: Float[Tensor, "B aus"],
     weights: Float[Tensor, " aus"],
     detection_weight: float,
+    action_units: ActionUnitSet = DEFAULT_AUS,
 ) -> Float[Tensor, ""]:
     """Return the loss of both heads.
-
-    The intensity's is Huber's, whose optimum is near the median: an AU that may well be absent is
-    measured at 0, not at a little of everything.
 
     Args:
         intensity: output of the intensity head [0–1].
@@ -289,88 +223,41 @@ def au_loss(
         aus: true intensities [0–5].
         weights: weight of each AU in the intensity head's loss.
         detection_weight: weight of the detection head's cross-entropy.
+        action_units: the AUs of the vectors.
+    """
+    detected = functional.binary_cross_entropy(detection, presence(aus, action_units))
+    return intensity_loss(intensity, aus, weights) + detection_weight * detected
+
+
+def intensity_loss(
+    intensity: Float[Tensor, "B *sides aus"],
+    aus: Float[Tensor, "B *sides aus"],
+    weights: Float[Tensor, " aus"],
+) -> Float[Tensor, ""]:
+    """Return the loss of an intensity head.
+
+    It is Huber's, whose optimum is near the median: an AU that may well be absent is measured at 0,
+    not at a little of everything.
+
+    Args:
+        intensity: output of the head [0–1].
+        aus: true intensities [0–5].
+        weights: weight of each AU.
     """
     measured = functional.smooth_l1_loss(
         MAX_INTENSITY * intensity, aus, beta=_QUADRATIC_BELOW, reduction="none"
-    )  # [B, aus]
-    detected = functional.binary_cross_entropy(detection, presence(aus))
-    return (weights * measured).mean() + detection_weight * detected
+    )
+    return (weights * measured).mean()
 
 
-def presence(aus: Float[Tensor, "B aus"]) -> Float[Tensor, "B aus"]:
+def presence(
+    aus: Float[Tensor, "B aus"], action_units: ActionUnitSet = DEFAULT_AUS
+) -> Float[Tensor, "B detected"]:
     """Return 1 where an AU of the detection head is present; those that are not drawn never are."""
     columns = [
-        aus[:, AUS.index(name)] >= PRESENT_FROM
-        if name in AUS
+        aus[:, action_units.index(name)] >= PRESENT_FROM
+        if name in action_units
         else torch.zeros(len(aus), dtype=torch.bool, device=aus.device)
         for name in DETECTED_AUS
     ]
     return torch.stack(columns, dim=1).float()
-
-
-class Face(NamedTuple):
-    """A face to learn from.
-
-    Attributes:
-        pixels: normalised input of the network, float32 [3, side, side].
-        aus: AU intensities [0–5], float32 [aus].
-    """
-
-    pixels: Tensor
-    aus: Tensor
-
-
-class TrainingFaces(Dataset[Face]):
-    """The faces of a training run, augmented, from index 0 on."""
-
-    def __init__(self, config: AUNetworkConfig) -> None:
-        self._config = config
-        self._aligner = CenteredAligner(resized_side(config.input_size))
-        self._faces = RoundCache(self._draw)
-
-    def __len__(self) -> int:
-        return self._config.steps * self._config.batch_size
-
-    def __getitem__(self, index: int) -> Face:
-        config = self._config
-        image, aus = self._faces[face_number(index, config.faces.views)]
-        draws = uniforms(config.seed, "au-net/augmentation", index, index + 1, DRAWS)[0]
-        chance = config.cycle(index // config.batch_size).augmented
-        image = augment(image, draws, chance, config.augmentation)
-        return _face(self._aligner, image, aus, config.input_size)
-
-    def _draw(self, number: int) -> tuple[Image.Image, Float[np.ndarray, " aus"]]:
-        faces, seed = self._config.faces, self._config.seed
-        aus = draw_aus(seed, "au-net/train", number, faces.expressions, faces.intensity)
-        return render(random_identity(seed=number), aus.tolist(), size=faces.size), aus
-
-
-class HeldOutFaces(Dataset[Face]):
-    """Faces of identities that are never learned, as they are drawn.
-
-    Args:
-        config: the training run.
-        count: number of faces, counted from the same first one.
-    """
-
-    def __init__(self, config: AUNetworkConfig, count: int) -> None:
-        self._config = config
-        self._count = count
-        self._aligner = CenteredAligner(resized_side(config.input_size))
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Face:
-        config, asked = self._config, self._config.evaluation
-        kinds = (ExpressionShare(share=1.0, rate=asked.rate),)
-        aus = draw_aus(config.seed, "au-net/held-out", index, kinds, asked.intensity)
-        image = render(random_identity(seed=HELD_OUT + index), aus.tolist(), size=config.faces.size)
-        return _face(self._aligner, image, aus, config.input_size)
-
-
-def _face(
-    aligner: CenteredAligner, image: Image.Image, aus: Float[np.ndarray, " aus"], input_size: int
-) -> Face:
-    crop = cast(Image.Image, aligner.align(image).crop)  # the centred aligner always finds a face
-    return Face(face_pixels([crop], input_size)[0], torch.from_numpy(aus))

@@ -28,7 +28,7 @@ from pipelines.libreface.presence import (
     save_presence,
 )
 from pipelines.procedural import RENDERER_VERSION, random_identity, render
-from pipelines.training.au_network.learner import DRAWS, AugmentationConfig, augment
+from pipelines.training.au_network.augmentation import DRAWS, AugmentationConfig, augment
 from pipelines.training.data.config import ExpressiveFaces
 from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
 from pipelines.training.data.faceless import KINDS, SIZE, UNSEEN, draw_faceless

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.training.au_network.learner import DRAWS, AugmentationConfig, augment
+from pipelines.training.au_network.augmentation import DRAWS, AugmentationConfig, augment
 
 FACE = Image.fromarray(
     np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8).repeat(2, 0).repeat(2, 1)

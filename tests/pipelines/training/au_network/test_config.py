@@ -29,8 +29,10 @@ def test_a_step_belongs_to_its_cycle(tmp_path):
     assert [config.cycle(step).steps for step in (0, 3, 4, 9, 10)] == [4, 4, 6, 6, 6]
 
 
-def test_the_shipped_configuration_is_allowed():
+def test_the_shipped_configurations_are_allowed():
     assert load_section("examples/train/au-net.yaml", AUNetworkConfig).input_size == 112
+    second = load_section("examples/train/second/au-net.yaml", AUNetworkConfig)
+    assert (len(second.faces.action_units), len(second.faces.sided)) == (18, 12)
 
 
 @pytest.mark.parametrize(
@@ -47,13 +49,22 @@ def test_the_shipped_configuration_is_allowed():
         (
             SMALL + "rates: 3\n",
             "line 5: unknown key rates; did you mean 'faces'? There are seed, cycles, batch_size, "
-            "input_size, faces, augmentation, coarse, optimizer, dropout, detection_weight, "
-            "ema_decay, dtype and 4 more",
+            "input_size, faces, init, decoded, augmentation, coarse, optimizer, dropout, "
+            "detection_weight and 7 more",
         ),
         (SMALL.replace("seed: 1\n", ""), "key seed is missing"),
         (
             SMALL.replace("faces: {", "faces: {intensity: {low: 0, high: 7}, "),
             "faces: intensity 7 is outside [0, 5]",
+        ),
+        (
+            SMALL.replace("faces: {", "faces: {one_sided: 0.2, "),
+            "faces: one_sided is 0.2, but the 12 AUs of DISFA are learned without sides; set aus: "
+            "drawn and edition: 2",
+        ),
+        (
+            SMALL.replace("faces: {", "faces: {size: 100, ") + "decoded: {share: 0.5}\n",
+            "faces.size is 100; faces that a VAE decodes have a multiple of 8",
         ),
         (
             SMALL + "input_size: 8\n",

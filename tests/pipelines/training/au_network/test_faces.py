@@ -1,7 +1,8 @@
 import torch
 from torch.utils.data import DataLoader
 
-from pipelines.training.au_network.learner import AUNetworkConfig, HeldOutFaces, TrainingFaces
+from pipelines.training.au_network.faces import HeldOutFaces, TrainingFaces
+from pipelines.training.au_network.learner import AUNetworkConfig
 
 CONFIG = AUNetworkConfig.model_validate(
     {

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 
+from pipelines.training.au_network.faces import Face
 from pipelines.training.au_network.learner import AUNetworkConfig
 from pipelines.training.au_network.train import AUTrainer
 
@@ -21,7 +22,7 @@ CONFIG = AUNetworkConfig.model_validate(
 def batch(step):
     generator = torch.Generator().manual_seed(step)
     pixels = torch.randn(4, 3, 32, 32, generator=generator)
-    return pixels, 5 * torch.rand(4, 12, generator=generator)
+    return Face(pixels, 5 * torch.rand(4, 12, generator=generator), torch.zeros(4, 2, 0))
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +35,12 @@ def one_thread():
 
 def test_a_restored_trainer_goes_on_to_the_bit():
     whole, first, second = AUTrainer(CONFIG), AUTrainer(CONFIG), AUTrainer(CONFIG)
-    losses = [whole.learn(*batch(step)) for step in range(4)]
+    losses = [whole.learn(batch(step)) for step in range(4)]
     for step in range(2):
-        first.learn(*batch(step))
+        first.learn(batch(step))
     second.restore(copy.deepcopy(first.state()))
     torch.manual_seed(99)
-    assert [second.learn(*batch(step)) for step in (2, 3)] == losses[2:]
+    assert [second.learn(batch(step)) for step in (2, 3)] == losses[2:]
     for name, tensor in whole.average.state_dict().items():
         assert torch.equal(tensor, second.average.state_dict()[name]), name
 
@@ -53,7 +54,7 @@ def test_the_first_weights_are_a_function_of_the_seed():
 
 def test_steps_on_one_batch_lower_its_loss():
     trainer = AUTrainer(CONFIG.model_copy(update={"dropout": 0.0}))
-    losses = [trainer.learn(*batch(0)) for _ in range(6)]
+    losses = [trainer.learn(batch(0)) for _ in range(6)]
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -61,10 +62,11 @@ def test_it_begins_coarse():
     coarse = {"steps": 3, "input_size": 32}
     config = AUNetworkConfig.model_validate(CONFIG.model_dump() | {"coarse": coarse})
     trainer, plain = AUTrainer(config), AUTrainer(CONFIG)
-    pixels, aus = batch(0)
-    large = pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    plainly = batch(0)
+    large = plainly.pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
     large = large + torch.randn(large.shape, generator=torch.Generator().manual_seed(1))
     small = torch.nn.functional.interpolate(large, (32, 32), mode="bilinear", antialias=True)
-    assert trainer.learn(large, aus) == plain.learn(small, aus)
+    large, small = (plainly._replace(pixels=pixels) for pixels in (large, small))
+    assert trainer.learn(large) == plain.learn(small)
     trainer.step = plain.step = 3
-    assert trainer.learn(large, aus) != plain.learn(small, aus)
+    assert trainer.learn(large) != plain.learn(small)
