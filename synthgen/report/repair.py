@@ -26,7 +26,7 @@ from synthgen.dataset import (
     remove_leftovers,
     write_card,
 )
-from synthgen.dataset.card.croissant import croissant_problems
+from synthgen.dataset.card.writing import card_problems
 from synthgen.dataset.damage import find_damage, shortened
 from synthgen.dataset.markers import readable_markers
 from synthgen.dataset.opening import obstacles, strays
@@ -269,12 +269,11 @@ def _card(storage: Storage) -> list[Step]:
         return []
     markers, corrupt = readable_markers(storage)
     made = sum(marker.stop - marker.start for marker in markers.values())
-    lacking = made < read_record(storage).samples
+    record = read_record(storage)
+    lacking = made < record.samples
     if lacking or corrupt or find_damage(storage, markers.values()):
         return []
-    problems = croissant_problems(storage, markers.values())
-    if not storage.exists(layout.CARD):
-        problems.append(f"{layout.CARD} is missing")
+    problems = card_problems(storage, record, list(markers.values()))
     if not problems:
         return []
     text = f"{shortened(problems)}; {layout.CARD} and {layout.CROISSANT} are written again"

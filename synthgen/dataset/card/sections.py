@@ -17,6 +17,9 @@ from synthgen.dataset.statistics import Statistics
 from synthgen.dataset.strata import describe_short
 from synthgen.foreign import counted, first_few
 
+ANY_FOLDER = "path/of/this/folder"
+"""Stands in the card for the dataset's place, which it does not know; a push puts its own there."""
+
 _MISSING_SHOWN = 20
 
 
@@ -98,14 +101,14 @@ def _judged(checks: Sequence[str]) -> str:
 
 def loading_section(record: RunRecord, statistics: Statistics) -> str:
     """Write the section as Markdown."""
-    rejects = 'rejects = load_dataset("path/of/this/folder", "rejects")    # attempts not kept'
+    rejects = f'rejects = load_dataset("{ANY_FOLDER}", "rejects")    # attempts not kept'
     if not sum(statistics.rejects.values()):
         rejects = '# the configuration "rejects" has no rows: no attempt was rejected'
     return "\n".join(
         [
             "## Loading\n",
             "```python\nfrom datasets import load_dataset\n",
-            'dataset = load_dataset("path/of/this/folder")',
+            f'dataset = load_dataset("{ANY_FOLDER}")',
             rejects,
             "```",
             "",

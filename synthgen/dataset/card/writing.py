@@ -1,9 +1,11 @@
 """The card of a dataset and what lies beside it for programs, written from what is committed."""
 
+from collections.abc import Sequence
+
 import yaml
 
 from synthgen.dataset import layout
-from synthgen.dataset.card.croissant import render_croissant
+from synthgen.dataset.card.croissant import croissant_problems, render_croissant
 from synthgen.dataset.card.findings import faces_section, strata_section
 from synthgen.dataset.card.header import hub_header
 from synthgen.dataset.card.limits import limits_section, uses_section
@@ -17,11 +19,14 @@ from synthgen.dataset.card.sections import (
     merged_introduction,
     verification_section,
 )
-from synthgen.dataset.markers import read_markers
+from synthgen.dataset.loading import card_checksum
+from synthgen.dataset.markers import ShardMarker, read_markers
 from synthgen.dataset.run_record import RunRecord, read_record
 from synthgen.dataset.slot_text import slots_section
-from synthgen.dataset.statistics import Statistics, count
+from synthgen.dataset.statistics import Statistics, count, data_checksum, in_order_of_splits
 from synthgen.dataset.storage import Storage
+from synthgen.errors import DatasetError, MissingFileError
+from synthgen.foreign import first_line
 
 
 def write_card(storage: Storage) -> None:
@@ -41,6 +46,28 @@ def write_card(storage: Storage) -> None:
     card = render_card(record, statistics, picture=picture is not None)
     storage.write(layout.CARD, card.encode())
     storage.write(layout.CROISSANT, render_croissant(record, statistics, markers.values()))
+
+
+def card_problems(storage: Storage, record: RunRecord, markers: Sequence[ShardMarker]) -> list[str]:
+    """Compare card and `croissant.json` with the markers.
+
+    Returns:
+        One sentence for each thing in which they are missing, or of other data.
+
+    Raises:
+        DatasetError: if the store fails.
+        OutputError: if it does not answer.
+    """
+    problems = croissant_problems(storage, markers)
+    try:
+        stated = card_checksum(storage)
+    except MissingFileError:
+        return [f"{layout.CARD} is missing", *problems]
+    except DatasetError as error:
+        return [first_line(error), *problems]
+    if stated == data_checksum(in_order_of_splits(record, markers)):
+        return problems
+    return [f"{layout.CARD} is of other data (its checksum is {stated or 'none'})", *problems]
 
 
 def render_card(record: RunRecord, statistics: Statistics, *, picture: bool = False) -> str:

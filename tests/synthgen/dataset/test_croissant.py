@@ -170,3 +170,10 @@ def test_repair_writes_what_is_not_true_again(tmp_path, content):
     said.clear()
     repair(out, True, said.append)
     assert said == [f"{out}: nothing to repair"]
+    card = tmp_path / "out" / "README.md"
+    text = card.read_text()
+    card.write_text(text.replace("checksum ", "checksum 0", 2))
+    said.clear()
+    repair(out, True, said.append)
+    assert said[0].startswith("mended: README.md is of other data (its checksum is ")
+    assert card.read_text() == text
