@@ -185,18 +185,18 @@ def _nose(pen: Pen) -> None:
     for side in (-1.0, 1.0):
         pen.shade((side * 0.034, 0.492), (0.020, 0.050), 0.50 * wrinkle, pen.dark)
         pen.shade((side * 0.066, 0.512), (0.026, 0.024), 0.40 * wrinkle, pen.light)
-    for row, weight in enumerate((1.0, 1.0, 0.9, 0.7)):
-        y = 0.428 + 0.020 * row
+    for row, weight in enumerate((0.75, 0.70, 0.5)):
+        y = 0.430 + 0.021 * row
         wide = 0.024 + 0.003 * row
         pen.furrow(
-            (-wide, y + 0.008), (0.0, y - 0.010), (wide, y + 0.008), 0.0066, weight * wrinkle, 0.02
+            (-wide, y + 0.008), (0.0, y - 0.010), (wide, y + 0.008), 0.0058, weight * wrinkle, 0.02
         )
     for row in range(3):
         y = 0.486 + 0.021 * row
         for side in (-1.0, 1.0):
             pen.half(
                 side, (0.020, y), (0.042, y - 0.004), (0.060, y + 0.020), 0.0062,
-                (1.0 - 0.15 * row) * wrinkle,
+                (0.8 - 0.15 * row) * wrinkle,
             )  # fmt: skip
 
 
@@ -238,8 +238,8 @@ def _corner(pen: Pen, side: float) -> None:
         side, (x - 0.022, y + 0.030), (x - 0.006, y + 0.042), (x + 0.008, y + 0.036), 0.0052,
         0.45 * frown,
     )  # fmt: skip
-    pen.shade((side * (x - 0.008), y + 0.020), (0.024, 0.017), 0.52 * frown, pen.light)
-    pen.shade((side * (x + 0.020), y + 0.028), (0.018, 0.036), 0.52 * frown, pen.dark)
+    pen.shade((side * (x - 0.008), y + 0.020), (0.022, 0.014), 0.26 * frown, pen.light)
+    pen.shade((side * (x + 0.020), y + 0.028), (0.018, 0.034), 0.46 * frown, pen.dark)
     pen.shade((side * (x + 0.010), y), (0.013, 0.022), 0.55 * dimple, pen.dark)
     pen.half(
         side, (x + 0.010, y - 0.032), (x + 0.027, y - 0.002), (x + 0.010, y + 0.028), 0.0090,
@@ -272,8 +272,8 @@ def _lips(pen: Pen) -> None:
             0.70 * e.tight,
         )  # fmt: skip
     if e.press > 0.01:
-        pen.shade((0.0, top - 0.010), (0.080, 0.013), 0.62 * e.press, pen.light)
-        pen.shade((0.0, bottom + 0.010), (0.070, 0.012), 0.62 * e.press, pen.light)
+        pen.shade((0.0, top - 0.010), (0.074, 0.011), 0.38 * e.press, pen.light)
+        pen.shade((0.0, bottom + 0.010), (0.066, 0.012), 0.44 * e.press, pen.light)
         pen.furrow(
             (-0.066, bottom + 0.016), (0.0, bottom + 0.036), (0.066, bottom + 0.016), 0.0062,
             0.75 * e.press,
@@ -298,5 +298,5 @@ def _chin(pen: Pen) -> None:
         x, y = pen.face.place(dx, middle + dy)
         pits.addCircle(x, y, 0.0046)
         rims.addCircle(x + 0.003, y + 0.005, 0.0036)
-    pen.canvas.drawPath(pits, fill_paint(pen.dark, 0.44 * min(raised, 1.3)))
-    pen.canvas.drawPath(rims, fill_paint(pen.light, 0.36 * min(raised, 1.3)))
+    pen.canvas.drawPath(pits, fill_paint(pen.dark, 0.28 * min(raised, 1.3), blur=0.0012))
+    pen.canvas.drawPath(rims, fill_paint(pen.light, 0.26 * min(raised, 1.3), blur=0.0012))

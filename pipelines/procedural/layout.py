@@ -18,7 +18,7 @@ _EYEBALL = 0.046
 _ALONG = (1.0, 0.84, 0.60, 0.36, 0.20)
 """Places of the points of a lip's edge, from a corner (1) towards the middle (0)."""
 
-_TO_CORNER = (1.0, 0.64, 0.30, 0.09, 0.02)
+_TO_CORNER = (1.0, 0.73, 0.42, 0.17, 0.06)
 """Share of the corner's height that the line between the lips has at each of them."""
 
 _UPPER = (0.0, 0.36, 0.72, 0.94, 1.05)
@@ -49,10 +49,11 @@ def eye(identity: Identity, e: Efforts, side: int) -> Eye:
     low, nose = max(e.brow_low, 0.0), e.nose_wrinkle
     cheek, tight, lid = e.cheek, e.lid_tight, e.lid_raise
     gaze = tuple(_EYEBALL * math.sin(turn) for turn in identity.gaze)
-    lower = 0.0175 * size * (1 - 0.58 * cheek) * (1 - 0.56 * tight) * (1 - 0.24 * nose)
+    lower = 0.0175 * size * (1 - 0.58 * cheek) * (1 - 0.56 * tight) * (1 - 0.38 * nose)
+    lower *= (1 - 0.12 * low) * (1 - 0.12 * max(e.smile, 0.0)) * (1 - 0.10 * e.lip_raise)
     lower = max(lower, 0.001) + 0.15 * gaze[1]
-    upper = 0.0225 * size * (1 - 0.16 * max(cheek, 0.0)) * (1 - 0.24 * tight)
-    upper *= (1 - 0.22 * low) * (1 - 0.14 * nose)
+    upper = 0.0220 * size * (1 - 0.16 * max(cheek, 0.0)) * (1 - 0.24 * tight)
+    upper *= (1 - 0.28 * low) * (1 - 0.22 * nose)
     upper = max(upper, 0.006) + 0.0235 * max(lid, 0.0) - 0.55 * gaze[1]
     shut = min(max(e.shut, -lid), 1.0)
     upper -= (upper + lower) * max(shut, 0.0)
@@ -66,7 +67,7 @@ def eye(identity: Identity, e: Efforts, side: int) -> Eye:
         0.004 + 0.0035 * identity.eye_tilt,
         max(upper, -lower),
         lower,
-        0.0245 * (1 + 0.02 * identity.eye_size),
+        0.0255 * (1 + 0.02 * identity.eye_size),
         (gaze[0], gaze[1]),
         max(tight, 0.0),
     )  # fmt: skip
@@ -78,7 +79,7 @@ def brow(identity: Identity, e: Efforts, side: int) -> Brow:
     AU4 lowers less what AU1 and AU2 raise: the three together give the oblique brow of fear.
     """
     up_in, up_out, low = e.brow_in, e.brow_out, e.brow_low
-    base = 0.381 - 0.0045 * identity.brow_height + side * 0.003 * identity.asymmetry[0]
+    base = 0.387 - 0.0045 * identity.brow_height + side * 0.003 * identity.asymmetry[0]
     woman = identity.person == "woman"
     arch = 0.013 + 0.0035 * identity.brow_arch + (0.004 if woman else 0.0)
     nose, cheek = e.nose_wrinkle, max(e.cheek, 0.0)
@@ -86,18 +87,18 @@ def brow(identity: Identity, e: Efforts, side: int) -> Brow:
     down_out = low * (1 - 0.60 * min(max(up_out, 0.0), 1.0))
     inner = (
         0.048 + 0.004 * identity.brow_spacing - 0.025 * low - 0.004 * nose,
-        base - 0.004 - 0.047 * up_in + 0.050 * down_in + 0.019 * nose,
+        base - 0.004 - 0.047 * up_in + 0.048 * down_in + 0.019 * nose,
     )
     middle = (
         0.098 - 0.012 * low,
-        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.043 * down_in + 0.013 * nose,
+        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.047 * down_in + 0.015 * nose,
     )
     top = (
         0.145 - 0.005 * low,
-        base - arch - 0.004 * up_in - 0.046 * up_out + 0.029 * down_out + 0.005 * nose
+        base - arch - 0.004 * up_in - 0.046 * up_out + 0.042 * down_out + 0.009 * nose
         + 0.004 * cheek,
     )  # fmt: skip
-    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.014 * down_out + 0.006 * cheek)
+    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.030 * down_out + 0.006 * cheek)
     thickness = 0.0235 * (1 + 0.13 * identity.brow_thickness)
     thickness *= 0.82 if woman else 1.12
     inner, middle, top, outer = ((side * x, y) for x, y in (inner, middle, top, outer))
@@ -131,25 +132,25 @@ def nose(identity: Identity, sides: tuple[Efforts, Efforts], e: Efforts) -> Nose
 def mouth(identity: Identity, sides: tuple[Efforts, Efforts], e: Efforts) -> Mouth:
     """Lay out the mouth; arguments as for `nose`."""
     chin, jaw, part = e.chin_raise, e.jaw, e.part
-    thin = 1 - 0.42 * e.stretch - 0.20 * e.smile - 0.14 * e.frown + 0.25 * min(part, 0.0)
-    thin *= (1 - 0.52 * e.tight) * (1 - 0.60 * e.press) * (1 - 0.14 * e.dimple)
-    thin = max(thin, 0.16)
+    thin = 1 - 0.42 * e.stretch - 0.20 * e.smile + 0.04 * e.frown + 0.25 * min(part, 0.0)
+    thin *= (1 - 0.52 * e.tight) * (1 - 0.84 * e.press) * (1 - 0.30 * e.dimple)
+    thin = max(thin, 0.14)
     full = (1 + 0.13 * identity.lip_fullness) * (1 - 0.004 * (identity.years - 30)) * thin
-    gap = 0.040 * max(part, 0.0) + 0.028 * jaw + 0.044 * jaw * min(1.5 * max(part, 0.0), 1.0)
+    gap = 0.050 * max(part, 0.0) + 0.028 * jaw + 0.044 * jaw * min(1.5 * max(part, 0.0), 1.0)
     gap *= (1 - 0.45 * min(e.tight, 1.0)) * (1 - 0.92 * min(e.press, 1.0))
-    line = 0.700 + 0.004 * identity.mouth_height + 0.030 * jaw
-    line += 0.006 * e.smile - 0.006 * e.frown - 0.002 * e.press
-    lift = 0.019 * e.lip_raise + 0.013 * e.nose_wrinkle
-    upper_in = line - 0.25 * gap - 0.020 * chin - 0.72 * lift * (1 - 0.8 * min(e.press, 1.0))
+    line = 0.7005 + 0.004 * identity.mouth_height + 0.030 * jaw
+    line += 0.006 * e.smile + 0.004 * e.frown - 0.002 * e.press
+    lift = 0.027 * e.lip_raise + 0.013 * e.nose_wrinkle
+    upper_in = line - 0.30 * gap - 0.025 * chin - 0.72 * lift * (1 - 0.8 * min(e.press, 1.0))
     closing = min(max(chin, e.press), 1.0)
-    lower_in = line + 0.75 * gap - 0.022 * chin - 0.30 * lift - 0.42 * lift * closing
+    lower_in = line + 0.70 * gap - 0.027 * chin - 0.060 * lift - 0.66 * lift * closing
     lower_in = max(lower_in, upper_in)
     thick_up = 0.0225 * full * (1 - 0.22 * min(chin, 1.2)) + 0.28 * 0.4 * lift
-    thick_low = 0.0310 * full * (1 + 0.22 * chin) * (1 - 0.35 * min(gap / 0.09, 1.0))
+    thick_low = 0.0310 * full * (1 + 0.10 * chin) * (1 - 0.35 * min(gap / 0.09, 1.0))
     corners = tuple(
         _corner(identity, half, side) for half, side in zip(sides, (-1.0, 1.0), strict=True)
     )
-    lifts = tuple(0.019 * half.lip_raise + 0.013 * half.nose_wrinkle for half in sides)
+    lifts = tuple(0.027 * half.lip_raise + 0.013 * half.nose_wrinkle for half in sides)
     bow = 0.006 * thin * (1 - 0.7 * min(e.lip_raise, 1.0))
     lips = _lips(
         corners, (upper_in, lower_in), (thick_up, thick_low), bow, chin, lift, lifts, e.press
@@ -171,10 +172,10 @@ def _corner(identity: Identity, e: Efforts, side: float) -> Point:
     """Place one mouth corner by the efforts of its half."""
     chin, jaw = e.chin_raise, e.jaw
     reach = 0.087 * (1 + 0.05 * identity.mouth_width)
-    reach += 0.031 * e.smile + 0.046 * e.stretch - 0.012 * chin - 0.009 * jaw + 0.005 * e.frown
-    reach += 0.014 * e.dimple - 0.017 * e.tight - 0.006 * e.press - 0.002 * e.lip_raise
-    height = 0.700 + 0.004 * identity.mouth_height - 0.038 * e.smile + 0.044 * e.frown
-    height += 0.006 * e.stretch + 0.003 * chin + 0.034 * jaw - 0.013 * e.dimple
+    reach += 0.031 * e.smile + 0.046 * e.stretch - 0.012 * chin - 0.009 * jaw + 0.013 * e.frown
+    reach += 0.020 * e.dimple - 0.017 * e.tight + 0.012 * e.press - 0.002 * e.lip_raise
+    height = 0.697 + 0.004 * identity.mouth_height - 0.041 * e.smile + 0.036 * e.frown
+    height += 0.006 * e.stretch + 0.003 * chin + 0.034 * jaw - 0.007 * e.dimple
     height += 0.003 * e.press - 0.004 * e.lip_raise
     return (side * reach, height + side * 0.0025 * identity.asymmetry[2])
 
@@ -203,7 +204,7 @@ def _lips(
     """
     upper_in, lower_in = middle
     up, low = thickness
-    rest = upper_in + 0.72 * lift + 0.020 * chin
+    rest = upper_in + 0.72 * lift + 0.025 * chin
     gap = lower_in - upper_in
     halves = []
     for (cx, cy), own in zip(corners, lifts, strict=True):
@@ -211,7 +212,7 @@ def _lips(
         for along, corner, above, below, open_, raised, pushed in zip(
             _ALONG, _TO_CORNER, _UPPER, _LOWER, _GAP, _LIFTED, _PUSHED, strict=True
         ):
-            inner = rest + (cy - rest) * corner - 0.020 * chin * pushed * (1 - corner)
+            inner = rest + (cy - rest) * corner - 0.025 * chin * pushed * (1 - corner)
             inner -= 0.72 * own * raised
             extra = 0.28 * own * raised
             points.append(
