@@ -49,8 +49,8 @@ def eye(identity: Identity, e: Efforts, side: int) -> Eye:
     low, nose = max(e.brow_low, 0.0), e.nose_wrinkle
     cheek, tight, lid = e.cheek, e.lid_tight, e.lid_raise
     gaze = tuple(_EYEBALL * math.sin(turn) for turn in identity.gaze)
-    lower = 0.0175 * size * (1 - 0.58 * cheek) * (1 - 0.56 * tight) * (1 - 0.38 * nose)
-    lower *= (1 - 0.12 * low) * (1 - 0.12 * max(e.smile, 0.0)) * (1 - 0.10 * e.lip_raise)
+    lower = 0.0175 * size * (1 - 0.58 * cheek) * (1 - 0.56 * tight) * (1 - 0.42 * nose)
+    lower *= (1 - 0.12 * low) * (1 - 0.12 * max(e.smile, 0.0)) * (1 - 0.16 * e.lip_raise)
     lower = max(lower, 0.001) + 0.15 * gaze[1]
     upper = 0.0220 * size * (1 - 0.16 * max(cheek, 0.0)) * (1 - 0.24 * tight)
     upper *= (1 - 0.28 * low) * (1 - 0.22 * nose)
@@ -87,18 +87,18 @@ def brow(identity: Identity, e: Efforts, side: int) -> Brow:
     down_out = low * (1 - 0.60 * min(max(up_out, 0.0), 1.0))
     inner = (
         0.048 + 0.004 * identity.brow_spacing - 0.025 * low - 0.004 * nose,
-        base - 0.004 - 0.047 * up_in + 0.048 * down_in + 0.019 * nose,
+        base - 0.004 - 0.047 * up_in + 0.055 * down_in + 0.014 * nose,
     )
     middle = (
         0.098 - 0.012 * low,
-        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.047 * down_in + 0.015 * nose,
+        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.051 * down_in + 0.013 * nose,
     )
     top = (
         0.145 - 0.005 * low,
         base - arch - 0.004 * up_in - 0.046 * up_out + 0.042 * down_out + 0.009 * nose
         + 0.004 * cheek,
     )  # fmt: skip
-    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.030 * down_out + 0.006 * cheek)
+    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.026 * down_out + 0.006 * cheek)
     thickness = 0.0235 * (1 + 0.13 * identity.brow_thickness)
     thickness *= 0.82 if woman else 1.12
     inner, middle, top, outer = ((side * x, y) for x, y in (inner, middle, top, outer))
@@ -140,17 +140,17 @@ def mouth(identity: Identity, sides: tuple[Efforts, Efforts], e: Efforts) -> Mou
     gap *= (1 - 0.45 * min(e.tight, 1.0)) * (1 - 0.92 * min(e.press, 1.0))
     line = 0.7005 + 0.004 * identity.mouth_height + 0.030 * jaw
     line += 0.006 * e.smile + 0.004 * e.frown - 0.002 * e.press
-    lift = 0.027 * e.lip_raise + 0.013 * e.nose_wrinkle
+    lift = 0.032 * e.lip_raise + 0.017 * e.nose_wrinkle
     upper_in = line - 0.30 * gap - 0.025 * chin - 0.72 * lift * (1 - 0.8 * min(e.press, 1.0))
-    closing = min(max(chin, e.press), 1.0)
-    lower_in = line + 0.70 * gap - 0.027 * chin - 0.060 * lift - 0.66 * lift * closing
+    closing = min(max(chin, 1.6 * e.press), 1.6)
+    lower_in = line + 0.70 * gap - 0.027 * chin - 0.06 * lift - 0.40 * lift * closing
     lower_in = max(lower_in, upper_in)
     thick_up = 0.0225 * full * (1 - 0.22 * min(chin, 1.2)) + 0.28 * 0.4 * lift
     thick_low = 0.0310 * full * (1 + 0.10 * chin) * (1 - 0.35 * min(gap / 0.09, 1.0))
     corners = tuple(
         _corner(identity, half, side) for half, side in zip(sides, (-1.0, 1.0), strict=True)
     )
-    lifts = tuple(0.027 * half.lip_raise + 0.013 * half.nose_wrinkle for half in sides)
+    lifts = tuple(0.032 * half.lip_raise + 0.017 * half.nose_wrinkle for half in sides)
     bow = 0.006 * thin * (1 - 0.7 * min(e.lip_raise, 1.0))
     lips = _lips(
         corners, (upper_in, lower_in), (thick_up, thick_low), bow, chin, lift, lifts, e.press
@@ -173,10 +173,10 @@ def _corner(identity: Identity, e: Efforts, side: float) -> Point:
     chin, jaw = e.chin_raise, e.jaw
     reach = 0.087 * (1 + 0.05 * identity.mouth_width)
     reach += 0.031 * e.smile + 0.046 * e.stretch - 0.012 * chin - 0.009 * jaw + 0.013 * e.frown
-    reach += 0.020 * e.dimple - 0.017 * e.tight + 0.012 * e.press - 0.002 * e.lip_raise
+    reach += 0.020 * e.dimple - 0.017 * e.tight + 0.001 * e.press - 0.002 * e.lip_raise
     height = 0.697 + 0.004 * identity.mouth_height - 0.041 * e.smile + 0.036 * e.frown
     height += 0.006 * e.stretch + 0.003 * chin + 0.034 * jaw - 0.007 * e.dimple
-    height += 0.003 * e.press - 0.004 * e.lip_raise
+    height += 0.006 * e.press - 0.004 * e.lip_raise
     return (side * reach, height + side * 0.0025 * identity.asymmetry[2])
 
 
