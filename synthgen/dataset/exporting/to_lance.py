@@ -1,11 +1,13 @@
 """Lance: a table for each split, a fragment for each shard, one version."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
@@ -41,10 +43,10 @@ class Lance(Form):
         reader = pa.RecordBatchReader.from_batches(schema, batches())
         try:
             fragment = _library().LanceFragment.create(str(self._table(shard.split)), reader)
-        except Exception:
+        except Exception as failure:
             for error in stopped:
                 raise error from None
-            raise
+            _raise_plainly(failure, self._table(shard.split))
         return {"fragment": fragment.to_json()}
 
     def _table(self, split: str) -> Path:
@@ -76,7 +78,10 @@ class Lance(Form):
             said = [kept["fragment"] for _, kept in parts]
             fragments = [lance.FragmentMetadata.from_json(json.dumps(text)) for text in said]
             operation = lance.LanceOperation.Overwrite(self._schema(), fragments)
-            made = lance.LanceDataset.commit(str(table), operation)
+            try:
+                made = lance.LanceDataset.commit(str(table), operation)
+            except Exception as failure:
+                _raise_plainly(failure, table)
             known = {
                 Path(file.path).name
                 for fragment in made.get_fragments()
@@ -100,6 +105,14 @@ class Lance(Form):
             **labels,
             "all others": "a column of their name and type",
         }
+
+
+def _raise_plainly(failure: Exception, table: Path) -> NoReturn:
+    """Raise the system's error that one of lance tells of, without lines of its own source."""
+    found = re.search(r"\(os error (\d+)\)", str(failure))
+    if found is None:
+        raise failure
+    raise OSError(int(found[1]), os.strerror(int(found[1])), str(table)) from failure
 
 
 def _library() -> Any:
