@@ -7,7 +7,7 @@ can grow, and no identity is in two splits.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -16,7 +16,7 @@ from math import gcd, lcm
 import numpy as np
 from jaxtyping import Int64
 
-from samplers.randomness import uniforms
+from samplers.randomness import derive_seed, uniforms
 
 _BLOCK = 1000
 """Positions of a block of up to a hundred cells; of more cells it has ten for each."""
@@ -215,3 +215,21 @@ def _pattern(shares: Mapping[str, Fraction]) -> tuple[str, ...]:
         lags[split] -= period
         pattern.append(split)
     return tuple(pattern)
+
+
+def deal(
+    seed: int, stage: str, names: Sequence[str], shares: Mapping[str, float]
+) -> dict[str, str]:
+    """Deal names out to splits: shares by largest remainder, at least one name for each split.
+
+    Args:
+        seed: seed of the draw.
+        stage: name of its purpose.
+        names: the names, each once; their order decides nothing.
+        shares: split → share above 0; they add up to 1. Not more splits than names.
+    """
+    counts = np.array(list(shares.values()))
+    rounded = _rounded_counts(counts / counts.sum(), len(names))
+    order = sorted(names, key=lambda name: (derive_seed(seed, f"{stage}/{name}"), name))
+    splits = [split for split, count in zip(shares, rounded, strict=True) for _ in range(count)]
+    return dict(zip(order, splits, strict=True))

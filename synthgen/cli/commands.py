@@ -15,6 +15,7 @@ import typer
 from synthgen import termination
 from synthgen.choices import OnConflict, OnDuplicate
 from synthgen.cli.cluster import cluster_app
+from synthgen.cli.data import data_app
 from synthgen.cli.detect import detect_app
 from synthgen.cli.edit import edit_app
 from synthgen.cli.evaluate import evaluate_app
@@ -118,6 +119,7 @@ app.add_typer(prove_app)
 app.add_typer(detect_app)
 app.add_typer(sign_app)
 app.add_typer(weights_app, name="weights")
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(prior_app, name="prior")
 app.add_typer(evaluate_app, name="evaluate")

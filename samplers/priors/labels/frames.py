@@ -28,10 +28,11 @@ from samplers.priors.labels.source import (
     Reading,
     Where,
     WrittenRows,
+    labels_sha256,
     matches,
     say_unread,
 )
-from synthgen.action_units import ActionUnitSet
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.errors import LabelsError
 from synthgen.foreign import excerpt, first_line, regular_file
 
@@ -259,6 +260,46 @@ def open_disfa(
         notes=aside,
         unread=unread,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DisfaLabels:
+    """What DISFA's labels code, frame by frame.
+
+    Attributes:
+        videos: subject → its frames, subjects in order of name.
+        sha256: checksum of the label files.
+        notes: what was left out, a sentence each.
+    """
+
+    videos: Mapping[str, Video]
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def read_disfa_frames(root: Path, aus: ActionUnitSet = DEFAULT_AUS) -> DisfaLabels:
+    """Read the intensities of every frame, for whoever has the pictures beside them.
+
+    Args:
+        root: the folder `ActionUnit_Labels`, or one above or below it.
+        aus: the AUs of a vector, each of which must be coded.
+
+    Raises:
+        LabelsError: if no file has such a name, a subject lacks an AU, or a line is malformed.
+    """
+    subjects, aside, _ = _find_subjects(root, aus)
+    videos, paths = {}, []
+    for subject, files in subjects.items():
+        if missing := aus.without(files):
+            raise LabelsError(
+                f"{excerpt(root)}: there is no {subject}_{missing[0].lower()}.txt; each subject "
+                f"must have a file for each of {', '.join(aus.names)}"
+            )
+        lines = {au: read_lines(files[au], 2, _INTENSITIES) for au in aus.names}
+        codes = {au: (pair[:, 0], with_gaps(pair[:, 1], ())) for au, pair in lines.items()}
+        videos[subject] = join(codes, aus)
+        paths += [files[au] for au in aus.names]
+    return DisfaLabels(videos, labels_sha256(root, paths), aside)
 
 
 def _find_subjects(

@@ -1,6 +1,5 @@
 """Export a dataset: beside its place until it is whole, shard by shard, to be continued."""
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,8 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from synthgen.choices import ExportFormat
-from synthgen.config.output import protocol_of
 from synthgen.dataset import layout
+from synthgen.dataset.beside import (
+    WORK,
+    appear,
+    drop_work,
+    local_target,
+    read_record,
+    refuse_occupied,
+    refuse_others_work,
+)
 from synthgen.dataset.exporting.about import describe, page
 from synthgen.dataset.exporting.form import Form, Shard
 from synthgen.dataset.exporting.source import check_ids, fingerprint, open_source, verify
@@ -24,19 +31,14 @@ from synthgen.dataset.exporting.to_webdataset import WebDataset
 from synthgen.dataset.lease import Lease
 from synthgen.dataset.markers import read_markers
 from synthgen.dataset.merging.sources import Source
-from synthgen.dataset.opening import check_place
 from synthgen.dataset.storage import Storage
 from synthgen.errors import DatasetError, OutputError
 from synthgen.foreign import counted, excerpt
-from synthgen.redaction import without_secrets
 
 RECORD = "export.json"
 """File of an export that says what it is of; written last."""
 
-_WORK = ".synthgen"
-"""Folder of an unfinished export with its lease, its ledger and parts of files."""
-
-_LEDGER = f"{_WORK}/{RECORD}"
+_LEDGER = f"{WORK}/{RECORD}"
 
 _VERSION = 1
 """Number of how this version lays out an export: another one begins anew."""
@@ -106,7 +108,7 @@ def export(asked: Exporting, tell: Tell = lambda done, rows: None) -> Exported:
         OutputError: if the folder holds something else, or cannot be written.
         MissingDependencyError: if the form's library is not installed.
     """
-    folder = _target(asked.to)
+    folder = local_target(asked.to, "export")
     source = open_source(asked.dataset, asked.partial)
     _refuse_inside(folder, source)
     identity = {
@@ -120,19 +122,20 @@ def export(asked: Exporting, tell: Tell = lambda done, rows: None) -> Exported:
     if (folder / RECORD).exists():
         _refuse_other(folder / RECORD, identity, f"{excerpt(folder)} holds an")
         return Exported(folder, record["rows"], 0, ())
-    _refuse_occupied(folder)
+    refuse_occupied(folder, "export")
     begun = beside / _LEDGER
     if begun.exists():
         _refuse_other(begun, identity, f"{excerpt(beside)} holds the unfinished")
-    elif beside.exists() and {path.name for path in beside.iterdir()} - {_WORK}:
-        raise OutputError(f"{excerpt(beside)} is no export of ours; move it away")
+    else:
+        refuse_others_work(beside, "export")
     shards = list(_shards(source))
     _refuse_full(folder, source, shards, beside)
     check_ids(source)
     try:
         with Lease(Storage(str(beside)), otherwise="choose another --to"):
             written, notes = _write(form, identity, record, shards, tell)
-        _appear(beside, folder)
+        drop_work(beside)
+        appear(beside, folder)
     except OSError as error:
         raise OutputError(
             f"cannot write {excerpt(error.filename or beside)}: {error.strerror or error}; the "
@@ -203,52 +206,11 @@ def _written(ledger: Storage, shard: Shard) -> dict[str, Any] | None:
     return kept if {"form", "undefined"} <= kept.keys() else None
 
 
-def _appear(beside: Path, folder: Path) -> None:
-    shutil.rmtree(beside / _WORK)
-    if folder.exists():
-        folder.rmdir()
-    beside.rename(folder)
-
-
-def _target(url: str) -> Path:
-    if protocol_of(url) != "file":
-        raise OutputError(
-            f"--to {without_secrets(excerpt(url))} is no folder of this machine; export into a "
-            "folder, and copy that"
-        )
-    storage = Storage(url)
-    try:
-        check_place(storage)
-    except OutputError as error:
-        raise OutputError(str(error).replace("output.path", "--to")) from error
-    return Path(storage.root).resolve()
-
-
-def _refuse_occupied(folder: Path) -> None:
-    if folder.exists() and (folder.is_mount() or folder == Path.cwd()):
-        raise OutputError(
-            f"{excerpt(folder)} is a mounted disk or the working folder, which cannot be replaced; "
-            "choose a folder inside for --to"
-        )
-    found = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-    if found:
-        raise OutputError(
-            f"{excerpt(folder)} holds files (such as {excerpt(found[0], 60)}) and no export; "
-            "choose a new or empty folder for --to"
-        )
-
-
 def _refuse_other(file: Path, identity: Mapping[str, Any], what: str) -> None:
     """Refuse to go on where another export lies."""
-    try:
-        found = json.loads(file.read_bytes())
-        same = all(found[key] == value for key, value in identity.items())
-        form = str(found["format"])
-    except layout.NOT_WHOLE as error:
-        raise OutputError(
-            f"{excerpt(file)} is corrupt ({layout.cause(error)}); delete its folder, or choose "
-            "another --to"
-        ) from error
+    found = read_record(file)
+    same = all(found.get(key) == value for key, value in identity.items())
+    form = str(found.get("format"))
     if not same:
         other = "another dataset, or of this one before it changed"
         if form != identity["format"]:

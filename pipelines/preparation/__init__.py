@@ -1,0 +1,1 @@
+"""Datasets for trainings, prepared from pictures that users have: DISFA, AffectNet, any folder."""
