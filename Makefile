@@ -10,7 +10,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: quickstart mini test lint docs install install-dev
+# LibreFace's own package, for the check libreface-package (docs/checks.md).
+LIBREFACE_PYTHON ?= $(PYTHON)
+LIBREFACE_VENV ?= .venv-libreface
+
+.PHONY: quickstart mini test lint docs install install-dev libreface-env
 
 quickstart: install
 	$(BIN)/synthgen generate examples/quickstart.yaml
@@ -43,3 +47,12 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt tests/oracle-requirements
 	$(PIP) install --quiet $(INDEX) -c constraints.txt -e ".[alignment,dev,judges]"
 	$(PIP) install --quiet --no-deps --target $(VENV)/oracle -r tests/oracle-requirements.txt
 	touch $@ $(VENV)/.installed
+
+libreface-env: $(LIBREFACE_VENV)/.installed
+
+# Without its dependencies: dlib, which is built from source for minutes, is imported by nothing used here.
+$(LIBREFACE_VENV)/.installed: examples/libreface/requirements.txt
+	$(LIBREFACE_PYTHON) -m venv $(LIBREFACE_VENV)
+	$(LIBREFACE_VENV)/bin/python -m pip install --disable-pip-version-check --quiet -r $<
+	$(LIBREFACE_VENV)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps libreface==0.2.0
+	touch $@

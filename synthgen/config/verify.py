@@ -140,6 +140,7 @@ CHECKS = ComponentKind(
         "libreface": "pipelines.libreface.section:LibreFaceCheck",
         "faceid": "pipelines.faceid.section:IdentityCheck",
         "slots": "pipelines.slots.section:SlotsCheck",
+        "libreface-package": "pipelines.libreface.package_section:LibreFacePackageCheck",
         "libreface-expression": "pipelines.libreface.expression_section:ExpressionsCheck",
         "blendshapes": "pipelines.blendshapes.section:BlendshapesCheck",
     },
