@@ -427,17 +427,42 @@ def _on_selection(found: Outside) -> str:
     return f"{' and '.join(named)} took part in choosing these images, as said below."
 
 
-def tables(found: Outside) -> str:
-    """Write the tables, a section for each judge."""
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Figures of a judge.
+
+    Attributes:
+        title: who judges what.
+        text: how it is read, as Markdown.
+        head: names of the columns.
+        rows: the table.
+    """
+
+    title: str
+    text: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+def sections(found: Outside) -> list[Section]:
+    """Return the figures, a section for each judge."""
     parts = []
     if found.expressions is not None:
         parts.append(_expressions_section(found.expressions))
     if found.people is not None:
         parts.append(_people_section(found.people))
-    return "\n\n".join(parts)
+    return parts
 
 
-def _expressions_section(found: Expressions) -> str:
+def tables(found: Outside) -> str:
+    """Write the tables, a section for each judge."""
+    return "\n\n".join(
+        f"## {part.title}\n\n{part.text}\n\n{table(part.head, part.rows)}"
+        for part in sections(found)
+    )
+
+
+def _expressions_section(found: Expressions) -> Section:
     rows = [
         [
             name,
@@ -449,17 +474,18 @@ def _expressions_section(found: Expressions) -> str:
         ]
         for name, one in found.aus.items()
     ]
-    return (
-        f"## Expressions, read by FaceLandmarker ({found.judge})\n\n"
+    return Section(
+        f"Expressions, read by FaceLandmarker ({found.judge})",
         f"{_faces(found)} r is the correlation with the intensity asked for: of the mean of the "
         "AU's own blendshapes, and of a ridge regression of all of them, cross-validated in "
         f"{FOLDS} parts that share no person. A dash: nobody asked for it, there is none, or it is "
-        f"dead (below {DEAD:g} in every face).\n\n"
-        + table(["AU", "", "asked for in", "own blendshapes", "own r", "ridge r"], rows)
+        f"dead (below {DEAD:g} in every face).",
+        ["AU", "", "asked for in", "own blendshapes", "own r", "ridge r"],
+        rows,
     )
 
 
-def _people_section(found: People) -> str:
+def _people_section(found: People) -> Section:
     rows = [
         ["verification AUC", number(found.auc.value), _interval(found.auc, number), number(0.5)],
         [
@@ -469,11 +495,13 @@ def _people_section(found: People) -> str:
             percent(found.rank1_chance),
         ],
     ]
-    return (
-        f"## People, recognised by {found.judge}\n\n"
+    return Section(
+        f"People, recognised by {found.judge}",
         f"{_faces(found)} People: {found.people}. AUC: how often two images of one `identity_id` "
         "are nearer than two of different ones; rank-1: how often an image's nearest other image "
-        "shows the same one.\n\n" + table(["figure", "value", "95 %", "by chance"], rows)
+        "shows the same one.",
+        ["figure", "value", "95 %", "by chance"],
+        rows,
     )
 
 

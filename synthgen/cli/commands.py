@@ -381,9 +381,7 @@ def report(
     if html is not None:
         from synthgen.report.page import write_page
 
-        if outside is not None:
-            raise ConfigError("--html shows no figures of --outside; leave one of the two out")
-        typer.echo(f"{html}: {write_page(dataset, html, pictures).text()}")
+        typer.echo(f"{html}: {write_page(dataset, html, pictures, outside).text()}")
         return
     from synthgen.report.comparison import compare, describe_comparison
 

@@ -29,6 +29,7 @@ from synthgen.report.proving_rows import (
     Maker,
     Part,
     check_labels,
+    check_marks,
     make_again,
     measure_again,
     stored_rows,
@@ -208,7 +209,7 @@ def _rows(
         labels.proved += found.proved
         labels.wrong += found.wrong
     measured, made = Part("measured again", "rows"), Part("made again", "rows")
-    parts = [written, labels, measured, made]
+    parts = [written, labels, *_marks(storage, record, markers), measured, made]
     try:
         worker = load_worker(config, plan)
         fresh = make_record(config, plan, worker.fingerprint())
@@ -220,6 +221,17 @@ def _rows(
     _choose_and_prove(storage, maker, markers, known, damaged, samples, seed, measured, made, say)
     _judge_record(written, record, fresh, others, measured, made)
     return parts
+
+
+def _marks(storage: Storage, record: RunRecord, markers: Sequence[ShardMarker]) -> list[Part]:
+    """Compare the marks of all images; no part where the run marks none, and none is there."""
+    promised = bool(record.configuration.get("output", {}).get("mark"))
+    part = Part("marks", "images")
+    for marker in markers:
+        found = check_marks(storage, marker, promised)
+        part.proved += found.proved
+        part.wrong += found.wrong
+    return [part] if promised or part.proved or part.wrong else []
 
 
 def _others(record: RunRecord, fresh: RunRecord) -> list[str]:

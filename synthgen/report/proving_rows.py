@@ -21,6 +21,7 @@ from samplers.plan import Plan
 from samplers.spec import Attempt
 from synthgen.config import RunConfig
 from synthgen.dataset import ShardMarker, Storage, layout
+from synthgen.dataset.marks.containers import read_mark
 from synthgen.dataset.parquet import read_columns, stored_values
 from synthgen.dataset.run_record import RunRecord
 from synthgen.dataset.schema import AUS_MEASURED, au_columns, data_features
@@ -108,6 +109,33 @@ class Maker:
     def exact(self, marker: ShardMarker) -> bool:
         """Return whether bits of a shard must come out the same."""
         return not self.others and marker.hardware in ("", self.hardware)
+
+
+def check_marks(storage: Storage, marker: ShardMarker, promised: bool) -> Part:
+    """Compare what every image of a shard says of itself with its row.
+
+    Args:
+        storage: the dataset.
+        marker: the shard.
+        promised: whether the run marks its images; else those without a mark are passed over.
+    """
+    part = Part("marks", "images")
+    file = layout.data_file(*marker.key)
+    for batch in read_columns(storage, file, ["sample_id", "image"], batch_rows=_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            name = excerpt(row["sample_id"])
+            mark = read_mark((row["image"] or {}).get("bytes") or b"")
+            if mark is None:
+                if promised:
+                    part.wrong.append(f"{name}: its image has no mark; the run marks each")
+            elif mark.sample_id != row["sample_id"]:
+                shown = "none" if mark.sample_id is None else excerpt(mark.sample_id)
+                part.wrong.append(f"{name}: its image says that it shows the sample {shown}")
+            elif not mark.synthetic:
+                part.wrong.append(f"{name}: its image says that it is {excerpt(mark.source)}")
+            else:
+                part.proved += 1
+    return part
 
 
 def check_labels(

@@ -55,18 +55,20 @@ class Page:
         return f"{shown}; figures of all, {self.bytes / 1e6:.1f} MB"
 
 
-def write_page(url: str, to: Path, pictures: int = PICTURES) -> Page:
+def write_page(url: str, to: Path, pictures: int = PICTURES, outside: Path | None = None) -> Page:
     """Write the report of a dataset as one page.
 
     Args:
         url: folder or URL of the dataset, merged or of one run.
         to: HTML file to write; it appears whole.
         pictures: rows, and rejected attempts, that are shown with a picture at most.
+        outside: JSON file of what judges from outside found in it; None: there is none.
 
     Raises:
         MissingDependencyError: if a package of extra `report` is not installed.
         DatasetError: if there is no dataset, or it is corrupt.
-        ConfigError: if the stored configuration cannot be read.
+        ConfigError: if the stored configuration cannot be read, or the figures from outside are
+            not of this data.
         OutputError: if the page cannot be written.
     """
     jinja2 = charts.libraries()[1]
@@ -75,6 +77,7 @@ def write_page(url: str, to: Path, pictures: int = PICTURES) -> Page:
     markers = in_order_of_splits(record, read_markers(storage).values())
     compared = None if record.sources else compare(url)
     statistics = compared.statistics if compared else count(storage, record, markers)
+    judged = None if outside is None else _outside(outside, statistics.checksum)
     found = counting.read_attempts(storage, record, markers)
     chosen = gallery.choose(found, pictures)
     cards = gallery.row_cards(storage, record, markers, found, chosen)
@@ -104,6 +107,7 @@ def write_page(url: str, to: Path, pictures: int = PICTURES) -> Page:
         specs={figure["id"]: figure["spec"] for part in figures.values() for figure in part},
         scripts=charts.scripts(),
         tables=_tables(statistics),
+        outside=judged,
     )
     data = page.encode()
     try:
@@ -112,6 +116,26 @@ def write_page(url: str, to: Path, pictures: int = PICTURES) -> Page:
         why = error.strerror or first_line(error)
         raise OutputError(f"cannot write {to}: {why}") from error
     return Page(len(cards), statistics.total, len(rejects), len(data))
+
+
+def _outside(path: Path, checksum: str) -> dict[str, Any]:
+    """Return what judges from outside found, in words without Markdown."""
+    from pipelines.evaluation.outside import read_outside, sections
+
+    found = read_outside(path, checksum)
+    return {
+        "images": found.images,
+        "accepted": found.accepted,
+        "sections": [
+            {
+                "title": part.title,
+                "text": part.text.replace("**", "").replace("`", ""),
+                "head": part.head,
+                "rows": part.rows,
+            }
+            for part in sections(found)
+        ],
+    }
 
 
 def _facts(statistics: Statistics) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from tiny_dataset import HAPPY, PLAN, SCHEMA, make_dataset, make_reject, make_re
 from tiny_markers import CONFIG
 
 from synthgen.config import dump_config, parse_config
-from synthgen.dataset import commit_shard, layout, read_markers
+from synthgen.dataset import commit_shard, layout, read_markers, read_statistics
 from synthgen.dataset.merging import Merging, merge
 from synthgen.dataset.run_record import read_record
 from synthgen.dataset.schema import RejectImage
@@ -142,9 +142,41 @@ def test_the_command_says_what_it_wrote_and_refuses_in_one_sentence(made, tmp_pa
     )
     code, _, error = run("report", storage.url, "--html", again / "x.html")
     assert (code, error) == (2, f"error: cannot write {again}/x.html: Not a directory\n")
-    both = run("report", storage.url, "--html", again, "--outside", to)
-    sentence = "error: --html shows no figures of --outside; leave one of the two out\n"
-    assert both == (2, "", sentence)
+
+
+def test_figures_from_outside_join_the_page(made, tmp_path):
+    storage, _, written = made
+    judge = {"judge": "mediapipe <b>", "files": {"face_landmarker.task": "ab"}, "images": 7}
+    au12 = {"blendshapes": ["mouthSmileLeft"], "asked": 3, "own": 0.9, "ridge": None}
+    figures = {
+        "command": "synthgen evaluate outside faces",
+        "name": "tiny",
+        "checksum": read_statistics(storage).checksum,
+        "images": 7,
+        "accepted": 8,
+        "seed": 0,
+        "expressions": {**judge, "faces": 6, "aus": {"AU12": au12}},
+        "people": None,
+    }
+    file, to = tmp_path / "outside.json", tmp_path / "page.html"
+    file.write_text(json.dumps(figures))
+    code, said, _ = run("report", storage.url, "--html", to, "--outside", file)
+    assert (code, said.split(";")[0]) == (0, f"{to}: {written.text().split(';')[0]}")
+    page = to.read_text()
+    assert '<a href="#outside">From outside</a>' in page
+    assert "<p>7 of 8 accepted images, by networks that nobody here trained.</p>" in page
+    assert "<h3>Expressions, read by FaceLandmarker (mediapipe &lt;b&gt;)</h3>" in page
+    cells = ("AU12", "lip corner puller", "3", "mouthSmileLeft", "0.90", "–")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in page
+    assert "Faces found: 85.7 % (6 of 7 images)." in page
+    file.write_text(json.dumps({**figures, "checksum": "0123456789abcdef"}))
+    code, _, error = run("report", storage.url, "--html", to, "--outside", file)
+    assert (code, error) == (
+        2,
+        f"error: {file} judges data with the checksum '0123456789abcdef'; that of this dataset is "
+        f"{figures['checksum']!r}: judge it by `synthgen evaluate outside`\n",
+    )
+    assert to.read_text() == page
 
 
 def test_figures_need_their_extra(monkeypatch):

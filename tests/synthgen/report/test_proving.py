@@ -14,6 +14,7 @@ from cluster.driver import generate
 from synthgen.cli.commands import app
 from synthgen.config import load_config
 from synthgen.dataset import Storage, write_card
+from synthgen.dataset.marks.containers import without_marks
 from synthgen.dataset.merging import Merging, merge
 from synthgen.dataset.parquet import encode_tables
 from synthgen.dataset.run_record import read_record
@@ -59,6 +60,21 @@ def _changed(folder, column, values, *, honest=True):
         write_card(Storage(str(folder)))
 
 
+def test_an_image_of_another_row_or_without_a_mark_is_named_in_every_row(copy, tmp_path):
+    images, names = _column(copy, "image"), _column(copy, "sample_id")
+    images[3]["bytes"] = images[7]["bytes"]
+    images[4]["bytes"] = without_marks(images[4]["bytes"])
+    _changed(copy, "image", images, honest=False)
+    found = prove(str(copy), samples=0)
+    assert found.wrong == [
+        f"{names[3]}: its image says that it shows the sample {names[7]}",
+        f"{names[4]}: its image has no mark; the run marks each",
+    ]
+    unmarked = _made(tmp_path / "unmarked", "output.mark=false", "samples=4")
+    found = prove(str(unmarked), samples=1)
+    assert (found.wrong, [part.name for part in found.parts if part.name == "marks"]) == ([], [])
+
+
 def _column(folder, name):
     return pq.read_table(folder / SHARD)[name].to_pylist()
 
@@ -74,13 +90,14 @@ def test_a_whole_dataset_is_proved(whole):
     found = prove(str(whole), samples=4)
     assert (found.wrong, found.open, found.exit_code) == ([], [], 0)
     assert describe_proof(found).splitlines() == [
-        "part                  proved   nearly  wrong",
-        "files                 6 files  –       –",
-        "card, croissant.json  2 files  –       –",
-        "record                4 facts  –       –",
-        "labels                24 rows  –       –",
-        "measured again        24 rows  –       –",
-        "made again            4 rows   –       –",
+        "part                  proved     nearly  wrong",
+        "files                 6 files    –       –",
+        "card, croissant.json  2 files    –       –",
+        "record                4 facts    –       –",
+        "labels                24 rows    –       –",
+        "marks                 24 images  –       –",
+        "measured again        24 rows    –       –",
+        "made again            4 rows     –       –",
         f"{whole}: proved",
     ]
 
