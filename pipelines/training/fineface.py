@@ -4,7 +4,7 @@ import copy
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -51,7 +51,11 @@ from pipelines.training.diffusion.latents import (
 )
 from pipelines.training.diffusion.loss import (
     Guess,
+    Noise,
+    Rollout,
     diffusion_loss,
+    draw_noise,
+    draw_rollout,
     generated_guess,
     guess_of,
     noised,
@@ -231,6 +235,30 @@ def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) ->
     )
 
 
+class DrawnBatch(NamedTuple):
+    """Examples and all that a step draws for them, row by row.
+
+    Attributes:
+        latents: scaled, float32 [B, c, h, w].
+        input_ids: tokens of the captions, int64 [B, L].
+        aus: AU intensities of the images [0–5], float32 [B, aus].
+        told: those that the adapter is told, disturbed, float32 [B, aus].
+        noise: noise on the latents, float32 [B, c, h, w].
+        timesteps: how much of it, int64 [B].
+        painting: noise from which images are painted, float32 [B, c, h, w]; None: none are.
+        stops: the step before which painting stops, int64 [B].
+    """
+
+    latents: Float[Tensor, "B c h w"]
+    input_ids: Int[Tensor, "B L"]
+    aus: Float[Tensor, "B aus"]
+    told: Float[Tensor, "B aus"]
+    noise: Float[Tensor, "B c h w"]
+    timesteps: Int[Tensor, " B"]
+    painting: Float[Tensor, "B c h w"] | None
+    stops: Int[Tensor, " B"] | None
+
+
 COMPONENT = "au_adapter"
 """Folder of the component of diffusers, beside what is published."""
 
@@ -267,25 +295,37 @@ class FineFaceLearner(Learner):
         self._adapter = adapter  # the network, by its class
         self._reader = None if reader is None else reader.requires_grad_(False)
 
-    def losses(self, batch: LatentBatch) -> dict[str, Tensor]:
+    def drawn(self, part: LatentBatch) -> DrawnBatch:
+        """Draw noise, timesteps, the labels' disturbance, and what painting begins with."""
+        scheduler, cycle = self._base.scheduler, cycle_at(self._config.cycles, self.step)
+        noise = draw_noise(part.latents, scheduler, self._config.noise)
+        told = perturb(part.aus, self._config.smoothing)
+        painting = stops = None
+        if cycle.painted:
+            painting, stops = draw_rollout(part.latents, cycle.painting_steps)
+        return DrawnBatch(*part, told, *noise, painting, stops)
+
+    def losses(self, batch: LatentBatch | DrawnBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch, and what a reader makes of it."""
         scheduler, settings = self._base.scheduler, self._config.noise
-        seen = noised(batch.latents, scheduler, settings)
-        aus = perturb(batch.aus, self._config.smoothing)
-        predicted = self.predict(seen.latents, seen.timesteps, batch.input_ids, aus)
+        drawn = batch if isinstance(batch, DrawnBatch) else self.drawn(batch)
+        noise = Noise(drawn.noise, drawn.timesteps)
+        seen = noised(drawn.latents, scheduler, settings, noise)
+        predicted = self.predict(seen.latents, seen.timesteps, batch.input_ids, drawn.told)
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
         found = {"loss": loss}
         reading, cycle = self._config.reading, cycle_at(self._config.cycles, self.step)
         if reading is not None:
             read = self._read(guess_of(scheduler, seen, predicted), batch.aus)
             found = {"loss": loss + reading.weight * read, "diffusion": loss, "read": read}
-        if cycle.painted:
+        if drawn.painting is not None and drawn.stops is not None:
             text = self._text(batch.input_ids)
             guess = generated_guess(
                 lambda noisy, timesteps: self._predict(noisy, timesteps, text, batch.aus),
                 scheduler,
                 batch.latents,
                 cycle.painting_steps,
+                Rollout(drawn.painting, drawn.stops),
             )
             found["painted"] = self._read(guess, batch.aus)
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
@@ -364,6 +404,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
     makes = "fineface"
     what = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
     free = ("base", "revision", "latents", "sheet", "export", "init")
+    shared = True
 
     def __init__(self, config: FineFaceTrainingConfig, folder: Path) -> None:
         super().__init__(config, folder)

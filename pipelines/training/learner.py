@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from pipelines.training.processes import ONE
 from pipelines.training.settings import Cycle, TrainingSettings
 from synthgen.errors import ConfigError, TrainingError
 
@@ -89,6 +90,7 @@ class Learner(ABC):
     Attributes:
         step: steps that are done.
         network: the network that learns.
+        processes: those that share each step; one unless a training sets it.
 
     Raises:
         ConfigError: if the device cannot compute in the configured number format.
@@ -117,6 +119,7 @@ class Learner(ABC):
         self._optimizer = torch.optim.AdamW(parameter_groups(self._parameters, decay), fused=True)
         self._scaler = torch.amp.GradScaler(device.type, enabled=settings.dtype == "float16")
         self.step = 0
+        self.processes = ONE
         if settings.compile:
             for module in self.compiled():
                 module.compile()  # in place: the average, made before, stays as it is
@@ -134,6 +137,14 @@ class Learner(ABC):
         """Cut a batch, a NamedTuple of tensors, into `settings.accumulate` parts, on the device."""
         cut = [tensor.to(self.device).chunk(self.settings.accumulate) for tensor in batch]
         return [type(batch)(*parts) for parts in zip(*cut, strict=True)]
+
+    def drawn(self, part: Any) -> Any:
+        """Return a part of a batch with all that its losses draw from torch's generator.
+
+        What is drawn lies in rows like the part's own, so that processes may share it; `losses`
+        takes it too. A training whose recipe is `shared` has this.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns in one process")
 
     def compiled(self) -> Sequence[nn.Module]:
         """Return the modules whose calls `settings.compile` compiles; by default the network."""
@@ -186,13 +197,16 @@ class Learner(ABC):
     def _gradients(self, batch: Any) -> dict[str, float]:
         self._optimizer.zero_grad(set_to_none=True)
         parts = self.parts(batch)
+        pieces = self.processes.pieces(len(parts))
+        if self.processes.count > 1:  # all are drawn, in order, whoever computes them
+            parts = self.processes.own([self.drawn(part) for part in parts])
         sums: dict[str, float] = {}
         for part in parts:
             found = self.losses(part)
-            self._scaler.scale(found["loss"] / len(parts)).backward()
+            self._scaler.scale(found["loss"] / pieces).backward()
             for name, value in found.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(parts)
-        return sums
+                sums[name] = sums.get(name, 0.0) + float(value.detach()) / pieces
+        return self.processes.add(self._parameters, sums)
 
     def _check_finite(self, loss: float, norm: Tensor) -> None:
         # A scaler that is still looking for its scale makes gradients overflow, and skips the step.

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,10 +12,12 @@ from PIL.Image import Image
 from pipelines.training.data.config import DatasetData, ProceduralData
 from pipelines.training.initial import Start
 from pipelines.training.learner import Learner
+from pipelines.training.processes import Processes, joined, launched
 from pipelines.training.provenance import OUR_LICENCE, training_fingerprint
 from pipelines.training.session import Session, training_folder
 from pipelines.training.settings import TrainingSettings
 from synthgen.config.loading import load_section
+from synthgen.errors import ConfigError
 
 Settings = TypeVar("Settings", bound=TrainingSettings)
 
@@ -32,6 +35,7 @@ class Recipe(ABC, Generic[Settings]):
         makes: file or folder that a finished training leaves, in the folder of the training.
         what: what the weights are, in words for the card.
         free: keys of the configuration that decide nothing about the weights, besides `FREE`.
+        shared: whether several processes may share its steps, by `Learner.drawn`.
         learner: what learns.
         facts: what the weights are a function of besides the configuration.
         data: the section of what is learned from, or procedural faces of its own in words.
@@ -43,6 +47,7 @@ class Recipe(ABC, Generic[Settings]):
     makes: ClassVar[str]
     what: ClassVar[str]
     free: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[bool] = False
 
     learner: Learner
     facts: dict[str, Any]
@@ -79,6 +84,8 @@ def run_recipe(
 ) -> Path:
     """Train by a recipe and export what it makes; goes on from the folder's checkpoint by itself.
 
+    Processes that torchrun started share each step of a `shared` recipe; the first one writes.
+
     Args:
         kind: the recipe.
         config_path: YAML file, as the recipe's `settings` describe it.
@@ -93,19 +100,27 @@ def run_recipe(
         SynthgenError: if the configuration, the data, the weights that it reads or the folder do
             not serve, the folder holds another training, or the loss is not finite.
     """
-    config = load_section(config_path, kind.settings, overrides)
-    with training_folder(out) as folder:
-        torch.set_num_threads(config.threads)
-        recipe = kind(config, folder)
+    with launched() as processes, ExitStack() as stack:
+        config = load_section(config_path, kind.settings, overrides)
+        processes = _joined(processes, config, kind)
+        with processes.in_turn():
+            processes.check_sees(Path(out))
+            folder = stack.enter_context(training_folder(out))
+            torch.set_num_threads(config.threads)
+            recipe = kind(processes.placed(config), folder)
         learner = recipe.learner
+        learner.processes = processes
         begun = recipe.start.facts() if recipe.start else {}
         fingerprint = training_fingerprint(config, *kind.free, **recipe.facts, **begun)
-        session = Session(kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet)
+        session = Session(
+            kind.name, learner, folder, fingerprint, recipe.batches, recipe.sheet, processes
+        )
         session.resume()
-        if session.train(stop_at):
+        if session.train(stop_at) and processes.first:
             foreign = recipe.data if isinstance(recipe.data, DatasetData) else None
             words = recipe.data if isinstance(recipe.data, str) else "drawn portraits"
             command = f"synthgen train {kind.name} {Path(config_path).name} --to {folder.name}"
+            together = {"processes": processes.count} if processes.count > 1 else {}
             recipe.export(
                 {
                     "command": command,
@@ -116,7 +131,17 @@ def run_recipe(
                     **({"started_from": recipe.start.summary()} if recipe.start else {}),
                     "steps": learner.step,
                     "examples_seen": learner.step * config.batch_size,
+                    **together,
                     "configuration": config.model_dump(mode="json"),
                 }
             )
     return folder / kind.makes
+
+
+def _joined(processes: Processes, config: TrainingSettings, kind: type[Recipe[Any]]) -> Processes:
+    if processes.count > 1 and not kind.shared:
+        raise ConfigError(
+            f"synthgen train {kind.name} learns in one process, and {processes.count} were "
+            "started; start it without torchrun"
+        )
+    return joined(processes, config)

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -18,6 +18,7 @@ from pipelines.checkpoints import read_pickled_tensors
 from pipelines.training.curves import Curves
 from pipelines.training.files import write_whole
 from pipelines.training.learner import Learner
+from pipelines.training.processes import ONE, Processes
 from pipelines.training.provenance import check_same
 from synthgen import termination
 from synthgen.errors import OutputError, WeightsError
@@ -49,10 +50,14 @@ class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is only noted; a second one raises at once.
 
     Outside of the main thread, where Python has no signals, it notes nothing.
+
+    Args:
+        passed_on: whether a launcher passes each signal on, so that a second one says nothing new.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, passed_on: bool = False) -> None:
         self.asked = False
+        self._passed_on = passed_on
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -73,7 +78,7 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM:
             termination.note()
-        if self.asked:
+        if self.asked and not self._passed_on:
             raise KeyboardInterrupt
         self.asked = True
 
@@ -93,6 +98,7 @@ class Session:
             refused.
         batches: first step and last step → batches between them.
         sheet: draws a sample sheet of the learner's average, if there are sheets.
+        processes: those that share the training; the first of them writes.
     """
 
     name: str
@@ -101,9 +107,13 @@ class Session:
     fingerprint: dict[str, Any]
     batches: Callable[[int, int], Iterable[Any]]
     sheet: Callable[[], Image | None] = lambda: None
+    processes: Processes = ONE
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint, if there is one.
+
+        Another number of processes than it was written by goes on, and is told: batches and noise
+        are the same, but gradients are added in another order.
 
         Raises:
             OutputError: if it is of another training.
@@ -119,6 +129,14 @@ class Session:
                 )
             check_same(content["config"], self.fingerprint, path, type(self.learner.settings))
             self.learner.restore(content["state"])
+            before, now = content.get("processes", 1), self.processes.count
+            if before != now and self.processes.first:
+                tqdm.write(
+                    f"{path} was written by {before} process(es), now there are {now}: batches and "
+                    "noise stay what they are, but gradients are added in another order, so the "
+                    "curve may differ in its last digits"
+                )
+        self.processes.check_alike(self.learner.step, self.fingerprint)
 
     def train(self, stop_at: int | None = None) -> bool:
         """Learn to the last step, or to `stop_at`; tell whether the last step is done.
@@ -132,30 +150,48 @@ class Session:
         total = sum(cycle.steps for cycle in learner.cycles)
         last = total if stop_at is None else min(stop_at, total)
         if learner.step < last:
-            bar = tqdm(total=total, initial=learner.step, desc=self.name, unit="step")
-            with bar, Curves(self.folder, learner.step) as curves:
+            first = self.processes.first
+            bar = tqdm(
+                total=total, initial=learner.step, desc=self.name, unit="step", disable=not first
+            )
+            with bar, Curves(self.folder, learner.step) if first else nullcontext() as curves:
                 self._learn(last, curves, bar)
         return learner.step == total
 
-    def _learn(self, last: int, curves: Curves, bar: Any) -> None:
-        learner, settings = self.learner, self.learner.settings
-        with Interruption() as interruption:
+    def _learn(self, last: int, curves: Curves | None, bar: Any) -> None:
+        learner, processes = self.learner, self.processes
+        with Interruption(passed_on=processes.count > 1) as interruption:
             for batch in self.batches(learner.step, last):
                 found = learner.learn(batch)
-                step = learner.step
                 bar.update()
-                if step % settings.log_every == 0:
-                    bar.set_postfix(loss=f"{found['loss']:.4f}")
-                    curves.add(step, found)
-                if step % settings.sample_every == 0 and (sheet := self.sheet()) is not None:
-                    curves.show(step, sheet)
-                if step % settings.checkpoint_every == 0 or step == last or interruption.asked:
-                    state = learner.state()
-                    content = {"training": self.name, "config": self.fingerprint, "state": state}
-                    save_checkpoint(self.folder / CHECKPOINT, content)
+                if curves is not None:
+                    self._show(found, curves, bar)
+                asked = processes.any(interruption.asked)  # all end after the same step
+                due = learner.step % learner.settings.checkpoint_every == 0 or learner.step == last
+                if curves is not None and (due or asked):
+                    self._save()
                     curves.draw()
-                if interruption.asked:
+                if asked:
                     raise KeyboardInterrupt
+            if processes.any(interruption.asked):  # while the last checkpoint was written
+                raise KeyboardInterrupt
+
+    def _show(self, found: dict[str, float], curves: Curves, bar: Any) -> None:
+        settings, step = self.learner.settings, self.learner.step
+        if step % settings.log_every == 0:
+            bar.set_postfix(loss=f"{found['loss']:.4f}")
+            curves.add(step, found)
+        if step % settings.sample_every == 0 and (sheet := self.sheet()) is not None:
+            curves.show(step, sheet)
+
+    def _save(self) -> None:
+        content = {
+            "training": self.name,
+            "config": self.fingerprint,
+            "state": self.learner.state(),
+            "processes": self.processes.count,
+        }
+        save_checkpoint(self.folder / CHECKPOINT, content)
 
 
 @contextmanager

@@ -127,9 +127,14 @@ def _train(
     overrides: list[str] | None,
     stop_at: int | None,
 ) -> None:
+    from pipelines.training.processes import started
+
+    first = started()[0] == 0
     try:
         made = train(config, to, stop_at=stop_at, overrides=overrides or ())
     except KeyboardInterrupt:
-        typer.echo(f"stopped; the same command continues from {to / 'checkpoint.pt'}", err=True)
+        if first:
+            typer.echo(f"stopped; the same command continues from {to / 'checkpoint.pt'}", err=True)
         raise typer.Exit(130) from None
-    typer.echo(str(made) if made.exists() else f"{to}: to be continued by the same command")
+    if first:
+        typer.echo(str(made) if made.exists() else f"{to}: to be continued by the same command")

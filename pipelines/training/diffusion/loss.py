@@ -47,17 +47,46 @@ class Noised(NamedTuple):
     target: Tensor
 
 
-def noised(latents: Float[Tensor, "B c h w"], scheduler: Any, settings: NoiseSettings) -> Noised:
-    """Draw noise and timesteps from torch's generator and put the noise on the latents.
+class Noise(NamedTuple):
+    """Noise and how much of it there is.
+
+    Attributes:
+        noise: standard gaussian noise [B, c, h, w].
+        timesteps: timesteps of the noise levels [B].
+    """
+
+    noise: Tensor
+    timesteps: Tensor
+
+
+def draw_noise(latents: Float[Tensor, "B c h w"], scheduler: Any, settings: NoiseSettings) -> Noise:
+    """Draw noise for latents and then timesteps from torch's generator.
 
     Args:
-        latents: scaled latents.
+        latents: latents whose shape and device the noise has.
         scheduler: the noise schedule.
         settings: how timesteps are drawn.
     """
     noise = torch.randn(latents.shape).to(latents.device)
     total = scheduler.config["num_train_timesteps"]
-    timesteps = draw_timesteps(len(latents), total, settings, latents.device)
+    return Noise(noise, draw_timesteps(len(latents), total, settings, latents.device))
+
+
+def noised(
+    latents: Float[Tensor, "B c h w"],
+    scheduler: Any,
+    settings: NoiseSettings,
+    drawn: Noise | None = None,
+) -> Noised:
+    """Put noise on latents.
+
+    Args:
+        latents: scaled latents.
+        scheduler: the noise schedule.
+        settings: how timesteps are drawn.
+        drawn: the noise; None: drawn here, by `draw_noise`.
+    """
+    noise, timesteps = drawn or draw_noise(latents, scheduler, settings)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     return Noised(noisy, timesteps, target_of(scheduler, latents, noise, timesteps))
 
@@ -113,41 +142,74 @@ def diffusion_loss(
 Predict = Callable[[Float[Tensor, "B c h w"], Int[Tensor, " B"]], Float[Tensor, "B c h w"]]
 
 
+class Rollout(NamedTuple):
+    """What a generation begins with, and where it ends.
+
+    Attributes:
+        noise: standard gaussian noise [B, c, h, w].
+        stops: the step before which it stops [B], the same for all.
+    """
+
+    noise: Tensor
+    stops: Tensor
+
+
+def draw_rollout(latents: Float[Tensor, "B c h w"], steps: int) -> Rollout:
+    """Draw noise of latents' shape and then a step of the later half, from torch's generator.
+
+    Args:
+        latents: latents whose shape and device the generated ones have.
+        steps: steps of DPM-Solver++ that the whole way would have.
+    """
+    noise = torch.randn(latents.shape).to(latents.device)
+    return Rollout(noise, _draw_stop(steps).expand(len(latents)))
+
+
+def _draw_stop(steps: int) -> Tensor:
+    return torch.randint(steps // 2, steps, ())
+
+
 def generated_guess(
-    predict: Predict, scheduler: Any, latents: Float[Tensor, "B c h w"], steps: int
+    predict: Predict,
+    scheduler: Any,
+    latents: Float[Tensor, "B c h w"],
+    steps: int,
+    drawn: Rollout | None = None,
 ) -> Guess:
     """Generate from noise until late on the way; return what the model guesses from there.
 
-    Gradients reach this last guess alone. The noise is drawn from torch's generator.
+    Gradients reach this last guess alone.
 
     Args:
         predict: the model: noisy latents and timesteps → prediction.
         scheduler: the noise schedule of its training.
         latents: latents whose shape and device the generated ones have.
         steps: steps of DPM-Solver++ that the whole way would have.
+        drawn: its beginning and end; None: drawn here, by `draw_rollout`.
     """
-    noise = torch.randn(latents.shape).to(latents.device)
-    seen = generate_partly(predict, scheduler, noise, steps)
+    noise, stops = drawn or draw_rollout(latents, steps)
+    seen = generate_partly(predict, scheduler, noise, steps, int(stops[0]))
     return guess_of(scheduler, seen, predict(seen.latents, seen.timesteps))
 
 
-def generate_partly(predict: Predict, scheduler: Any, noise: Tensor, steps: int) -> Noised:
+def generate_partly(
+    predict: Predict, scheduler: Any, noise: Tensor, steps: int, stop: int | None = None
+) -> Noised:
     """Generate from noise, without guidance, and stop before a step of the later half.
-
-    Where it stops is drawn from torch's generator.
 
     Args:
         predict: the model: noisy latents and timesteps → prediction.
         scheduler: the noise schedule of its training.
         noise: standard gaussian noise [B, c, h, w].
         steps: steps of DPM-Solver++ that the whole way would have.
+        stop: the step before which it stops; None: drawn from torch's generator.
 
     Returns:
         Latents and timesteps for the step that learns; the target is the noise that it began with.
     """
     sampler: Any = DPMSolverMultistepScheduler.from_config(scheduler.config)
     sampler.set_timesteps(steps, device=noise.device)
-    stop = int(torch.randint(steps // 2, steps, ()))
+    stop = int(_draw_stop(steps)) if stop is None else stop
     latents = noise * sampler.init_noise_sigma
     with torch.no_grad():
         for time in sampler.timesteps[:stop]:
