@@ -8,7 +8,7 @@ once.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,22 @@ def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
             if up.is_floating_point():  # another format is refused where shapes are checked
                 tensors[layer + _UP] = (up.float() * factor).to(torch.float32)
     return tensors, factors
+
+
+def alpha_metadata(rank: int, alpha: float, targets: Sequence[str]) -> dict[str, str]:
+    """Return a LoRA file's metadata that tells its alpha, as diffusers' and peft's loaders read it.
+
+    Args:
+        rank: rank of all layers.
+        alpha: the layers count alpha/rank times.
+        targets: ends of the layers' paths.
+    """
+    from peft import LoraConfig
+
+    config = LoraConfig(r=rank, target_modules=list(targets)).to_dict()
+    told = {"lora_alpha": alpha, "target_modules": sorted(targets)}
+    packed = {_PREFIX + key: value for key, value in {**config, **told}.items()}
+    return {"format": "pt", _METADATA_KEY: json.dumps(packed, sort_keys=True, default=sorted)}
 
 
 def describe_alpha(factors: Mapping[str, float]) -> str:

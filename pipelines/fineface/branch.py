@@ -15,28 +15,36 @@ from synthgen.errors import WeightsError
 
 
 @contextlib.contextmanager
-def unfused_lora(unet: nn.Module, adapter: AUAdapter) -> Iterator[None]:
-    """Add B·A·x to the output of each layer with LoRA, as long as it is entered.
+def unfused_lora(unet: nn.Module, adapter: AUAdapter, scale: float = 1.0) -> Iterator[None]:
+    """Add scale·B·A·x to the output of each layer with LoRA, as long as it is entered.
 
-    The UNet then computes what it does after `load_au_adapter` has fused the LoRA at scale 1, and
-    gradients reach the adapter.
+    The UNet then computes what it does after `load_au_adapter` has fused the LoRA at that scale,
+    and gradients reach the adapter.
 
     Args:
         unet: the UNet, not compiled.
         adapter: an adapter for it.
+        scale: how often the LoRA counts.
     """
     with contextlib.ExitStack() as stack:
         for path in adapter.config["lora_layers"] or {}:
             down, up = (adapter.get_submodule(f"unet.{path}.lora_{part}") for part in "AB")
             layer = unet.get_submodule(path)
-            stack.callback(layer.register_forward_hook(partial(_add_lora, down, up)).remove)
+            add = partial(_add_lora, down, up, scale)
+            stack.callback(layer.register_forward_hook(add).remove)
         yield
 
 
 def _add_lora(
-    down: nn.Module, up: nn.Module, layer: nn.Module, args: tuple[Tensor, ...], output: Tensor
+    down: nn.Module,
+    up: nn.Module,
+    scale: float,
+    layer: nn.Module,
+    args: tuple[Tensor, ...],
+    output: Tensor,
 ) -> Tensor:
-    return output + up(down(args[0]))
+    added = up(down(args[0]))
+    return output + (added if scale == 1 else scale * added)
 
 
 # pyright: reportPrivateImportUsage=false

@@ -14,9 +14,9 @@ from pipelines.checkpoints import (
     read_pickled_tensors,
     read_safetensors,
 )
-from pipelines.diffusion.lora import LARGEST_RANK, describe_alpha, read_lora
+from pipelines.diffusion.lora import LARGEST_RANK, alpha_metadata, describe_alpha, read_lora
 from pipelines.diffusion.unet import text_width
-from pipelines.fineface.adapter import AUAdapter, recognise
+from pipelines.fineface.adapter import LORA_TARGETS, AUAdapter, recognise
 from pipelines.fineface.weights import (
     ATTENTION_FILE,
     ENCODER_FILE,
@@ -82,7 +82,11 @@ def read_au_adapter(
 
 
 def write_au_adapter(
-    adapter: AUAdapter, folder: Path, weight_prefix: str, suffix: str = PICKLE_SUFFIX
+    adapter: AUAdapter,
+    folder: Path,
+    weight_prefix: str,
+    suffix: str = PICKLE_SUFFIX,
+    lora_alpha: float | None = None,
 ) -> None:
     """Write an adapter as published: two files, and the LoRA's where there is one.
 
@@ -94,6 +98,8 @@ def write_au_adapter(
         folder: where the files go.
         weight_prefix: start of the file names.
         suffix: `.ckpt`, as published, or `.safetensors`, the same tensors with no pickle.
+        lora_alpha: alpha that the LoRA's file tells, so that loaders let it count alpha/rank times;
+            None: it tells none and counts once, as published.
 
     Raises:
         WeightsError: if it encodes other AUs than the published 12, and the suffix is `.ckpt`.
@@ -115,7 +121,9 @@ def write_au_adapter(
         else:
             torch.save(_portable(state), path)
     if lora := adapter.lora_state():
-        save_file(_portable(lora), folder / (weight_prefix + LORA_FILE))
+        rank = adapter.config["lora_rank"]
+        told = None if lora_alpha is None else alpha_metadata(rank, lora_alpha, LORA_TARGETS)
+        save_file(_portable(lora), folder / (weight_prefix + LORA_FILE), told)
 
 
 def _read(folder: Path, name: str) -> tuple[Any, Path]:

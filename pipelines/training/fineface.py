@@ -1,8 +1,10 @@
 """Training of FineFace: AU adapter and LoRA, by the paper's recipe."""
 
 import copy
+import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -12,6 +14,7 @@ from PIL.Image import Image
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX
 from pipelines.diffusion.models import no_progress_bars
@@ -43,6 +46,7 @@ from pipelines.training.diffusion.config import (
     SheetExpressions,
     check_painted,
 )
+from pipelines.training.diffusion.estimate import estimate
 from pipelines.training.diffusion.latents import (
     LabelledLatents,
     LatentBatch,
@@ -68,12 +72,14 @@ from pipelines.training.diffusion.reader import (
     trained_reader,
 )
 from pipelines.training.learner import Learner, seeded
+from pipelines.training.processes import Processes, check_shares, started
 from pipelines.training.provenance import CARD, training_fingerprint, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import cycle_at, pick_training_device
-from pipelines.weight_files import file_sha256
+from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config.base import Section
+from synthgen.config.loading import load_section
 
 
 class Smoothing(Section):
@@ -139,8 +145,18 @@ class FineFaceTrainingConfig(DiffusionSettings):
     encoder: EncoderKind = Field(
         default="res_mlp64", description="AU encoder (Table 2); res_mlp64 is the published one."
     )
-    rank: int = Field(
-        default=32, ge=1, le=1024, description="Rank of the LoRA, and its alpha: the scale is 1."
+    rank: int = Field(default=32, ge=1, le=1024, description="Rank of the LoRA.")
+    lora_alpha: float | None = Field(
+        default=None,
+        gt=0,
+        le=65536,
+        description="Alpha of the LoRA, which counts alpha / rank times; its file tells it. null: "
+        "as much as the rank, and not told, as published.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute what the UNet's blocks hold once more on the way back instead of "
+        "keeping it: less memory, a third more time, the same bits.",
     )
     smoothing: Smoothing = Field(default=Smoothing(), description="Disturbance of the labels.")
     drop_caption: float = Field(
@@ -289,11 +305,18 @@ class FineFaceLearner(Learner):
         adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed, aus)
         files = None if config.init is None else AdapterFiles.find(config.init)
         self.start = None if files is None else begin_adapter(adapter, files)
+        if self.start is not None and config.lora_alpha is not None:  # what was taken counts once
+            scale_lora(adapter, config.rank / config.lora_alpha)
         super().__init__(config, config.cycles, adapter, device)
         self._config = config
         self._base = base
         self._adapter = adapter  # the network, by its class
         self._reader = None if reader is None else reader.requires_grad_(False)
+        alpha = config.lora_alpha
+        self._scale = 1.0 if alpha is None else alpha / config.rank
+        self._vectors: dict[str, Tensor] = {}
+        if config.gradient_checkpointing:
+            base.unet.enable_gradient_checkpointing(self._recomputed)
 
     def drawn(self, part: LatentBatch) -> DrawnBatch:
         """Draw noise, timesteps, the labels' disturbance, and what painting begins with."""
@@ -359,9 +382,32 @@ class FineFaceLearner(Learner):
 
     def _predict(self, noisy: Tensor, timesteps: Tensor, text: Tensor, aus: Tensor) -> Tensor:
         unet, adapter = self._base.unet, self._adapter
-        vectors = adapter(aus)  # in float32: bfloat16 would round intensities
-        with self.autocast(), unfused_lora(unet, adapter), au_branch(unet, vectors):
+        self._vectors = vectors = adapter(aus)  # in float32: bfloat16 would round intensities
+        with self.autocast(), self._additions(vectors):
             return unet(noisy.to(unet.dtype), timesteps, text).sample.float()
+
+    @contextmanager
+    def _additions(self, vectors: Mapping[str, Tensor]) -> Iterator[None]:
+        unet = self._base.unet
+        with unfused_lora(unet, self._adapter, self._scale), au_branch(unet, vectors):
+            yield
+
+    def _recomputed(self, module: nn.Module, *inputs: Any) -> Any:
+        """Call a block that keeps only its inputs; the way back adds to it what this call did."""
+        vectors = self._vectors
+        return checkpoint(
+            module.__call__,
+            *inputs,
+            use_reentrant=False,
+            context_fn=lambda: (nullcontext(), self._additions(vectors)),
+        )
+
+
+@torch.no_grad()
+def scale_lora(adapter: AUAdapter, factor: float) -> None:
+    """Multiply what an adapter's LoRA adds by a factor, in place."""
+    for path in adapter.config["lora_layers"] or {}:
+        adapter.get_parameter(f"unet.{path}.lora_B.weight").mul_(factor)
 
 
 def untrained_adapter(
@@ -403,7 +449,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
     settings = FineFaceTrainingConfig
     makes = "fineface"
     what = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
-    free = ("base", "revision", "latents", "sheet", "export", "init")
+    free = ("base", "revision", "latents", "sheet", "export", "init", "gradient_checkpointing")
     shared = True
 
     def __init__(self, config: FineFaceTrainingConfig, folder: Path) -> None:
@@ -438,7 +484,8 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         sheet = self.config.sheet
         pipeline = sheet_pipeline(FineFacePipeline, self._base.folder, self._dtype)
         with no_progress_bars(), tempfile.TemporaryDirectory() as folder:
-            write_au_adapter(self.learner.average, Path(folder), "", SAFETENSORS_SUFFIX)
+            alpha = self.config.lora_alpha
+            write_au_adapter(self.learner.average, Path(folder), "", SAFETENSORS_SUFFIX, alpha)
             pipeline.load_au_adapter(folder)
         pipeline.to(self.learner.device)
         return sheet_of(
@@ -448,11 +495,17 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
     def export(self, about: dict[str, Any]) -> None:
         """Write the adapter as published, with a card, and as a component of diffusers."""
         begun = {} if self._start is None else {"init": self._start.summary()}
-        export_adapter(self.learner.average, self.folder, self.config.export, {**about, **begun})
+        about = {**about, **begun}
+        config = self.config
+        export_adapter(self.learner.average, self.folder, config.export, about, config.lora_alpha)
 
 
 def export_adapter(
-    adapter: AUAdapter, folder: Path, export: AdapterExport, about: dict[str, Any]
+    adapter: AUAdapter,
+    folder: Path,
+    export: AdapterExport,
+    about: dict[str, Any],
+    lora_alpha: float | None = None,
 ) -> Path:
     """Write an adapter as published, as a component of diffusers, and a card beside the first.
 
@@ -461,6 +514,7 @@ def export_adapter(
         folder: folder of the training; gets `fineface` and `au_adapter`.
         export: number format, and whether pickles are written too.
         about: what the card says besides the checksums.
+        lora_alpha: alpha of the LoRA; the component, which has no place for it, has it taken in.
 
     Returns:
         The folder that `load_au_adapter` reads.
@@ -468,14 +522,70 @@ def export_adapter(
     written = copy.deepcopy(adapter)
     nn.Module.to(written, device="cpu", dtype=getattr(torch, export.dtype))
     published = folder / FineFaceRecipe.makes
-    write_au_adapter(written, published, "", SAFETENSORS_SUFFIX)
+    write_au_adapter(written, published, "", SAFETENSORS_SUFFIX, lora_alpha)
     if export.also == "ckpt":
-        write_au_adapter(written, published, "", PICKLE_SUFFIX)
+        write_au_adapter(written, published, "", PICKLE_SUFFIX, lora_alpha)
+    if lora_alpha is not None:
+        scale_lora(written, lora_alpha / written.config["lora_rank"])
     written.save_pretrained(folder / COMPONENT)
     files = sorted(published.glob(f"*{SAFETENSORS_SUFFIX}"))
     sums = {path.name: file_sha256(path) for path in files}
     write_card(published / CARD, {**about, "sha256": sums})
     return published
+
+
+def estimate_fineface(config_path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Estimate what a training takes, from some steps on made latents; nothing is written.
+
+    Of several processes that torchrun started the first alone estimates.
+
+    Args:
+        config_path: YAML file of the training.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        Lines to print; each figure says whether it is measured or reckoned.
+
+    Raises:
+        SynthgenError: if the configuration, the data or the base do not serve, or the base is not
+            on this machine.
+    """
+    number, count = started()
+    if number:
+        return []
+    config = load_section(config_path, FineFaceTrainingConfig, overrides)
+    check_shares(config, count)
+    torch.set_num_threads(config.threads)
+    device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
+    folder = find_base(config.base, config.revision, fetch=False)
+    base = load_base(folder, device, dtype, config.attention)
+    examples = examples_of(config.data, config.seed)
+    levels = read_model_config(folder / "vae" / "config.json")["block_out_channels"]
+    side = config.data.size // 2 ** (len(levels) - 1)
+    shape = (int(base.unet.config["in_channels"]), side, side)
+    pieces = Processes(count=count).pieces(config.accumulate)
+    rows = config.batch_size // pieces
+    plain = config.cycles[0].model_copy(update={"painted": 0.0})
+    part = {"batch_size": rows, "accumulate": 1, "reading": None, "cycles": (plain,)}
+    learner = FineFaceLearner(
+        config.model_copy(update=part), base, device, aus=examples.action_units
+    )
+    tokens = base.tokenizer([""] * rows, padding="max_length", return_tensors="pt").input_ids
+    batch = LatentBatch(
+        torch.zeros(rows, *shape), tokens, torch.zeros(rows, len(examples.action_units))
+    )
+    found = estimate(learner, (base.unet, base.text_encoder), batch, rows)
+    lines = found.lines(config, config.cycles, count, pieces // count, device)
+    wanted = examples.count if config.examples is None else config.examples
+    if wanted is not None:
+        size = 2 * math.prod(shape)
+        lines.append(
+            f"latents: {wanted:,} × {size / 1e3:.0f} kB = {wanted * size / 1e9:.2f} GB on the disk "
+            "(reckoned)"
+        )
+    if config.reading is not None:
+        lines.append("the reader's loss and painted steps are not counted")
+    return lines
 
 
 def train_fineface(

@@ -50,11 +50,24 @@ def unet(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopA
 
 @train_app.command()
 def fineface(
-    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+    config: Config,
+    to: Folder,
+    overrides: Overrides = None,
+    stop_at: StopAt = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Estimate memory and images/s by some steps; write nothing."
+        ),
+    ] = False,
 ) -> None:
     """Train FineFace's AU adapter by the paper's recipe."""
-    from pipelines.training.fineface import train_fineface
+    from pipelines.training.fineface import estimate_fineface, train_fineface
 
+    if dry_run:
+        for line in estimate_fineface(config, overrides or ()):
+            typer.echo(line)
+        return
     _train(train_fineface, config, to, overrides, stop_at)
 
 

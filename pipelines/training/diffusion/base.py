@@ -215,19 +215,27 @@ class FrozenBase:
         return {path.relative_to(self.folder).as_posix(): file_sha256(path) for path in files}
 
 
-def find_base(base: str, revision: str | None) -> Path:
+def find_base(base: str, revision: str | None, fetch: bool = True) -> Path:
     """Return the folder of a base, fetched from the Hub if it is no folder here.
 
     Args:
         base: folder, Hub id, or `mini`.
         revision: revision on the Hub.
+        fetch: whether to fetch what is not on this machine.
 
     Raises:
         WeightsError: if files are missing and cannot be fetched.
     """
     named = find_part(base) if base == MINI else base
     check_folder("base", named, "unet")
-    return resolve(named, revision=revision, files=_FILES, patterns=["tokenizer/*"], setting="base")
+    return resolve(
+        named,
+        revision=revision,
+        files=_FILES,
+        patterns=["tokenizer/*"],
+        setting="base",
+        fetch=fetch,
+    )
 
 
 def check_folder(setting: str, named: str | Path, training: str) -> None:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import StableDiffusionPipeline
 from tiny_fineface import make_sd
 from torch import Tensor
 
-from pipelines.fineface import FineFacePipeline
+from pipelines.diffusion.lora import read_lora
+from pipelines.fineface import AUAdapter, FineFacePipeline
 from pipelines.fineface.adapter import ENCODERS
 from pipelines.fineface.branch import au_branch
 from pipelines.training.data.config import ProceduralData
 from pipelines.training.diffusion.base import FrozenBase, load_base
-from pipelines.training.diffusion.config import AdapterCycle
+from pipelines.training.diffusion.config import AdapterCycle, AdapterExport
 from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.fineface import (
     FineFaceLearner,
@@ -231,3 +233,61 @@ def loss_of_target(base: FrozenBase, batch: LatentBatch, velocity: bool) -> floa
     if velocity:
         target = kept.sqrt() * noise - (1 - kept).sqrt() * batch.latents
     return float(target.square().mean())
+
+
+def test_recomputed_blocks_learn_the_same_bits(base: FrozenBase, batch: LatentBatch) -> None:
+    plain = FineFaceLearner(config(lora_alpha=8.0), base, CPU)
+    told = [plain.learn(batch) for _ in range(2)]
+    again = FineFaceLearner(config(lora_alpha=8.0, gradient_checkpointing=True), base, CPU)
+    calls: list[str] = []
+    block = base.unet.down_blocks[0].attentions[0].transformer_blocks[0]
+    block.register_forward_pre_hook(lambda *_: calls.append("block"))
+    assert [again.learn(batch) for _ in range(2)] == told
+    assert len(calls) == 2 * 2  # once on the way there and once on the way back
+    state = plain.network.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in again.network.state_dict().items())
+
+
+def test_the_file_tells_alpha_and_the_pipeline_paints_with_it(
+    base: FrozenBase, folder: Path, batch: LatentBatch, tmp_path: Path
+) -> None:
+    learner = FineFaceLearner(config(lora_alpha=6.0), base, CPU)
+    for _ in range(3):
+        learner.learn(batch)
+    export = AdapterExport(dtype="float32")
+    published = export_adapter(learner.average, tmp_path, export, {}, 6.0)
+    learner.network.load_state_dict(learner.average.state_dict())
+    with torch.no_grad():
+        predicted = learner.predict(
+            batch.latents, torch.full((4,), 500), batch.input_ids, batch.aus
+        )
+    _, factors = read_lora(published / "pytorch_lora_weights.safetensors")
+    assert set(factors.values()) == {3.0}
+    pipeline = FineFacePipeline.from_pretrained(folder)
+    pipeline.load_au_adapter(published)
+    vectors = learner.network(batch.aus)
+    text = base.text_encoder(batch.input_ids).last_hidden_state
+    with torch.no_grad(), au_branch(pipeline.unet, vectors):
+        painted = pipeline.unet(batch.latents, torch.full((4,), 500), text).sample
+    torch.testing.assert_close(painted, predicted, rtol=1e-4, atol=1e-5)
+    component = AUAdapter.from_pretrained(tmp_path / "au_adapter")
+    for name, value in pipeline.au_adapter.lora_state().items():
+        torch.testing.assert_close(component.lora_state()[name], value)
+    public = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    public.load_lora_weights(published, weight_name="pytorch_lora_weights.safetensors")
+    taken = next(iter(public.unet.peft_config.values()))
+    assert (taken.r, taken.lora_alpha) == (2, 6.0)
+
+
+def test_an_adapter_that_begins_from_another_counts_it_as_often(
+    base: FrozenBase, folder: Path, batch: LatentBatch, tmp_path: Path
+) -> None:
+    learner = FineFaceLearner(config(), base, CPU)
+    for _ in range(3):
+        learner.learn(batch)
+    published = export_adapter(learner.average, tmp_path, AdapterExport(dtype="float32"), {})
+    begun = FineFaceLearner(config(init=str(published), lora_alpha=8.0), base, CPU)
+    learner.network.load_state_dict(learner.average.state_dict())
+    given = (batch.latents, torch.full((4,), 500), batch.input_ids, batch.aus)
+    with torch.no_grad():
+        torch.testing.assert_close(begun.predict(*given), learner.predict(*given))
