@@ -112,8 +112,8 @@ class Estimate:
             f"learns: {self.learned:,} parameters",
             f"memory of a process: {_told(self.memory)} = {_told(self.frozen)} of frozen weights + "
             f"{_told(self.kept)} of weights that learn, their average, gradients and AdamW's "
-            f"moments (both reckoned from shapes) + {_told(self.passing)} of activations (measured on "
-            f"one part, {settings.dtype} on {device.type})",
+            f"moments (both reckoned from shapes) + {_told(self.passing)} of activations (measured "
+            f"on one part, {settings.dtype} on {device.type})",
             f"speed: {alone:.3g} images/s in one process (measured, on {device})"
             + (several if count > 1 else ""),
             f"time: {hours:.3g} h for all steps (reckoned), without latents and sheets",
