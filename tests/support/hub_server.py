@@ -153,6 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusedError(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return found
 
+    def _files(self, repo: str, revision: str) -> tuple[dict[str, File], str]:
+        """Return the files of a branch, or of its newest commit, and the commit."""
+        found = self._repo(repo)
+        named = (one for one in found.branches if revision in (one, found.head(one)))
+        branch = next(named, revision)
+        return self._repo(repo, branch).branches[branch][-1], found.head(branch)
+
     def create(self) -> None:
         asked = json.loads(self.body)
         self._may(True, asked["organization"])
@@ -165,8 +172,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def info(self, repo: str, revision: str = "main") -> None:
         self._may()
-        found = self._repo(repo, revision)
-        self._give({"id": repo, "sha": found.head(revision), "private": found.private, "tags": []})
+        files, commit = self._files(repo, revision)
+        self._give(
+            {
+                "id": repo,
+                "sha": commit,
+                "private": self._repo(repo).private,
+                "tags": [],
+                "siblings": [{"rfilename": name} for name in sorted(files)],
+            }
+        )
 
     def branch(self, repo: str, branch: str) -> None:
         self._may(True, repo.split("/")[0])
@@ -174,25 +189,34 @@ class _Handler(BaseHTTPRequestHandler):
         found.branches[branch] = list(found.branches["main"])
         self._give({})
 
-    def tree(self, repo: str, revision: str) -> None:
+    def tree(self, repo: str, revision: str, folder: str = "") -> None:
         self._may()
-        files = self._repo(repo, revision).branches[revision][-1]
-        names = sorted(files)
+        files, _ = self._files(repo, revision)
+        prefix = f"{folder}/" if folder else ""
+        below = [name for name in sorted(files) if name.startswith(prefix)]
+        if folder and not below:
+            raise _RefusedError(404, f"{folder} does not exist", "EntryNotFound")
+        parents = {
+            prefix + "/".join(parts[:depth])
+            for parts in (name.removeprefix(prefix).split("/") for name in below)
+            for depth in range(1, len(parts))
+        }
+        entries = [_entry(name, files.get(name)) for name in sorted({*below, *parents})]
+        if self.query.get("recursive", "").lower() != "true":
+            entries = [one for one in entries if "/" not in one["path"].removeprefix(prefix)]
         start = int(self.query.get("cursor", "0"))
-        listed: list[dict[str, Any]] = [
-            {"type": "directory", "path": "data", "oid": "0", "size": 0}
-        ]
-        for name in names[start : start + PAGE]:
-            kind, data = files[name]
-            entry: dict[str, Any] = {"type": "file", "path": name, "size": len(data)}
-            entry["oid"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            if kind == "lfs":
-                sha256 = hashlib.sha256(data).hexdigest()
-                entry["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 130}
-            listed.append(entry)
-        more = f"{self.hub.url}{self.path.split('?')[0]}?recursive=true&cursor={start + PAGE}"
-        link = f'<{more}>; rel="next"' if start + PAGE < len(names) else ""
-        self._give(listed, headers={"Link": link})
+        asked = urllib.parse.urlencode({**self.query, "cursor": start + PAGE})
+        more = f"{self.hub.url}{self.path.split('?')[0]}?{asked}"
+        link = f'<{more}>; rel="next"' if start + PAGE < len(entries) else ""
+        self._give(entries[start : start + PAGE], headers={"Link": link})
+
+    def paths(self, repo: str, revision: str) -> None:
+        self._may()
+        files, _ = self._files(repo, revision)
+        asked = urllib.parse.parse_qs(self.body.decode())["paths"]
+        folders = {"/".join(name.split("/")[:depth]) for name in files for depth in (1, 2)}
+        there = [name for name in asked if name in files or name in folders]
+        self._give([_entry(name, files.get(name)) for name in there])
 
     def preupload(self, repo: str, revision: str) -> None:
         self._may(True, repo.split("/")[0])
@@ -275,16 +299,30 @@ class _Handler(BaseHTTPRequestHandler):
 
     def content(self, repo: str, revision: str, name: str) -> None:
         self._may()
-        found = self._repo(repo)
-        branch = next(
-            (one for one in found.branches if revision in (one, found.head(one))), revision
-        )
-        files = self._repo(repo, branch).branches[branch][-1]
+        files, commit = self._files(repo, revision)
         if name not in files:
             raise _RefusedError(404, f"{name} does not exist", "EntryNotFound")
         data = files[name][1]
-        etag = f'"{hashlib.sha1(data).hexdigest()}"'
-        self._give(data, headers={"ETag": etag, "X-Repo-Commit": found.head(branch)})
+        headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit}
+        if part := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""):
+            first, last = int(part[1]), min(int(part[2]), len(data) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+            self._give(data[first : last + 1], 206, headers)
+        else:
+            self._give(data, headers=headers)
+
+
+def _entry(name: str, file: File | None) -> dict[str, Any]:
+    """Describe a file as listings do; a folder where there is none."""
+    if file is None:
+        return {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
+    kind, data = file
+    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(data)}
+    entry["oid"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    if kind == "lfs":
+        sha256 = hashlib.sha256(data).hexdigest()
+        entry["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 130}
+    return entry
 
 
 _ID = "([^/]+/[^/]+)"
@@ -295,6 +333,8 @@ ROUTES: dict[str, Callable[..., None]] = {
     f"GET /api/datasets/{_ID}/revision/([^/]+)": _Handler.info,
     f"POST /api/datasets/{_ID}/branch/([^/]+)": _Handler.branch,
     f"GET /api/datasets/{_ID}/tree/([^/]+)": _Handler.tree,
+    f"GET /api/datasets/{_ID}/tree/([^/]+)/(.+)": _Handler.tree,
+    f"POST /api/datasets/{_ID}/paths-info/([^/]+)": _Handler.paths,
     f"POST /api/datasets/{_ID}/preupload/([^/]+)": _Handler.preupload,
     f"POST /api/datasets/{_ID}/commit/([^/]+)": _Handler.commit,
     f"POST /datasets/{_ID}.git/info/lfs/objects/batch": _Handler.batch,

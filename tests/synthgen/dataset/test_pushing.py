@@ -93,6 +93,34 @@ def test_a_dataset_goes_up_whole_in_one_commit_the_card_last(hub, dataset, tmp_p
     assert {split: len(loaded[split]) for split in loaded} == {"train": 6, "test": 2}
 
 
+READ = """
+import datasets
+from synthgen.dataset import inspect_dataset
+
+loaded = datasets.load_dataset("acme/faces")
+print({split: (len(rows), rows[0]["image"].size) for split, rows in loaded.items()})
+print(len(datasets.load_dataset("acme/faces", "rejects", split="train")))
+print(inspect_dataset("hf://datasets/acme/faces").problems)
+"""
+
+
+def test_what_was_pushed_is_read_from_the_hub(hub, dataset, tmp_path):
+    go(dataset)
+    variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        env={**os.environ, **variables, "HF_DATASETS_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "{'train': (6, (8, 8)), 'test': (2, (8, 8))}",
+        "2",
+        "()",
+    ], done.stderr
+
+
 def test_what_is_there_is_not_sent_again(hub, dataset):
     go(dataset)
     before = len(hub.seen)
