@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -23,7 +23,6 @@ from pipelines.evaluation.gallery import (
 )
 from pipelines.evaluation.judges import SecondJudge, VerifierJudge, find_encoder
 from pipelines.evaluation.protocols import (
-    PAPER,
     AskedPrompt,
     Protocol,
     neutral_requests,
@@ -51,11 +50,6 @@ class FineFaceEvaluation(GenerationSettings):
     judge: Path | None = Field(
         default=None, description="Second judge, a file of `synthgen train judge`; it reads traits."
     )
-    protocol: Literal["small", "paper"] = Field(
-        default="small",
-        description="paper: 15 prompts with 12 AUs at 5 intensities and the 50 combinations of the "
-        "prior grid; small: as prompts and combinations say, from the prior emotions.",
-    )
     prompts: int = Field(default=40, ge=2, le=150, description="Prompts of the model itself.")
     combinations: int = Field(default=10, ge=1, le=1000, description="Combinations a prompt.")
     row_prompts: int = Field(
@@ -71,8 +65,6 @@ class FineFaceEvaluation(GenerationSettings):
 
     def asked(self) -> Protocol:
         """Return what is asked of the model itself."""
-        if self.protocol == "paper":
-            return PAPER
         return Protocol(prompts=self.prompts, combinations=self.combinations)
 
     def asked_of_rows(self) -> Protocol:

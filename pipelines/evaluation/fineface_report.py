@@ -86,8 +86,7 @@ def _head(results: Results) -> str:
         "noise of its own that all its images start from.",
         f"- Individual AUs: 12 AUs at {_listed(protocol.levels)}, one at a time; the neutral face "
         "is intensity 0.",
-        f"- Combinations: {protocol.combinations} for each prompt, from the prior "
-        f"`{protocol.drawn}`.",
+        f"- Combinations: {protocol.combinations} for each prompt, from the prior `emotions`.",
         f"- Images with AUs: {protocol.images}. Judges: {', '.join(results.judges)}. "
         f"Faces not found: {faceless}.",
         *_legend(results),

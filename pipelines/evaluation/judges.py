@@ -19,7 +19,7 @@ from pipelines.evaluation.judge_network import (
     JudgeOutput,
     load_judge,
 )
-from pipelines.hub import missing_files
+from pipelines.hub import missing_files, resolve
 from pipelines.interfaces import ActionUnitReader
 from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
@@ -42,44 +42,69 @@ class ImageEmbedder:
     """Embeds images by a CLIP image encoder.
 
     Args:
-        folder: Stable Diffusion folder with `image_encoder/` and `feature_extractor/`.
+        encoder: folder of the model: its `config.json` and `model.safetensors`.
+        processor: folder of its `preprocessor_config.json`.
+        name: what its file is called among those in use.
+        device: torch device.
 
     Raises:
         WeightsError: if one of their files is missing, or they cannot be loaded.
     """
 
-    def __init__(self, folder: Path) -> None:
-        _check(folder / ENCODER, _ENCODER_FILES)
-        _check(folder / PROCESSOR, (_PROCESSOR_FILE,))
-        read_model_config(folder / PROCESSOR / _PROCESSOR_FILE)
-        self._model = load_model(
-            CLIPVisionModelWithProjection, folder / ENCODER, torch.float32
-        ).eval()
+    def __init__(
+        self, encoder: Path, processor: Path, name: str = ENCODER, device: str = "cpu"
+    ) -> None:
+        _check(encoder, _ENCODER_FILES)
+        _check(processor, (_PROCESSOR_FILE,))
+        read_model_config(processor / _PROCESSOR_FILE)
+        self._device = device
+        self._model = load_model(CLIPVisionModelWithProjection, encoder, torch.float32)
+        self._model.eval().to(device)
         try:
-            self._processor = CLIPImageProcessor.from_pretrained(folder / PROCESSOR)
+            self._processor = CLIPImageProcessor.from_pretrained(processor)
         except Exception as error:  # of whatever a class does with the values of a strange config
-            raise WeightsError(
-                f"{folder / PROCESSOR} cannot be loaded: {first_line(error)}"
-            ) from error
-        self.weights = {
-            f"{ENCODER}/model.safetensors": file_sha256(folder / ENCODER / "model.safetensors")
-        }
+            raise WeightsError(f"{processor} cannot be loaded: {first_line(error)}") from error
+        self.name = name
+        self.weights = {f"{name}/model.safetensors": file_sha256(encoder / "model.safetensors")}
 
     @torch.inference_mode()
     def embed(self, images: Sequence[Image]) -> Float[np.ndarray, "n width"]:
         """Return unit vectors of RGB images."""
         pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
-        vectors = self._model(pixel_values=pixels).image_embeds
-        return torch.nn.functional.normalize(vectors, dim=-1).numpy()
+        vectors = self._model(pixel_values=pixels.to(self._device)).image_embeds
+        return torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
 
 
-def find_encoder(folder: Path) -> ImageEmbedder | None:
+def find_encoder(folder: Path, device: str = "cpu") -> ImageEmbedder | None:
     """Return the embedder of a Stable Diffusion folder; None where it has no image encoder.
 
     Raises:
         WeightsError: if it has half of one.
     """
-    return ImageEmbedder(folder) if (folder / ENCODER).is_dir() else None
+    if not (folder / ENCODER).is_dir():
+        return None
+    return ImageEmbedder(folder / ENCODER, folder / PROCESSOR, device=device)
+
+
+def find_clip(id_or_folder: str, device: str = "cpu") -> ImageEmbedder:
+    """Return the image encoder of a CLIP of transformers, whole or its image half.
+
+    Args:
+        id_or_folder: Hub id, such as `openai/clip-vit-large-patch14`, or a folder.
+        device: torch device.
+
+    Raises:
+        WeightsError: if there is none, or it is no CLIP.
+    """
+    files = [*_ENCODER_FILES, _PROCESSOR_FILE]
+    folder = resolve(id_or_folder, files=files, setting="--clip")
+    kind = read_model_config(folder / "config.json").get("model_type")
+    if kind not in ("clip", "clip_vision_model"):
+        raise WeightsError(
+            f"{id_or_folder} is a model of the type {kind!r}; --clip takes a CLIP of transformers, "
+            "of the type 'clip' or 'clip_vision_model'"
+        )
+    return ImageEmbedder(folder, folder, id_or_folder, device)
 
 
 def _check(folder: Path, files: Sequence[str]) -> None:

@@ -98,25 +98,18 @@ class Protocol:
     Attributes:
         prompts: number of prompts.
         levels: intensities at which each AU is asked for alone, without 0: a neutral face is that.
-        combinations: combinations of AUs for each prompt.
-        drawn: `emotions`: other combinations for each prompt, from the prior of that name, at
-            intensities 2 to 5; `grid`: the same for all, from the prior `grid` as the FineFace
-            paper's protocol has it.
+        combinations: combinations of AUs for each prompt, from the prior `emotions` at intensities
+            2 to 5.
     """
 
     prompts: int
     levels: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0)
     combinations: int = 10
-    drawn: str = "emotions"
 
     @property
     def images(self) -> int:
         """Images with AUs: each AU at each level, and the combinations, for each prompt."""
         return self.prompts * (AU_COUNT * len(self.levels) + self.combinations)
-
-
-PAPER = Protocol(prompts=15, combinations=50, drawn="grid")
-"""The counts of the FineFace paper: 15 × 12 × 5 + 15 × 50 = 1,650 images with AUs."""
 
 
 def neutral_requests(prompts: Sequence[AskedPrompt]) -> list[Request]:
@@ -187,10 +180,5 @@ def _combinations(
     protocol: Protocol, prompts: int, seed: int
 ) -> Float[np.ndarray, "prompts combinations aus"]:
     count = protocol.combinations
-    if protocol.drawn == "grid":
-        prior = load_prior({"prior": "grid", "combinations": count})
-        singles = AU_COUNT * 5  # a grid shows each AU alone at its five levels first
-        same = prior.sample(singles + count, seed=0)[singles:]
-        return np.broadcast_to(same, (prompts, count, AU_COUNT))
     drawn = emotions_of(COMBINED_CATEGORIES).sample(prompts * count, seed=seed)
     return drawn.reshape(prompts, count, AU_COUNT)

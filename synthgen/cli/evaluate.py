@@ -53,18 +53,53 @@ def fineface(
     ] = None,
     protocol: Annotated[
         Literal["small", "paper"],
-        typer.Option(help="paper: the counts of the FineFace paper, 1,650 images."),
+        typer.Option(help="paper: that of the FineFace paper, 1,650 images as a run makes them."),
     ] = "small",
-    prompts: Annotated[int, typer.Option(min=2, max=150, help="Prompts of the model.")] = 40,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="small: prompts of the model, 2 to 150 (40). paper: handcrafted (15), a file of "
+            "prompts, or a folder of Parquet files with captions.",
+            metavar="NUMBER|handcrafted|FILE",
+        ),
+    ] = None,
     combinations: Annotated[
-        int, typer.Option(min=1, max=1000, help="Combinations of AUs a prompt.")
-    ] = 10,
+        int | None,
+        typer.Option(min=1, max=1000, help="Combinations of AUs a prompt; small: 10, paper: 50."),
+    ] = None,
     row_prompts: Annotated[
-        int,
-        typer.Option(min=0, max=150, help="Prompts of text baseline and encoders; 0: none."),
-    ] = 8,
+        int | None,
+        typer.Option(min=0, max=150, help="Prompts of text baseline and encoders; 0: none. (8)"),
+    ] = None,
     encoders: Annotated[
         Path | None, typer.Option(help="Folder of adapters from `synthgen train fineface`.")
+    ] = None,
+    landmarker: Annotated[
+        Path | None,
+        typer.Option(help="paper: face_landmarker.task of Google's, a judge too.", metavar="FILE"),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="paper: CLIP of CLIP-I, a folder or a Hub id; else the base's own."),
+    ] = None,
+    lora_scale: Annotated[
+        list[float] | None,
+        typer.Option(help="paper: scale of the LoRA (1); repeated, a sweep: tables of the first."),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="paper: another model, by a YAML file that holds a run's section pipeline.",
+            metavar="NAME=FILE",
+        ),
+    ] = None,
+    executor: Annotated[
+        Literal["ray", "inline"] | None,
+        typer.Option(help="paper: Ray actors (without it), or this process alone."),
+    ] = None,
+    datasets: Annotated[
+        Path | None,
+        typer.Option(help="paper: folder of the datasets (out/evaluate/paper)."),
     ] = None,
     scheduler: SchedulerOption = "dpmpp",
     steps: StepsOption = 20,
@@ -75,31 +110,49 @@ def fineface(
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     to: ToOption = Path("out/evaluate/fineface.md"),
-    images: ImagesOption = Path("out/evaluate/images"),
+    images: Annotated[
+        Path | None,
+        typer.Option(help="small: folder of the images (out/evaluate/images), to go on from."),
+    ] = None,
 ) -> None:
     """Judge a FineFace model: the tables of the paper, with judges of one's own."""
-    from pipelines.evaluation.fineface import FineFaceEvaluation, evaluate_fineface
+    from synthgen.report.fineface_options import FineFaceOptions, judge_fineface
 
-    settings = FineFaceEvaluation(
-        weights=weights,
-        base=base,
-        verifier=verifier,
-        judge=judge,
+    options = FineFaceOptions(
         protocol=protocol,
+        model={
+            "weights": weights,
+            "base": base,
+            "verifier": verifier,
+            "judge": judge,
+            "encoders": encoders,
+            "scheduler": scheduler,
+            "steps": steps,
+            "guidance": guidance,
+            "au_scale": au_scale,
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "threads": threads,
+            "seed": seed,
+        },
         prompts=prompts,
         combinations=combinations,
-        row_prompts=row_prompts,
-        encoders=encoders,
-        scheduler=scheduler,
-        steps=steps,
-        guidance=guidance,
-        au_scale=au_scale,
-        batch_size=batch_size,
-        dtype=dtype,
-        threads=threads,
-        seed=seed,
+        small={"row_prompts": row_prompts, "images": images},
+        paper={
+            "landmarker": landmarker,
+            "clip": clip,
+            "lora_scale": lora_scale,
+            "baseline": baseline,
+            "executor": executor,
+            "datasets": datasets,
+        },
     )
-    typer.echo(str(evaluate_fineface(settings, to, images)))
+    try:
+        files = judge_fineface(options, to, lambda line: typer.echo(line, err=True))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from what is whole", err=True)
+        raise typer.Exit(130) from None
+    typer.echo("\n".join(map(str, files)))
 
 
 @evaluate_app.command()

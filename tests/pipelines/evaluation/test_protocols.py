@@ -5,7 +5,6 @@ import pytest
 
 from pipelines.evaluation.protocols import (
     ASKED_TRAITS,
-    PAPER,
     Protocol,
     au_array,
     combined_requests,
@@ -45,17 +44,6 @@ def test_no_caption_is_a_prompt():
 def test_there_are_no_more_prompts_than_combinations_of_traits():
     with pytest.raises(ConfigError, match="150 different tuples of values, but samples: 151"):
         unseen_prompts(151, seed=0)
-
-
-def test_the_paper_asks_for_1650_images_with_aus():
-    prompts = unseen_prompts(PAPER.prompts, seed=0)
-    singles = single_requests(prompts, PAPER.levels)
-    combined = combined_requests(prompts, PAPER, seed=0)
-    assert (len(singles), len(combined)) == (15 * 12 * 5, 15 * 50)
-    assert PAPER.images == len(singles) + len(combined) == 1650
-    same = au_array(combined).reshape(15, 50, AU_COUNT)
-    assert (same == same[0]).all()
-    assert set((same[0] != 0).sum(1)) <= {2, 3, 4}
 
 
 def test_single_requests_ask_for_each_au_alone_at_each_level(prompts):

@@ -1,0 +1,1 @@
+"""The FineFace paper's protocol: runs that make its images, and what judges find in them."""
