@@ -311,7 +311,7 @@ class Disfa(PictureSource):
         kept: set[str] = set()
         for split, ones in idle.items():
             keys = uniforms(self._seed, f"data/idle/{split}", 0, len(ones), 1)[:, 0]
-            first = np.argsort(keys, kind="stable")[: round(self._without * active[split])]
+            first = np.argsort(keys, kind="stable")[: int(self._without * active[split] + 0.5)]
             kept.update(ones[place].name for place in first)
         chosen = [item for item in items if any(item.aus or ()) or item.name in kept]
         left = [
