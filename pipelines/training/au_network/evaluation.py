@@ -116,7 +116,7 @@ def _evaluated(network: LibreFaceNetwork, config: AUNetworkConfig, decoded: bool
 
 def not_drawn_by_skin(
     readings: Readings, action_units: ActionUnitSet, skins: Sequence[str]
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, int | float]]]:
     """Return what is measured of AUs that are not drawn, for each skin.
 
     Args:
@@ -142,7 +142,7 @@ def not_drawn_by_skin(
 
 def _where_absent(
     drawn: Float[np.ndarray, " n"], measured: Float[np.ndarray, " n"]
-) -> dict[str, float]:
+) -> dict[str, int | float]:
     absent = measured[drawn == 0]
     if not absent.size:
         return {"faces": 0, "mean": float("nan"), "above": float("nan")}

@@ -27,10 +27,16 @@ from pipelines.libreface.presence import (
     presence_pixels,
     save_presence,
 )
-from pipelines.procedural import RENDERER_VERSION, random_identity, render
+from pipelines.procedural import render, renderer_version
 from pipelines.training.au_network.augmentation import DRAWS, AugmentationConfig, augment
-from pipelines.training.data.config import ExpressiveFaces
-from pipelines.training.data.drawing import RoundCache, draw_aus, face_number
+from pipelines.training.data.config import LabelledFaces
+from pipelines.training.data.drawing import (
+    RoundCache,
+    draw_aus,
+    draw_person,
+    face_number,
+    label_aus,
+)
 from pipelines.training.data.faceless import KINDS, SIZE, UNSEEN, draw_faceless
 from pipelines.training.data.loader import load_steps
 from pipelines.training.files import write_whole
@@ -43,7 +49,7 @@ from samplers.randomness import derive_seed, uniforms
 from synthgen.config.base import Section
 
 
-class PresenceFacesConfig(ExpressiveFaces):
+class PresenceFacesConfig(LabelledFaces):
     """Portraits of 128 pixels, each of an identity that no other training sees."""
 
     views: int = Field(
@@ -121,9 +127,10 @@ class TrainingPictures(Dataset[Pictures]):
 
 
 def _portrait(config: PresenceConfig, use: str, first: int, number: int) -> Image.Image:
-    faces = config.faces
-    aus = draw_aus(config.seed, f"presence/{use}", number, faces.expressions, faces.intensity)
-    return render(random_identity(seed=first + number), aus.tolist(), size=SIZE)
+    faces, seed, stage = config.faces, config.seed, f"presence/{use}"
+    aus = draw_aus(seed, stage, number, faces.expressions, faces.intensity, label_aus(faces))
+    person = draw_person(faces, seed, stage, number, first + number)
+    return render(person, aus.tolist(), size=SIZE)
 
 
 def _changed(picture: Image.Image, config: PresenceConfig, use: str, index: int) -> Image.Image:
@@ -239,7 +246,7 @@ class PresenceRecipe(Recipe[PresenceConfig]):
     def __init__(self, config: PresenceConfig, folder: Path) -> None:
         super().__init__(config, folder)
         self.learner = PresenceLearner(config, pick_training_device(config.device))
-        self.facts = {"renderer": RENDERER_VERSION}
+        self.facts = {"renderer": renderer_version(config.faces.edition)}
 
     def batches(self, first: int, last: int) -> Iterable[Pictures]:
         """Draw the pictures of each step."""

@@ -18,7 +18,13 @@ from pipelines.training.attributes import (
     draw_person,
     train_attributes,
 )
-from pipelines.training.data.portraits import NOT_SHOWN, Portraits, read_rightly, trait_losses
+from pipelines.training.data.portraits import (
+    NOT_SHOWN,
+    Portraits,
+    read_rightly,
+    trait_classes,
+    trait_losses,
+)
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError, WeightsError
 
@@ -65,6 +71,25 @@ def test_other_people_are_as_drawn_people_are():
     assert not {person.seed for person in people} & {
         draw_person(1, "held-out", number, 0.0).seed for number in range(200)
     }
+
+
+def test_people_of_the_second_edition_show_its_aus():
+    faces = TINY["faces"] | {"edition": 2, "aus": "drawn"}
+    config = AttributesConfig.model_validate(TINY | {"faces": faces})
+    portraits = AttributePortraits(config)
+    assert portraits[0].aus.shape == (18,)
+    people = [draw_person(1, "train", number, 1.0, edition=2) for number in range(300)]
+    assert {person.edition for person in people} == {2}
+    assert any(person.beard == "beard" and person.person == "woman" for person in people)
+    shown = portraits[3].traits.tolist()
+    person = draw_person(TINY["seed"], "train", 3, config.faces.even, edition=2)
+    assert shown == trait_classes(person, TRAITS)
+
+
+def test_the_examples_are_allowed():
+    for path, edition in (("", 1), ("second/", 2)):
+        config = load_section(f"examples/train/{path}attributes.yaml", AttributesConfig)
+        assert (config.faces.edition, config.faces.even) == (edition, 0.6)
 
 
 def test_a_trait_that_is_not_shown_costs_nothing_and_counts_nowhere():

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from pipelines.evaluation.judge_network import JUDGED_TRAITS, load_judge
-from pipelines.procedural import random_identity
+from pipelines.evaluation.judges import SecondJudge
+from pipelines.procedural import DRAWN_AUS, random_identity, render
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.examples import HELD_OUT
 from pipelines.training.data.portraits import NOT_SHOWN, trait_classes
@@ -20,6 +22,7 @@ from pipelines.training.judge import (
     JudgePortraits,
     train_judge,
 )
+from synthgen.action_units import AUS
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, OutputError
 
@@ -103,6 +106,31 @@ def test_a_stopped_training_ends_in_the_same_weights(tmp_path):
     assert card["steps"] == 4
     assert set(card["held_out"]["traits"]) == set(JUDGED_TRAITS)
     assert len(card["held_out"]["aus"]) == 12
+
+
+def test_a_judge_of_the_second_edition_reads_its_aus_and_judges_the_twelve(tmp_path):
+    faces = TINY["faces"] | {"edition": 2, "aus": "drawn", "even": 0.5}
+    file = train_judge(write(tmp_path, faces=faces), tmp_path / "out")
+    network = load_judge(file)
+    assert network.action_units == DRAWN_AUS
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["renderer"] == "3"
+    assert list(card["held_out"]["aus"]) == list(DRAWN_AUS.names)
+    picture = JudgePortraits(JudgeConfig.model_validate(TINY | {"faces": faces}))[1]
+    assert picture.aus.shape == (18,)
+    face = render(random_identity(1, edition=2), picture.aus.tolist())
+    found = SecondJudge.from_file(file).measure([face])
+    pixels = torch.from_numpy(np.array(face.crop((8, 8, 120, 120)))).permute(2, 0, 1) / 255
+    with torch.inference_mode():
+        whole = network(pixels[None]).aus.clamp(0, 5).numpy()
+    places = [DRAWN_AUS.index(name) for name in AUS]
+    np.testing.assert_allclose(found, whole[:, places], atol=1e-5)
+
+
+def test_the_examples_are_allowed():
+    first = load_section("examples/train/judge.yaml", JudgeConfig)
+    second = load_section("examples/train/second/judge.yaml", JudgeConfig)
+    assert (first.faces.edition, second.faces.edition, second.faces.aus) == (1, 2, "drawn")
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
