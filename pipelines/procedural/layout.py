@@ -87,18 +87,18 @@ def brow(identity: Identity, e: Efforts, side: int) -> Brow:
     down_out = low * (1 - 0.60 * min(max(up_out, 0.0), 1.0))
     inner = (
         0.048 + 0.004 * identity.brow_spacing - 0.025 * low - 0.004 * nose,
-        base - 0.004 - 0.047 * up_in + 0.055 * down_in + 0.014 * nose,
+        base - 0.004 - 0.047 * up_in + 0.043 * down_in + 0.014 * nose,
     )
     middle = (
         0.098 - 0.012 * low,
-        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.051 * down_in + 0.013 * nose,
+        base - 0.7 * arch - 0.026 * up_in - 0.030 * up_out + 0.042 * down_in + 0.013 * nose,
     )
     top = (
         0.145 - 0.005 * low,
-        base - arch - 0.004 * up_in - 0.046 * up_out + 0.042 * down_out + 0.009 * nose
+        base - arch - 0.004 * up_in - 0.046 * up_out + 0.038 * down_out + 0.009 * nose
         + 0.004 * cheek,
     )  # fmt: skip
-    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.026 * down_out + 0.006 * cheek)
+    outer = (0.188, base + 0.004 - 0.042 * up_out + 0.030 * down_out + 0.006 * cheek)
     thickness = 0.0235 * (1 + 0.13 * identity.brow_thickness)
     thickness *= 0.82 if woman else 1.12
     inner, middle, top, outer = ((side * x, y) for x, y in (inner, middle, top, outer))
@@ -175,7 +175,7 @@ def _corner(identity: Identity, e: Efforts, side: float) -> Point:
     reach += 0.031 * e.smile + 0.046 * e.stretch - 0.012 * chin - 0.009 * jaw + 0.013 * e.frown
     reach += 0.020 * e.dimple - 0.017 * e.tight + 0.001 * e.press - 0.002 * e.lip_raise
     height = 0.697 + 0.004 * identity.mouth_height - 0.041 * e.smile + 0.036 * e.frown
-    height += 0.006 * e.stretch + 0.003 * chin + 0.034 * jaw - 0.007 * e.dimple
+    height += 0.006 * e.stretch + 0.003 * chin + 0.034 * jaw - 0.010 * e.dimple
     height += 0.006 * e.press - 0.004 * e.lip_raise
     return (side * reach, height + side * 0.0025 * identity.asymmetry[2])
 

@@ -33,7 +33,7 @@ from synthgen.errors import ConfigError
 RENDERER_VERSION = "2"
 """Raised whenever the same identity and AUs are painted otherwise in the first edition."""
 
-_VERSIONS = {1: RENDERER_VERSION, 2: "4"}
+_VERSIONS = {1: RENDERER_VERSION, 2: "5"}
 
 _Painter = Callable[[skia.Canvas, Face], None]
 

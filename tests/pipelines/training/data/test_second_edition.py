@@ -39,7 +39,7 @@ def test_the_second_edition_draws_and_labels_eighteen_aus():
     for one, other in (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26")):
         assert not (shown[one] & shown[other]).any()
     assert examples.identity(0).edition == 2
-    assert examples.fingerprint == {"renderer": "4"}
+    assert examples.fingerprint == {"renderer": "5"}
     alone = render(examples.identity(5), aus[5].tolist(), 64)
     assert alone.tobytes() == examples.image(5).tobytes()
     told = " ".join(examples.caption(index) for index in range(300))
