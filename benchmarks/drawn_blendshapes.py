@@ -28,7 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Blendshapes of drawn faces, AU by AU.")
     parser.add_argument("landmarker", type=Path, help="face_landmarker.task")
     parser.add_argument("--people", type=int, default=12)
-    parser.add_argument("--aus", nargs="*", default=[a for a in DRAWN_AUS.names if a in OWN_BLENDSHAPES])
+    parser.add_argument(
+        "--aus", nargs="*", default=[a for a in DRAWN_AUS.names if a in OWN_BLENDSHAPES]
+    )
     options = parser.parse_args()
     reader = FaceLandmarker(options.landmarker, faces=1)
     rows = []
