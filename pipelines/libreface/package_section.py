@@ -110,6 +110,15 @@ class LibreFacePackageCheck(CheckSection):
             licences={file.name: LICENCE for file in files},
         )
 
+    def with_absolute_paths(self) -> "LibreFacePackageCheck":
+        """Return the section with paths that do not depend on the working folder; names stay."""
+        paths = {
+            key: str(Path(value).expanduser().absolute())
+            for key, value in (("python", self.python), ("weights", self.weights))
+            if value is not None and (key == "weights" or "/" in value)
+        }
+        return self.model_copy(update=paths)
+
     def identity(self) -> dict[str, Any]:
         """Return the keys that the data is a function of: not where things are on this machine."""
         keys = super().identity()

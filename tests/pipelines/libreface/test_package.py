@@ -233,6 +233,15 @@ def test_where_things_lie_is_no_part_of_the_identity(tmp_path):
     check_values(here)
 
 
+def test_paths_do_not_depend_on_the_working_folder_and_names_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (check,) = config(tmp_path, python="env/bin/python", weights="w").verify.checks
+    found = check.with_absolute_paths()
+    assert (found.python, found.weights) == (f"{tmp_path}/env/bin/python", f"{tmp_path}/w")
+    (check,) = config(tmp_path, python="python3.10").verify.checks
+    assert check.with_absolute_paths() == check
+
+
 WANTED = "it must be the interpreter of an environment where libreface 0.2 is installed"
 
 
