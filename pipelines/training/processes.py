@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from pipelines.training.settings import TrainingSettings
 from synthgen.errors import ConfigError, TrainingError
@@ -222,7 +223,7 @@ def launched() -> Iterator[Processes]:
         yield ONE
         return
     try:
-        store, number, count = next(distributed.rendezvous("env://", timeout=_PATIENCE))
+        store, number, count = next(rendezvous("env://", timeout=_PATIENCE))
     except ValueError as error:
         raise ConfigError(
             f"WORLD_SIZE is {count}, but the processes cannot meet: {first_line(error)}; start "
