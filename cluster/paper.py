@@ -11,7 +11,7 @@ from cluster.driver import ExecutorName, generate
 from pipelines.evaluation.paper.figures import refuse_without_plots
 from pipelines.evaluation.paper.report import write_report
 from pipelines.evaluation.paper.runs import PLAIN, PaperEvaluation, PaperRun, find_runs
-from pipelines.evaluation.paper.study import PaperResults, look_at, seat
+from pipelines.evaluation.paper.study import PaperResults, compare, look_at, seat
 from synthgen.dataset import Storage, read_markers
 from synthgen.errors import ConfigError, RunError
 from synthgen.foreign import counted
@@ -74,7 +74,12 @@ def evaluate_paper(
     found = [look_at(run, settings, prompts, panel, kept) for run in runs]
     plain = next(one for one in found if one.run.label == PLAIN)
     rows = [one for one in found if one is not plain]
-    return write_report(PaperResults(settings, prompts, panel, plain, rows), places.page)
+    fidelity = {}
+    if panel.fidelity is not None:
+        say(f"KID and FID against {counted(panel.fidelity.pictures, 'picture')}")
+        fidelity = {row.run.key: compare(row, panel.fidelity, settings.seed) for row in rows}
+    results = PaperResults(settings, prompts, panel, plain, rows, fidelity)
+    return write_report(results, places.page)
 
 
 def _generate(run: PaperRun, executor: ExecutorName, say: Say) -> None:

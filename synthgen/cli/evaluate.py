@@ -82,6 +82,18 @@ def fineface(
         str | None,
         typer.Option(help="paper: CLIP of CLIP-I, a folder or a Hub id; else the base's own."),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="paper: folder of pictures for KID and FID (by torch-fidelity).", metavar="FOLDER"
+        ),
+    ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option(
+            help="paper: torch-fidelity's InceptionV3; else it fetches its own.", metavar="FILE"
+        ),
+    ] = None,
     lora_scale: Annotated[
         list[float] | None,
         typer.Option(help="paper: scale of the LoRA (1); repeated, a sweep: tables of the first."),
@@ -141,6 +153,8 @@ def fineface(
         paper={
             "landmarker": landmarker,
             "clip": clip,
+            "reference": reference,
+            "inception": inception,
             "lora_scale": lora_scale,
             "baseline": baseline,
             "executor": executor,

@@ -25,6 +25,7 @@ from pipelines.evaluation.paper.runs import PaperRun
 from pipelines.evaluation.paper.statistics import Measured
 from pipelines.pictures import open_picture
 from pipelines.training.files import write_whole, writing
+from samplers.priors import build_prior
 from synthgen.action_units import AU_COUNT, AUS
 from synthgen.dataset import Storage, layout, read_markers
 from synthgen.dataset.parquet import read_columns
@@ -175,6 +176,16 @@ def _pictures(storage: Storage, data: str) -> Iterator[list[Image]]:
         yield [open_row(row).convert("RGB") for row in batch.to_pylist()]
 
 
+def rows_by_file(run: PaperRun) -> list[tuple[str, int]]:
+    """Return the data file and the row in it of each row of a run's dataset, in their order."""
+    markers = read_markers(Storage(run.config.output.path)).values()
+    return [
+        (layout.data_file(*marker.key), row)
+        for marker in sorted(markers, key=lambda marker: marker.key)
+        for row in range(marker.rows)
+    ]
+
+
 def open_row(row: dict[str, Any]) -> Image:
     """Open the picture of a row.
 
@@ -209,17 +220,14 @@ def order_of(run: PaperRun, prompts: Sequence[PaperPrompt]) -> Order:
     """
     storage = Storage(run.config.output.path)
     rows: dict[tuple[str, tuple[float, ...]], int] = {}
-    vectors: dict[tuple[float, ...], None] = {}
     number = 0
     for marker in sorted(read_markers(storage).values(), key=lambda marker: marker.key):
         file = layout.data_file(*marker.key)
         for batch in read_columns(storage, file, ["prompt", "aus"]):
             for row in batch.to_pylist():
-                vector = tuple(row["aus"])
-                rows[row["prompt"], vector] = number
-                vectors |= {vector: None} if any(vector) else {}
+                rows[row["prompt"], tuple(row["aus"])] = number
                 number += 1
-    cells = [(0.0,) * AU_COUNT, *_in_grid(run, vectors)]
+    cells = [(0.0,) * AU_COUNT, *_in_grid(run)]
     for prompt in prompts:
         for cell in cells:
             if (prompt.text, cell) not in rows:
@@ -231,12 +239,14 @@ def order_of(run: PaperRun, prompts: Sequence[PaperPrompt]) -> Order:
     return Order(places, np.array(cells[1:], np.float64).reshape(-1, AU_COUNT))
 
 
-def _in_grid(run: PaperRun, vectors: dict[tuple[float, ...], None]) -> list[tuple[float, ...]]:
-    """Return the grid's cells in its order; nothing of a run of neutral faces."""
-    if not vectors:
-        return []
-    prior = run.config.expressions.build()
-    return [tuple(map(float, np.array(cell, np.float32))) for cell in prior.cells]
+def _in_grid(run: PaperRun) -> list[tuple[float, ...]]:
+    """Return the AU vectors that a run asks each prompt for, in their order; of the plain one none.
+
+    The neutral face comes beside them.
+    """
+    each = run.config.identities.expressions_per_identity
+    drawn = build_prior(run.config.expressions).sample(int(each), seed=run.config.seed)
+    return [tuple(map(float, vector)) for vector in drawn if vector.any()]
 
 
 def _said(cell: tuple[float, ...]) -> str:

@@ -76,6 +76,13 @@ class PaperEvaluation(GenerationSettings):
         default=None, description="Folder of adapters that `synthgen train fineface` made."
     )
     baselines: tuple[Baseline, ...] = Field(default=(), description="Other models.")
+    reference: Path | None = Field(
+        default=None, description="Folder of pictures that KID and FID compare with."
+    )
+    inception: Path | None = Field(
+        default=None,
+        description="torch-fidelity's InceptionV3; null: it fetches its own, where reference asks.",
+    )
     clip: str | None = Field(
         default=None, description="CLIP of CLIP-I: a folder or a Hub id; null: the base's own."
     )

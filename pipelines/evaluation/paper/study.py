@@ -1,7 +1,7 @@
 """Study of the datasets of a protocol: who judges, and what they find of each model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipelines.evaluation.judges import (
     find_encoder,
 )
 from pipelines.evaluation.outside_statistics import Estimate
+from pipelines.evaluation.paper.fidelity import Fidelity, FidelityMeter, generated
 from pipelines.evaluation.paper.prompts import PaperPrompt
 from pipelines.evaluation.paper.readings import (
     ClipMeter,
@@ -25,6 +26,7 @@ from pipelines.evaluation.paper.readings import (
     measure,
     measured,
     order_of,
+    rows_by_file,
     seen_by,
 )
 from pipelines.evaluation.paper.runs import PaperEvaluation, PaperRun
@@ -34,6 +36,7 @@ from pipelines.fineface.weights import locate
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
 from synthgen.dataset import Storage, read_record
+from synthgen.errors import ConfigError
 
 KINDS = {"singles": "individual AUs", "combined": "combinations"}
 
@@ -45,10 +48,12 @@ class Panel:
     Attributes:
         judges: who measures AUs, the verifier first.
         embedder: the CLIP of CLIP-I; None: the base has none and none is named.
+        fidelity: what compares images with pictures; None: no pictures are named.
     """
 
     judges: Sequence[AUJudge]
     embedder: ImageEmbedder | None
+    fidelity: FidelityMeter | None = None
 
     @property
     def files(self) -> dict[str, str]:
@@ -62,11 +67,20 @@ def seat(settings: PaperEvaluation) -> Panel:
     """Load the judges.
 
     Raises:
+        ConfigError: if there are too few pictures to compare with, or an option lacks another.
         WeightsError: if weights are missing or of another format.
         MissingDependencyError: if a judge's package is not installed.
     """
+    if settings.inception is not None and settings.reference is None:
+        raise ConfigError(
+            f"--inception {settings.inception} is for KID and FID, which need pictures to compare "
+            "with: name their folder by --reference"
+        )
     fix_arithmetic(settings.threads)
     device = pick_device()
+    fidelity = None
+    if settings.reference is not None:
+        fidelity = FidelityMeter(settings.reference, settings.inception, device)
     verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=device)
     judges: list[AUJudge] = [VerifierJudge(verifier)]
     if settings.judge is not None:
@@ -74,9 +88,9 @@ def seat(settings: PaperEvaluation) -> Panel:
     if settings.landmarker is not None:
         judges.append(LandmarkerJudge(settings.landmarker))
     if settings.clip is not None:
-        return Panel(judges, find_clip(settings.clip, device))
+        return Panel(judges, find_clip(settings.clip, device), fidelity)
     weights = FineFaceWeights(base=settings.base, fineface=settings.weights)
-    return Panel(judges, find_encoder(locate(weights).base, device))
+    return Panel(judges, find_encoder(locate(weights).base, device), fidelity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +100,7 @@ class RunFindings:
     Attributes:
         run: the run.
         order: where each image of the protocol stands in it.
-        measured: judge → readings.
+        measured: judge → readings; of neutral faces alone, none.
         embeddings: unit vectors [P, 1 + C, width], the neutral faces first; None without a CLIP.
     """
 
@@ -125,7 +139,7 @@ def look_at(
     panel: Panel,
     kept: Path,
 ) -> RunFindings:
-    """Measure a run's dataset by all judges.
+    """Measure a run's dataset by all judges; neutral faces alone by CLIP alone.
 
     Args:
         run: the run, whose dataset is whole.
@@ -146,12 +160,23 @@ def look_at(
             settings.levels,
             seen_by(judge),
         )
-        for judge in panel.judges
+        for judge in (panel.judges if order.asked.size else ())
     }
     embeddings = None
     if panel.embedder is not None:
         embeddings = measure(run, ClipMeter(panel.embedder), "CLIP-I", kept)[order.places]
     return RunFindings(run, order, found, embeddings)
+
+
+def compare(found: RunFindings, meter: FidelityMeter, seed: int) -> Fidelity:
+    """Compare a run's images with AUs with the pictures of a meter.
+
+    Raises:
+        ConfigError, DatasetError: as `FidelityMeter.compare`.
+    """
+    rows = rows_by_file(found.run)
+    places = [rows[row] for row in found.order.places[:, 1:].ravel()]
+    return meter.compare(generated(Path(found.run.config.output.path), places), seed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,6 +189,7 @@ class PaperResults:
         panel: the judges.
         plain: the base alone, without AUs.
         rows: the other runs, the model's first.
+        fidelity: key of a run → distance of its images to pictures; empty: none were named.
     """
 
     settings: PaperEvaluation
@@ -171,6 +197,7 @@ class PaperResults:
     panel: Panel
     plain: RunFindings
     rows: Sequence[RunFindings]
+    fidelity: Mapping[str, Fidelity] = field(default_factory=dict)
 
     @property
     def main(self) -> RunFindings:

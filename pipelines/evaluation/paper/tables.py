@@ -118,6 +118,8 @@ def all_tables(results: PaperResults, policy: ActionUnitPolicy) -> list[Table]:
     if len(results.scales) > 1:
         tables.append(_scales(results, judges))
     tables += list(_variants(results, judges))
+    if results.fidelity:
+        tables.append(_fidelity(results))
     tables.append(_errors(results, judges))
     for place, judge in enumerate(judges, 1):
         tables.append(_response(results, judge, place))
@@ -210,6 +212,30 @@ def _variants(results: PaperResults, judges: Sequence[str]) -> Iterator[Table]:
         if rows:
             head = ["adapter", "asked for", *_mse_head(judges), *_LIKENESS]
             yield Table(f"table-{place}", title, _as_published(place).strip(), head, rows)
+
+
+def _fidelity(results: PaperResults) -> Table:
+    reference = results.settings.reference
+    rows: list[list[Cell]] = []
+    for key, found in results.fidelity.items():
+        run = next(row.run for row in results.rows if row.run.key == key)
+        scale = "–" if run.scale is None else f"{run.scale:g}"
+        rows.append([run.label, scale, _small(found.kid), _small(found.kid_spread),
+                     found.fid, found.images])  # fmt: skip
+    pictures = results.panel.fidelity.pictures if results.panel.fidelity else 0
+    return Table(
+        "fidelity",
+        "KID and FID",
+        f"Distance of the images with AUs to {pictures:,} pictures of "
+        f"`{'' if reference is None else reference.name}`, by torch-fidelity: lower is nearer. FID "
+        "of so few images is biased; KID, a mean over subsets, is not.",
+        ["model", "lora_scale", "KID", "KID, deviation", "FID", "images"],
+        rows,
+    )
+
+
+def _small(value: float) -> str:
+    return f"{value:.4f}"
 
 
 def _errors(results: PaperResults, judges: Sequence[str]) -> Table:
