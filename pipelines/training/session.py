@@ -171,7 +171,7 @@ class Session:
                 if curves is not None and (due or asked):
                     self._save()
                     curves.draw()
-                if asked:
+                if asked and processes.any(asked):  # when all is written: torchrun kills the rest
                     raise KeyboardInterrupt
             if processes.any(interruption.asked):  # while the last checkpoint was written
                 raise KeyboardInterrupt
