@@ -1,6 +1,7 @@
 """Identity of a portrait: every parameter but the expression."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,9 +198,8 @@ def random_identity(
         raise ConfigError(f"no edition {edition} of the drawings; there are {_editions()}")
     pinned = {name: _checked(name, value) for name, value in traits.items()}
     if even:
-        pinned = _even_traits(seed) | pinned
-        if pinned["person"] == "woman":
-            pinned["beard"] = _checked("beard", traits.get("beard", "none"))
+        draws = Draws(seed, _EVENLY)
+        pinned = even_traits([draws.uniform() for _ in vocabulary.TRAITS], pinned)
     if edition > 1:
         person = drawn_person(Draws(seed, _PERSON, PERSON_DRAWS), pinned)
         return Identity(seed=seed, edition=edition, **person, **_pose(seed))
@@ -213,6 +213,23 @@ def random_identity(
         **_scene(draws),
         edition=edition,
     )
+
+
+def even_traits(
+    draws: Sequence[float], pinned: Mapping[str, str], bearded_women: bool = False
+) -> dict[str, str]:
+    """Choose each value of each trait as often, by itself; beards for men alone.
+
+    Args:
+        draws: a uniform draw [0, 1) for each of `vocabulary.TRAITS`.
+        pinned: traits that are given.
+        bearded_women: beards whatever the person.
+    """
+    pairs = zip(vocabulary.TRAITS.items(), draws, strict=True)
+    drawn = {trait: pick(evenly(values), draw) for (trait, values), draw in pairs} | pinned
+    if drawn["person"] == "woman" and "beard" not in pinned and not bearded_women:
+        drawn["beard"] = "none"
+    return drawn
 
 
 def identity_from_text(text: str, seed: int, edition: int = 1) -> Identity:
@@ -248,11 +265,6 @@ def _checked(name: str, value: str | bool) -> str:
             f"trait {name} cannot be {shown(value)}; it is one of {', '.join(allowed)}"
         )
     return str(text)
-
-
-def _even_traits(seed: int) -> dict[str, str]:
-    draws = Draws(seed, _EVENLY)
-    return {trait: draws.choose(evenly(values)) for trait, values in vocabulary.TRAITS.items()}
 
 
 def _named_traits(draws: Draws, pinned: dict[str, str]) -> dict[str, str]:

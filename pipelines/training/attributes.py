@@ -23,9 +23,9 @@ from pipelines.training.data.config import BatchAugmentation, ExpressionShare, L
 from pipelines.training.data.drawing import (
     RoundCache,
     draw_aus,
-    even_traits,
     face_number,
     label_aus,
+    pinned_evenly,
 )
 from pipelines.training.data.loader import load_steps
 from pipelines.training.data.portraits import (
@@ -159,7 +159,7 @@ def draw_person(
         edition: edition of the drawings.
     """
     first = FIRST_IDENTITY if use == "train" else FIRST_HELD_OUT
-    pinned = even_traits(seed, f"attributes/{use}", number, even)
+    pinned = pinned_evenly(seed, f"attributes/{use}", number, even, bearded_women=True)
     return random_identity(first + number, edition=edition, even=False, **pinned)
 
 

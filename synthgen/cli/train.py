@@ -35,7 +35,7 @@ def vae(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt
 @train_app.command()
 def clip(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the text encoder that conditions, and the image encoder beside it."""
-    from pipelines.training.clip import train_clip
+    from pipelines.training.clip.train import train_clip
 
     _train(train_clip, config, to, overrides, stop_at)
 

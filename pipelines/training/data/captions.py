@@ -4,13 +4,15 @@ A caption names some of the traits of `vocabulary.TRAITS`, each in one of severa
 sentence or as a list, and on request the expression by FACS names or in plain words.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from pipelines.procedural import Identity
+from pipelines.procedural import Identity, vocabulary
 from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 
 _AGES = {
@@ -48,6 +50,8 @@ _BEARDS = {
     "goatee": ("a goatee",),
     "beard": ("a beard", "a full beard"),
 }
+_GLASSES = ("glasses", "glasses", "spectacles")
+_NO_GLASSES = "without glasses"
 _FRAMES = (
     "a portrait of {}",
     "a portrait of {}",
@@ -86,6 +90,56 @@ INTENSITY_WORDS = ("trace", "slight", "marked", "severe", "maximum")
 
 _PLAIN_DEGREES = ("barely", "slightly", "clearly", "strongly", "extremely")
 
+Chosen = TypeVar("Chosen")
+Part = TypeVar("Part", bound=tuple[object, object])
+
+
+class Wording:
+    """The choices that a caption is made by.
+
+    Args:
+        seed: chooses the traits that are named and the words for them.
+        apart: each choice has draws of its own, so that captions of one seed for two people differ
+            in nothing but the words of the traits in which the people differ. Otherwise all
+            choices are draws of one stream, as captions of trainings are.
+        named: purposes that are always told: traits, and `facs` for an expression by its names.
+        words: purpose → the words for it, whatever is drawn.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        apart: bool = False,
+        named: Collection[str] = (),
+        words: Mapping[str, str] | None = None,
+    ) -> None:
+        self._seed, self._apart, self._named = seed, apart, frozenset(named)
+        self._words = words or {}
+        self._stream = Random(seed)  # noqa: S311 - nothing secret
+
+    def tells(self, purpose: str, chance: float) -> bool:
+        """Tell whether something happens that has a chance [0–1], or is always told."""
+        return self._draw(purpose).random() < chance or purpose in self._named
+
+    def choice(self, purpose: str, options: Sequence[Chosen]) -> Chosen | str:
+        """Choose one of several, or the words that are given for the purpose."""
+        return self._words.get(purpose) or self._draw(purpose).choice(options)
+
+    def place(self, purpose: str, count: int) -> int:
+        """Choose a place [0, count)."""
+        return self._draw(purpose).randrange(count)
+
+    def mix(self, purpose: str, parts: list[Part]) -> None:
+        """Shuffle parts in place; apart, by draws of each part's first item."""
+        if self._apart:
+            parts.sort(key=lambda part: self._draw(f"{purpose}/{part[0]}").random())
+        else:
+            self._stream.shuffle(parts)
+
+    def _draw(self, purpose: str) -> Random:
+        return Random(f"{self._seed}/{purpose}") if self._apart else self._stream  # noqa: S311
+
 
 def describe(
     identity: Identity,
@@ -101,17 +155,27 @@ def describe(
         aus: AU intensities [0–5] to be told; None: the caption says nothing of the expression.
         names: which AUs they are.
     """
-    draw = Random(seed)  # noqa: S311 - nothing secret
-    as_list = draw.random() < 0.25
-    traits = _traits(identity, draw, as_list)
+    return told_by(Wording(seed), identity, aus, names)
+
+
+def told_by(
+    wording: Wording,
+    identity: Identity,
+    aus: Float[np.ndarray, " aus"] | Sequence[float] | None = None,
+    names: ActionUnitSet = DEFAULT_AUS,
+) -> str:
+    """Describe a portrait by a wording; the rest is as for `describe`."""
+    as_list = wording.tells("list", 0.25)
+    traits = _traits(identity, wording, as_list)
     if aus is not None:
-        phrase = _expression(aus, draw, names)
-        traits.insert(draw.randrange(len(traits) + 1), phrase if as_list else f"with {phrase}")
-    subject = _subject(identity, draw)
+        phrase = _expression(aus, wording, names)
+        place = wording.place("expression", len(traits) + 1)
+        traits.insert(place, phrase if as_list else f"with {phrase}")
+    subject = _subject(identity, wording)
     if as_list:
-        return ", ".join([draw.choice(("portrait, ", "")) + subject, *traits])
+        return ", ".join([wording.choice("portrait", ("portrait, ", "")) + subject, *traits])
     person = " ".join([f"{_article(subject)} {subject}", *_joined(traits)])
-    return draw.choice(_FRAMES).format(person)
+    return wording.choice("frame", _FRAMES).format(person)
 
 
 def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " aus"], seed: int) -> str:
@@ -124,45 +188,87 @@ def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " aus"], seed: in
     Returns:
         Such as "severe lip corner puller, slight cheek raiser".
     """
-    draw = Random(seed)  # noqa: S311 - nothing secret
-    return _facs(_active(aus, draw), DEFAULT_AUS) or draw.choice(_NEUTRAL)
+    wording = Wording(seed)
+    return _facs(_active(aus, wording), DEFAULT_AUS) or wording.choice("neutral", _NEUTRAL)
 
 
-def _subject(identity: Identity, draw: Random) -> str:
+def wordings() -> dict[str, dict[str, tuple[str, ...]]]:
+    """Return the words that captions have: trait → value → each wording of it, once.
+
+    Values that no word tells, as no beard, are not there. The purpose of a wording is its trait.
+    """
+    styles = {value: (value,) for value in vocabulary.HAIR_STYLES}
+    eyes = {value: (value,) for value in vocabulary.EYE_COLOURS}
+    tables = {
+        "age": _AGES,
+        "person": _PERSONS,
+        "hair": _HAIR,
+        "hair_style": styles,
+        "skin": _SKIN,
+        "beard": _BEARDS,
+        "glasses": {"no": (_NO_GLASSES,), "yes": _GLASSES},
+        "eyes": eyes,
+    }
+    return {
+        trait: {value: tuple(dict.fromkeys(words)) for value, words in values.items()}
+        for trait, values in tables.items()
+    }
+
+
+def caption_words(names: ActionUnitSet) -> list[str]:
+    """Return each word that a caption may have, in alphabetical order.
+
+    Args:
+        names: the AUs that captions may name.
+    """
+    phrases = [
+        *(words for values in wordings().values() for each in values.values() for words in each),
+        *(words for each in _WHOLE.values() for words in each),
+        *_FRAMES, *_NEUTRAL, *INTENSITY_WORDS, *_PLAIN_DEGREES,
+        *(FACS[name] for name in names.names),
+        *(words for name in names.names for words in _WORDS[name]),
+        "a an and with without wearing hair skin eyes portrait",
+    ]  # fmt: skip
+    return sorted({word for phrase in phrases for word in re.findall(r"[a-z]+", phrase)})
+
+
+def _subject(identity: Identity, wording: Wording) -> str:
     whole = _WHOLE.get((identity.age, identity.person))
-    if whole and draw.random() < 0.15:
-        words = draw.choice(whole)
+    if whole and wording.tells("whole", 0.15):
+        words = wording.choice("whole word", whole)
     else:
-        age = f"{draw.choice(_AGES[identity.age])} " if draw.random() < 0.88 else ""
-        words = age + draw.choice(_PERSONS[identity.person])
-    bald = identity.hair_style == "bald" and draw.random() < 0.9
+        told = wording.tells("age", 0.88)
+        age = f"{wording.choice('age', _AGES[identity.age])} " if told else ""
+        words = age + wording.choice("person", _PERSONS[identity.person])
+    bald = identity.hair_style == "bald" and wording.tells("hair_style", 0.9)
     return f"bald {words}" if bald else words
 
 
-def _traits(identity: Identity, draw: Random, as_list: bool) -> list[str]:
+def _traits(identity: Identity, wording: Wording, as_list: bool) -> list[str]:
     join = "" if as_list else "with "
-    found = []
-    if identity.hair_style != "bald" and draw.random() < 0.82:
-        style = f"{identity.hair_style} " if draw.random() < 0.35 else ""
-        found.append(f"{join}{style}{draw.choice(_HAIR[identity.hair])} hair")
-    if draw.random() < 0.75:
-        found.append(f"{join}{draw.choice(_SKIN[identity.skin])} skin")
-    if identity.beard != "none" and draw.random() < 0.7:
-        found.append(f"{join}{draw.choice(_BEARDS[identity.beard])}")
-    if draw.random() < 0.15:
-        found.append(f"{join}{identity.eyes} eyes")
-    if draw.random() < 0.7:
-        found.extend(_glasses(identity, draw, as_list))
-    if draw.random() < 0.3:
-        draw.shuffle(found)
-    return found
+    found: list[tuple[str, str]] = []
+    if identity.hair_style != "bald" and wording.tells("hair", 0.82):
+        style = f"{identity.hair_style} " if wording.tells("hair_style", 0.35) else ""
+        found.append(("hair", f"{join}{style}{wording.choice('hair', _HAIR[identity.hair])} hair"))
+    if wording.tells("skin", 0.75):
+        found.append(("skin", f"{join}{wording.choice('skin', _SKIN[identity.skin])} skin"))
+    if identity.beard != "none" and wording.tells("beard", 0.7):
+        found.append(("beard", f"{join}{wording.choice('beard', _BEARDS[identity.beard])}"))
+    if wording.tells("eyes", 0.15):
+        found.append(("eyes", f"{join}{identity.eyes} eyes"))
+    if wording.tells("glasses", 0.7) and (words := _glasses(identity, wording, as_list)):
+        found.append(("glasses", words))
+    if wording.tells("mixed", 0.3):
+        wording.mix("order", found)
+    return [words for _, words in found]
 
 
-def _glasses(identity: Identity, draw: Random, as_list: bool) -> list[str]:
+def _glasses(identity: Identity, wording: Wording, as_list: bool) -> str:
     if identity.glasses == "yes":
-        words = draw.choice(("glasses", "glasses", "spectacles"))
-        return [words if as_list else f"{draw.choice(('wearing', 'with'))} {words}"]
-    return ["no glasses" if as_list else "without glasses"] if draw.random() < 0.12 else []
+        words = wording.choice("glasses", _GLASSES)
+        return words if as_list else f"{wording.choice('wearing', ('wearing', 'with'))} {words}"
+    told = wording.tells("no glasses", 0.12)
+    return ("no glasses" if as_list else _NO_GLASSES) if told else ""
 
 
 def _joined(traits: list[str]) -> list[str]:
@@ -178,20 +284,21 @@ def _joined(traits: list[str]) -> list[str]:
 
 
 def _expression(
-    aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random, names: ActionUnitSet
+    aus: Sequence[float] | Float[np.ndarray, " aus"], wording: Wording, names: ActionUnitSet
 ) -> str:
-    active = _active(aus, draw)
+    active = _active(aus, wording)
     if not active:
-        return draw.choice(_NEUTRAL)
-    return _facs(active, names) if draw.random() < 0.6 else _plain(active, draw, names)
+        return wording.choice("neutral", _NEUTRAL)
+    by_names = wording.tells("facs", 0.6)
+    return _facs(active, names) if by_names else _plain(active, wording, names)
 
 
 def _active(
-    aus: Sequence[float] | Float[np.ndarray, " aus"], draw: Random
+    aus: Sequence[float] | Float[np.ndarray, " aus"], wording: Wording
 ) -> list[tuple[int, int]]:
     """Return place and intensity 1–5 of the AUs that show, in any order."""
     active = [(i, min(max(round(float(v)), 1), 5)) for i, v in enumerate(aus) if v >= 0.5]
-    draw.shuffle(active)
+    wording.mix("aus", active)
     return active
 
 
@@ -199,12 +306,13 @@ def _facs(active: list[tuple[int, int]], names: ActionUnitSet) -> str:
     return ", ".join(f"{INTENSITY_WORDS[level - 1]} {FACS[names.names[i]]}" for i, level in active)
 
 
-def _plain(active: list[tuple[int, int]], draw: Random, names: ActionUnitSet) -> str:
+def _plain(active: list[tuple[int, int]], wording: Wording, names: ActionUnitSet) -> str:
     """Name the strongest few AUs in plain words."""
-    strongest = sorted(active, key=lambda au: -au[1])[: draw.choice((1, 2, 3, 4))]
+    count = wording.choice("strongest", (1, 2, 3, 4))
+    strongest = sorted(active, key=lambda au: -au[1])[: int(count)]
     return ", ".join(
-        draw.choice(_WORDS[names.names[place]]).format(_PLAIN_DEGREES[level - 1])
-        for place, level in strongest
+        wording.choice(name, _WORDS[name]).format(_PLAIN_DEGREES[level - 1])
+        for name, level in ((names.names[place], level) for place, level in strongest)
     )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from pipelines.procedural import Identity, random_identity
 from pipelines.procedural.expression import DRAWN_AUS
+from pipelines.procedural.identity import even_traits
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.config import ExpressionShare, LabelledFaces
 from samplers.priors.emotions import EmotionsConfig, EmotionsPrior, prototype_table
@@ -77,13 +78,13 @@ def draw_person(faces: LabelledFaces, run: int, stage: str, number: int, seed: i
         number: number of the person.
         seed: seed of the identity.
     """
-    pinned = even_traits(run, stage, number, faces.even) if faces.even else {}
-    if pinned.get("person") == "woman":
-        pinned["beard"] = "none"
+    pinned = pinned_evenly(run, stage, number, faces.even) if faces.even else {}
     return random_identity(seed, edition=faces.edition, even=False, **pinned)
 
 
-def even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, str]:
+def pinned_evenly(
+    run: int, stage: str, number: int, chance: float, bearded_women: bool = False
+) -> dict[str, str]:
     """Draw each value of each trait as often and by itself; nothing where they go together.
 
     Args:
@@ -91,15 +92,13 @@ def even_traits(run: int, stage: str, number: int, chance: float) -> dict[str, s
         stage: name of the purpose: what the numbers count.
         number: number of the person.
         chance: chance that they are drawn so [0, 1].
+        bearded_women: beards whatever the person.
     """
     draws = uniforms(run, f"{stage}/traits", number, number + 1, 1 + len(TRAITS))[0]
-    if draws[0] >= chance:
-        return {}
-    pairs = zip(TRAITS.items(), draws[1:], strict=True)
-    return {trait: values[int(draw * len(values))] for (trait, values), draw in pairs}
+    return even_traits(draws[1:].tolist(), {}, bearded_women) if draws[0] < chance else {}
 
 
-_APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
+APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
 """AUs that no face shows together: the one that would be the weaker is left out."""
 
 
@@ -128,7 +127,7 @@ def draw_aus(
     chance = _emotion_chance(category[0], aus) if rate == "emotions" else rate
     values = intensity.low + (intensity.high - intensity.low) * position
     shown = np.where(active < chance, values, 0.0).astype(np.float32)
-    for pair in _APART:
+    for pair in APART:
         if all(name in aus for name in pair):
             places = [aus.index(name) for name in pair]
             if shown[places].all():

@@ -17,7 +17,7 @@ import yaml
 
 from pipelines.training.au_network.learner import AUNetworkConfig
 from pipelines.training.au_network.presence import PresenceRecipe
-from pipelines.training.clip import ClipRecipe
+from pipelines.training.clip.train import ClipRecipe
 from pipelines.training.face_embedder import FaceEmbedderRecipe
 from pipelines.training.faceid.train import FaceIdRecipe
 from pipelines.training.fineface import FineFaceRecipe

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from pipelines.training.clip import train_clip
+from pipelines.training.clip.train import train_clip
 from pipelines.training.data.augmentation import to_pixels
 from pipelines.training.data.config import ProceduralData
 from pipelines.training.data.examples import examples_of

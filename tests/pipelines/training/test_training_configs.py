@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 
-from pipelines.training.clip import CLIPConfig
+from pipelines.training.clip.config import CLIPConfig
 from pipelines.training.unet import UNetConfig, UNetModel
 from pipelines.training.vae import VAEConfig
 from synthgen.config.loading import load_section

@@ -11,7 +11,7 @@ import tiny_training as tiny
 import torch
 from datasets import Dataset, Features, Image, Value
 
-from pipelines.training.clip import train_clip
+from pipelines.training.clip.train import train_clip
 from pipelines.training.unet import train_unet
 from pipelines.training.vae import train_vae
 from synthgen.errors import (

@@ -9,7 +9,7 @@ import tiny_training as tiny
 import torch
 
 from pipelines.procedural.vocabulary import TRAITS, traits_in
-from pipelines.training.clip import train_clip
+from pipelines.training.clip.train import train_clip
 from pipelines.training.data.portraits import NOT_SHOWN
 from pipelines.training.diffusion.loss import Guess
 from pipelines.training.diffusion.reader import LatentReader

@@ -5,7 +5,7 @@ from tokenizers import decoders
 from transformers import CLIPTokenizer
 
 from pipelines.procedural import random_identity
-from pipelines.training.clip import END, START, train_tokenizer
+from pipelines.training.clip.tokenizer import END, START, train_tokenizer
 from pipelines.training.data.captions import describe
 from synthgen.errors import TrainingError
 

@@ -7,7 +7,7 @@ import tiny_training as tiny
 import torch
 from diffusers import AutoencoderKL
 
-from pipelines.training.clip import train_tokenizer
+from pipelines.training.clip.tokenizer import train_tokenizer
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import ProceduralData
 from pipelines.training.data.examples import ProceduralExamples

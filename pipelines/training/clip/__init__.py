@@ -1,0 +1,1 @@
+"""The small CLIP: tokenizer, text and image encoders."""
