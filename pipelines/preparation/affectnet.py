@@ -92,7 +92,7 @@ class AffectNet(PictureSource):
                 f"{excerpt(root)} has both releases, {self._sets[0]} and {self._tables[0]}, of "
                 "which many pictures are the same; keep each in a folder of its own"
             )
-        self.options: dict[str, Any] = {"sets": [*self._sets, *self._tables]}
+        self.options: Mapping[str, Any] = {"sets": [*self._sets, *self._tables]}
 
     def listing(self) -> Listing:
         """Put pictures and annotations together.

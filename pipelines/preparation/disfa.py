@@ -93,7 +93,7 @@ class Disfa(PictureSource):
         self._splits = splits
         self._seed = seed
         self._open: VideoFrames | None = None
-        self.options: dict[str, Any] = {
+        self.options: Mapping[str, Any] = {
             "camera": camera,
             "without": without,
             "shift": shift,

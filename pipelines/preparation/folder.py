@@ -97,7 +97,7 @@ class PictureFolder(PictureSource):
                 "would be in several; name a column (--subject-column), say that each folder is a "
                 "person (--subject-folders), or name the column of splits (--split-column)"
             )
-        self.options: dict[str, Any] = {
+        self.options: Mapping[str, Any] = {
             "table": None if table is None else _told(table),
             "by_folder": by_folder,
             "splits": dict(splits),

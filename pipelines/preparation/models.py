@@ -153,8 +153,8 @@ def _verifier(asked: Asked, device: str) -> Any:
 
     found = LibreFaceVerifier.from_pretrained(
         asked.verifier or "",
-        aligner=asked.aligner,
-        device=device,  # pyright: ignore
+        aligner=asked.aligner,  # pyright: ignore[reportArgumentType] - it refuses other names
+        device=device,
     )
     if missing := [au for au in AUS if au not in found.action_units]:
         raise ConfigError(

@@ -226,7 +226,8 @@ def even_traits(
         bearded_women: beards whatever the person.
     """
     pairs = zip(vocabulary.TRAITS.items(), draws, strict=True)
-    drawn = {trait: pick(evenly(values), draw) for (trait, values), draw in pairs} | pinned
+    drawn = {trait: pick(evenly(values), draw) for (trait, values), draw in pairs}
+    drawn |= pinned
     if drawn["person"] == "woman" and "beard" not in pinned and not bearded_women:
         drawn["beard"] = "none"
     return drawn

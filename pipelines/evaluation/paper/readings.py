@@ -6,7 +6,7 @@ what is there.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -68,7 +68,10 @@ class LandmarkerJudge:
         self._reader = FaceLandmarker(file, "landmarker (--landmarker)")
         self._map = load_map("drawn")
         self.name = "FaceLandmarker"
-        self.weights = {**self._reader.files, f"map {self._map.name}": self._map.sha256}
+        self.weights: Mapping[str, str] = {
+            **self._reader.files,
+            f"map {self._map.name}": self._map.sha256,
+        }
         visible = self._map.visible(LEAST_R)
         self.sees = tuple(name for name in AUS if name in visible)
 

@@ -178,7 +178,7 @@ class ClipLearner(Learner):
             logits = output.logits_per_image.detach()
             hits = (logits.argmax(1) == torch.arange(len(logits), device=logits.device)).float()
             found = {"loss": output.loss.float(), "top-1": hits.mean()}
-            if isinstance(batch, ToldBatch):
+            if isinstance(batch, ToldBatch) and isinstance(self.network, ReadClip):
                 states = output.text_model_output.last_hidden_state
                 reading, read = self.network.read(states, batch)
                 found |= {"loss": found["loss"] + self._weight * reading, "reading": reading}
