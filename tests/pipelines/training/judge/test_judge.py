@@ -9,7 +9,7 @@ import yaml
 
 from pipelines.evaluation.judge_network import JUDGED_TRAITS, load_judge
 from pipelines.evaluation.judges import SecondJudge
-from pipelines.procedural import DRAWN_AUS, random_identity, render
+from pipelines.procedural import DRAWN_AUS, random_identity, render, renderer_version
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.examples import HELD_OUT
 from pipelines.training.data.portraits import NOT_SHOWN, trait_classes
@@ -114,7 +114,7 @@ def test_a_judge_of_the_second_edition_reads_its_aus_and_judges_the_twelve(tmp_p
     network = load_judge(file)
     assert network.action_units == DRAWN_AUS
     card = json.loads((tmp_path / "out" / "card.json").read_text())
-    assert card["renderer"] == "3"
+    assert card["renderer"] == renderer_version(2)
     assert list(card["held_out"]["aus"]) == list(DRAWN_AUS.names)
     picture = JudgePortraits(JudgeConfig.model_validate(TINY | {"faces": faces}))[1]
     assert picture.aus.shape == (18,)
