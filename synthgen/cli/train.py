@@ -62,7 +62,7 @@ def fineface(
     ] = False,
 ) -> None:
     """Train FineFace's AU adapter by the paper's recipe."""
-    from pipelines.training.fineface import estimate_fineface, train_fineface
+    from pipelines.training.fineface.train import estimate_fineface, train_fineface
 
     if dry_run:
         for line in estimate_fineface(config, overrides or ()):

@@ -20,7 +20,7 @@ from pipelines.training.au_network.presence import PresenceRecipe
 from pipelines.training.clip.train import ClipRecipe
 from pipelines.training.face_embedder import FaceEmbedderRecipe
 from pipelines.training.faceid.train import FaceIdRecipe
-from pipelines.training.fineface import FineFaceRecipe
+from pipelines.training.fineface.train import FineFaceRecipe
 from pipelines.training.unet import UNetRecipe
 from pipelines.training.vae import VAERecipe
 from synthgen.cli import app

@@ -9,7 +9,8 @@ from tiny_fineface import make_sd
 
 from pipelines.training.diffusion.base import load_base
 from pipelines.training.diffusion.estimate import LivePeak
-from pipelines.training.fineface import estimate_fineface, untrained_adapter
+from pipelines.training.fineface.learner import untrained_adapter
+from pipelines.training.fineface.train import estimate_fineface
 from synthgen.cli import commands
 from synthgen.errors import ConfigError, WeightsError
 

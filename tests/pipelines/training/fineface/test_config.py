@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.training.diffusion.base import find_base
-from pipelines.training.fineface import FineFaceTrainingConfig
+from pipelines.training.fineface.config import FineFaceTrainingConfig
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError, WeightsError
 

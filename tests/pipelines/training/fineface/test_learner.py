@@ -17,13 +17,9 @@ from pipelines.training.data.config import ProceduralData
 from pipelines.training.diffusion.base import FrozenBase, load_base
 from pipelines.training.diffusion.config import AdapterCycle, AdapterExport
 from pipelines.training.diffusion.latents import LatentBatch
-from pipelines.training.fineface import (
-    FineFaceLearner,
-    FineFaceTrainingConfig,
-    Smoothing,
-    export_adapter,
-    untrained_adapter,
-)
+from pipelines.training.fineface.config import FineFaceTrainingConfig, Smoothing
+from pipelines.training.fineface.learner import FineFaceLearner, untrained_adapter
+from pipelines.training.fineface.train import export_adapter
 from synthgen.errors import TrainingError, WeightsError
 
 CPU = torch.device("cpu")

@@ -1,6 +1,7 @@
 import torch
 
-from pipelines.training.fineface import Smoothing, perturb
+from pipelines.training.fineface.config import Smoothing
+from pipelines.training.fineface.learner import perturb
 
 
 def test_noise_has_the_asked_variance_and_no_mean() -> None:

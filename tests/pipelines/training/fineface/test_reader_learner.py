@@ -4,7 +4,7 @@ import torch
 
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.latents import LabelledLatents
-from pipelines.training.fineface import AUReaderLearner
+from pipelines.training.fineface.learner import AUReaderLearner
 from pipelines.training.settings import Cycle
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_fineface import make_sd
 
-from pipelines.training.fineface import train_fineface
+from pipelines.training.fineface.train import train_fineface
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tiny_fineface import make_sd
 
 from pipelines.fineface import AUAdapter, FineFacePipeline
-from pipelines.training.fineface import train_fineface
+from pipelines.training.fineface.train import train_fineface
 from synthgen.errors import OutputError
 
 ENCODER, ATTENTION = "au_encoder.safetensors", "attn_processors.safetensors"

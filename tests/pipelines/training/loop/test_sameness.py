@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import tiny_training as tiny
 
-from pipelines.training.fineface import FineFaceTrainingConfig
+from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.provenance import check_same, training_fingerprint
 from pipelines.training.vae import VAEConfig
 from synthgen.errors import OutputError

@@ -1,0 +1,1 @@
+"""The AU adapter of FineFace, learned beside a frozen base."""

@@ -1,0 +1,142 @@
+"""Configuration of a training of the AU adapter."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.fineface.adapter import EncoderKind
+from pipelines.training.data.config import DataConfig, DatasetData, ProceduralData
+from pipelines.training.diffusion.config import (
+    AdapterCycle,
+    AdapterExport,
+    AdapterSheet,
+    DiffusionSettings,
+    ReadingConfig,
+    SheetExpressions,
+    check_painted,
+)
+from synthgen.config.base import Section
+
+
+class Smoothing(Section):
+    """Disturbance of labels, so that the adapter learns intensities between those it sees."""
+
+    variance: float = Field(
+        default=0.2,
+        ge=0,
+        le=25,
+        description="Variance of the gaussian that is added to each AU [intensity²], before all "
+        "are clipped to [0, 5]; 0: none.",
+    )
+    rounding: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Chance of a sample that all its AUs are rounded to whole numbers.",
+    )
+
+
+class FineFaceSheet(AdapterSheet):
+    """Sample sheets: a column for each prompt, a row for each expression."""
+
+    prompts: tuple[str, ...] = Field(
+        default=(
+            "a portrait of a young woman with brown hair and light skin",
+            "a portrait of an old man with gray hair and pale skin",
+            "a closeup of a middle-aged man with black hair and dark skin",
+            "a photo of a middle-aged woman with red hair wearing glasses",
+        ),
+        min_length=1,
+        max_length=16,
+        description="Prompts, a column each.",
+    )
+    expressions: SheetExpressions = Field(
+        default=(
+            {},
+            {"AU1": 4, "AU2": 4},
+            {"AU4": 4},
+            {"AU9": 4},
+            {"AU6": 4, "AU12": 4},
+            {"AU15": 4, "AU17": 4},
+            {"AU20": 4, "AU25": 3},
+            {"AU5": 4, "AU25": 4, "AU26": 4},
+        ),
+        description="AU intensities that are asked for.",
+    )
+
+
+class FineFaceTrainingConfig(DiffusionSettings):
+    """A training run of the AU adapter (FineFace, arXiv 2407.20175); defaults are the paper's.
+
+    No AUs are dropped: AUs of 0 ask for a neutral face, and an expressive face under them would
+    teach that they may mean anything. The neutral faces of the data serve guidance.
+    """
+
+    cycles: tuple[AdapterCycle, ...] = Field(
+        min_length=1,
+        description="The steps; a finished training goes on when a cycle is added at the end.",
+    )
+    base: str = Field(description="Stable Diffusion base: folder, Hub id, or mini.")
+    revision: str | None = Field(default=None, description="Revision of the base on the Hub.")
+    encoder: EncoderKind = Field(
+        default="res_mlp64", description="AU encoder (Table 2); res_mlp64 is the published one."
+    )
+    rank: int = Field(default=32, ge=1, le=1024, description="Rank of the LoRA.")
+    lora_alpha: float | None = Field(
+        default=None,
+        gt=0,
+        le=65536,
+        description="Alpha of the LoRA, which counts alpha / rank times; its file tells it. null: "
+        "as much as the rank, and not told, as published.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Compute what the UNet's blocks hold once more on the way back instead of "
+        "keeping it: less memory, a third more time, the same bits.",
+    )
+    smoothing: Smoothing = Field(default=Smoothing(), description="Disturbance of the labels.")
+    drop_caption: float = Field(
+        default=0.0, ge=0, le=1, description="Share of empty captions; the paper drops none."
+    )
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="Adapter to begin from: folder of `synthgen train fineface`, or mini. It may "
+        "encode fewer AUs, and its base read text of another width. null: begin from the base.",
+    )
+    reading: ReadingConfig | None = Field(
+        default=None,
+        description="A second loss, of AUs that a small network reads from guessed latents: AUs "
+        "are learned from fewer examples; null: the diffusion loss alone, as in the paper.",
+    )
+    compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
+    sheet: FineFaceSheet = Field(default=FineFaceSheet(), description="Sample sheets.")
+    export: AdapterExport = Field(default=AdapterExport(), description="What is written.")
+
+    @field_validator("compile")
+    @classmethod
+    def _uncompiled(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "the FineFace training does not compile, since each step brings AU vectors of its "
+                "own into the UNet; it must be false"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _read_where_painted(self) -> "FineFaceTrainingConfig":
+        check_painted(self.cycles, self.reading)
+        drawn = isinstance(self.data, ProceduralData) and self.data.aus == "drawn"
+        if drawn and self.export.also == "ckpt":
+            raise ValueError(
+                "export.also is 'ckpt', but data.aus is 'drawn': a .ckpt file cannot say which AUs "
+                "it encodes; it must be null"
+            )
+        return self
+
+    @field_validator("data")
+    @classmethod
+    def _labelled(cls, value: DataConfig) -> DataConfig:
+        if isinstance(value, DatasetData) and value.aus is None:
+            raise ValueError("aus is null; this training learns from AUs: name their column")
+        return value

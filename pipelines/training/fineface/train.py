@@ -1,0 +1,212 @@
+"""Training of FineFace: AU adapter and LoRA, by the paper's recipe."""
+
+import copy
+import math
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+from torch import nn
+
+from pipelines.checkpoints import SAFETENSORS_SUFFIX
+from pipelines.diffusion.models import no_progress_bars
+from pipelines.fineface import FineFacePipeline
+from pipelines.fineface.adapter import AUAdapter
+from pipelines.fineface.checkpoint import write_au_adapter
+from pipelines.fineface.weights import PICKLE_SUFFIX
+from pipelines.training.data.augmentation import sheet_of
+from pipelines.training.data.examples import examples_of
+from pipelines.training.diffusion.adapter_start import AdapterFiles
+from pipelines.training.diffusion.base import (
+    encoder_sha256,
+    find_base,
+    load_base,
+    load_vae,
+    sheet_images,
+    sheet_pipeline,
+)
+from pipelines.training.diffusion.config import (
+    AdapterExport,
+)
+from pipelines.training.diffusion.estimate import estimate
+from pipelines.training.diffusion.latents import (
+    LatentBatch,
+    open_latents,
+)
+from pipelines.training.fineface.config import FineFaceTrainingConfig
+from pipelines.training.fineface.learner import (
+    FineFaceLearner,
+    au_reader,
+    scale_lora,
+)
+from pipelines.training.processes import Processes, check_shares, started
+from pipelines.training.provenance import CARD, write_card
+from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.settings import pick_training_device
+from pipelines.weight_files import file_sha256, read_model_config
+from synthgen.config.loading import load_section
+
+COMPONENT = "au_adapter"
+"""Folder of the component of diffusers, beside what is published."""
+
+
+class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
+    """The training of an AU adapter beside a frozen base; the base's files count, not their place.
+
+    What it makes is what `FineFacePipeline.load_au_adapter` reads.
+    """
+
+    name = "fineface"
+    settings = FineFaceTrainingConfig
+    makes = "fineface"
+    what = "FineFace's AU adapter: AU encoder, AU projections, and a LoRA that is fused at scale 1"
+    free = ("base", "revision", "latents", "sheet", "export", "init", "gradient_checkpointing")
+    shared = True
+
+    def __init__(self, config: FineFaceTrainingConfig, folder: Path) -> None:
+        super().__init__(config, folder)
+        self.data = config.data
+        device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
+        self._dtype = dtype if device.type == "cuda" else torch.float32
+        self._base = base = load_base(
+            find_base(config.base, config.revision), device, dtype, config.attention
+        )
+        examples = examples_of(config.data, config.seed)
+        encoder = encoder_sha256(base.folder / "vae")
+        self.facts = {
+            "base_files": base.checksums(),
+            "vae_encoder_sha256": encoder,
+            **({} if config.init is None else AdapterFiles.find(config.init).facts()),
+            **examples.fingerprint,
+        }
+        vae = load_vae(base.folder / "vae", device)
+        self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
+        reading = config.reading
+        reader = None if reading is None else au_reader(reading.reader, self._store, device)
+        learner = FineFaceLearner(config, base, device, reader, examples.action_units)
+        self.learner, self._start = learner, learner.start
+
+    def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
+        """Read the latents of each step."""
+        return self._store.batches(first, last)
+
+    def sheet(self) -> Image:
+        """Generate each expression for each prompt, through the files that the adapter will be."""
+        sheet = self.config.sheet
+        pipeline = sheet_pipeline(FineFacePipeline, self._base.folder, self._dtype)
+        with no_progress_bars(), tempfile.TemporaryDirectory() as folder:
+            alpha = self.config.lora_alpha
+            write_au_adapter(self.learner.average, Path(folder), "", SAFETENSORS_SUFFIX, alpha)
+            pipeline.load_au_adapter(folder)
+        pipeline.to(self.learner.device)
+        return sheet_of(
+            [sheet_images(pipeline, sheet, sheet.prompts, one) for one in sheet.expressions]
+        )
+
+    def export(self, about: dict[str, Any]) -> None:
+        """Write the adapter as published, with a card, and as a component of diffusers."""
+        begun = {} if self._start is None else {"init": self._start.summary()}
+        about = {**about, **begun}
+        config = self.config
+        export_adapter(self.learner.average, self.folder, config.export, about, config.lora_alpha)
+
+
+def export_adapter(
+    adapter: AUAdapter,
+    folder: Path,
+    export: AdapterExport,
+    about: dict[str, Any],
+    lora_alpha: float | None = None,
+) -> Path:
+    """Write an adapter as published, as a component of diffusers, and a card beside the first.
+
+    Args:
+        adapter: the trained adapter.
+        folder: folder of the training; gets `fineface` and `au_adapter`.
+        export: number format, and whether pickles are written too.
+        about: what the card says besides the checksums.
+        lora_alpha: alpha of the LoRA; the component, which has no place for it, has it taken in.
+
+    Returns:
+        The folder that `load_au_adapter` reads.
+    """
+    written = copy.deepcopy(adapter)
+    nn.Module.to(written, device="cpu", dtype=getattr(torch, export.dtype))
+    published = folder / FineFaceRecipe.makes
+    write_au_adapter(written, published, "", SAFETENSORS_SUFFIX, lora_alpha)
+    if export.also == "ckpt":
+        write_au_adapter(written, published, "", PICKLE_SUFFIX, lora_alpha)
+    if lora_alpha is not None:
+        scale_lora(written, lora_alpha / written.config["lora_rank"])
+    written.save_pretrained(folder / COMPONENT)
+    files = sorted(published.glob(f"*{SAFETENSORS_SUFFIX}"))
+    sums = {path.name: file_sha256(path) for path in files}
+    write_card(published / CARD, {**about, "sha256": sums})
+    return published
+
+
+def estimate_fineface(config_path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Estimate what a training takes, from some steps on made latents; nothing is written.
+
+    Of several processes that torchrun started the first alone estimates.
+
+    Args:
+        config_path: YAML file of the training.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        Lines to print; each figure says whether it is measured or reckoned.
+
+    Raises:
+        SynthgenError: if the configuration, the data or the base do not serve, or the base is not
+            on this machine.
+    """
+    number, count = started()
+    if number:
+        return []
+    config = load_section(config_path, FineFaceTrainingConfig, overrides)
+    check_shares(config, count)
+    torch.set_num_threads(config.threads)
+    device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
+    folder = find_base(config.base, config.revision, fetch=False)
+    base = load_base(folder, device, dtype, config.attention)
+    examples = examples_of(config.data, config.seed)
+    levels = read_model_config(folder / "vae" / "config.json")["block_out_channels"]
+    side = config.data.size // 2 ** (len(levels) - 1)
+    shape = (int(base.unet.config["in_channels"]), side, side)
+    pieces = Processes(count=count).pieces(config.accumulate)
+    rows = config.batch_size // pieces
+    plain = config.cycles[0].model_copy(update={"painted": 0.0})
+    part = {"batch_size": rows, "accumulate": 1, "reading": None, "cycles": (plain,)}
+    learner = FineFaceLearner(
+        config.model_copy(update=part), base, device, aus=examples.action_units
+    )
+    tokens = base.tokenizer([""] * rows, padding="max_length", return_tensors="pt").input_ids
+    batch = LatentBatch(
+        torch.zeros(rows, *shape), tokens, torch.zeros(rows, len(examples.action_units))
+    )
+    found = estimate(learner, (base.unet, base.text_encoder), batch, rows)
+    lines = found.lines(config, config.cycles, count, pieces // count, device)
+    wanted = examples.count if config.examples is None else config.examples
+    if wanted is not None:
+        size = 2 * math.prod(shape)
+        lines.append(
+            f"latents: {wanted:,} × {size / 1e3:.0f} kB = {wanted * size / 1e9:.2f} GB on the disk "
+            "(reckoned)"
+        )
+    if config.reading is not None:
+        lines.append("the reader's loss and painted steps are not counted")
+    return lines
+
+
+def train_fineface(
+    config_path: str | Path,
+    out: str | Path,
+    stop_at: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Path:
+    """Train an AU adapter beside a frozen base and export it, as `run_recipe` says."""
+    return run_recipe(FineFaceRecipe, config_path, out, stop_at, overrides)
