@@ -334,12 +334,8 @@ class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
     def __init__(self, config: FaceEmbedderConfig, folder: Path) -> None:
         super().__init__(config, folder)
         learner = FaceEmbedderLearner(config, pick_training_device(config.device))
-        self.learner, start = learner, learner.start
-        self._begun = {} if start is None else {"init": start.summary()}
-        self.facts = {
-            **({} if start is None else start.facts()),
-            "renderer": renderer_version(config.people.edition),
-        }
+        self.learner, self.start = learner, learner.start
+        self.facts = {"renderer": renderer_version(config.people.edition)}
 
     def batches(self, first: int, last: int) -> Iterable[Pictures]:
         """Draw the pictures of each step."""
@@ -354,7 +350,7 @@ class FaceEmbedderRecipe(Recipe[FaceEmbedderConfig]):
             save_face_network(embedder, partial, {"licence": LICENCE})
         measured = evaluate_embedder(DrawnFaceEmbedder.from_pretrained(weights), self.config)
         file = {"file": weights.name, "sha256": file_sha256(weights), "held_out": measured}
-        write_card(self.folder / CARD, {**about, **self._begun, **file})
+        write_card(self.folder / CARD, {**about, **file})
 
 
 def train_face_embedder(

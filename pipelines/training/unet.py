@@ -293,11 +293,10 @@ class UNetRecipe(Recipe[UNetConfig]):
         if config.reading is not None and isinstance(examples, ProceduralExamples):
             reader = trait_reader(config.reading.reader, self._store, examples, device)
         learner = UNetLearner(config, self._store.shape, text, device, reader)
-        self.learner, self._schedule, self._start = learner, learner.scheduler, learner.start
+        self.learner, self._schedule, self.start = learner, learner.scheduler, learner.start
         self.facts = {
             "vae_encoder_sha256": encoder,
             "text_sha256": file_sha256(self._clip_folder / TEXT / ENCODER_WEIGHTS),
-            **({} if self._start is None else self._start.facts()),
             **examples.fingerprint,
         }
         held_out = examples_of(config.data, config.seed, held_out=True)
@@ -346,8 +345,7 @@ class UNetRecipe(Recipe[UNetConfig]):
             card = json.loads((folder / CARD).read_text(encoding="utf-8"))
             text = json.dumps({**card, **_file(base / part)}, indent=1, ensure_ascii=False)
             write_text_whole(base / part / CARD, text + "\n")
-        begun = {} if self._start is None else {"init": self._start.summary()}
-        write_card(base / "unet" / CARD, {**about, **begun, **_file(base / "unet")})
+        write_card(base / "unet" / CARD, {**about, **_file(base / "unet")})
 
 
 def _half(kind: Any, folder: Path) -> nn.Module:

@@ -87,7 +87,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         reading = config.reading
         reader = None if reading is None else au_reader(reading.reader, self._store, device)
         learner = FineFaceLearner(config, base, device, reader, examples.action_units)
-        self.learner, self._start = learner, learner.start
+        self.learner, self.start = learner, learner.start
 
     def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
         """Read the latents of each step."""
@@ -108,8 +108,7 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the adapter as published, with a card, and as a component of diffusers."""
-        begun = {} if self._start is None else {"init": self._start.summary()}
-        about = {**about, **begun}
+        about = about
         config = self.config
         export_adapter(self.learner.average, self.folder, config.export, about, config.lora_alpha)
 

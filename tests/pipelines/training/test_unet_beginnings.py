@@ -72,7 +72,7 @@ def test_a_training_begins_from_a_base_reads_traits_and_goes_on_to_the_bit(parts
     assert last["loss"] == pytest.approx(last["diffusion"] + 0.2 * last["read"], rel=1e-5)
     card = json.loads((base / "unet" / "card.json").read_text())
     first = json.loads((parts["base"] / "unet" / "card.json").read_text())
-    assert card["init_sha256"] == card["init"]["sha256"] == first["sha256"]
+    assert card["started_from"]["sha256"] == first["sha256"]
 
 
 def test_a_base_without_a_unet_or_of_another_size_is_refused(parts, tmp_path):

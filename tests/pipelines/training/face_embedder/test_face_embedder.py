@@ -185,8 +185,8 @@ def test_it_begins_from_another_and_draws_people_of_the_second_edition(tmp_path,
     people = {**TINY["people"], "edition": 2, "aus": "drawn", "even": 0.5}
     second = train_face_embedder(write(tmp_path, people=people, init=str(first)), tmp_path / "b")
     card = json.loads((tmp_path / "b" / "card.json").read_text())
-    assert card["init_sha256"] == file_sha256(first)
-    assert card["init"]["new"] == []
+    assert card["started_from"]["sha256"] == file_sha256(first)
+    assert card["started_from"]["new"] == []
     assert card["renderer"] == renderer_version(2)
     assert load_face_network(second)[0].shape == load_face_network(first)[0].shape
     of_second = FaceEmbedderConfig.model_validate(TINY | {"people": people})
