@@ -192,7 +192,8 @@ def test_checks_that_the_older_keys_can_say_are_stored_by_them(make_config):
         (
             {"checks": ["librefac"]},
             "verify.checks.0 is 'librefac'; did you mean 'libreface'? It must be 'libreface', "
-            "'faceid', 'slots', 'libreface-expression' or 'blendshapes', or package.module:Class",
+            "'faceid', 'slots', 'libreface-package', 'libreface-expression' or 'blendshapes', "
+            "or package.module:Class",
         ),
         ({"checks": [{"name": "libreface", "policy": {"min_active": -1}}]},
          "verify.checks.0.policy.min_active is -1; it must be at least 0"),

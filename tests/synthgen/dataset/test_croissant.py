@@ -175,5 +175,5 @@ def test_repair_writes_what_is_not_true_again(tmp_path, content):
     card.write_text(text.replace("checksum ", "checksum 0", 2))
     said.clear()
     repair(out, True, said.append)
-    assert said[0].startswith("mended: README.md is of other data (its checksum is ")
+    assert said[0].startswith("mending: README.md is of other data (its checksum is ")
     assert card.read_text() == text
