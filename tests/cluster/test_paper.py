@@ -156,6 +156,7 @@ def test_a_further_judge_and_a_sweep_paint_nothing_anew(made, world):
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_ray_makes_the_same_images(made, world, tmp_path):
     evaluate_paper(settings(world), places(tmp_path), "ray")
     for key in ("fineface-lora-1", "plain"):
