@@ -38,7 +38,7 @@ _COMPARED_AT_ONCE = 1 << 19
 _ROUNDING = 1e-9
 """Difference of two sums of errors that their order may make, and far more [intensity]."""
 
-_FACES = "faces"
+FACES = "faces"
 """Key of a measurement that is no column: the number of faces found."""
 
 
@@ -64,11 +64,7 @@ class ActionUnitCheck(Verifier):
     @property
     def columns(self) -> Mapping[str, Feature]:
         """Return the AUs that were found, and two errors that sum them up."""
-        return {
-            AUS_MEASURED: vector_feature(len(self._aus.names)),
-            ACTIVE_ERROR: value_feature("float32"),
-            INACTIVE_MAX: value_feature("float32"),
-        }
+        return au_columns(self._aus)
 
     def measure(
         self, images: Sequence[Image], specs: Sequence[SampleSpec]
@@ -76,7 +72,7 @@ class ActionUnitCheck(Verifier):
         """Measure a batch; nothing is known of images without a face."""
         found = self._reader.measure(images)
         return [
-            _measured(spec, aus, int(faces))
+            au_row(spec, aus, int(faces))
             for spec, aus, faces in zip(specs, found.aus_of(self._aus), found.faces, strict=True)
         ]
 
@@ -84,22 +80,44 @@ class ActionUnitCheck(Verifier):
         """Judge one image; see `judge`."""
         found = measured[AUS_MEASURED]
         aus = () if found is None else found
-        return judge(spec.aus, aus, measured[_FACES], self._policy, self._aus)
+        return judge(spec.aus, aus, measured[FACES], self._policy, self._aus)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of."""
         return self._reader.fingerprint()
 
 
-def _measured(spec: SampleSpec, aus: np.ndarray, faces: int) -> Mapping[str, Any]:
+def au_columns(aus: ActionUnitSet) -> dict[str, Feature]:
+    """Return the columns of checks that measure AUs: what was found, and two errors.
+
+    Args:
+        aus: the AUs of the run.
+    """
+    return {
+        AUS_MEASURED: vector_feature(len(aus.names)),
+        ACTIVE_ERROR: value_feature("float32"),
+        INACTIVE_MAX: value_feature("float32"),
+    }
+
+
+def au_row(
+    spec: SampleSpec, aus: Sequence[float] | Float[np.ndarray, " aus"], faces: int
+) -> dict[str, Any]:
+    """Return what is measured of an image: the values of `au_columns`, and the faces found.
+
+    Args:
+        spec: what was asked for.
+        aus: AU intensities [0–5] that were found, of the AUs of the run.
+        faces: faces found; without one nothing is known.
+    """
     if faces == 0:
-        return {AUS_MEASURED: None, ACTIVE_ERROR: None, INACTIVE_MAX: None, _FACES: 0}
+        return {AUS_MEASURED: None, ACTIVE_ERROR: None, INACTIVE_MAX: None, FACES: 0}
     active_error, inactive_max = errors(spec.aus, aus)
     return {
         AUS_MEASURED: tuple(float(value) for value in aus),
         ACTIVE_ERROR: active_error,
         INACTIVE_MAX: inactive_max,
-        _FACES: faces,
+        FACES: faces,
     }
 
 

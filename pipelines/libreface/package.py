@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from PIL.Image import Image
 
 from pipelines.interfaces import Verifier
-from pipelines.libreface.check import errors, judge
+from pipelines.libreface.check import FACES, au_columns, au_row, judge
 from pipelines.libreface.expression_section import CLASSES
 from pipelines.libreface.network import DETECTED_AUS
 from pipelines.libreface.package_process import Found, PackageProcess
@@ -20,20 +20,10 @@ from pipelines.policy import Verdict
 from pipelines.weight_files import file_sha256
 from samplers.spec import SampleSpec
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
-from synthgen.dataset.schema import (
-    ACTIVE_ERROR,
-    AUS_MEASURED,
-    INACTIVE_MAX,
-    Feature,
-    value_feature,
-    vector_feature,
-)
+from synthgen.dataset.schema import AUS_MEASURED, Feature, vector_feature
 
 DETECTIONS, EXPRESSION = "libreface_detections", "libreface_expression"
 """Columns: 1 for each AU of `DETECTED_AUS` that is there, else 0; the class of the expression."""
-
-_FACES = "faces"
-"""Key of a measurement that is no column: the number of faces found."""
 
 
 class PackageCheck(Verifier):
@@ -64,9 +54,7 @@ class PackageCheck(Verifier):
     def columns(self) -> Mapping[str, Feature]:
         """Return those of the check `libreface`, and what the package tells besides."""
         return {
-            AUS_MEASURED: vector_feature(len(self._aus.names)),
-            ACTIVE_ERROR: value_feature("float32"),
-            INACTIVE_MAX: value_feature("float32"),
+            **au_columns(self._aus),
             DETECTIONS: vector_feature(len(DETECTED_AUS)),
             EXPRESSION: {"names": list(CLASSES), "_type": "ClassLabel"},
         }
@@ -80,12 +68,12 @@ class PackageCheck(Verifier):
 
     def verdict(self, spec: SampleSpec, measured: Mapping[str, Any]) -> Verdict:
         """Judge one image; see `check.judge`."""
-        if measured[_FACES] > 1:
+        if measured[FACES] > 1:
             return Verdict.reject(
                 "several_faces", "LibreFace's package measures no picture of several faces"
             )
         found = measured[AUS_MEASURED] or ()
-        return judge(spec.aus, found, measured[_FACES], self._policy, self._aus)
+        return judge(spec.aus, found, measured[FACES], self._policy, self._aus)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the measurements are a function of: the versions of the other environment."""
@@ -98,14 +86,10 @@ class PackageCheck(Verifier):
 
     def _row(self, spec: SampleSpec, found: Found) -> Mapping[str, Any]:
         if found.expression is None:
-            return {**dict.fromkeys(self.columns), _FACES: found.faces}
+            return {**dict.fromkeys(self.columns), FACES: found.faces}
         aus = tuple(found.intensities[place] for place in self._places)
-        active_error, inactive_max = errors(spec.aus, aus)
         return {
-            AUS_MEASURED: aus,
-            ACTIVE_ERROR: active_error,
-            INACTIVE_MAX: inactive_max,
+            **au_row(spec, aus, 1),
             DETECTIONS: tuple(map(float, found.detections)),
             EXPRESSION: CLASSES.index(found.expression),
-            _FACES: 1,
         }
