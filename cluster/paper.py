@@ -24,7 +24,7 @@ MEASURED = ".measured"
 
 @dataclass(frozen=True, slots=True)
 class PaperPlaces:
-    """Where an evaluation writes.
+    """Places that an evaluation writes to.
 
     Attributes:
         page: Markdown file; tables as CSV and figures as PNG go beside it.

@@ -32,7 +32,7 @@ STARTING = 900.0
 _CHILD = Path(__file__).with_name("package_child.py")
 
 _RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
-"""What the other interpreter runs: the child without its folder, whose modules bear the names of
+"""Code that the other interpreter runs: the child without its folder, whose modules bear names of
 others' (network, weights), on the path of imports."""
 
 _LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -47,7 +47,7 @@ class PackageError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the package tells of one image.
+    """Findings of the package on one image.
 
     Attributes:
         faces: faces in it; 2 stands for several. Of other numbers than 1 it measures nothing.

@@ -51,7 +51,7 @@ NO_FACE = "annotated as no face"
 
 @dataclass(frozen=True, slots=True)
 class _Label:
-    """What is annotated of a picture."""
+    """Annotation of a picture."""
 
     code: int
     valence: float | None

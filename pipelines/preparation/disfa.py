@@ -44,7 +44,7 @@ _UNREADABLE = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class _Media:
-    """Where a subject's frames are: a video, or pictures by their numbers."""
+    """Frames of a subject: a video, or pictures by their numbers."""
 
     video: Path | None
     pictures: Mapping[int, Path]

@@ -60,7 +60,7 @@ class Measurer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Looks:
-    """How pictures are looked at.
+    """Ways in which pictures are looked at.
 
     Attributes:
         side: shorter side that a picture has at most; larger ones are scaled down; 0: none is.
@@ -116,7 +116,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of some pictures."""
+    """Outcome of some pictures."""
 
     seen: list[Seen] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)

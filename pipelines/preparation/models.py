@@ -17,7 +17,7 @@ DEFAULT_CAPTION = "a photo of a person"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """How pictures are looked at, as options say it.
+    """Ways in which pictures are looked at, as options say it.
 
     Attributes:
         side: shorter side that a picture has at most [pixels]; 0: as it is.

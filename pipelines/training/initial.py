@@ -26,7 +26,7 @@ LEAST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a network took from a file before it began to learn.
+    """Share of a network that was taken from a file before it began to learn.
 
     Attributes:
         sha256: checksum of the file.

@@ -57,7 +57,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes and says what all have to say."""
+        """True for the one that writes and says what all have to say."""
         return self.number == 0
 
     def own(self, parts: Sequence[Any]) -> list[Any]:

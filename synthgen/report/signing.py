@@ -48,7 +48,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """What the manifests of a dataset say, each held against its file.
+    """Findings on the manifests of a dataset, each held against its file.
 
     Attributes:
         signed: manifests whose signature and checksum hold.

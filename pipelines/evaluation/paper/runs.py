@@ -158,7 +158,7 @@ def find_runs(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What the runs have in common."""
+    """Settings, prompts and folder that the runs have in common."""
 
     settings: PaperEvaluation
     prompts: Sequence[PaperPrompt]

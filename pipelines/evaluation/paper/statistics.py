@@ -128,7 +128,7 @@ class Measured:
 
     @property
     def seen(self) -> Bool[np.ndarray, " A"]:
-        """Which AUs the judge sees."""
+        """Mask of the AUs that the judge sees."""
         return np.isin(AUS, self.sees)
 
     def of(self, kind: str) -> tuple[Float[np.ndarray, "P C A"], Float[np.ndarray, "C A"]]:

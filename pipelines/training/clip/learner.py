@@ -1,4 +1,4 @@
-"""What the CLIP pair learns from, and its learner.
+"""Examples that the CLIP pair learns from, and its learner.
 
 The loss is that of Radford et al. 2021, Fig. 3.
 """

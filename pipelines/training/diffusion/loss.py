@@ -143,7 +143,7 @@ Predict = Callable[[Float[Tensor, "B c h w"], Int[Tensor, " B"]], Float[Tensor, 
 
 
 class Rollout(NamedTuple):
-    """What a generation begins with, and where it ends.
+    """Noise that a generation begins with, and the step before which it ends.
 
     Attributes:
         noise: standard gaussian noise [B, c, h, w].

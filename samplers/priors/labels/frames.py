@@ -264,7 +264,7 @@ def open_disfa(
 
 @dataclass(frozen=True, slots=True)
 class DisfaLabels:
-    """What DISFA's labels code, frame by frame.
+    """Labels of DISFA, frame by frame.
 
     Attributes:
         videos: subject → its frames, subjects in order of name.
