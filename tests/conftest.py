@@ -3,11 +3,14 @@
 import logging
 import os
 
+from checked_calls import use_light_checks
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+use_light_checks()
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("patient", deadline=None)
