@@ -4,10 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forking_python import ForkingPython
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "newcomer.md").read_text()
@@ -20,7 +20,7 @@ SAID = "# → "
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """Copy the repository's files, and put a `synthgen` on the path that runs the copy."""
+    """Copy the repository's files, and put a `synthgen` on a path that runs the copy."""
     root = tmp_path_factory.mktemp("newcomer")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -29,24 +29,25 @@ def clone(tmp_path_factory):
         if (source := REPOSITORY / name).is_file():
             (root / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, root / "clone" / name)
-    (root / "bin").mkdir()
-    for name, module in (("synthgen", "-m synthgen "), ("python", "")):
-        command = root / "bin" / name
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
-        command.chmod(0o755)
-    return root / "clone"
+    python = ForkingPython(root / "bin", environment(root / "clone"))
+    yield root / "clone"
+    python.close()
 
 
-def run(arguments, clone, typed=None):
-    changed = {
+def environment(clone):
+    return {
+        **os.environ,
         "PYTHONPATH": str(clone),
         "PATH": f"{clone.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(clone.parent / "cache"),
         "COLUMNS": "200",
     }
+
+
+def run(arguments, clone, typed=None):
     return subprocess.run(
-        arguments, input=typed, cwd=clone, env={**os.environ, **changed}, text=True,
+        arguments, input=typed, cwd=clone, env=environment(clone), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
 
@@ -83,7 +84,7 @@ def assert_said(lines, output, typed):
 def test_the_task_works_as_typed(clone, number):
     for language, block in re.findall(r"```(sh|python)\n(.*?)```", TYPED[number], re.S):
         if language == "python":
-            done = run([sys.executable, "-c", block], clone)
+            done = run([clone.parent / "bin" / "python", "-c", block], clone)
             assert done.returncode == 0, done.stdout
             said = re.findall(rf"^{SAID}(.*)$", block, re.M)
             assert_said(said, done.stdout, block)
