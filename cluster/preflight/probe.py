@@ -1,6 +1,7 @@
 """Probe of one machine: GPUs, memory, versions, the output; loads neither torch nor Ray."""
 
 import contextlib
+import functools
 import os
 import platform
 import runpy
@@ -142,6 +143,7 @@ def _versions() -> dict[str, str]:
     return own | {package: _version(package) for package in PACKAGES}
 
 
+@functools.cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)

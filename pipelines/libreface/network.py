@@ -26,7 +26,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -204,16 +204,23 @@ def load_network(path: str | Path) -> LibreFaceNetwork:
     file = find_weight_file(path)
     if file.suffix == SAFETENSORS_SUFFIX:
         tensors, metadata = read_safetensors(file)
-        network = LibreFaceNetwork(
+        network = _unfilled(
             _input_size(metadata, file),
             named_aus(metadata, str(file)) or DEFAULT_AUS,
             _sided(metadata, file),
         )
         load_strictly(network, _expand(tensors), str(file))
     else:
-        network = LibreFaceNetwork()
+        network = _unfilled()
         load_strictly(network, _libreface_state(file), str(file))
     return network.eval()
+
+
+def _unfilled(*settings: Any) -> LibreFaceNetwork:
+    """Make a network whose weights are yet to be read: drawing them takes longer than reading."""
+    with torch.device("meta"):
+        network = LibreFaceNetwork(*settings)
+    return network.to_empty(device="cpu")
 
 
 def save_network(
