@@ -158,10 +158,17 @@ def check_finite(value: Tensor, name: str, where: str, mend: str = "") -> None:
 def load_strictly(module: nn.Module, found: object, where: str) -> None:
     """Put a checkpoint's tensors into a module, all of them and no others.
 
+    A module on the device `meta`, whose weights were never drawn, takes the tensors themselves.
+
     Raises:
         WeightsError: as `check_tensors`.
     """
-    module.load_state_dict(check_tensors(found, module.state_dict(), where), strict=True)
+    wanted = module.state_dict()
+    tensors = check_tensors(found, wanted, where)
+    unfilled = any(value.is_meta for value in wanted.values())
+    if unfilled:
+        tensors = {name: value.to(wanted[name].dtype) for name, value in tensors.items()}
+    module.load_state_dict(tensors, strict=True, assign=unfilled)
 
 
 def _check_format(value: Tensor, wanted: Tensor, what: str) -> None:

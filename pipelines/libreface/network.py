@@ -219,8 +219,7 @@ def load_network(path: str | Path) -> LibreFaceNetwork:
 def _unfilled(*settings: Any) -> LibreFaceNetwork:
     """Make a network whose weights are yet to be read: drawing them takes longer than reading."""
     with torch.device("meta"):
-        network = LibreFaceNetwork(*settings)
-    return network.to_empty(device="cpu")
+        return LibreFaceNetwork(*settings)
 
 
 def save_network(

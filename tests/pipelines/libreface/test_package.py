@@ -91,8 +91,8 @@ def test_pictures_of_no_face_and_of_two_are_told_by_their_number(process):
     assert all(row[name] is None for row in rows for name in check.columns)
 
 
-@needs_package
-def test_a_process_that_is_killed_is_replaced_and_gets_the_batch_again(process):
+def assert_replaced(process):
+    """Kill its process; another one measures the same."""
     images = faces(1)
     before = process.measure(images)
     first = process._child._process
@@ -100,6 +100,12 @@ def test_a_process_that_is_killed_is_replaced_and_gets_the_batch_again(process):
     assert process.measure(images) == before
     assert first.poll() == -signal.SIGKILL
     assert process._child._process.pid != first.pid
+
+
+@pytest.mark.slow  # the package is loaded twice; the next test kills a cheaper process
+@needs_package
+def test_the_package_s_process_that_is_killed_is_replaced_and_measures_the_same(process):
+    assert_replaced(process)
 
 
 def made_child(folder, monkeypatch, lines):
@@ -113,6 +119,18 @@ def made_child(folder, monkeypatch, lines):
 
 def python():
     return sys.executable
+
+
+def test_a_process_that_is_killed_is_replaced_and_gets_the_batch_again(tmp_path, monkeypatch):
+    lines = "while line := sys.stdin.buffer.readline():\n"
+    lines += "    read = [len(sys.stdin.buffer.read(size)) for size in json.loads(line)['sizes']]\n"
+    lines += "    rest = {'faces': 1, 'detections': [], 'expression': 'Happy'}\n"
+    lines += "    found = [{'intensities': [size], **rest} for size in read]\n"
+    lines += "    print(json.dumps({'found': found}), flush=True)\n"
+    made_child(tmp_path, monkeypatch, lines)
+    process = PackageProcess(python(), tmp_path)
+    assert_replaced(process)
+    process.close()
 
 
 def test_a_batch_at_which_three_processes_die_is_an_error(tmp_path, monkeypatch):
