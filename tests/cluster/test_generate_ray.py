@@ -44,6 +44,7 @@ def test_more_actors_than_the_cluster_has_room_for_hold_nothing_back(make_config
     assert generate(config, "ray").rows == 12
 
 
+@pytest.mark.slow  # so is each moment of the fault matrix, which CI runs
 def test_a_killed_actor_is_replaced_and_nothing_is_lost_or_doubled(make_config, digests, local_ray):
     inline = make_config("inline", samples=120)
     generate(inline, "inline")

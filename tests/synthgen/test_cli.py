@@ -418,8 +418,14 @@ def test_an_unwritable_output_is_refused(tmp_path):
     assert error.splitlines()[-1] == f"error: {file} is a file; choose a folder for output.path"
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize(
+    "executor",
+    [
+        "inline",
+        # As the fault matrix does at each moment, which CI runs.
+        pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow]),
+    ],
+)
 def test_a_killed_driver_is_continued_to_the_same_bytes(dataset, tmp_path, executor):
     out = tmp_path / "out"
     arguments = [*COMMAND, "generate", *map(str, small(out)), "--executor", executor]
