@@ -1,8 +1,11 @@
 """What all tests share: offline, one thread, no writing outside of temporary folders."""
 
+import gc
 import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from checked_calls import use_light_checks
 from hypothesis import settings
 
@@ -15,6 +18,17 @@ use_light_checks()
 # A loaded machine is slow, not wrong.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what importing the packages makes, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_runtest_teardown() -> None:

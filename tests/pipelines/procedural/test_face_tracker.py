@@ -7,7 +7,7 @@ from pipelines.procedural import random_identity, render
 from pipelines.procedural.geometry import geometry
 from synthgen.action_units import AU_COUNT
 
-COUNT = 300
+COUNT = 100
 EYE_CORNERS = (33, 133, 362, 263)
 MOUTH_CORNERS = (61, 291)
 
