@@ -125,7 +125,7 @@ def test_a_process_that_is_killed_is_replaced_and_gets_the_batch_again(tmp_path,
     lines = "while line := sys.stdin.buffer.readline():\n"
     lines += "    read = [len(sys.stdin.buffer.read(size)) for size in json.loads(line)['sizes']]\n"
     lines += "    rest = {'faces': 1, 'detections': [], 'expression': 'Happy'}\n"
-    lines += "    found = [{'intensities': [size], **rest} for size in read]\n"
+    lines += "    found = [{'intensities': [float(size)], **rest} for size in read]\n"
     lines += "    print(json.dumps({'found': found}), flush=True)\n"
     made_child(tmp_path, monkeypatch, lines)
     process = PackageProcess(python(), tmp_path)
