@@ -68,6 +68,9 @@ _FACS_ORDER = {name: position for position, name in enumerate(FACS)}
 MIN_INTENSITY = 0.0
 MAX_INTENSITY = 5.0
 
+INTENSITY_WORDS = ("trace", "slight", "marked", "severe", "maximum")
+"""FACS's words for the intensities A to E, 1 to 5."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActionUnitSet:

@@ -51,9 +51,10 @@ HOUSES = [
     House(
         PIPELINES,
         # Trainings and evaluations are those of these very pipelines.
-        ("pipelines/procedural/", "pipelines/fineface/", "pipelines/arc2face/",
-         "pipelines/training/", "pipelines/evaluation/"),
-        ("pipelines.procedural.source", "pipelines.fineface.source", "pipelines.arc2face.source"),
+        ("pipelines/procedural/", "pipelines/fineface/", "pipelines/baselines/",
+         "pipelines/arc2face/", "pipelines/training/", "pipelines/evaluation/"),
+        ("pipelines.procedural.source", "pipelines.fineface.source", "pipelines.baselines.source",
+         "pipelines.arc2face.source"),
     ),
     # Trainings draw emotions, evaluations a grid and prompts: these very ones.
     House(PRIORS, ("samplers/priors/", "pipelines/training/data/", "pipelines/evaluation/")),

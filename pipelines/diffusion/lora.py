@@ -5,10 +5,12 @@ number `<layer>.alpha` beside each layer. FineFace's published file stores none:
 once.
 """
 
+import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,14 @@ def alpha_metadata(rank: int, alpha: float, targets: Sequence[str]) -> dict[str,
     told = {"lora_alpha": alpha, "target_modules": sorted(targets)}
     packed = {_PREFIX + key: value for key, value in {**config, **told}.items()}
     return {"format": "pt", _METADATA_KEY: json.dumps(packed, sort_keys=True, default=sorted)}
+
+
+@contextlib.contextmanager
+def several_loras() -> Iterator[None]:
+    """Let peft not warn of several LoRAs in one model, as long as it is entered: they are meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config` attribute")
+        yield
 
 
 def describe_alpha(factors: Mapping[str, float]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from pipelines.baselines.weights import ABOUT_FILE, read_about
 from pipelines.evaluation.fineface_report import Results, Variant, document
 from pipelines.evaluation.gallery import (
     Candidate,
@@ -165,6 +166,69 @@ def table_3(adapters: list[TrainedAdapter]) -> list[tuple[str, TrainedAdapter]]:
     rows = [("labels perturbed" if one.smoothed else "labels as they are", one) for one in own]
     rows.sort(key=lambda row: not row[1].smoothed)
     return rows if len({adapter.smoothed for adapter in own}) == 2 else []
+
+
+METHODS = {
+    "words": "AUs in words",
+    "dreambooth": "DreamBooth",
+    "lora-t": "LoRA-T",
+    "lora-au": "LoRA-AU",
+}
+"""Method of a baseline → its row in Table 1, in the order of the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedMethod:
+    """A baseline that was trained for a table.
+
+    Attributes:
+        name: name of its folder.
+        folder: holds its files.
+        method: how it is told AUs.
+        budget: what it was trained with, in words.
+    """
+
+    name: str
+    folder: Path
+    method: str
+    budget: str
+
+
+def find_methods(folder: Path) -> list[TrainedMethod]:
+    """Return the baselines in the folders of a folder, in the order of the tables.
+
+    Others than trainings of baselines are passed by.
+
+    Raises:
+        WeightsError: if there is no such folder, none holds a baseline, or one does not say how
+            long it was trained.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"folder of baselines {folder} does not exist")
+    places = [
+        (path.name, inner)
+        for path in sorted(folder.iterdir())
+        for inner in (path, *(path / method for method in METHODS))
+        if (inner / ABOUT_FILE).is_file()
+    ]
+    found = [_method(name, place) for name, place in places]
+    if not found:
+        raise WeightsError(
+            f"{folder} holds no baseline; each of its folders must be one that `synthgen train "
+            "fineface` wrote, with method: dreambooth, lora-t or lora-au, to its end"
+        )
+    order = list(METHODS)
+    return sorted(found, key=lambda one: (order.index(one.method), one.name))
+
+
+def _method(name: str, folder: Path) -> TrainedMethod:
+    budget = budget_of(folder)
+    if budget is None:
+        raise WeightsError(
+            f"{folder / _CARD} does not say how long the baseline was trained; `synthgen train "
+            "fineface` writes it"
+        )
+    return TrainedMethod(name, folder, read_about(folder).method, budget)
 
 
 def budget_of(folder: Path) -> str | None:

@@ -74,7 +74,9 @@ def guiding_scale(
     return of_text
 
 
-class _BaseWeights(Section):
+class BaseWeights(Section):
+    """The Stable Diffusion base, and its VAE."""
+
     base: str = Field(
         description="Stable Diffusion 1.x or 2.x base: Hub id or folder; 'mini': the embedded base."
     )
@@ -86,6 +88,9 @@ class _BaseWeights(Section):
     vae_revision: str | None = Field(
         default=None, exclude_if=not_asked, description="Revision of the VAE on the Hub."
     )
+
+
+class _BaseWeights(BaseWeights):
     fineface_revision: str | None = Field(
         default=None,
         exclude_if=not_asked,

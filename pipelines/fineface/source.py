@@ -40,6 +40,7 @@ from pipelines.fineface.ip_adapter_pipeline import FineFaceIPAdapterPipeline
 from pipelines.fineface.pipeline import FineFacePipeline
 from pipelines.fineface.section import FaceIdConfig, FineFaceConfig, FineFaceSection
 from pipelines.fineface.weights import (
+    BaseFolders,
     FineFaceFolders,
     agreed_embedder,
     checksums,
@@ -60,7 +61,7 @@ _USUAL_LATENT_SCALE = 0.18215
 
 
 def check_parts(
-    parts: Mapping[str, Any], scheduler: Mapping[str, Any], folders: FineFaceFolders
+    parts: Mapping[str, Any], scheduler: Mapping[str, Any], folders: BaseFolders
 ) -> None:
     """Refuse models that load and do not belong together.
 
@@ -78,7 +79,7 @@ def check_parts(
     check_prediction(scheduler, folders.base)
 
 
-def _check_latent_scale(folders: FineFaceFolders, scale: float) -> None:
+def _check_latent_scale(folders: BaseFolders, scale: float) -> None:
     """Refuse a VAE of another kind of Stable Diffusion: its images would be washed out."""
     own = folders.base / "vae" / "config.json"
     if folders.vae is None:
@@ -208,7 +209,7 @@ def load_pipeline(
         WeightsError: if weights do not fit one another.
     """
     with no_progress_bars():
-        pipeline = _load_base(kind, folders, getattr(torch, config.dtype))
+        pipeline = load_stable_diffusion(kind, folders, getattr(torch, config.dtype))
         pipeline.load_au_adapter(
             folders.fineface, weight_prefix=folders.weight_prefix, lora_scale=folders.lora_scale
         )
@@ -216,7 +217,17 @@ def load_pipeline(
     return ready(pipeline, device)
 
 
-def _load_base(kind: Any, folders: FineFaceFolders, dtype: torch.dtype) -> Any:
+def load_stable_diffusion(kind: Any, folders: BaseFolders, dtype: torch.dtype) -> Any:
+    """Load a base, each of its models whole, without a safety checker.
+
+    Args:
+        kind: class of the pipeline.
+        folders: where the weights are.
+        dtype: number format of the weights.
+
+    Raises:
+        WeightsError: if weights do not fit one another.
+    """
     base = folders.base
     read_json(base / "model_index.json", "pipeline index")
     scheduler = read_model_config(base / "scheduler" / "scheduler_config.json")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
-from pipelines.fineface.section import FaceIdWeights, FineFaceWeights
+from pipelines.fineface.section import BaseWeights, FaceIdWeights, FineFaceWeights
 from pipelines.hub import missing_files, resolve
 from pipelines.weight_files import (
     check_sha256,
@@ -88,6 +88,26 @@ _VAE_FILES = tuple(f"vae/{name}" for name in _MODEL_FILES)
 _TOKENIZER_FILE = "tokenizer/tokenizer_config.json"
 
 
+@runtime_checkable
+class BaseFolders(Protocol):
+    """Folders of a Stable Diffusion base, parts of which may lie elsewhere."""
+
+    @property
+    def base(self) -> Path:
+        """Folder of the base."""
+        ...
+
+    @property
+    def vae(self) -> Path | None:
+        """Folder of a VAE instead of the base's own; None: the base's own."""
+        ...
+
+    @property
+    def vae_model(self) -> Path:
+        """Folder of the VAE that is used."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FineFaceFolders:
     """Folders of this machine that hold the weights of a run.
@@ -129,9 +149,9 @@ def locate(
     if weights == MINI:
         weights = FineFaceWeights(base=MINI, fineface=MINI)
     folders = FineFaceFolders(
-        base=_base_folder(weights, fetch),
+        base=base_folder(weights, fetch),
         fineface=_fineface_folder(weights, fetch),
-        vae=_vae_folder(weights.vae, weights.vae_revision, fetch) if weights.vae else None,
+        vae=vae_folder(weights, fetch),
         weight_prefix=_prefix(weights),
         lora_scale=weights.lora_scale,
         licences=_licences(weights),
@@ -170,12 +190,29 @@ def _prefix(weights: FineFaceWeights | FaceIdWeights) -> str:
     return "" if weights.fineface == MINI else weights.weight_prefix
 
 
-def _vae_folder(vae: str, revision: str | None, fetch: bool) -> Path:
-    setting = "pipeline.weights.vae"
-    return resolve(vae, revision=revision, files=_MODEL_FILES, setting=setting, fetch=fetch)
+def vae_folder(weights: BaseWeights, fetch: bool) -> Path | None:
+    """Return the folder of a VAE instead of the base's own; None where none is named.
+
+    Raises:
+        WeightsError: if it is missing and cannot be fetched, or is not to be.
+    """
+    if weights.vae is None:
+        return None
+    return resolve(
+        weights.vae,
+        revision=weights.vae_revision,
+        files=_MODEL_FILES,
+        setting="pipeline.weights.vae",
+        fetch=fetch,
+    )
 
 
-def _base_folder(weights: FineFaceWeights | FaceIdWeights, fetch: bool) -> Path:
+def base_folder(weights: BaseWeights, fetch: bool) -> Path:
+    """Return the folder of a base.
+
+    Raises:
+        WeightsError: if a file is missing and cannot be fetched, or is not to be.
+    """
     if weights.base == MINI:
         return embedded("base", [*_BASE_FILES, *_VAE_FILES, _TOKENIZER_FILE])
     return resolve(
@@ -225,16 +262,29 @@ def is_embedded(path: Path) -> bool:
 
 
 def _licences(weights: FineFaceWeights | FaceIdWeights) -> dict[str, str]:
-    named = {"base": weights.base, "fineface": weights.fineface}
-    return dict((_EMBEDDED if name == MINI else _PUBLISHED)[part] for part, name in named.items())
+    return dict([_licence("base", weights.base), _licence("fineface", weights.fineface)])
 
 
-def _used_files(folders: FineFaceFolders) -> Iterator[tuple[str, Path]]:
+def base_licence(base: str) -> tuple[str, str]:
+    """Return what a base is, and its licence."""
+    return _licence("base", base)
+
+
+def _licence(part: str, named: str) -> tuple[str, str]:
+    return (_EMBEDDED if named == MINI else _PUBLISHED)[part]
+
+
+def base_files(folders: BaseFolders) -> Iterator[tuple[str, Path]]:
+    """Yield name in records → file, of a base and its VAE."""
     tokenizer = sorted(path for path in (folders.base / "tokenizer").iterdir() if path.is_file())
     for path in [*(folders.base / name for name in _BASE_FILES), *tokenizer]:
         yield f"base/{path.relative_to(folders.base).as_posix()}", path
     for name in _MODEL_FILES:
         yield f"vae/{name}", folders.vae_model / name
+
+
+def _used_files(folders: FineFaceFolders) -> Iterator[tuple[str, Path]]:
+    yield from base_files(folders)
     for name in _fineface_files(folders):
         path = folders.fineface / name
         twin = path.with_suffix(".safetensors")

@@ -98,6 +98,13 @@ def fineface(
         list[float] | None,
         typer.Option(help="paper: scale of the LoRA (1); repeated, a sweep: tables of the first."),
     ] = None,
+    methods: Annotated[
+        Path | None,
+        typer.Option(
+            help="paper: folder of baselines from `synthgen train fineface` by other methods; "
+            "their rows, and that of AUs in words."
+        ),
+    ] = None,
     baseline: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,6 +163,7 @@ def fineface(
             "reference": reference,
             "inception": inception,
             "lora_scale": lora_scale,
+            "methods": methods,
             "baseline": baseline,
             "executor": executor,
             "datasets": datasets,

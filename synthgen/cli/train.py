@@ -61,14 +61,14 @@ def fineface(
         ),
     ] = False,
 ) -> None:
-    """Train FineFace's AU adapter by the paper's recipe."""
-    from pipelines.training.fineface.train import estimate_fineface, train_fineface
+    """Train FineFace's AU adapter by the paper's recipe, or a baseline by the key `method`."""
+    from pipelines.training.methods import estimate_by_method, train_by_method
 
     if dry_run:
-        for line in estimate_fineface(config, overrides or ()):
+        for line in estimate_by_method(config, overrides or ()):
             typer.echo(line)
         return
-    _train(train_fineface, config, to, overrides, stop_at)
+    _train(train_by_method, config, to, overrides, stop_at)
 
 
 @train_app.command()

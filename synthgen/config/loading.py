@@ -1,7 +1,7 @@
 """Read a configuration: YAML, overrides, one-sentence errors."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from synthgen.config.base import Section
-from synthgen.config.components import modules_of_the_working_folder
+from synthgen.config.components import either, modules_of_the_working_folder
 from synthgen.config.faults import first_fault, place_of, value_at
 from synthgen.config.priors import PRIORS, AnyPrior, PriorSection
 from synthgen.config.run import RunConfig
@@ -25,7 +25,7 @@ from synthgen.config.yaml_text import (
     read_yaml_file,
 )
 from synthgen.errors import ConfigError
-from synthgen.foreign import LONGEST_VALUE, excerpt, shown
+from synthgen.foreign import LONGEST_VALUE, did_you_mean, excerpt, shown
 from synthgen.redaction import find_secret, secret_sentence
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -102,6 +102,36 @@ def load_section(
     document = _apply(_read_mapping(Path(path)), overrides)
     found = _validate(section.model_validate, document, excerpt(path), section)
     _refuse_odd_numbers(found, document, excerpt(path))
+    return found
+
+
+def chosen_by(
+    key: str,
+    names: Collection[str],
+    usual: str,
+    path: str | Path,
+    overrides: Sequence[str] = (),
+) -> str:
+    """Return which of several kinds a configuration file is, as one of its keys says.
+
+    Args:
+        key: the key.
+        names: what may stand there.
+        usual: the kind of a file without the key.
+        path: the YAML file.
+        overrides: as for `load_config`.
+
+    Raises:
+        ConfigError: as `load_config`, or if there is no such kind.
+    """
+    document = _apply(_read_mapping(Path(path)), overrides)
+    data: Any = document.data
+    found = data.get(key, usual)
+    if not isinstance(found, str) or found not in names:
+        by = _override_of(document, (key,)) or excerpt(path)
+        must = f"it must be {either([repr(name) for name in names])}"
+        said = did_you_mean(found, list(names), must) if isinstance(found, str) else must
+        raise ConfigError(f"{by}: {key} is {shown(found)}; {said}")
     return found
 
 

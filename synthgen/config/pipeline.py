@@ -20,6 +20,7 @@ PIPELINES = ComponentKind(
         "procedural": "pipelines.procedural.section:ProceduralConfig",
         "fineface": "pipelines.fineface.section:FineFaceConfig",
         "fineface-faceid": "pipelines.fineface.section:FaceIdConfig",
+        "fineface-baseline": "pipelines.baselines.section:BaselineConfig",
         "arc2face": "pipelines.arc2face.section:Arc2FaceConfig",
     },
 )

@@ -92,7 +92,7 @@ def _paper(options: FineFaceOptions) -> PaperEvaluation:
         "prompts": options.prompts,
         "combinations": options.combinations,
         "landmarker": options.paper["landmarker"],
-        **{name: options.paper[name] for name in ("clip", "reference", "inception")},
+        **{name: options.paper[name] for name in ("clip", "reference", "inception", "methods")},
         "lora_scales": tuple(scales) if scales else None,
         "baselines": tuple(map(_baseline, options.paper["baseline"] or ())),
     }

@@ -163,7 +163,7 @@ def test_what_is_wrong_with_it_is_said(rings):
     assert str(caught.value) == (
         f"the pipeline '{module}:Vague' needs flame, which neither identities.source 'prompts' nor "
         "expressions.prior 'emotions' gives; set expressions.flame, or pipeline.name to "
-        "'procedural', 'fineface' or 'fineface-faceid'"
+        "'procedural', 'fineface', 'fineface-faceid' or 'fineface-baseline'"
     )
     with pytest.raises(ConfigError) as caught:
         load_source(load_config(rings, [f"pipeline={{name: {module}:NoSource}}"]).pipeline, "cpu")

@@ -351,7 +351,7 @@ def test_a_condition_that_nobody_takes_or_gives_is_told(module, written):
     assert str(caught.value) == (
         f"the pipeline '{turned}' needs pose, which neither identities.source 'prompts' nor "
         f"expressions.prior '{prior}' gives; set pipeline.name to 'procedural', 'fineface', "
-        "'fineface-faceid' or 'arc2face'"
+        "'fineface-faceid', 'fineface-baseline' or 'arc2face'"
     )
     config = written(prior, guests, turned)
     check_components(config)
@@ -397,7 +397,7 @@ def test_a_key_decides_what_is_given_and_a_pipeline_takes_what_it_need_not_have(
     assert str(caught.value) == (
         f"the pipeline '{turned}' needs pose, which neither identities.source '{dancers}' nor "
         f"expressions.prior '{prior}' gives; set identities.turning, or pipeline.name to "
-        "'procedural', 'fineface', 'fineface-faceid' or 'arc2face'"
+        "'procedural', 'fineface', 'fineface-faceid', 'fineface-baseline' or 'arc2face'"
     )
     with pytest.raises(ConfigError) as caught:
         check_components(written(prior, dancers, of_people={"turning": True}))

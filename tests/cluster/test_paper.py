@@ -4,6 +4,7 @@ import csv
 import shutil
 
 import pytest
+from tiny_baselines import make_baseline
 from tiny_evaluation import make_adapter, make_base, make_judge_file
 from tiny_fineface import make_fineface
 from typer.testing import CliRunner
@@ -191,6 +192,62 @@ def test_rows_of_the_paper_are_runs_of_their_own(world, tmp_path):
     first = runs[0].config
     assert (first.samples, first.output.shard_size) == (2 * 15, 15)
     assert not first.verify.checks
+
+
+def test_baselines_are_rows_of_table_1_in_its_order(world, tmp_path):
+    for method in ("lora-t", "lora-au", "dreambooth"):
+        make_baseline(tmp_path / "methods" / f"my-{method}" / method, method)
+    (tmp_path / "methods" / "notes").mkdir()
+    asked = settings(world, methods=tmp_path / "methods")
+    runs = find_runs(asked, asked.asked(), tmp_path / "data")
+    assert [(run.key, run.label) for run in runs if run.table == 1] == [
+        ("fineface-lora-1", "FineFace"),
+        ("method-words", "AUs in words"),
+        ("method-my-dreambooth", "DreamBooth; 1,200 steps of 4 examples"),
+        ("method-my-lora-t", "LoRA-T; 1,200 steps of 4 examples"),
+        ("method-my-lora-au", "LoRA-AU; 1,200 steps of 4 examples"),
+    ]
+    ours, words = runs[0].config.pipeline, runs[2].config.pipeline
+    for key in ("scheduler", "num_inference_steps", "guidance_scale", "batch_size"):
+        assert getattr(words, key) == getattr(ours, key)
+    assert asked.command().endswith(" --methods methods --steps 1")
+
+
+def test_a_table_with_baselines_is_made_by_the_same_command(made, world):
+    make_baseline(world / "methods" / "by-au" / "lora-au", "lora-au")
+    files = evaluate_paper(
+        settings(world, methods=world / "methods"), places(world / "out"), "inline"
+    )
+    accuracy = rows_of(next(file for file in files if file.name == "page-accuracy.csv"))
+    singles = [row for row in accuracy if row["asked for"] == "individual AUs"]
+    assert [(row["model"], row["images"]) for row in singles] == [
+        ("FineFace", "24"),
+        ("its neutral face", "–"),
+        ("AUs in words", "24"),
+        ("LoRA-AU; 1,200 steps of 4 examples", "24"),
+    ]
+    for row in singles:
+        assert "AU MSE sum, libreface-mini" in row  # which finds no face in such images
+        low, value, high = (
+            float(row[f"AU MSE sum, second judge{end}"]) for end in (" low", "", " high")
+        )
+        assert low <= value <= high
+    told = {row["CLIP-I to the base"] for row in singles if row["images"] == "24"}
+    assert len(told) == 3
+
+
+def test_a_folder_without_baselines_is_refused(world, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, said in {
+        tmp_path / "gone": f"folder of baselines {tmp_path}/gone does not exist",
+        tmp_path / "empty": f"{tmp_path}/empty holds no baseline; each of its folders must be one "
+        "that `synthgen train fineface` wrote, with method: dreambooth, lora-t or lora-au, to its "
+        "end",
+    }.items():
+        asked = settings(world, methods=folder)
+        with pytest.raises(WeightsError) as caught:
+            find_runs(asked, asked.asked(), tmp_path)
+        assert str(caught.value) == said
 
 
 def test_the_paper_asks_for_1650_images_and_their_neutral_faces(tmp_path):

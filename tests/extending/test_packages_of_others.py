@@ -225,8 +225,8 @@ def test_what_is_installed_is_named_where_a_name_is_wrong(python: Path, place: P
     assert (done.returncode, done.stderr) == (
         2,
         "error: --set pipeline.name=oval: pipeline.name is 'oval'; did you mean 'ovals'? It must "
-        "be 'procedural', 'fineface', 'fineface-faceid' or 'arc2face', installed: 'ovals', or "
-        "package.module:Class\n",
+        "be 'procedural', 'fineface', 'fineface-faceid', 'fineface-baseline' or 'arc2face', "
+        "installed: 'ovals', or package.module:Class\n",
     )
 
 

@@ -93,7 +93,7 @@ REFUSED = {
         [FACES],
         "the pipeline 'fineface-faceid' needs faceid, which neither identities.source 'prompts' "
         "nor expressions.prior 'emotions' gives; set identities.source to 'faceid', or "
-        "pipeline.name to 'procedural' or 'fineface'",
+        "pipeline.name to 'procedural', 'fineface' or 'fineface-baseline'",
     ),
     "a bound that nothing measures, by the older keys": (
         [f"verify.identity={{{MINI}}}", "verify.policy.min_identity_similarity=0.5"],

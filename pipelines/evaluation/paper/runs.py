@@ -12,7 +12,14 @@ from typing import Any
 
 from pydantic import Field
 
-from pipelines.evaluation.fineface import TrainedAdapter, find_adapters, table_2, table_3
+from pipelines.evaluation.fineface import (
+    METHODS,
+    TrainedAdapter,
+    find_adapters,
+    find_methods,
+    table_2,
+    table_3,
+)
 from pipelines.evaluation.gallery import GenerationSettings
 from pipelines.evaluation.paper.prompts import HANDCRAFTED, PaperPrompt, read_prompts
 from pipelines.fineface.weights import MINI
@@ -74,6 +81,11 @@ class PaperEvaluation(GenerationSettings):
     )
     encoders: Path | None = Field(
         default=None, description="Folder of adapters that `synthgen train fineface` made."
+    )
+    methods: Path | None = Field(
+        default=None,
+        description="Folder of baselines that `synthgen train fineface` made by other methods: "
+        "rows of Table 1, and with them the base that is told AUs in words.",
     )
     baselines: tuple[Baseline, ...] = Field(default=(), description="Other models.")
     reference: Path | None = Field(
@@ -212,6 +224,17 @@ class _Asked:
             **settings.sampling(settings.base),
         }
 
+    def baseline(self, method: str, folder: Path | None) -> dict[str, Any]:
+        """Return the pipeline of a baseline, which samples as the model does."""
+        settings = self.settings
+        trained = None if folder is None else str(folder)
+        return {
+            "name": "fineface-baseline",
+            "method": method,
+            "weights": {"base": settings.base, "trained": trained},
+            **settings.sampling(settings.base),
+        }
+
 
 def _runs(settings: PaperEvaluation, asked: _Asked) -> Iterator[PaperRun]:
     for scale in dict.fromkeys(settings.lora_scales):
@@ -223,6 +246,14 @@ def _runs(settings: PaperEvaluation, asked: _Asked) -> Iterator[PaperRun]:
     for baseline in settings.baselines:
         key = f"baseline-{_folder_name(baseline.name)}"
         yield PaperRun(key, baseline.name, asked.config(key, _section_of(baseline)), 1)
+    if settings.methods is not None:
+        told = asked.baseline("words", None)
+        yield PaperRun("method-words", METHODS["words"], asked.config("method-words", told), 1)
+        for one in find_methods(settings.methods):
+            key = f"method-{_folder_name(one.name)}"
+            pipeline = asked.baseline(one.method, one.folder)
+            label = f"{METHODS[one.method]}; {one.budget}"
+            yield PaperRun(key, label, asked.config(key, pipeline), 1)
     if settings.drawn:
         yield PaperRun("drawn", DRAWN, asked.config("drawn", {"name": "procedural"}), 1)
     adapters = [] if settings.encoders is None else find_adapters(settings.encoders)

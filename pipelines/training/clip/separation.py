@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from pipelines.procedural import Identity, random_identity
 from pipelines.procedural.vocabulary import TRAITS, traits_in
-from pipelines.training.data.captions import INTENSITY_WORDS, Wording, told_by, wordings
+from pipelines.training.data.captions import Wording, told_by, wordings
 from pipelines.training.data.contrasts import EXPRESSION
 from pipelines.training.data.examples import HELD_OUT, Examples, first_rows
-from synthgen.action_units import FACS, ActionUnitSet
+from synthgen.action_units import FACS, INTENSITY_WORDS, ActionUnitSet
 
 States = Callable[[Sequence[str]], Float[Tensor, "n tokens width"]]
 """Captions → the states of a text encoder, float32."""

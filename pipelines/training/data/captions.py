@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipelines.procedural import Identity, vocabulary
-from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
+from synthgen.action_units import DEFAULT_AUS, FACS, INTENSITY_WORDS, ActionUnitSet
 
 _AGES = {
     "young": ("young", "young", "youthful"),
@@ -85,9 +85,6 @@ _WORDS = {
     "AU26": ("a {} open mouth", "a {} dropped jaw"),
     "AU43": ("{} closed eyes",),
 }
-INTENSITY_WORDS = ("trace", "slight", "marked", "severe", "maximum")
-"""FACS's words for the intensities A to E, 1 to 5."""
-
 _PLAIN_DEGREES = ("barely", "slightly", "clearly", "strongly", "extremely")
 
 Chosen = TypeVar("Chosen")

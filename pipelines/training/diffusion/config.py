@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipelines.training.data.config import DataConfig
+from pipelines.training.data.config import DataConfig, DatasetData
 from pipelines.training.settings import Cycle, TrainingSettings
 from synthgen.action_units import au_vector
 from synthgen.config.aus_in_use import AuMapping
@@ -111,6 +111,46 @@ class AdapterSheet(Section):
 
     num_inference_steps: int = Field(default=12, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(default=5.0, ge=0, description="Guidance scale.")
+
+
+class FineFaceSheet(AdapterSheet):
+    """Sample sheets: a column for each prompt, a row for each expression."""
+
+    prompts: tuple[str, ...] = Field(
+        default=(
+            "a portrait of a young woman with brown hair and light skin",
+            "a portrait of an old man with gray hair and pale skin",
+            "a closeup of a middle-aged man with black hair and dark skin",
+            "a photo of a middle-aged woman with red hair wearing glasses",
+        ),
+        min_length=1,
+        max_length=16,
+        description="Prompts, a column each.",
+    )
+    expressions: SheetExpressions = Field(
+        default=(
+            {},
+            {"AU1": 4, "AU2": 4},
+            {"AU4": 4},
+            {"AU9": 4},
+            {"AU6": 4, "AU12": 4},
+            {"AU15": 4, "AU17": 4},
+            {"AU20": 4, "AU25": 3},
+            {"AU5": 4, "AU25": 4, "AU26": 4},
+        ),
+        description="AU intensities that are asked for.",
+    )
+
+
+def refuse_unlabelled(data: DataConfig) -> DataConfig:
+    """Return data whose AUs are told.
+
+    Raises:
+        ValueError: if they are not.
+    """
+    if isinstance(data, DatasetData) and data.aus is None:
+        raise ValueError("aus is null; this training learns from AUs: name their column")
+    return data
 
 
 _Channels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]

@@ -6,7 +6,7 @@ step, in three files: latents, AUs, and what they were made of. What was begun g
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ from synthgen.errors import ConfigError, WeightsError
 LATENTS, AUS, MADE_OF = "latents.npy", "aus.npy", "latents.json"
 
 _AT_ONCE = 16
+"""Rows that are made together."""
+
 _NOTED_AFTER = 64 * _AT_ONCE
 
 
@@ -51,22 +53,51 @@ def make_latents(
         DatasetError: if an example cannot be read.
         WeightsError: if the VAE gives latents that are not finite.
     """
+
+    def made(rows: range) -> dict[str, np.ndarray]:
+        aus = np.stack([examples.aus(row) for row in rows]).astype(np.float32)
+        return {LATENTS: _encode(vae, examples, rows), AUS: aus}
+
+    keep_arrays(folder, count, made, made_of, _NOTED_AFTER)
+
+
+def keep_arrays(
+    folder: Path,
+    count: int,
+    make: Callable[[range], Mapping[str, np.ndarray]],
+    made_of: dict[str, Any],
+    noted_after: int,
+) -> None:
+    """Make arrays of many rows, or what is missing of them, in files that are mapped.
+
+    Args:
+        folder: folder of the files; made if missing.
+        count: number of rows.
+        make: rows → name of a file → its rows.
+        made_of: what the files are a function of; files of anything else are refused.
+        noted_after: rows after which it is noted how far they are, a multiple of 16.
+
+    Raises:
+        OutputError: if the files cannot be written, or were made of something else.
+    """
     note = read_made_of(folder / MADE_OF, made_of)
     done = 0 if note is None else int(note["done"])
     if done == count:
         return
-    first = _encode(vae, examples, range(1))
+    first = make(range(1))
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    latents = _open(folder / LATENTS, np.float16, (count, *first.shape[1:]), done > 0)
-    aus = _open(folder / AUS, np.float32, (count, len(examples.action_units)), done > 0)
+    files = {
+        name: _open(folder / name, rows.dtype, (count, *rows.shape[1:]), done > 0)
+        for name, rows in first.items()
+    }
     for start in tqdm(range(done, count, _AT_ONCE), desc="latents", unit="batch"):
         rows = range(start, min(start + _AT_ONCE, count))
-        latents[rows.start : rows.stop] = _encode(vae, examples, rows)
-        aus[rows.start : rows.stop] = np.stack([examples.aus(row) for row in rows])
-        if rows.stop % _NOTED_AFTER == 0 or rows.stop == count:
-            latents.flush()
-            aus.flush()
+        for name, found in make(rows).items():
+            files[name][rows.start : rows.stop] = found
+        if rows.stop % noted_after == 0 or rows.stop == count:
+            for file in files.values():
+                file.flush()
             text = json.dumps({"made_of": made_of, "done": rows.stop})
             write_text_whole(folder / MADE_OF, text)
 
@@ -191,6 +222,11 @@ class LatentStore:
         """Number of examples."""
         return self._count
 
+    @property
+    def aus(self) -> Float[np.ndarray, "count aus"]:
+        """AU intensities of the examples [0–5]; NaN where the data have none."""
+        return self._aus
+
     def rows(self, step: int) -> list[int]:
         """Return the examples of a step's batch, in order."""
         places = range(step * self._batch_size, (step + 1) * self._batch_size)
@@ -226,16 +262,31 @@ class LatentStore:
         return self._captions(range(step * self._batch_size, (step + 1) * self._batch_size))
 
     def _captions(self, places: range) -> list[str]:
+        return self._told([self._order(place) for place in places], places)
+
+    def _told(self, chosen: Sequence[tuple[int, int]], places: range) -> list[str]:
         dropped = uniforms(self._seed, "captions/dropped", places.start, places.stop, 1)[:, 0]
         return [
-            "" if drop < self._drop else self._examples.caption(*self._order(place))
-            for place, drop in zip(places, dropped, strict=True)
+            "" if drop < self._drop else self._examples.caption(*each)
+            for each, drop in zip(chosen, dropped, strict=True)
         ]
 
     def _batch(self, places: range) -> LatentBatch:
-        rows = [self._order(place)[0] for place in places]
+        return self.chosen([self._order(place) for place in places], places)
+
+    def chosen(self, examples: Sequence[tuple[int, int]], places: range) -> LatentBatch:
+        """Return a batch of examples.
+
+        Args:
+            examples: row and telling of each.
+            places: their places in the training, which decide whose captions are left empty.
+        """
+        rows = [row for row, _ in examples]
         tokens = self._tokenizer(
-            self._captions(places), padding="max_length", truncation=True, return_tensors="pt"
+            self._told(examples, places),
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
         )
         return LatentBatch(self._scaled(rows), tokens.input_ids, torch.from_numpy(self._aus[rows]))
 

@@ -1,19 +1,19 @@
 """Configuration of a training of the AU adapter."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.fineface.adapter import EncoderKind
-from pipelines.training.data.config import DataConfig, DatasetData, ProceduralData
+from pipelines.training.data.config import DataConfig, ProceduralData
 from pipelines.training.diffusion.config import (
     AdapterCycle,
     AdapterExport,
-    AdapterSheet,
     DiffusionSettings,
+    FineFaceSheet,
     ReadingConfig,
-    SheetExpressions,
     check_painted,
+    refuse_unlabelled,
 )
 from synthgen.config.base import Section
 
@@ -36,35 +36,6 @@ class Smoothing(Section):
     )
 
 
-class FineFaceSheet(AdapterSheet):
-    """Sample sheets: a column for each prompt, a row for each expression."""
-
-    prompts: tuple[str, ...] = Field(
-        default=(
-            "a portrait of a young woman with brown hair and light skin",
-            "a portrait of an old man with gray hair and pale skin",
-            "a closeup of a middle-aged man with black hair and dark skin",
-            "a photo of a middle-aged woman with red hair wearing glasses",
-        ),
-        min_length=1,
-        max_length=16,
-        description="Prompts, a column each.",
-    )
-    expressions: SheetExpressions = Field(
-        default=(
-            {},
-            {"AU1": 4, "AU2": 4},
-            {"AU4": 4},
-            {"AU9": 4},
-            {"AU6": 4, "AU12": 4},
-            {"AU15": 4, "AU17": 4},
-            {"AU20": 4, "AU25": 3},
-            {"AU5": 4, "AU25": 4, "AU26": 4},
-        ),
-        description="AU intensities that are asked for.",
-    )
-
-
 class FineFaceTrainingConfig(DiffusionSettings):
     """A training run of the AU adapter (FineFace, arXiv 2407.20175); defaults are the paper's.
 
@@ -72,6 +43,12 @@ class FineFaceTrainingConfig(DiffusionSettings):
     teach that they may mean anything. The neutral faces of the data serve guidance.
     """
 
+    method: Literal["fineface"] = Field(
+        default="fineface",
+        exclude_if=lambda method: method == "fineface",
+        description="What is trained: fineface, or one of the baselines, each of which has keys of "
+        "its own: lora-t, lora-au, dreambooth.",
+    )
     cycles: tuple[AdapterCycle, ...] = Field(
         min_length=1,
         description="The steps; a finished training goes on when a cycle is added at the end.",
@@ -137,6 +114,4 @@ class FineFaceTrainingConfig(DiffusionSettings):
     @field_validator("data")
     @classmethod
     def _labelled(cls, value: DataConfig) -> DataConfig:
-        if isinstance(value, DatasetData) and value.aus is None:
-            raise ValueError("aus is null; this training learns from AUs: name their column")
-        return value
+        return refuse_unlabelled(value)

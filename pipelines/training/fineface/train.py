@@ -44,7 +44,7 @@ from pipelines.training.fineface.learner import (
 )
 from pipelines.training.processes import Processes, check_shares, started
 from pipelines.training.provenance import CARD, write_card
-from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.recipe import Recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256, read_model_config
 from synthgen.config.loading import load_section
@@ -199,13 +199,3 @@ def estimate_fineface(config_path: str | Path, overrides: Sequence[str] = ()) ->
     if config.reading is not None:
         lines.append("the reader's loss and painted steps are not counted")
     return lines
-
-
-def train_fineface(
-    config_path: str | Path,
-    out: str | Path,
-    stop_at: int | None = None,
-    overrides: Sequence[str] = (),
-) -> Path:
-    """Train an AU adapter beside a frozen base and export it, as `run_recipe` says."""
-    return run_recipe(FineFaceRecipe, config_path, out, stop_at, overrides)

@@ -180,7 +180,7 @@ def test_it_needs_people_and_expressions_in_flame_numbers(run):
     assert str(caught.value) == (
         "the pipeline 'arc2face' needs flame, which neither identities.source 'faceid' nor "
         "expressions.prior 'emotions' gives; set expressions.flame, or pipeline.name to "
-        "'procedural', 'fineface' or 'fineface-faceid'"
+        "'procedural', 'fineface', 'fineface-faceid' or 'fineface-baseline'"
     )
     with pytest.raises(ConfigError) as caught:
         check_components(run({"name": "fineface-faceid", "weights": "mini"}))

@@ -268,7 +268,7 @@ def test_people_need_a_pipeline_that_shows_them_and_the_reverse(
     assert str(error.value) == (
         "the pipeline 'fineface-faceid' needs faceid, which neither identities.source 'prompts' "
         "nor expressions.prior 'emotions' gives; set identities.source to 'faceid', or "
-        "pipeline.name to 'procedural' or 'fineface'"
+        "pipeline.name to 'procedural', 'fineface' or 'fineface-baseline'"
     )
 
 

@@ -76,8 +76,8 @@ SENTENCES = [
     (
         "pipeline.name",
         "paint",
-        "pipeline.name is 'paint'; it must be 'procedural', 'fineface', 'fineface-faceid' or "
-        "'arc2face', or package.module:Class",
+        "pipeline.name is 'paint'; it must be 'procedural', 'fineface', 'fineface-faceid', "
+        "'fineface-baseline' or 'arc2face', or package.module:Class",
     ),
     ("pipeline.name", GONE, "key pipeline.name is missing"),
     ("pipeline", 3, "pipeline is 3; it must be a mapping"),

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from pipelines.procedural import random_identity
 from pipelines.procedural.vocabulary import traits_in
-from pipelines.training.data.captions import INTENSITY_WORDS, describe, expression_phrase
-from synthgen.action_units import AU_NAMES, AUS, au_vector
+from pipelines.training.data.captions import describe, expression_phrase
+from synthgen.action_units import AU_NAMES, AUS, INTENSITY_WORDS, au_vector
 
 SEEDS = st.integers(0, 2**40)
 INTENSITIES = st.lists(st.floats(0, 5), min_size=12, max_size=12)

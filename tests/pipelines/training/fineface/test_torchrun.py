@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_fineface import make_sd
 
-from pipelines.training.fineface.train import train_fineface
+from pipelines.training.methods import train_by_method
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_two_processes_give_the_curve_of_one_and_go_on_to_the_bit(base: Path, tm
     two, parts, one = (tmp_path / name for name in ("two", "parts", "one"))
     ended = run(config, two)
     assert (ended.returncode, ended.stdout) == (0, f"{two / 'fineface'}\n")
-    train_fineface(config, one)
+    train_by_method(config, one)
     for alone, shared in zip(history(one), history(two), strict=True):
         assert shared == pytest.approx(alone, rel=1e-4)
     stopped = run(config, parts, "--stop-at", "3")
@@ -87,11 +87,11 @@ def test_two_processes_give_the_curve_of_one_and_go_on_to_the_bit(base: Path, tm
 def test_another_number_of_processes_goes_on_and_says_so(base: Path, tmp_path: Path, capsys):
     config = write(tmp_path, base)
     assert run(config, tmp_path / "out", "--stop-at", "3").returncode == 0
-    train_fineface(config, tmp_path / "out")
+    train_by_method(config, tmp_path / "out")
     assert "was written by 2 process(es), now there are 1: batches and noise" in (
         capsys.readouterr().err + capsys.readouterr().out
     )
-    train_fineface(config, tmp_path / "one")
+    train_by_method(config, tmp_path / "one")
     for alone, shared in zip(history(tmp_path / "one"), history(tmp_path / "out"), strict=True):
         assert shared == pytest.approx(alone, rel=1e-4)
 

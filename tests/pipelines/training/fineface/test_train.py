@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tiny_fineface import make_sd
 
 from pipelines.fineface import AUAdapter, FineFacePipeline
-from pipelines.training.fineface.train import train_fineface
+from pipelines.training.methods import train_by_method
 from synthgen.errors import OutputError
 
 ENCODER, ATTENTION = "au_encoder.safetensors", "attn_processors.safetensors"
@@ -60,7 +60,7 @@ def read_too(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(folder: Path, text: str) -> Path:
     path = folder / "fineface.yaml"
     path.write_text(text)
-    train_fineface(path, folder / "out")
+    train_by_method(path, folder / "out")
     return folder / "out"
 
 
@@ -92,7 +92,7 @@ def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
     config: Path, base: Path, tmp_path: Path
 ) -> None:
     config.write_text(config.read_text() + "export: {also: ckpt, dtype: float32}\n")
-    folder = train_fineface(config, tmp_path / "out")
+    folder = train_by_method(config, tmp_path / "out")
     settings = {"num_inference_steps": 2, "output_type": "latent"}
 
     def paint() -> torch.Tensor:
@@ -110,9 +110,9 @@ def test_the_pipeline_loads_what_it_wrote_also_as_pickles(
 def test_stopped_and_continued_it_ends_in_the_same_weights(
     config: Path, whole: Path, tmp_path: Path
 ) -> None:
-    stopped = train_fineface(config, tmp_path / "parts", stop_at=2)
+    stopped = train_by_method(config, tmp_path / "parts", stop_at=2)
     assert not stopped.exists()
-    folder = train_fineface(config, tmp_path / "parts")
+    folder = train_by_method(config, tmp_path / "parts")
     assert folder == tmp_path / "parts" / "fineface"
     parts = tensors(folder)
     assert all(
@@ -123,10 +123,10 @@ def test_stopped_and_continued_it_ends_in_the_same_weights(
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(config: Path, tmp_path: Path) -> None:
-    train_fineface(config, tmp_path / "out", stop_at=1)
+    train_by_method(config, tmp_path / "out", stop_at=1)
     config.write_text(config.read_text().replace("rank: 2", "rank: 3"))
     with pytest.raises(OutputError) as caught:
-        train_fineface(config, tmp_path / "out")
+        train_by_method(config, tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out' / 'checkpoint.pt'} was trained with rank 2, now it is 3; "
         "train into another folder with --to"
@@ -136,13 +136,13 @@ def test_a_checkpoint_of_another_recipe_is_refused(config: Path, tmp_path: Path)
 def test_the_place_of_the_base_and_the_sheets_do_not_count(
     config: Path, base: Path, tmp_path: Path
 ) -> None:
-    train_fineface(config, tmp_path / "out", stop_at=1)
+    train_by_method(config, tmp_path / "out", stop_at=1)
     moved = tmp_path / "moved"
     moved.symlink_to(base)
     text = config.read_text().replace(str(base), str(moved)).replace("a man", "a boy")
     config.write_text(text)
 
-    folder = train_fineface(config, tmp_path / "out")
+    folder = train_by_method(config, tmp_path / "out")
 
     assert json.loads((folder / "card.json").read_text())["steps"] == 4
 
@@ -164,8 +164,8 @@ def test_with_a_reader_too_it_goes_on_in_the_same_weights(
     config: Path, read_too: Path, tmp_path: Path
 ) -> None:
     config.write_text(config.read_text() + READING)
-    train_fineface(config, tmp_path / "parts", stop_at=1)
-    parts = tensors(train_fineface(config, tmp_path / "parts"))
+    train_by_method(config, tmp_path / "parts", stop_at=1)
+    parts = tensors(train_by_method(config, tmp_path / "parts"))
     whole = tensors(read_too / "fineface")
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
 
@@ -173,10 +173,10 @@ def test_with_a_reader_too_it_goes_on_in_the_same_weights(
 def test_latents_with_another_reader_are_refused(config: Path, tmp_path: Path) -> None:
     text = config.read_text() + READING
     config.write_text(text)
-    train_fineface(config, tmp_path / "out", stop_at=1)
+    train_by_method(config, tmp_path / "out", stop_at=1)
     config.write_text(text.replace("seed: 5", "seed: 6"))
     with pytest.raises(OutputError) as caught:
-        train_fineface(config, tmp_path / "out")
+        train_by_method(config, tmp_path / "out")
     assert str(caught.value) == (
         f"{tmp_path / 'out' / 'latents' / 'reader' / 'checkpoint.pt'} was trained with seed 5, "
         "now it is 6; train into another folder with --to"
@@ -190,8 +190,8 @@ def test_what_it_paints_is_read_in_a_cycle_that_is_added(
     shutil.copytree(read_too, tmp_path / "out")
     longer = "[{steps: 4, learning_rate: 0.01}, {steps: 2, painted: 0.5, painting_steps: 4}]"
     config.write_text(config.read_text().replace("[{steps: 4, learning_rate: 0.01}]", longer))
-    train_fineface(config, tmp_path / "out", stop_at=5)
-    parts = tensors(train_fineface(config, tmp_path / "out"))
+    train_by_method(config, tmp_path / "out", stop_at=5)
+    parts = tensors(train_by_method(config, tmp_path / "out"))
 
     lines = (tmp_path / "out" / "history.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
@@ -200,5 +200,5 @@ def test_what_it_paints_is_read_in_a_cycle_that_is_added(
     assert last["loss"] == pytest.approx(
         last["diffusion"] + 0.1 * last["read"] + 0.5 * last["painted"]
     )
-    whole = tensors(train_fineface(config, tmp_path / "whole"))
+    whole = tensors(train_by_method(config, tmp_path / "whole"))
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
