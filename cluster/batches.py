@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from PIL.Image import Image
 
 from cluster.conditions import condition_values
+from cluster.labels import labels_of_attempts
 from cluster.probing import naming_batch_size
 from cluster.rounds import Outcome
 from pipelines.interfaces import ImageSource, Verifier
@@ -249,7 +250,7 @@ def make_row(
     Args:
         attempt: the attempt that made it.
         image: the encoded image.
-        measured: column of a check → value.
+        measured: column of a check, or of the pipeline → value.
         accepted: whether it passed all checks; None where there are none.
         made_by: names of its pipeline and of its first verifier.
         pictures: whether the picture that it was edited from is kept.
@@ -308,6 +309,7 @@ class Judge:
 
     Args:
         config: policy, encoding, and how long measuring may take.
+        source: what painted the images, and tells what they show.
         checks: what measures, in the order in which they are asked.
         neutral: returns the neutral image of an attempt's identity, for checks that want it.
     """
@@ -315,11 +317,13 @@ class Judge:
     def __init__(
         self,
         config: RunConfig,
+        source: ImageSource,
         checks: Sequence[Verifier],
         neutral: Callable[[Attempt, StageTimes], Image],
     ) -> None:
         self._config = config
         self._made_by = (config.pipeline.name, checks[0].name if checks else None)
+        self._source = source
         self._checks = checks
         self._neutral = neutral if any(check.wants_neutral for check in checks) else None
         self._told_of_blanks = False
@@ -339,6 +343,7 @@ class Judge:
         Raises:
             StageTimeout: if measuring hangs.
             RunError: if the device has not enough memory for a batch.
+            ConfigError: if the image source does not say what it has declared.
         """
         hung = (
             f"measuring {size} images took longer than {self._config.cluster.verify_timeout:g} s "
@@ -347,8 +352,11 @@ class Judge:
         specs = [self._measured_spec(attempt, times) for attempt in attempts]
         found = self._measuring.run(lambda: self._measure(specs, images, size, times), hung)
         with times.busy("encode"):
+            labels = labels_of_attempts(self._source, self._config.pipeline.name, attempts)
             return [
-                self._outcome(attempt, image, [measured[place] for measured in found])
+                self._outcome(
+                    attempt, image, labels[place], [measured[place] for measured in found]
+                )
                 for place, (attempt, image) in enumerate(zip(attempts, images, strict=True))
             ]
 
@@ -372,17 +380,22 @@ class Judge:
             return [measure(check, images, specs, size) for check in self._checks]
 
     def _outcome(
-        self, attempt: Attempt, image: Image, found: Sequence[Mapping[str, Any]]
+        self,
+        attempt: Attempt,
+        image: Image,
+        labels: Mapping[str, Any],
+        found: Sequence[Mapping[str, Any]],
     ) -> Outcome:
         if (detail := blank_detail(image, self._config.pipeline.number_format)) is not None:
-            return self._blank(attempt, image, detail)
+            return self._blank(attempt, image, labels, detail)
         columns = {
             name: measured[name]
             for check, measured in zip(self._checks, found, strict=True)
             for name in check.columns
         }
+        every = {**labels, **columns}
         verdict = joined(
-            _verdict(check, attempt, measured, columns)
+            _verdict(check, attempt, measured, every)
             for check, measured in zip(self._checks, found, strict=True)
         )
         row = None
@@ -390,21 +403,23 @@ class Judge:
             encoded = encode_sample(image, self._config, attempt.spec)
             accepted = verdict.accepted if self._checks else None
             keep = self._config.output.keep_reference
-            row = make_row(attempt, encoded, columns, accepted, self._made_by, keep)
+            row = make_row(attempt, encoded, every, accepted, self._made_by, keep)
         reject = None
         if not verdict.accepted:
-            reject = make_reject(attempt, columns, verdict, self._made_by)
+            reject = make_reject(attempt, every, verdict, self._made_by)
         picture = image if reject and self._config.verify.keep_reject_images else None
         return Outcome(attempt, columns, row, reject, verdict.distance, picture)
 
-    def _blank(self, attempt: Attempt, image: Image, detail: str) -> Outcome:
+    def _blank(
+        self, attempt: Attempt, image: Image, labels: Mapping[str, Any], detail: str
+    ) -> Outcome:
         """Return the outcome of an image that shows nothing: no policy keeps it, nor the best."""
         if not self._told_of_blanks:
             self._told_of_blanks = True
             facts = {"event": "blank_image", "sample": attempt.spec.sample_id}
             _log.warning(f"an image of {attempt.spec.sample_id} is blank: {detail}", extra=facts)
         verdict = Verdict.reject("blank", detail)
-        reject = make_reject(attempt, {}, verdict, self._made_by)
+        reject = make_reject(attempt, labels, verdict, self._made_by)
         picture = image if self._config.verify.keep_reject_images else None
         return Outcome(attempt, {}, None, reject, verdict.distance, picture)
 

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from cluster.conditions import condition_columns
-from pipelines.interfaces import Verifier
+from pipelines.interfaces import ColumnOwner, ImageSource, Verifier
 from samplers.plan import Plan
 from samplers.priors.affect import NEUTRAL, POSITIONS
 from synthgen import __version__
@@ -93,21 +93,42 @@ def dataset_schema(config: RunConfig, plan: Plan, columns: Sequence[Column]) -> 
     )
 
 
-def declared_columns(config: RunConfig, checks: Sequence[Verifier]) -> tuple[Column, ...]:
+def declared_columns(
+    config: RunConfig, checks: Sequence[Verifier], source: ImageSource | None = None
+) -> tuple[Column, ...]:
     """Return the columns that the components of a run declare, in their order in a dataset.
+
+    Args:
+        config: the run.
+        checks: its checks.
+        source: its image source; None: one that declares none.
 
     Raises:
         ConfigError: if two declare one column, or a column cannot be written.
     """
     given = config.identities.given() | config.expressions.given()
     found = condition_columns(given, config.output)
+    if source is not None:
+        found += _columns_of(source, config.pipeline.name, by_pipeline=True)
     for check in checks:
-        found += [
-            Column(name, dict(feature), check.name, name not in check.only_in_data)
-            for name, feature in check.columns.items()
-        ]
+        found += _columns_of(check, check.name)
     check_columns(found)
     return in_order(found)
+
+
+def _columns_of(owner: ColumnOwner, name: str, *, by_pipeline: bool = False) -> list[Column]:
+    texts = owner.descriptions
+    return [
+        Column(
+            column,
+            dict(feature),
+            name,
+            column not in owner.only_in_data,
+            texts.get(column, ""),
+            by_pipeline,
+        )
+        for column, feature in owner.columns.items()
+    ]
 
 
 def _merged(parts: Sequence[Mapping[str, Any]], key: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL.Image import Image
 
 from cluster.batches import Judge, Painter, StageTimeout, StageTimes, measure, with_neutral
 from cluster.conditions import condition_values
+from cluster.labels import labels_of_attempts
 from cluster.metrics import Metrics
 from cluster.probing import naming_batch_size, probe_batch_size
 from cluster.progress import about
@@ -61,7 +62,7 @@ class Worker:
         hardware: kind of the device that it computes on; see `hardware_kind`.
 
     Raises:
-        ConfigError: if two checks declare one column.
+        ConfigError: if two of source and checks declare one column.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ class Worker:
         self._checks = checks
         self._storage = storage
         self._hardware = hardware
-        self._schema = dataset_schema(config, plan, declared_columns(config, checks))
+        self._schema = dataset_schema(config, plan, declared_columns(config, checks, source))
         self._metrics = Metrics(config.name)
         self._painter = Painter(source)
-        self._judge = Judge(config, checks, self._painter.neutral)
+        self._judge = Judge(config, source, checks, self._painter.neutral)
         self._counting = threading.Lock()
         self._counts: Counter[str] = Counter()
 
@@ -185,6 +186,14 @@ class Worker:
     def judge(self, attempts: Sequence[Attempt], images: Sequence[Image]) -> list[Outcome]:
         """Measure at most a batch of images, and accept or reject each; see `Judge.judge`."""
         return self._judged(attempts, images, self._times())
+
+    def labels(self, attempts: Sequence[Attempt]) -> list[Mapping[str, Any]]:
+        """Return what the pipeline says of the images of attempts, by its columns.
+
+        Raises:
+            ConfigError: if it does not say of each what it has declared.
+        """
+        return labels_of_attempts(self._source, self._config.pipeline.name, attempts)
 
     def _made(self, shard: Shard, isolate: bool) -> ShardMarker:
         started, times = now(), self._times()

@@ -16,7 +16,29 @@ from synthgen.config import RunConfig
 from synthgen.dataset.schema import Feature
 
 
-class ImageSource(ABC):
+class ColumnOwner:
+    """A component that adds columns to the rows of a dataset."""
+
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return the columns that it adds, name → feature; see `synthgen.dataset.schema`."""
+        return {}
+
+    @property
+    def only_in_data(self) -> frozenset[str]:
+        """Return those of its columns that rejected attempts do not have."""
+        return frozenset()
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Return what its columns hold, name → a sentence with units, order and sides.
+
+        Card, `croissant.json` and `run.json` say it; a column may be without.
+        """
+        return {}
+
+
+class ImageSource(ColumnOwner, ABC):
     """Source of images for attempts; a pipeline's section loads it.
 
     An image is a function of its attempt and of the number of attempts in the call alone: never of
@@ -27,6 +49,17 @@ class ImageSource(ABC):
     def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Return one RGB image for each attempt, in order."""
 
+    def labels(self, attempts: Sequence[Attempt]) -> Sequence[Mapping[str, Any]]:
+        """Tell what the images of attempts show, for the columns that it declares.
+
+        Labels are a function of their attempt alone. They are asked for in another thread than
+        `generate` is called in, also while that paints, and again by whoever proves a dataset.
+
+        Returns:
+            For each attempt a value for each of `columns`, None where there is none.
+        """
+        return [{} for _ in attempts]
+
     def fingerprint(self) -> dict[str, Any]:
         """Return what the images are a function of besides the attempt: JSON values.
 
@@ -35,14 +68,14 @@ class ImageSource(ABC):
         """
         return {"weights": {}, "licences": {}, "versions": {}}
 
-    def prepare(self, run: RunConfig) -> None:  # noqa: B027 - most have nothing to do
+    def prepare(self, run: RunConfig) -> None:
         """Fit itself to a run, once it is loaded and before it generates.
 
         Raises:
             SynthgenError: if it cannot do what the run asks for.
         """
 
-    def check(self, spec: SampleSpec) -> None:  # noqa: B027 - most show any
+    def check(self, spec: SampleSpec) -> None:
         """Refuse, before work begins, a spec that it cannot show.
 
         Args:
@@ -93,7 +126,7 @@ class ActionUnitReader(Protocol):
         ...
 
 
-class Verifier(ABC):
+class Verifier(ColumnOwner, ABC):
     """A check that is loaded: it measures images, adds columns to rows, and gives a verdict.
 
     A measurement is a function of its image, its spec and the number of images in the call alone:
@@ -119,16 +152,6 @@ class Verifier(ABC):
         if not hasattr(cls, "name"):
             cls.name = cls.__name__
 
-    @property
-    def columns(self) -> Mapping[str, Feature]:
-        """Return the columns that it adds, name → feature; see `synthgen.dataset.schema`."""
-        return {}
-
-    @property
-    def only_in_data(self) -> frozenset[str]:
-        """Return those of its columns that rejected attempts do not have."""
-        return frozenset()
-
     @abstractmethod
     def measure(
         self, images: Sequence[Image], specs: Sequence[SampleSpec]
@@ -147,12 +170,12 @@ class Verifier(ABC):
     def verdict_beside(
         self, spec: SampleSpec, measured: Mapping[str, Any], others: Mapping[str, Any]
     ) -> Verdict:
-        """Judge an image by what other checks found in it, too; without a need for that, `verdict`.
+        """Judge an image also by what others say of it; without a need for that, `verdict`.
 
         Args:
             spec: what the image was to show.
             measured: what this check found.
-            others: column → value, of all other checks of the run.
+            others: column → value, of all other checks of the run and of its image source.
         """
         return self.verdict(spec, measured)
 
@@ -163,7 +186,7 @@ class Verifier(ABC):
         """
         return {"weights": {}, "licences": {}, "versions": {}}
 
-    def check(self, spec: SampleSpec) -> None:  # noqa: B027 - most measure any
+    def check(self, spec: SampleSpec) -> None:
         """Refuse, before work begins, a spec that it cannot compare images with.
 
         Args:

@@ -10,6 +10,7 @@ from typer.cli import get_docs_for_click
 
 from cluster.records import dataset_schema, declared_columns
 from pipelines.loading import load_checks
+from pipelines.procedural.label_columns import LABEL_COLUMNS
 from samplers.plan import build_plan
 from synthgen.cli.commands import app
 from synthgen.config import RunConfig, load_config
@@ -82,6 +83,12 @@ def columns(examples: Path) -> str:
             for key, feature in found.items()
         ]
         parts += [f"## examples/{name}", table(["column", "values", "in rejects"], rows)]
+    editions = [
+        [f"`{label}`", f"`{column.name}`", _feature(column.feature(2)), column.description(2)]
+        for label, column in LABEL_COLUMNS.items()
+    ]
+    parts.append("## Labels of drawn faces, edition 2")
+    parts.append(table(["`pipeline.labels`", "column", "values", "holds"], editions))
     for kind in (Row, Reject):
         parts += [f"## {kind.__name__}", _attributes(kind.__doc__ or "")]
     return "\n\n".join(parts) + "\n"

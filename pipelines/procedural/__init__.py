@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from pipelines.procedural.drawn_aus import DRAWN_AUS, SIDED_AUS
     from pipelines.procedural.expression import Expression
     from pipelines.procedural.identity import Identity, caption, identity_from_text, random_identity
+    from pipelines.procedural.label_columns import LANDMARKS
     from pipelines.procedural.landmarks import FaceLabels, labels_of
     from pipelines.procedural.renderer import RENDERER_VERSION, render, renderer_version
     from pipelines.procedural.vocabulary import traits_in
 
 __all__ = [
     "DRAWN_AUS",
+    "LANDMARKS",
     "RENDERER_VERSION",
     "SIDED_AUS",
     "Expression",
@@ -36,6 +38,7 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "DRAWN_AUS": "pipelines.procedural.drawn_aus",
+        "LANDMARKS": "pipelines.procedural.label_columns",
         "Expression": "pipelines.procedural.expression",
         "RENDERER_VERSION": "pipelines.procedural.renderer",
         "SIDED_AUS": "pipelines.procedural.drawn_aus",

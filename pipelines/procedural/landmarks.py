@@ -6,6 +6,7 @@ from pipelines.procedural.canvas import Point
 from pipelines.procedural.expression import AUVector, Expression
 from pipelines.procedural.geometry import Face, geometry, roll_point
 from pipelines.procedural.identity import Identity
+from pipelines.procedural.label_columns import LANDMARKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class FaceLabels:
     """Exact labels of a portrait. Sides are those of the image.
 
     Attributes:
-        landmarks: name → (x, y) [pixels], from the upper left corner of the image.
+        landmarks: name → (x, y) [pixels], from the upper left corner of the image; in the order of
+            `LANDMARKS`.
         contour: of head and jaw, clockwise from the top [pixels].
         box: least and largest x and y of the contour: left, top, right, bottom [pixels].
         pose: yaw (to the right of the image), pitch (down) and roll (clockwise) [radians].
@@ -50,7 +52,7 @@ def labels_of(identity: Identity, aus: AUVector | Expression, size: int = 128) -
 
 
 def landmarks(face: Face, size: int) -> dict[str, Point]:
-    """Return named points of a face [pixels].
+    """Return the points of a face that `LANDMARKS` names, in its order [pixels].
 
     Those of `Face.points`, and of each side (`left`, `right` of the image): the corners of the eye,
     the iris and the points of the brow between its ends.
@@ -66,7 +68,8 @@ def landmarks(face: Face, size: int) -> dict[str, Point]:
             f"brow_arch_{side}": brow.arch,
         }
     placed = {name: roll_point(face.identity, face.place(*at)) for name, at in frame.items()}
-    return {name: _pixels(at, size) for name, at in (face.points() | placed).items()}
+    found = face.points() | placed
+    return {name: _pixels(found[name], size) for name in LANDMARKS}
 
 
 def _pixels(point: Point, size: int) -> Point:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _MEASURED_SIDE = 128
 _MEASURED_PNG = 17_800
 """Data of a sample of drawn faces, 128×128, PNG: 240 of examples/drawn-faces.yaml [bytes]."""
+
+
+Label = Literal["aus", "landmarks", "contour", "box", "pose", "gaze", "light"]
+"""Names of exact labels, each of which is a column: see `label_columns.LABEL_COLUMNS`."""
 
 
 class ProceduralConfig(PipelineSection):
@@ -39,6 +43,20 @@ class ProceduralConfig(PipelineSection):
         description="Standard deviation [intensity] of what is drawn around what was asked for; at "
         "0, seeds change nothing but the pose of an expression that a person shows again.",
     )
+
+    labels: list[Label] = Field(
+        default=[],
+        exclude_if=lambda labels: not labels,
+        description="Exact labels of the drawings, a column each: the names of those that are "
+        "wanted.",
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if twice := [name for name in dict.fromkeys(value) if value.count(name) > 1]:
+            raise ValueError(f"{twice[0]} stands there twice")
+        return value
 
     def load(self, device: str) -> "ProceduralSource":
         """Return what draws; the device makes no difference."""

@@ -1,6 +1,6 @@
 """Drawn portraits as an image source of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -12,10 +12,13 @@ from PIL.Image import Image
 from pipelines.interfaces import ImageSource
 from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.identity import Identity, identity_from_text
+from pipelines.procedural.label_columns import LABEL_COLUMNS
+from pipelines.procedural.landmarks import labels_of
 from pipelines.procedural.renderer import render, renderer_version
 from pipelines.procedural.section import ProceduralConfig
 from samplers.spec import Attempt
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
+from synthgen.dataset.schema import Feature
 
 _TURN = (0.017, 0.052)
 """Angles by which a head is turned where a person shows an expression again [radians]."""
@@ -37,10 +40,31 @@ class ProceduralSource(ImageSource):
 
     def __init__(self, config: ProceduralConfig) -> None:
         self.config = config
+        self._label_columns = [LABEL_COLUMNS[label] for label in config.labels]
 
     def generate(self, attempts: Sequence[Attempt]) -> list[Image]:
         """Paint one portrait for each attempt, in order."""
         return [self._paint(attempt) for attempt in attempts]
+
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return those of the labels that the configuration asks for."""
+        return {column.name: column.feature(self.config.edition) for column in self._label_columns}
+
+    @property
+    def only_in_data(self) -> frozenset[str]:
+        """Return those that say where things are in an image."""
+        return frozenset(column.name for column in self._label_columns if not column.in_rejects)
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Return order, units and sides of the labels."""
+        edition = self.config.edition
+        return {column.name: column.description(edition) for column in self._label_columns}
+
+    def labels(self, attempts: Sequence[Attempt]) -> list[dict[str, list[float]]]:
+        """Return the exact labels of the portraits of attempts, which need not be painted."""
+        return [self._labels(attempt) for attempt in attempts]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what the images are a function of besides the attempt."""
@@ -50,13 +74,21 @@ class ProceduralSource(ImageSource):
         return {"weights": {}, "licences": {}, "versions": versions}
 
     def _paint(self, attempt: Attempt) -> Image:
+        return render(*self._shown(attempt), self.config.size)
+
+    def _labels(self, attempt: Attempt) -> dict[str, list[float]]:
+        identity, aus = self._shown(attempt)
+        labels = labels_of(identity, aus, self.config.size)
+        return {column.name: list(column.values(labels, aus)) for column in self._label_columns}
+
+    def _shown(self, attempt: Attempt) -> tuple[Identity, list[float]]:
+        """Return who is painted for an attempt, and with which AUs of the edition."""
         spec = attempt.spec
         identity = identity_from_text(spec.prompt, spec.identity_seed, self.config.edition)
         if attempt.repeats:
             identity = photographed_again(identity, attempt.seed)
         asked = spec.aus_of(aus_of_edition(self.config.edition))
-        shown = noisy_aus(asked, self.config.au_noise, attempt.noise_seed)
-        return render(identity, shown.tolist(), self.config.size)
+        return identity, noisy_aus(asked, self.config.au_noise, attempt.noise_seed).tolist()
 
 
 def photographed_again(identity: Identity, seed: int) -> Identity:

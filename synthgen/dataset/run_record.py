@@ -83,11 +83,18 @@ class RunRecord:
         for key in _WHERE_THERE:
             if not schema[key]:
                 del schema[key]
+        for column in schema["columns"]:
+            for key in _WHERE_SAID:
+                if not column[key]:
+                    del column[key]
         return layout.to_json({"data_version": version, **values})
 
 
 _WHERE_THERE = ("asked", "expressions", "levels", "au_columns")
 """Keys of the schema that most datasets have no use for."""
+
+_WHERE_SAID = ("description", "by_pipeline")
+"""Keys of a column that most columns have no use for."""
 
 
 def parse_record(data: bytes) -> RunRecord:
@@ -144,6 +151,8 @@ def _columns(schema: Mapping[str, Any]) -> tuple[Column, ...]:
             feature=dict(column["feature"]),
             of=str(column["of"]),
             in_rejects=bool(column["in_rejects"]),
+            description=str(column.get("description", "")),
+            by_pipeline=bool(column.get("by_pipeline", False)),
         )
         for column in schema["columns"]
     )

@@ -198,12 +198,18 @@ class Column:
         feature: its values; a `Value`, a `ClassLabel`, an `Image`, or a `List` of values.
         of: name of the component that declares it.
         in_rejects: whether rejected attempts have it too.
+        description: what it holds, in a sentence; empty where its owner says nothing. Better words
+            make no other column.
+        by_pipeline: whether the pipeline gives it with its images; else a check measures it, or it
+            is a condition of the run.
     """
 
     name: str
     feature: Feature
     of: str
     in_rejects: bool = True
+    description: str = field(default="", compare=False)
+    by_pipeline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,16 +261,25 @@ def in_order(columns: Iterable[Column]) -> tuple[Column, ...]:
 
 
 def further_columns(schema: DatasetSchema) -> list[Column]:
-    """Return the columns that are not the project's own."""
-    return [column for column in schema.columns if column.name not in _IN_ORDER]
+    """Return the columns of checks that are not the project's own."""
+    return [
+        column
+        for column in schema.columns
+        if column.name not in _IN_ORDER and not column.by_pipeline
+    ]
+
+
+def pipeline_columns(schema: DatasetSchema) -> list[Column]:
+    """Return the columns that the pipeline gives with its images."""
+    return [column for column in schema.columns if column.by_pipeline]
 
 
 def check_columns(columns: Sequence[Column]) -> None:
     """Refuse columns that cannot stand in one dataset.
 
     Raises:
-        ConfigError: if two have one name, one has that of a core column, or one's values cannot be
-            written.
+        ConfigError: if two have one name, one has that of a core column, a pipeline's has that of
+            what is measured, or one's values cannot be written.
     """
     every = DatasetSchema(("",), ("",), "", source=True, expressions=True, levels=True)
     core = {*data_features(every), "reason", "detail", *AU_COLUMNS}
@@ -274,6 +289,11 @@ def check_columns(columns: Sequence[Column]) -> None:
             raise ConfigError(
                 f"{column.of!r} declares the column {column.name!r}, which is a dataset's own; it "
                 "must have another name"
+            )
+        if column.by_pipeline and column.name in _IN_ORDER:
+            raise ConfigError(
+                f"the pipeline {column.of!r} declares the column {column.name!r}, which holds what "
+                "checks measure or a run is given; it must have another name"
             )
         if column.name in owners:
             raise ConfigError(

@@ -21,6 +21,7 @@ from synthgen.dataset.loading import card_checksum
 from synthgen.dataset.markers import readable_markers
 from synthgen.dataset.parquet import read_columns
 from synthgen.dataset.run_record import CONFIGURATION, RunRecord, differences, source_names
+from synthgen.dataset.schema import pipeline_columns
 from synthgen.dataset.statistics import data_checksum, in_order_of_splits
 from synthgen.errors import ConfigError, DatasetError, SynthgenError, WeightsError
 from synthgen.foreign import counted, first_few, first_line
@@ -30,6 +31,7 @@ from synthgen.report.proving_rows import (
     Part,
     check_labels,
     check_marks,
+    check_pipeline_labels,
     make_again,
     measure_again,
     stored_rows,
@@ -218,8 +220,16 @@ def _rows(
         return parts
     others = _others(record, fresh)
     maker = Maker(config, plan, record, worker, fresh.hardware[0], tuple(others))
+    given = _pipeline_labels(storage, maker, fresh, markers, known)
+    parts[2:2] = given
     _choose_and_prove(storage, maker, markers, known, damaged, samples, seed, measured, made, say)
-    _judge_record(written, record, fresh, others, measured, made)
+    if any(part.near for part in (made, measured, *given)):
+        kinds = ", ".join(record.hardware) or "unknown hardware"
+        why = [*others] or [f"made on {kinds}, here is {maker.hardware}"]
+        made.open.append(
+            f"not to the bit, only nearly: {first_few(why, 3)}; prove it where these are the same"
+        )
+    _judge_record(written, record, fresh, others, [measured, *given], made)
     return parts
 
 
@@ -232,6 +242,26 @@ def _marks(storage: Storage, record: RunRecord, markers: Sequence[ShardMarker]) 
         part.proved += found.proved
         part.wrong += found.wrong
     return [part] if promised or part.proved or part.wrong else []
+
+
+def _pipeline_labels(
+    storage: Storage,
+    maker: Maker,
+    fresh: RunRecord,
+    markers: Sequence[ShardMarker],
+    known: dict[ShardKey, set[str]],
+) -> list[Part]:
+    """Compare the pipeline's labels of all rows; no part where it gives none, or other columns."""
+    columns = pipeline_columns(maker.record.schema)
+    if not columns or columns != pipeline_columns(fresh.schema):
+        return []
+    part = Part("pipeline's labels", "rows")
+    for marker in markers:
+        found = check_pipeline_labels(storage, maker, marker, known[marker.key])
+        part.proved += found.proved
+        part.near += found.near
+        part.wrong += found.wrong
+    return [part]
 
 
 def _others(record: RunRecord, fresh: RunRecord) -> list[str]:
@@ -280,12 +310,6 @@ def _choose_and_prove(
             ]
     # A lossy format's images cannot be measured to the bit as they are stored, only made again.
     make_again(maker, rows_again, made, None if lossless else measured)
-    if made.near or measured.near:
-        kinds = ", ".join(maker.record.hardware) or "unknown hardware"
-        why = [*maker.others] or [f"made on {kinds}, here is {maker.hardware}"]
-        made.open.append(
-            f"not to the bit, only nearly: {first_few(why, 3)}; prove it where these are the same"
-        )
 
 
 def _judge_record(
@@ -293,7 +317,7 @@ def _judge_record(
     record: RunRecord,
     fresh: RunRecord,
     others: Sequence[str],
-    measured: Part,
+    told: Sequence[Part],
     made: Part,
 ) -> None:
     """Compare the record with one that is made now, as far as the rows made again allow."""
@@ -301,7 +325,8 @@ def _judge_record(
     if weights and made.wrong:
         made.open.append(f"rows cannot be made again with what is here: {first_few(weights, 3)}")
         made.wrong.clear()
-        measured.wrong.clear()
+        for part_told in told:
+            part_told.wrong.clear()
     elif weights and made.proved:
         part.wrong += [
             f"{layout.RUN} says {each}, yet rows come out the same with what is here"

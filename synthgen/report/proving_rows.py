@@ -24,7 +24,7 @@ from synthgen.dataset import ShardMarker, Storage, layout
 from synthgen.dataset.marks.containers import read_mark
 from synthgen.dataset.parquet import read_columns, stored_values
 from synthgen.dataset.run_record import RunRecord
-from synthgen.dataset.schema import AUS_MEASURED, au_columns, data_features
+from synthgen.dataset.schema import AUS_MEASURED, au_columns, data_features, pipeline_columns
 from synthgen.errors import SynthgenError
 from synthgen.foreign import excerpt
 from synthgen.report.reproduction import apart
@@ -141,7 +141,7 @@ def check_marks(storage: Storage, marker: ShardMarker, promised: bool) -> Part:
 def check_labels(
     storage: Storage, config: RunConfig, plan: Plan, record: RunRecord, marker: ShardMarker
 ) -> tuple[Part, set[str]]:
-    """Compare what the plan asks for with every row of a shard: all columns that no check fills.
+    """Compare what the plan asks for with every row of a shard: columns that it alone fills.
 
     Returns:
         What was proved, and the samples whose attempts the plan knows.
@@ -164,7 +164,8 @@ def check_labels(
                 asked.append((values, _attempt(plan, marker, values)))
             except _NO_ATTEMPT as error:
                 part.wrong.append(f"{name}: no attempt of the run ({excerpt(error)})")
-        expected = _expected(config, record, [attempt for _, attempt in asked], marker.split)
+        attempts = [attempt for _, attempt in asked]
+        expected = _expected(config, record, attempts, [{}] * len(attempts), marker.split)
         for (values, _), planned in zip(asked, expected, strict=True):
             name = values["sample_id"]
             different = [column for column in columns if values[column] != planned[column]]
@@ -192,11 +193,55 @@ def _planned_columns(config: RunConfig, record: RunRecord) -> list[str]:
 
 
 def _expected(
-    config: RunConfig, record: RunRecord, attempts: Sequence[Attempt], split: str
+    config: RunConfig,
+    record: RunRecord,
+    attempts: Sequence[Attempt],
+    labels: Sequence[Mapping[str, Any]],
+    split: str,
 ) -> list[dict[str, Any]]:
+    """Return what rows of attempts hold, but for images and what is measured in them."""
     keep, made_by = config.output.keep_reference, (config.pipeline.name, None)
-    rows = [make_row(attempt, b"", {}, None, made_by, keep) for attempt in attempts]
+    rows = [
+        make_row(attempt, b"", given, None, made_by, keep)
+        for attempt, given in zip(attempts, labels, strict=True)
+    ]
     return stored_values(record.schema, rows, split)
+
+
+def check_pipeline_labels(
+    storage: Storage, maker: Maker, marker: ShardMarker, known: set[str]
+) -> Part:
+    """Compare what the pipeline says of its images, asked again, with every row of a shard.
+
+    Args:
+        storage: the dataset.
+        maker: the run.
+        marker: the shard.
+        known: samples whose attempts the plan knows; others are passed over.
+    """
+    part = Part("pipeline's labels", "rows")
+    columns = [column.name for column in pipeline_columns(maker.record.schema)]
+    needed = ["sample_id", "attempt", "replacement", *columns]
+    file = layout.data_file(*marker.key)
+    for batch in read_columns(storage, file, needed, batch_rows=_ROWS_AT_ONCE):
+        rows = [values for values in batch.to_pylist() if values["sample_id"] in known]
+        attempts = [_attempt(maker.plan, marker, values) for values in rows]
+        given = maker.worker.labels(attempts)
+        expected = _expected(maker.config, maker.record, attempts, given, marker.split)
+        for values, now in zip(rows, expected, strict=True):
+            differences = {name: apart(values[name], now[name]) for name in columns}
+            bound = 0.0
+            if any(differences.values()) and not maker.exact(marker):
+                bound = NEAR_VALUES
+            different = [name for name, by in differences.items() if by > bound]
+            part.wrong += [
+                f"{values['sample_id']}: {name} is {_short(values[name])}; the pipeline says "
+                f"{_short(now[name])}"
+                for name in different
+            ]
+            part.near += not different and bound > 0
+            part.proved += not different and bound == 0
+    return part
 
 
 def stored_rows(

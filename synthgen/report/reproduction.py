@@ -80,8 +80,8 @@ class ReproducedReject:
         reason: why it was rejected.
         detail: the same in words, as stored.
         now: why it is rejected this time; empty where it is accepted.
-        largest: largest difference between a stored value and one of now: requested AUs and
-            whatever checks measured; ∞ where only one of them is there.
+        largest: largest difference between a stored value and one of now: requested AUs,
+            whatever checks measured, and labels of the pipeline; ∞ where only one of them is there.
         changed: as in `Reproduction`.
         picture: whether the image is the one that was kept, byte by byte; None where none was.
     """
@@ -176,7 +176,7 @@ def reproduce(
             {
                 "aus": made.spec.aus,
                 **condition_values(made.spec, rejected=True),
-                **(outcome.measured if outcome else {}),
+                **({**worker.labels([made])[0], **outcome.measured} if outcome else {}),
             },
         ),
         picture=None

@@ -158,6 +158,15 @@ def test_the_column_of_the_check_is_loaded(dataset: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.ray
+def test_the_column_of_the_pipeline_is_loaded(dataset: Path, tmp_path: Path) -> None:
+    loaded = datasets.load_dataset(str(dataset), split="test", cache_dir=str(tmp_path))
+    for row in loaded.select(range(10)):
+        assert row["oval_skin"] == list(row["image"].getpixel((32, 32)))
+    text = (dataset / "README.md").read_text()
+    assert "| `oval_skin` | ovals | Red, green and blue of the skin [0, 255]. |" in text
+
+
+@pytest.mark.ray
 def test_the_card_and_the_record_say_who_made_it(dataset: Path) -> None:
     expected = {
         "synthgen-ovals": ("1.2.0", "MIT"),

@@ -143,6 +143,8 @@ class HeldSource:
     def __init__(self, source, gates, config):
         self.name = source.name
         self.fingerprint = source.fingerprint
+        self.columns, self.labels = source.columns, source.labels
+        self.only_in_data, self.descriptions = source.only_in_data, source.descriptions
         self.painted = {}
         self._source, self._gates = source, gates
         self._shard_size = config.output.shard_size

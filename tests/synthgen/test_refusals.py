@@ -27,7 +27,7 @@ REFUSED = {
     "an unknown key": (
         ["pipeline.bath=1"],
         "--set pipeline.bath=1: unknown key pipeline.bath; did you mean 'batch_size'? There are "
-        "batch_size, threads, name, size, edition, au_noise",
+        "batch_size, threads, name, size, edition, au_noise, labels",
     ),
     "a missing key": (
         ["identities={source: prompts}"],

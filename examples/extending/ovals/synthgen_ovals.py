@@ -1,11 +1,20 @@
 """Pipeline `ovals` for synthgen: a face of an oval and a few lines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from synthgen.extending import ActionUnitSet, Attempt, ImageSource, PipelineSection, Weights
+from synthgen.extending import (
+    ActionUnitSet,
+    Attempt,
+    Feature,
+    ImageSource,
+    PipelineSection,
+    Weights,
+    vector_feature,
+)
 
 SHOWN = ActionUnitSet(("AU1", "AU4", "AU12", "AU15", "AU25"))
 
@@ -46,11 +55,27 @@ class OvalSource(ImageSource):
         """Return one RGB image for each attempt, in order."""
         return [self._draw(attempt) for attempt in attempts]
 
+    @property
+    def columns(self) -> Mapping[str, Feature]:
+        """Return one column: the colour of the skin, which no check need measure."""
+        return {"oval_skin": vector_feature(3, "uint8")}
+
+    @property
+    def descriptions(self) -> Mapping[str, str]:
+        """Return the order of its numbers."""
+        return {"oval_skin": "Red, green and blue of the skin [0, 255]."}
+
+    def labels(self, attempts: Sequence[Attempt]) -> list[Mapping[str, Any]]:
+        """Return a value of the column for each attempt."""
+        return [{"oval_skin": self._skin(attempt)} for attempt in attempts]
+
+    def _skin(self, attempt: Attempt) -> tuple[int, int, int]:
+        who, noise = attempt.spec.identity_seed, attempt.seed
+        return (200 + who % 40, 150 + who // 40 % 50, 120 + noise % 20)
+
     def _draw(self, attempt: Attempt) -> Image.Image:
-        spec, unit = attempt.spec, self._size / 16
-        inner_brow, lower_brow, smile, sad, open_lips = spec.aus_of(SHOWN)
-        who, noise = spec.identity_seed, attempt.seed
-        skin = (200 + who % 40, 150 + who // 40 % 50, 120 + noise % 20)
+        unit, skin = self._size / 16, self._skin(attempt)
+        inner_brow, lower_brow, smile, sad, open_lips = attempt.spec.aus_of(SHOWN)
         image = Image.new("RGB", (self._size, self._size), (60, 90, 120))
         draw = ImageDraw.Draw(image)
         draw.ellipse((3 * unit, unit, 13 * unit, 15 * unit), fill=skin)

@@ -19,6 +19,7 @@ from synthgen.dataset.schema import (
     AUS_MEASURED,
     REFERENCE_ID,
     SPLIT,
+    DatasetSchema,
     Feature,
     data_features,
     reject_features,
@@ -154,14 +155,14 @@ def render_croissant(
                 layout.DATA,
                 "Samples: images with labels and measurements.",
                 data_features(record.schema),
-                record.schema.aus,
+                record.schema,
             ),
             _records(
                 "rejects",
                 layout.REJECTS,
                 "Attempts that were not kept, with reasons, no images.",
                 reject_features(record.schema),
-                record.schema.aus,
+                record.schema,
             ),
         ],
     }
@@ -357,12 +358,17 @@ def _labels(categories: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _records(
-    name: str, folder: str, says: str, features: Mapping[str, Feature], aus: Sequence[str]
+    name: str, folder: str, says: str, features: Mapping[str, Feature], schema: DatasetSchema
 ) -> dict[str, Any]:
+    texts = {column.name: column.description for column in schema.columns if column.description}
+    for column in ("aus", AUS_MEASURED):
+        texts[column] = f"{_SAYS[column]} {', '.join(schema.aus)}."
     fields = [
         field
         for column, feature in features.items()
-        for field in _fields(f"{name}/{column}", folder, column, feature, aus)
+        for field in _fields(
+            f"{name}/{column}", folder, column, feature, texts.get(column) or _SAYS.get(column)
+        )
     ]
     if SPLIT not in features:  # datasets of the first version name it in their files alone
         fields.append(_split_of_file(name, folder))
@@ -391,14 +397,13 @@ def _split_of_file(name: str, folder: str) -> dict[str, Any]:
 
 
 def _fields(
-    identifier: str, folder: str, column: str, feature: Feature, aus: Sequence[str]
+    identifier: str, folder: str, column: str, feature: Feature, said: str | None
 ) -> Iterator[dict[str, Any]]:
     """Yield the field of a column; nothing where Croissant has no type for it."""
     source: dict[str, Any] = {"fileSet": {"@id": f"{folder}-files"}, "extract": {"column": column}}
     field: dict[str, Any] = {"@type": "cr:Field", "@id": identifier, "name": column}
-    if said := _SAYS.get(column):
-        of = f" {', '.join(aus)}." if column in ("aus", AUS_MEASURED) else ""
-        field["description"] = f"{said}{of}"
+    if said:
+        field["description"] = said
     if column == SPLIT:
         field["references"] = {"field": {"@id": "splits/name"}}
     match feature.get("_type"):

@@ -12,6 +12,7 @@ from synthgen.dataset.schema import (
     REFERENCE_ID,
     DatasetSchema,
     further_columns,
+    pipeline_columns,
 )
 from synthgen.dataset.statistics import Statistics
 from synthgen.dataset.strata import describe_short
@@ -168,6 +169,17 @@ def aus_section(statistics: Statistics) -> str:
     ]
     head = ["AU", "asked for in", "mean asked for", "mean found there", "mean found elsewhere"]
     return f"## Action Units\n\n{table(head, rows)}"
+
+
+def pipeline_section(schema: DatasetSchema) -> list[str]:
+    """Write the section as Markdown: columns that the pipeline gives; none where it gives none."""
+    columns = pipeline_columns(schema)
+    if not columns:
+        return []
+    rows = [[f"`{column.name}`", column.of, column.description] for column in columns]
+    text = "These were given with the images by what made them, and were not measured in them."
+    found = table(["column", "given by", "holds"], rows)
+    return [f"## Labels of the pipeline\n\n{text}\n\n{found}"]
 
 
 def verification_section(schema: DatasetSchema, statistics: Statistics) -> str:

@@ -17,6 +17,7 @@ from synthgen.dataset.card.sections import (
     introduction,
     loading_section,
     merged_introduction,
+    pipeline_section,
     verification_section,
 )
 from synthgen.dataset.loading import card_checksum
@@ -91,6 +92,7 @@ def _body(record: RunRecord, statistics: Statistics, *, picture: bool) -> str:
         loading_section(record, statistics),
         contents_section(statistics),
         aus_section(statistics),
+        *pipeline_section(record.schema),
         verification_section(record.schema, statistics),
         *faces_section(statistics.faces),
         *slots_section(statistics.by_slot),

@@ -6,6 +6,7 @@ from tiny_dataset import make_record
 
 from synthgen.dataset import Storage, read_record
 from synthgen.dataset.run_record import differences, joined_hardware, parse_record
+from synthgen.dataset.schema import Column, value_feature, vector_feature
 from synthgen.errors import DatasetError, OutputError
 
 
@@ -93,6 +94,19 @@ def test_columns_of_few_datasets_are_kept_where_they_are():
     assert parse_record(record.to_json()) == record
     usual = json.loads(make_record().to_json())["schema"]
     assert not {"asked", "au_columns", "expressions", "levels"} & usual.keys()
+
+
+def test_what_a_column_says_of_itself_is_kept_where_it_says_anything():
+    plain = Column("brightness", value_feature("float32"), "ours")
+    told = Column("pose", vector_feature(3), "drawn", True, "Yaw, pitch, roll.", by_pipeline=True)
+    record = replace(make_record(), schema=replace(make_record().schema, columns=(plain, told)))
+    read = parse_record(record.to_json()).schema.columns
+    assert read == (plain, told)
+    assert read[1].description == told.description
+    assert replace(told, description="Other words.") == told
+    first, second = json.loads(record.to_json())["schema"]["columns"]
+    assert first.keys() == {"name", "feature", "of", "in_rejects"}
+    assert second.keys() == {*first, "description", "by_pipeline"}
 
 
 def test_an_older_record_knows_no_hardware():

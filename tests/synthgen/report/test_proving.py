@@ -136,6 +136,25 @@ def test_a_changed_label_is_caught_and_named(copy, honest):
     assert [line for line in found.wrong if line.startswith("sample-")] == [said]
 
 
+def test_a_changed_label_of_the_pipeline_is_caught_in_every_row(tmp_path):
+    asked = ["pipeline.labels=[pose, box]", "verify={verifier: none}", "samples=12"]
+    folder = _made(tmp_path / "faces", *asked)
+    found = prove(str(folder), samples=0)
+    assert (found.wrong, found.exit_code) == ([], 0)
+    assert {part.name: part.proved for part in found.parts}["pipeline's labels"] == 12
+    poses, names = _column(folder, "drawn_pose"), _column(folder, "sample_id")
+    before = list(poses[6])
+    poses[6][0] += 0.3
+    _changed(folder, "drawn_pose", poses, honest=False)
+    found = prove(str(folder), samples=0)
+    shown = [", ".join(f"{value:.2f}" for value in pose) for pose in (poses[6], before)]
+    said = f"{names[6]}: drawn_pose is [{shown[0]}]; the pipeline says [{shown[1]}]"
+    assert (found.wrong, found.exit_code) == ([said], 1)
+    for marker in (folder / ".synthgen/shards").iterdir():
+        marker.write_text(marker.read_text().replace('"hardware": "CPU', '"hardware": "GPU X'))
+    assert prove(str(folder), samples=0).wrong == [said]
+
+
 def test_a_changed_measurement_is_caught_and_named(copy):
     values, names = _column(copy, "aus_measured"), _column(copy, "sample_id")
     values[2] = [0.0] * 12
