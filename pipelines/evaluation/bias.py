@@ -28,10 +28,11 @@ from pipelines.libreface.check import judge
 from pipelines.libreface.section import ActionUnitPolicy
 from pipelines.loading import fix_arithmetic, pick_device
 from pipelines.procedural import Identity, random_identity, render
+from pipelines.procedural.drawn_aus import aus_of_edition, edition_of
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.diffusion.decoded import DecodedPictures, VAEPictures, decoding_facts
 from samplers.randomness import derive_seed
-from synthgen.action_units import AUS
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.proportions import Proportion
 from synthgen.errors import ConfigError
@@ -224,10 +225,11 @@ def evaluate_bias(settings: BiasEvaluation, to: str | Path) -> tuple[str, Path, 
         )
     fix_arithmetic(settings.threads)
     verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=pick_device())
-    judges: list[AUJudge] = [VerifierJudge(verifier)]
+    aus = aus_of_edition(edition_of(verifier.action_units))
+    judges: list[AUJudge] = [VerifierJudge(verifier, aus)]
     if settings.judge is not None:
-        judges.append(SecondJudge.from_file(settings.judge))
-    found = measure_bias(settings, judges)
+        judges.append(SecondJudge.from_file(settings.judge, aus))
+    found = measure_bias(settings, judges, aus)
     body = "\n\n".join(_section(one) for one in found)
     files = {name: sha256 for each in judges for name, sha256 in each.weights.items()}
     if settings.vae is not None:
@@ -239,16 +241,25 @@ def evaluate_bias(settings: BiasEvaluation, to: str | Path) -> tuple[str, Path, 
     return body, page, figures
 
 
-def measure_bias(settings: BiasEvaluation, judges: Sequence[AUJudge]) -> list[JudgeBias]:
-    """Draw faces, and compare how networks read them."""
-    drawn = emotions_of(CATEGORIES).sample(settings.faces, seed=settings.seed)  # [faces, aus]
-    people = [_person(settings.seed, n) for n in range(settings.faces)]
+def measure_bias(
+    settings: BiasEvaluation, judges: Sequence[AUJudge], aus: ActionUnitSet = DEFAULT_AUS
+) -> list[JudgeBias]:
+    """Draw faces, and compare how networks read them.
+
+    Args:
+        settings: which faces.
+        judges: the networks.
+        aus: the AUs of an edition of the drawings, which all of them read.
+    """
+    drawn = emotions_of(CATEGORIES, aus).sample(settings.faces, seed=settings.seed)
+    edition = edition_of(aus)
+    people = [_person(settings.seed, n, edition) for n in range(settings.faces)]
     read: list[list[Float[np.ndarray, "n aus"]]] = [[] for _ in judges]
     for pictures in _batches(_pictures(settings, people, drawn)):
         for judge_, found in zip(judges, read, strict=True):
             found.append(judge_.measure(pictures))
     return [
-        compare_readings(judge_.name, people, drawn, np.concatenate(found), settings.above)
+        compare_readings(judge_.name, people, drawn, np.concatenate(found), settings.above, aus)
         for judge_, found in zip(judges, read, strict=True)
     ]
 
@@ -259,20 +270,22 @@ def compare_readings(
     drawn: Float[np.ndarray, "n aus"],
     read: Float[np.ndarray, "n aus"],
     above: float,
+    aus: ActionUnitSet = DEFAULT_AUS,
 ) -> JudgeBias:
     """Compare readings between the values of each trait.
 
     Args:
         name: whose readings they are.
         people: whom each face shows.
-        drawn: intensities drawn [0–5], in the order of `AUS`.
+        drawn: intensities drawn [0–5].
         read: intensities read; NaN where no face was found.
         above: intensity from which an AU that nobody drew counts as read.
+        aus: which AUs they are.
     """
     seen = ~np.isnan(read).any(axis=1)
     kept = np.array(
         [
-            bool(there) and judge(asked, found, 1, ActionUnitPolicy()).accepted
+            bool(there) and judge(asked, found, 1, ActionUnitPolicy(), aus).accepted
             for asked, found, there in zip(drawn, read, seen, strict=True)
         ],
         bool,
@@ -281,7 +294,7 @@ def compare_readings(
     def aus_of(these: Bool[np.ndarray, " n"]) -> dict[str, AUBias]:
         return {
             au: _au_bias(drawn[these, place], read[these, place], above)
-            for place, au in enumerate(AUS)
+            for place, au in enumerate(aus.names)
         }
 
     def kept_of(these: Bool[np.ndarray, " n"]) -> Proportion:
@@ -334,8 +347,8 @@ def _told(
         yield Difference(au, name, what, mine.text(), theirs.text(), size)
 
 
-def _person(seed: int, n: int) -> Identity:
-    return random_identity(derive_seed(seed, "evaluation/bias", n))
+def _person(seed: int, n: int, edition: int) -> Identity:
+    return random_identity(derive_seed(seed, "evaluation/bias", n), edition=edition)
 
 
 def _shown(person: Identity, trait: str) -> str:
@@ -408,7 +421,8 @@ def _section(found: JudgeBias) -> str:
 
 def _trait_table(trait: str, values: dict[str, ValueBias]) -> str:
     """Tell what is kept, and the AUs that are read anywhere where nobody drew them."""
-    raised = [au for au in AUS if any(each.aus[au].raised.hits for each in values.values())]
+    aus = next(iter(values.values())).aus
+    raised = [au for au in aus if any(each.aus[au].raised.hits for each in values.values())]
     rows = [
         [f"{au} read where not drawn", *(each.aus[au].raised.text() for each in values.values())]
         for au in raised

@@ -37,9 +37,10 @@ from pipelines.faceid.drawn import DrawnFaceEmbedder, embed_drawn
 from pipelines.faceid.embedder import FaceEmbedder
 from pipelines.fineface.section import FaceIdConfig, FaceIdWeights, FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FaceIdSource, FineFaceSource
-from pipelines.fineface.weights import FACE_ADAPTER_FILE
+from pipelines.fineface.weights import FACE_ADAPTER_FILE, adapter_aus
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
+from pipelines.procedural.drawn_aus import edition_of
 from synthgen.choices import NoiseOwner
 from synthgen.errors import WeightsError
 
@@ -135,10 +136,12 @@ class FaceIdEvaluator:
         self._gallery = Gallery(images, settings.batch_size)
         self._recognisers = self._load_recognisers()
         verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=self._device)
-        self._judge = VerifierJudge(verifier)
+        weights = FineFaceWeights(base=settings.base, fineface=settings.fineface)
+        self._aus = adapter_aus(weights)
+        self._judge = VerifierJudge(verifier, self._aus)
         self._instruments = Instruments([self._judge], None, None, self._recognisers)
         self._wanted = {
-            name: embed_drawn(numbers_of(settings.people), one)
+            name: embed_drawn(numbers_of(settings.people), one, edition_of(self._aus))
             for name, one in self._recognisers.items()
         }
         self._requests = people_requests(
@@ -147,6 +150,7 @@ class FaceIdEvaluator:
             settings.prompt_template,
             settings.noise,
             settings.seed,
+            self._aus,
         )
 
     def run(self) -> PeopleResults:
@@ -171,7 +175,7 @@ class FaceIdEvaluator:
             wanted=self._wanted,
             shown=self._examined(shown),
             text=self._examined(text),
-            drawn=self._examined(drawn_pictures()),
+            drawn=self._examined(drawn_pictures(self._aus)),
             unscaled=self._unscaled(text),
             files=self._files(shown),
         )

@@ -23,6 +23,7 @@ from pipelines.evaluation.statistics import Errors, au_correlations, au_errors
 from pipelines.evaluation.study import Findings
 from pipelines.faceid.drawn import FIRST_EVALUATED, drawn_person, person_name
 from pipelines.procedural import render
+from pipelines.procedural.drawn_aus import aus_of_edition, edition_of
 from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
 from pipelines.procedural.vocabulary import TRAITS
@@ -30,7 +31,7 @@ from pipelines.training.data.drawing import OF_THE_PICTURE, in_another_picture
 from samplers.identities import FaceIdentity
 from samplers.identities.identity import filled
 from samplers.randomness import derive_seed
-from synthgen.action_units import AU_COUNT, AU_NAMES
+from synthgen.action_units import DEFAULT_AUS, FACS, ActionUnitSet
 from synthgen.dataset.markdown import number, percent, table
 from synthgen.dataset.statistics import compare_faces
 from synthgen.errors import ConfigError
@@ -145,6 +146,7 @@ def people_requests(
     template: str,
     noise: str,
     seed: int,
+    action_units: ActionUnitSet = DEFAULT_AUS,
 ) -> list[Request]:
     """Ask for each person with each expression: the people in order, in each the expressions.
 
@@ -155,27 +157,30 @@ def people_requests(
         noise: `sample`: each image starts from noise of its own; `identity`: those of a person
             from one.
         seed: seed of the evaluation [0, 2^63).
+        action_units: the AUs of the expressions; people are those of the edition of the drawings
+            that shows them.
 
     Raises:
         ConfigError: if the template names what is no trait.
     """
-    aus = _expressions(len(embeddings), seed)
+    aus = _expressions(len(embeddings), seed, action_units)
+    edition = edition_of(action_units)
     return [
-        Request(prompt, tuple(map(float, shown)), prompt.text, person)
+        Request(prompt, tuple(map(float, shown)), prompt.text, person, action_units)
         for number, row in enumerate(embeddings)
-        for person in [FaceIdentity(_name(number), row[None], embedder)]
+        for person in [FaceIdentity(_name(number, edition), row[None], embedder)]
         for place, shown in enumerate(aus[number])
-        for prompt in [_prompt(number, place, template, noise, seed)]
+        for prompt in [_prompt(_traits(number, edition), number, place, template, noise, seed)]
     ]
 
 
-def drawn_pictures() -> Candidate:
+def drawn_pictures(aus: ActionUnitSet = DEFAULT_AUS) -> Candidate:
     """Return the renderer, which shows the person and the expression exactly.
 
     Each noise is a picture of its own: other light, pose, clothes and background than those of the
     portrait that was embedded.
     """
-    drawn = ProceduralSource(ProceduralConfig(name="procedural"))
+    drawn = ProceduralSource(ProceduralConfig(name="procedural", edition=edition_of(aus)))
 
     def generate(requests: Sequence[Request]) -> list[Image]:
         return [_drawn(request) for request in requests]
@@ -185,16 +190,23 @@ def drawn_pictures() -> Candidate:
 
 
 def _drawn(request: Request) -> Image:
-    person = drawn_person(FIRST_EVALUATED + request.prompt.number)
-    return render(in_another_picture(person, request.prompt.noise), request.aus)
+    edition = edition_of(request.action_units)
+    person = drawn_person(FIRST_EVALUATED + request.prompt.number, edition)
+    shown = request.action_units.converted(request.aus, aus_of_edition(edition))
+    return render(in_another_picture(person, request.prompt.noise), shown)
 
 
-def _name(number: int) -> str:
-    return person_name(FIRST_EVALUATED + number)
+def _name(number: int, edition: int) -> str:
+    return person_name(FIRST_EVALUATED + number, edition)
 
 
-def _prompt(number: int, place: int, template: str, noise: str, seed: int) -> AskedPrompt:
-    traits = drawn_person(FIRST_EVALUATED + number).traits
+def _traits(number: int, edition: int) -> dict[str, str]:
+    return drawn_person(FIRST_EVALUATED + number, edition).traits
+
+
+def _prompt(
+    traits: dict[str, str], number: int, place: int, template: str, noise: str, seed: int
+) -> AskedPrompt:
     try:
         text = filled(template, traits)
     except (LookupError, ValueError) as error:
@@ -207,11 +219,11 @@ def _prompt(number: int, place: int, template: str, noise: str, seed: int) -> As
     return AskedPrompt(number, text, traits, start)
 
 
-def _expressions(people: int, seed: int) -> Float[np.ndarray, "people 7 aus"]:
-    drawn = [np.zeros((people, AU_COUNT), np.float32)]
+def _expressions(people: int, seed: int, aus: ActionUnitSet) -> Float[np.ndarray, "people 7 aus"]:
+    drawn = [np.zeros((people, len(aus)), np.float32)]
     for place, category in enumerate(COMBINED_CATEGORIES):
         own = derive_seed(seed, "evaluation/expressions", place)
-        drawn.append(emotions_of([category]).sample(people, seed=own))
+        drawn.append(emotions_of([category], aus).sample(people, seed=own))
     return np.stack(drawn, axis=1)
 
 
@@ -236,7 +248,8 @@ class Generated:
 
     def correlations(self, judge: str) -> dict[str, float]:
         """Return AU → correlation of what was asked for with what was measured."""
-        return au_correlations(au_array(self.found.requests), self.found.aus[judge])
+        requests = self.found.requests
+        return au_correlations(au_array(requests), self.found.aus[judge], requests[0].action_units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +398,7 @@ def _control(results: PeopleResults) -> str:
     overall = [one.errors(judge).pearson for one in generated]
     each = [one.correlations(judge) for one in generated]
     rows = [["all", "", *_with_ratio(overall)]]
-    rows += [[au, name, *_with_ratio([one[au] for one in each])] for au, name in AU_NAMES.items()]
+    rows += [[au, FACS[au], *_with_ratio([one[au] for one in each])] for au in each[0]]
     head = ["AU", "", *(f"r, {one.name}" for one in generated),
             f"{generated[0].name} : {generated[1].name}"]  # fmt: skip
     said = (

@@ -6,7 +6,7 @@ command is given again, and ends in the same document.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ from pipelines.evaluation.protocols import (
 from pipelines.evaluation.study import Instruments, Study, examine, study
 from pipelines.fineface.section import FineFaceConfig, FineFaceWeights
 from pipelines.fineface.source import FineFaceSource
-from pipelines.fineface.weights import MINI, locate
+from pipelines.fineface.weights import MINI, adapter_aus, locate
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.loading import fix_arithmetic, pick_device
+from pipelines.procedural.drawn_aus import edition_of
 from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
+from synthgen.action_units import ActionUnitSet
 from synthgen.errors import WeightsError
 
 
@@ -64,15 +66,20 @@ class FineFaceEvaluation(GenerationSettings):
         description="Folder of adapters that `synthgen train fineface` made, a folder each.",
     )
 
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs that are asked for: those that the model's files encode."""
+        return adapter_aus(FineFaceWeights(base=self.base, fineface=self.weights))
+
     def asked(self) -> Protocol:
         """Return what is asked of the model itself."""
-        return Protocol(prompts=self.prompts, combinations=self.combinations)
+        return Protocol(
+            prompts=self.prompts, combinations=self.combinations, action_units=self.action_units
+        )
 
     def asked_of_rows(self) -> Protocol:
         """Return what is asked of the text baseline and of each trained encoder."""
-        return Protocol(
-            prompts=min(self.row_prompts, self.asked().prompts), combinations=self.combinations
-        )
+        return replace(self.asked(), prompts=min(self.row_prompts, self.prompts))
 
     def pipeline(self, fineface: str | None = None, adapted: bool = True) -> FineFaceConfig:
         """Return the configuration of the model.
@@ -292,9 +299,11 @@ class FineFaceEvaluator:
         self._device = pick_device()
         self._gallery = Gallery(images, settings.batch_size)
         self._adapters = [] if settings.encoders is None else find_adapters(settings.encoders)
-        second = None if settings.judge is None else SecondJudge.from_file(settings.judge)
+        aus = settings.action_units
+        judge = settings.judge
+        second = None if judge is None else SecondJudge.from_file(judge, aus)
         verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=self._device)
-        judges: list[Any] = [VerifierJudge(verifier)]
+        judges: list[Any] = [VerifierJudge(verifier, aus)]
         if second is not None:
             judges.append(second)
         embedder = find_encoder(locate(settings.pipeline().weights).base)
@@ -319,10 +328,18 @@ class FineFaceEvaluator:
         main = self._study(self._adapted("FineFace", settings.pipeline()), settings.asked())
         base = self._base()
         plain = examine(
-            "without AUs", base, neutral_requests(self._prompts), self._gallery, self._instruments
+            "without AUs",
+            base,
+            neutral_requests(self._prompts, settings.action_units),
+            self._gallery,
+            self._instruments,
         )
         worded = self._study(base, settings.asked_of_rows(), told=True) if rows else None
-        drawn = self._study(_drawn(), settings.asked()) if settings.base == MINI else None
+        drawn = (
+            self._study(_drawn(settings.action_units), settings.asked())
+            if settings.base == MINI
+            else None
+        )
         found = {one.name: self._variant(one) for one in (self._adapters if rows else [])}
         return Results(
             command=settings.command(),
@@ -396,9 +413,9 @@ def evaluate_fineface(settings: FineFaceEvaluation, to: str | Path, images: str 
     return path
 
 
-def _drawn() -> Candidate:
+def _drawn(aus: ActionUnitSet) -> Candidate:
     """Return drawn faces, which mini models learned from and show exactly what is asked for."""
-    config = ProceduralConfig(name="procedural")
+    config = ProceduralConfig(name="procedural", edition=edition_of(aus))
     return candidate_of("drawn faces", ProceduralSource(config), config.model_dump(mode="json"))
 
 

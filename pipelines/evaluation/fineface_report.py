@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.evaluation.gallery import files_section
 from pipelines.evaluation.study import Findings, Study, trait_shares
-from synthgen.action_units import AU_NAMES
+from synthgen.action_units import FACS
 from synthgen.dataset.markdown import number, percent, table
 
 _KINDS = {"singles": "individual AUs", "combined": "combinations"}
@@ -74,6 +74,7 @@ def document(results: Results) -> str:
 
 def _head(results: Results) -> str:
     protocol = results.main.protocol
+    aus = len(protocol.action_units)
     faceless = sum(
         results.main.errors(kind, judge).faceless for kind in _KINDS for judge in results.judges
     )
@@ -84,15 +85,15 @@ def _head(results: Results) -> str:
         "",
         f"- {protocol.prompts} prompts in a form that no caption of a training has, each with a "
         "noise of its own that all its images start from.",
-        f"- Individual AUs: 12 AUs at {_listed(protocol.levels)}, one at a time; the neutral face "
-        "is intensity 0.",
+        f"- Individual AUs: {aus} AUs at {_listed(protocol.levels)}, one at a time; the neutral "
+        "face is intensity 0.",
         f"- Combinations: {protocol.combinations} for each prompt, from the prior `emotions`.",
         f"- Images with AUs: {protocol.images}. Judges: {', '.join(results.judges)}. "
         f"Faces not found: {faceless}.",
         *_legend(results),
-        "- AU MSE is Eq. 3 of the paper, as a sum over the 12 AUs and as their mean; CLIP-I is the "
-        "mean cosine to the image of the base without AUs, and to the model's own neutral face, "
-        "from the same noise.",
+        f"- AU MSE is Eq. 3 of the paper, as a sum over the {aus} AUs and as their mean; CLIP-I is "
+        "the mean cosine to the image of the base without AUs, and to the model's own neutral "
+        "face, from the same noise.",
     ]
     return "\n".join(lines)
 
@@ -153,7 +154,7 @@ def _control(results: Results, judge: str) -> str:
     levels = [f"mean at {level:g}" for level in (0.0, *protocol.levels)]
     head = ["AU", "", "Spearman", "Pearson r", *levels, "other AUs"]
     rows = [
-        [name, AU_NAMES[name], number(of.spearman), number(of.pearson),
+        [name, FACS[name], number(of.spearman), number(of.pearson),
          *map(number, of.means), number(of.unasked)]
         for name, of in found.items()
     ]  # fmt: skip

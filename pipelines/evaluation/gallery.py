@@ -28,6 +28,7 @@ from pipelines.fineface.section import (
 from pipelines.interfaces import ImageSource
 from pipelines.policy import blank_detail
 from samplers.spec import Attempt, SampleSpec
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Section
 from synthgen.dataset.markdown import table
@@ -168,6 +169,7 @@ def _attempt(request: Request) -> Attempt:
         identity_seed=seed,
         prompt=request.text,
         negative_prompt="",
+        action_units=request.action_units,
     )
     return Attempt(spec, number=0, seed=seed)
 
@@ -216,7 +218,9 @@ def _key(candidate: Candidate, batch: Sequence[Request]) -> str:
 
 
 def _asked(request: Request) -> list[Any]:
-    asked = [request.text, list(request.aus), request.prompt.noise]
+    asked: list[Any] = [request.text, list(request.aus), request.prompt.noise]
+    if request.action_units != DEFAULT_AUS:
+        asked.append(request.action_units.names)
     person = request.person
     if person is None:
         return asked

@@ -24,7 +24,7 @@ from pipelines.interfaces import ActionUnitReader
 from pipelines.pictures import to_rgb
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.weight_files import file_sha256, read_model_config
-from synthgen.action_units import AUS, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.errors import WeightsError
 from synthgen.foreign import first_line
 
@@ -130,49 +130,63 @@ class AUJudge(Protocol):
 
 
 class VerifierJudge:
-    """The verifier of runs as a judge of the 12 AUs that protocols ask for.
+    """The verifier of runs as a judge of the AUs that a protocol asks for.
 
     Args:
         verifier: the verifier.
+        aus: the AUs of a measurement.
+
+    Raises:
+        WeightsError: if the verifier does not read one of them.
     """
 
-    def __init__(self, verifier: ActionUnitReader) -> None:
+    def __init__(self, verifier: ActionUnitReader, aus: ActionUnitSet = DEFAULT_AUS) -> None:
+        _refuse_unread(f"the verifier {verifier.name}", verifier.action_units, aus)
         self.name = verifier.name
+        self._aus = aus
         self.weights: Mapping[str, str] = verifier.fingerprint()["weights"]
         self._verifier = verifier
 
     def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
-        return self._verifier.measure(images).aus_of(DEFAULT_AUS)
+        return self._verifier.measure(images).aus_of(self._aus)
 
 
 class SecondJudge:
-    """The network of `synthgen train judge`: the 12 AUs and traits of drawn and mini faces.
+    """The network of `synthgen train judge`: AUs and traits of drawn and mini faces.
 
     Args:
         network: the network, in evaluation mode.
         weights: file → sha256.
+        aus: the AUs of a measurement.
+
+    Raises:
+        WeightsError: if the network does not read one of them.
     """
 
-    def __init__(self, network: JudgeNetwork, weights: Mapping[str, str]) -> None:
+    def __init__(
+        self, network: JudgeNetwork, weights: Mapping[str, str], aus: ActionUnitSet = DEFAULT_AUS
+    ) -> None:
+        _refuse_unread(f"the judge {', '.join(weights)}", network.action_units, aus)
         self.name = "second judge"
+        self._aus = aus
         self.weights: Mapping[str, str] = dict(weights)
         self._network = network
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "SecondJudge":
+    def from_file(cls, path: str | Path, aus: ActionUnitSet = DEFAULT_AUS) -> "SecondJudge":
         """Load a judge.
 
         Raises:
-            WeightsError: as `load_judge`.
+            WeightsError: as `load_judge`; if it does not read one of the AUs.
         """
         network = load_judge(path)
-        return cls(network, {Path(path).name: file_sha256(Path(path))})
+        return cls(network, {Path(path).name: file_sha256(Path(path))}, aus)
 
     def measure(self, images: Sequence[Image]) -> Float[np.ndarray, "n aus"]:
         """Measure AU intensities [0–5]."""
         read = self._read(images).aus.clamp(MIN_INTENSITY, MAX_INTENSITY).numpy()
-        return read[:, [self._network.action_units.index(name) for name in AUS]]
+        return read[:, [self._network.action_units.index(name) for name in self._aus.names]]
 
     def traits(self, images: Sequence[Image]) -> dict[str, list[str]]:
         """Return trait → its value in each image."""
@@ -185,6 +199,14 @@ class SecondJudge:
     @torch.inference_mode()
     def _read(self, images: Sequence[Image]) -> JudgeOutput:
         return self._network(torch.stack([_portrait(image) for image in images]))
+
+
+def _refuse_unread(reader: str, reads: ActionUnitSet, asked: ActionUnitSet) -> None:
+    if unread := asked.without(reads.names):
+        raise WeightsError(
+            f"{reader} does not read {', '.join(unread)}, which the evaluation asks for; it reads "
+            f"{', '.join(reads.names)}"
+        )
 
 
 def _portrait(image: Image) -> Float[Tensor, "3 side side"]:

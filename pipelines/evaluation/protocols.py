@@ -19,7 +19,7 @@ from samplers.identities import FaceIdentity, PromptIdentities
 from samplers.identities.prompts import PromptIdentitiesConfig
 from samplers.priors import Prior, load_prior
 from samplers.randomness import derive_seed
-from synthgen.action_units import AU_COUNT, AUS, au_vector
+from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
 
 TEMPLATE = "a close-up photo, {age} {person} with {skin} skin, {hair} hair"
 ASKED_TRAITS = ("hair", "skin", "age", "person")
@@ -68,8 +68,6 @@ def _asked(identities: PromptIdentities, number: int, seed: int) -> AskedPrompt:
     return AskedPrompt(number, identity.prompt, identity.values, noise)
 
 
-NEUTRAL = (0.0,) * AU_COUNT
-
 COMBINED_CATEGORIES = ("happy", "sad", "surprised", "fearful", "angry", "disgusted")
 """Categories whose prototypes and variants are the combinations."""
 
@@ -83,12 +81,14 @@ class Request:
         aus: its AU intensities [0–5].
         text: what the model is told; the prompt's own text unless the AUs are put into words.
         person: whom the image is to show, by face embeddings; None: the text alone says it.
+        action_units: which AUs they are.
     """
 
     prompt: AskedPrompt
     aus: tuple[float, ...]
     text: str
     person: FaceIdentity | None = None
+    action_units: ActionUnitSet = DEFAULT_AUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,29 +100,36 @@ class Protocol:
         levels: intensities at which each AU is asked for alone, without 0: a neutral face is that.
         combinations: combinations of AUs for each prompt, from the prior `emotions` at intensities
             2 to 5.
+        action_units: the AUs that are asked for.
     """
 
     prompts: int
     levels: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0)
     combinations: int = 10
+    action_units: ActionUnitSet = DEFAULT_AUS
 
     @property
     def images(self) -> int:
         """Images with AUs: each AU at each level, and the combinations, for each prompt."""
-        return self.prompts * (AU_COUNT * len(self.levels) + self.combinations)
+        return self.prompts * (len(self.action_units) * len(self.levels) + self.combinations)
 
 
-def neutral_requests(prompts: Sequence[AskedPrompt]) -> list[Request]:
+def neutral_requests(
+    prompts: Sequence[AskedPrompt], aus: ActionUnitSet = DEFAULT_AUS
+) -> list[Request]:
     """Ask for the neutral face of each prompt."""
-    return [Request(prompt, NEUTRAL, prompt.text) for prompt in prompts]
+    neutral = aus.vector({})
+    return [Request(prompt, neutral, prompt.text, action_units=aus) for prompt in prompts]
 
 
-def single_requests(prompts: Sequence[AskedPrompt], levels: Sequence[float]) -> list[Request]:
+def single_requests(
+    prompts: Sequence[AskedPrompt], levels: Sequence[float], aus: ActionUnitSet = DEFAULT_AUS
+) -> list[Request]:
     """Ask for each AU alone: the prompts in order, in each the AUs, in each the levels."""
     return [
-        Request(prompt, au_vector({au: level}), prompt.text)
+        Request(prompt, aus.vector({au: level}), prompt.text, action_units=aus)
         for prompt in prompts
-        for au in AUS
+        for au in aus.names
         for level in levels
     ]
 
@@ -139,7 +146,7 @@ def combined_requests(
     """
     drawn = _combinations(protocol, len(prompts), seed)  # [prompts, combinations, aus]
     return [
-        Request(prompt, tuple(map(float, aus)), prompt.text)
+        Request(prompt, tuple(map(float, aus)), prompt.text, action_units=protocol.action_units)
         for prompt, rows in zip(prompts, drawn, strict=True)
         for aus in rows
     ]
@@ -158,27 +165,30 @@ def in_words(requests: Sequence[Request], seed: int) -> list[Request]:
 
 def au_array(requests: Sequence[Request]) -> Float[np.ndarray, "n aus"]:
     """Return the AU vectors of requests."""
-    return np.array([request.aus for request in requests], np.float32).reshape(-1, AU_COUNT)
+    width = len(requests[0].action_units if requests else DEFAULT_AUS)
+    return np.array([request.aus for request in requests], np.float32).reshape(-1, width)
 
 
-def emotions_of(categories: Sequence[str]) -> Prior:
-    """Return the prior `emotions` over some categories, at intensities 2 to 5."""
+def emotions_of(categories: Sequence[str], aus: ActionUnitSet = DEFAULT_AUS) -> Prior:
+    """Return the prior `emotions` of some AUs over some categories, at intensities 2 to 5."""
     section = {
         "prior": "emotions",
         "categories": list(categories),
         "intensity": {"low": 2.0, "high": 5.0},
+        "action_units": list(aus.names),
     }
     return load_prior(section)
 
 
 def _told(request: Request, number: int, seed: int) -> str:
     words = derive_seed(seed, "evaluation/words", number)
-    return f"{request.text}, {expression_phrase(request.aus, words)}"
+    phrase = expression_phrase(request.aus, words, request.action_units)
+    return f"{request.text}, {phrase}"
 
 
 def _combinations(
     protocol: Protocol, prompts: int, seed: int
 ) -> Float[np.ndarray, "prompts combinations aus"]:
-    count = protocol.combinations
-    drawn = emotions_of(COMBINED_CATEGORIES).sample(prompts * count, seed=seed)
-    return drawn.reshape(prompts, count, AU_COUNT)
+    count, aus = protocol.combinations, protocol.action_units
+    drawn = emotions_of(COMBINED_CATEGORIES, aus).sample(prompts * count, seed=seed)
+    return drawn.reshape(prompts, count, len(aus))

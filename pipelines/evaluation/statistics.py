@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
-from synthgen.action_units import AUS, DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
+from synthgen.action_units import DEFAULT_AUS, MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 
 _HIGH = 99.0
 
@@ -90,7 +90,7 @@ class Control:
         spearman: rank correlation of the intensity with the mean measured; NaN if that is constant.
         pearson: correlation of the intensity with the measured one, over all images.
         means: mean measured at each intensity, that of the neutral face first.
-        unasked: mean measured of the other 11 AUs, where this one is asked for.
+        unasked: mean measured of the other AUs, where this one is asked for.
     """
 
     spearman: float
@@ -139,12 +139,14 @@ def au_errors(requested: AUArray, measured: AUArray) -> Errors:
     )
 
 
-def au_correlations(requested: AUArray, measured: AUArray) -> dict[str, float]:
+def au_correlations(
+    requested: AUArray, measured: AUArray, aus: ActionUnitSet = DEFAULT_AUS
+) -> dict[str, float]:
     """Return AU → correlation of what was asked for with what was measured; NaN if constant."""
     asked = _clipped(requested)
     return {
         name: _pearson(asked[:, place], measured[:, place].astype(np.float64))
-        for place, name in enumerate(AUS)
+        for place, name in enumerate(aus.names)
     }
 
 
@@ -152,6 +154,7 @@ def controls(
     levels: Sequence[float],
     neutral: Float[np.ndarray, "P aus"],
     singles: Float[np.ndarray, "P aus L aus"],
+    aus: ActionUnitSet = DEFAULT_AUS,
 ) -> dict[str, Control]:
     """Follow each AU over its intensities.
 
@@ -159,10 +162,11 @@ def controls(
         levels: the intensities above 0, rising.
         neutral: measured AUs of each prompt's neutral face.
         singles: measured AUs where the AU of axis 1 is asked for at the intensity of axis 2.
+        aus: which AUs they are.
     """
     return {
         name: _control(levels, neutral[:, place], singles[:, place], place)
-        for place, name in enumerate(AUS)
+        for place, name in enumerate(aus.names)
     }
 
 
@@ -172,8 +176,9 @@ def overall_pearson(
     singles: Float[np.ndarray, "P aus L aus"],
 ) -> float:
     """Correlate intensity asked for with intensity measured, over each AU's own images."""
-    own = [_own(neutral[:, place], singles[:, place], place) for place in range(len(AUS))]
-    asked = np.broadcast_to([0.0, *levels], (len(AUS), len(neutral), len(levels) + 1))
+    count = neutral.shape[1]
+    own = [_own(neutral[:, place], singles[:, place], place) for place in range(count)]
+    asked = np.broadcast_to([0.0, *levels], (count, len(neutral), len(levels) + 1))
     return _pearson(asked.ravel(), np.stack(own).ravel())
 
 

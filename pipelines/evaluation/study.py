@@ -31,7 +31,6 @@ from pipelines.evaluation.statistics import (
 )
 from pipelines.faceid.embedder import FaceEmbedder
 from samplers.identities.identity import FACEID_WIDTH
-from synthgen.action_units import AU_COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +119,12 @@ def _measure(
 
 
 def _joined(parts: Sequence[Findings], instruments: Instruments) -> Findings:
-    empty = np.empty((0, AU_COUNT), np.float32)
     nobody = np.empty((0, FACEID_WIDTH), np.float32)
     embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return Findings(
         [request for part in parts for request in part.requests],
         {
-            judge.name: np.concatenate([empty, *(part.aus[judge.name] for part in parts)])
+            judge.name: np.concatenate([part.aus[judge.name] for part in parts])
             for judge in instruments.judges
         },
         {
@@ -171,7 +169,12 @@ class Study:
 
     def controls(self, judge: str) -> dict[str, Control]:
         """Return AU → how it follows its intensity."""
-        return controls(self.protocol.levels, self.neutral.aus[judge], self._sweeps(judge))
+        return controls(
+            self.protocol.levels,
+            self.neutral.aus[judge],
+            self._sweeps(judge),
+            self.protocol.action_units,
+        )
 
     def overall_pearson(self, judge: str) -> float:
         """Return the correlation over all AUs' own images."""
@@ -204,8 +207,8 @@ class Study:
         return self.neutral.rows([request.prompt.number for request in found.requests])
 
     def _sweeps(self, judge: str) -> Float[np.ndarray, "P aus L aus"]:
-        levels = len(self.protocol.levels)
-        return self.singles.aus[judge].reshape(-1, AU_COUNT, levels, AU_COUNT)
+        levels, aus = len(self.protocol.levels), len(self.protocol.action_units)
+        return self.singles.aus[judge].reshape(-1, aus, levels, aus)
 
 
 def study(
@@ -233,8 +236,8 @@ def study(
     """
     asked = prompts[: protocol.prompts]
     kinds = {
-        "neutral": neutral_requests(asked),
-        "singles": single_requests(asked, protocol.levels),
+        "neutral": neutral_requests(asked, protocol.action_units),
+        "singles": single_requests(asked, protocol.levels, protocol.action_units),
         "combined": combined_requests(asked, protocol, seed),
     }
     found = {

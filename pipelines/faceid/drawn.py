@@ -22,13 +22,13 @@ from pipelines.faceid.embedder import (
 from pipelines.faceid.network import INPUT_SIDE, FaceNetwork, load_face_network
 from pipelines.pictures import all_rgb
 from pipelines.procedural import Identity, random_identity, render
+from pipelines.procedural.drawn_aus import aus_of_edition
 from pipelines.procedural.geometry import EYE_LEFT, EYE_RIGHT, MOUTH
 from pipelines.weight_files import file_sha256
 from samplers.identities.embeddings import StoreAbout
 from samplers.identities.identity import FACEID_WIDTH
 from samplers.identities.store import FaceStore
 from samplers.identities.synthetic import refuse_many_people
-from synthgen.action_units import AU_COUNT
 from synthgen.errors import ConfigError, WeightsError
 
 MINI_FILE = Path(__file__).parents[1] / "mini" / "face_embedder.safetensors"
@@ -129,42 +129,42 @@ FIRST_EVALUATED = 2**32
 """Number of the first drawn person whom evaluations ask for; stores begin at 0."""
 
 _AT_ONCE = 64
-_NEUTRAL = (0.0,) * AU_COUNT
 
 
-def drawn_person(number: int) -> Identity:
-    """Return a drawn person [0, 2^40)."""
-    return random_identity(FIRST_SEED + number)
+def drawn_person(number: int, edition: int = 1) -> Identity:
+    """Return a drawn person [0, 2^40) of an edition of the drawings."""
+    return random_identity(FIRST_SEED + number, edition=edition)
 
 
-def person_name(number: int) -> str:
+def person_name(number: int, edition: int = 1) -> str:
     """Return the name of a drawn person, in stores and in what is made from them."""
-    return f"drawn-{number:08d}"
+    return f"drawn-{number:08d}" if edition == 1 else f"drawn{edition}-{number:08d}"
 
 
-def portrait_of(number: int) -> Image:
+def portrait_of(number: int, edition: int = 1) -> Image:
     """Draw a person's portrait with a neutral face, 128×128, as it is embedded."""
-    return render(drawn_person(number), _NEUTRAL)
+    return render(drawn_person(number, edition), aus_of_edition(edition).vector({}))
 
 
 def embed_drawn(
-    numbers: Sequence[int], embedder: FaceEmbedder
+    numbers: Sequence[int], embedder: FaceEmbedder, edition: int = 1
 ) -> Float32[np.ndarray, "people 512"]:
     """Embed one portrait of each person."""
     rows = [np.empty((0, FACEID_WIDTH), np.float32)]
     for start in range(0, len(numbers), _AT_ONCE):
-        portraits = [portrait_of(number) for number in numbers[start : start + _AT_ONCE]]
+        portraits = [portrait_of(number, edition) for number in numbers[start : start + _AT_ONCE]]
         rows.append(embedder.embed(portraits).embeddings)
     return np.concatenate(rows)
 
 
-def drawn_store(people: int, embedder: FaceEmbedder, first: int = 0) -> FaceStore:
+def drawn_store(people: int, embedder: FaceEmbedder, first: int = 0, edition: int = 1) -> FaceStore:
     """Make a store of drawn people, one portrait each.
 
     Args:
         people: how many.
         embedder: what embeds their portraits.
         first: number of the first person [0, 2^40).
+        edition: edition of the drawings; each has people of its own.
 
     Raises:
         ConfigError: if too many are asked for, or people whom evaluations ask for.
@@ -182,7 +182,12 @@ def drawn_store(people: int, embedder: FaceEmbedder, first: int = 0) -> FaceStor
         embedder_name=embedder.name,
         licence=embedder.licence,
         synthetic=True,
-        source=f"{people} drawn people, one portrait each",
+        source=f"{people} drawn people{_of_edition(edition)}, one portrait each",
     )
-    names = [person_name(number) for number in numbers]
-    return FaceStore.build(embed_drawn(numbers, embedder), names, about, where="drawn people")
+    names = [person_name(number, edition) for number in numbers]
+    embeddings = embed_drawn(numbers, embedder, edition)
+    return FaceStore.build(embeddings, names, about, where="drawn people")
+
+
+def _of_edition(edition: int) -> str:
+    return "" if edition == 1 else f" of edition {edition} of the drawings"

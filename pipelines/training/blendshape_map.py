@@ -6,7 +6,7 @@ regression. The correlations that the file carries are of people whom the regres
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,12 +24,13 @@ from pipelines.blendshapes.landmarker import Face, FaceLandmarker, FaceReader
 from pipelines.evaluation.outside_statistics import FOLDS, cross_validated, fitted_ridge
 from pipelines.evaluation.statistics import pearson
 from pipelines.faceid.drawn import drawn_person
-from pipelines.procedural import RENDERER_VERSION, render
+from pipelines.procedural import render
+from pipelines.procedural.drawn_aus import aus_of_edition
+from pipelines.procedural.renderer import renderer_version
 from pipelines.training.data.config import ExpressiveFaces
 from pipelines.training.data.drawing import draw_aus, in_another_picture
 from pipelines.training.provenance import OUR_LICENCE, write_card
 from pipelines.training.session import training_folder
-from synthgen.action_units import AUS
 from synthgen.config.loading import load_section
 from synthgen.errors import WeightsError
 
@@ -50,6 +51,11 @@ class MapFaces(ExpressiveFaces):
 
     people: int = Field(default=600, ge=10, le=100_000, description="Drawn people.")
     pictures: int = Field(default=4, ge=1, le=100, description="Pictures of each of them.")
+    edition: Literal[1, 2] = Field(
+        default=1,
+        exclude_if=lambda edition: edition == 1,
+        description="Edition of the drawings, whose AUs the map is fitted to.",
+    )
     size: int = Field(default=128, ge=64, le=1024, description="Side of a picture [pixels].")
 
 
@@ -112,13 +118,19 @@ def fitted_content(
     faces: list[Face] = []
     asked: list[np.ndarray] = []
     people: list[int] = []
-    total = settings.people * settings.pictures
+    total, aus_drawn = settings.people * settings.pictures, aus_of_edition(settings.edition)
     for number in told(range(total)):
         person = number // settings.pictures
         aus = draw_aus(
-            settings.seed, "blendshape map", number, settings.expressions, settings.intensity
+            settings.seed,
+            "blendshape map",
+            number,
+            settings.expressions,
+            settings.intensity,
+            aus_drawn,
         )
-        identity = in_another_picture(drawn_person(FIRST_PERSON + person), number)
+        drawn_one = drawn_person(FIRST_PERSON + person, settings.edition)
+        identity = in_another_picture(drawn_one, number)
         if (face := reader.read(render(identity, aus, settings.size))) is not None:
             faces.append(face)
             asked.append(aus)
@@ -136,14 +148,14 @@ def fitted_content(
         "licence": OUR_LICENCE,
         "data": f"procedural faces: {settings.people} drawn people, {settings.pictures} pictures "
         "of each",
-        "renderer": RENDERER_VERSION,
+        "renderer": renderer_version(settings.edition),
         "landmarker": reader.files,
         "packages": reader.packages,
         "configuration": settings.model_dump(mode="json", exclude={"landmarker"}),
         "faces": {"drawn": total, "found": len(faces)},
         "r": f"Pearson correlation of the mean of both sides with the drawn intensity, in {FOLDS} "
         "parts that share no person",
-        **fit(shapes, drawn, codes, AUS, settings.seed),
+        **fit(shapes, drawn, codes, aus_drawn.names, settings.seed),
     }
 
 

@@ -210,13 +210,16 @@ def draw(
     embedder: Annotated[
         str, typer.Option(help="mini, or a file that `synthgen train face-embedder` wrote.")
     ] = "mini",
+    edition: Annotated[
+        int, typer.Option(min=1, max=2, help="Edition of the drawings; each has its own people.")
+    ] = 1,
 ) -> None:
     """Draw people whom no training saw, and embed a portrait of each."""
     from pipelines.faceid.drawn import DrawnFaceEmbedder, drawn_store
     from samplers.identities.store import check_store_path, write_store
 
     check_store_path(to)
-    made = drawn_store(people, DrawnFaceEmbedder.from_pretrained(embedder), first)
+    made = drawn_store(people, DrawnFaceEmbedder.from_pretrained(embedder), first, edition)
     write_store(to, made)
     typer.echo(
         f"{to}: {len(made)} drawn people, described by {made.about.embedder_name}; licence: "

@@ -75,3 +75,17 @@ def test_drawn_people_become_a_store(tmp_path):
     later = [*words[:-4], "--to", str(to), "--first", "2", *words[-2:]]
     runner.invoke(app, later, catch_exceptions=False)
     assert (read_store(to).embeddings[0] == store.embeddings[2]).all()
+
+
+def test_each_edition_of_the_drawings_has_people_of_its_own(tmp_path):
+    face_embedder(tmp_path)
+    to, weights = tmp_path / "store.parquet", tmp_path / "tiny.safetensors"
+    words = ["faces", "draw", "-n", "2", "--to", str(to), "--embedder", str(weights)]
+    runner.invoke(app, words, catch_exceptions=False)
+    first = read_store(to)
+    done = runner.invoke(app, [*words, "--edition", "2"], catch_exceptions=False)
+    assert done.exit_code == 0
+    second = read_store(to)
+    assert second.identity_ids == ("drawn2-00000000", "drawn2-00000001")
+    assert second.about.source == ("2 drawn people of edition 2 of the drawings, one portrait each")
+    assert not (second.embeddings == first.embeddings).all(axis=1).any()

@@ -175,18 +175,23 @@ def told_by(
     return wording.choice("frame", _FRAMES).format(person)
 
 
-def expression_phrase(aus: Sequence[float] | Float[np.ndarray, " aus"], seed: int) -> str:
+def expression_phrase(
+    aus: Sequence[float] | Float[np.ndarray, " aus"],
+    seed: int,
+    names: ActionUnitSet = DEFAULT_AUS,
+) -> str:
     """Name an expression by its AUs' FACS names and intensities, as captions do.
 
     Args:
         aus: AU intensities [0–5].
         seed: chooses the order of the AUs, and the words for a neutral face.
+        names: which AUs they are.
 
     Returns:
         Such as "severe lip corner puller, slight cheek raiser".
     """
     wording = Wording(seed)
-    return _facs(_active(aus, wording), DEFAULT_AUS) or wording.choice("neutral", _NEUTRAL)
+    return _facs(_active(aus, wording), names) or wording.choice("neutral", _NEUTRAL)
 
 
 def wordings() -> dict[str, dict[str, tuple[str, ...]]]:
