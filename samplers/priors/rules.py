@@ -262,7 +262,7 @@ def _names(rules: Sequence[Rule]) -> str:
 MAX_TRIALS = 10_000
 """Trials for a position. Rules that leave 1 % of a prior miss all of them once in 10^43."""
 
-_GAP = 64
+_GAP = 512
 """Rows that are drawn and discarded at most to draw two others at once."""
 
 _Draw = tuple[Int64[np.ndarray, " rows"], Float32[np.ndarray, "rows aus"]]
