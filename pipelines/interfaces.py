@@ -117,11 +117,6 @@ class ActionUnitReader(Protocol):
 
     name: str
 
-    @property
-    def action_units(self) -> ActionUnitSet:
-        """The AUs that it reads."""
-        ...
-
     def measure(self, images: Sequence[Image]) -> Measurement:
         """Measure a batch of RGB images of any size."""
         ...

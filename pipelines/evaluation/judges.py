@@ -129,6 +129,16 @@ class AUJudge(Protocol):
         ...
 
 
+@runtime_checkable
+class NamedReader(ActionUnitReader, Protocol):
+    """Reader of AUs that says which."""
+
+    @property
+    def action_units(self) -> ActionUnitSet:
+        """The AUs that it reads."""
+        ...
+
+
 class VerifierJudge:
     """The verifier of runs as a judge of the AUs that a protocol asks for.
 
@@ -140,7 +150,7 @@ class VerifierJudge:
         WeightsError: if the verifier does not read one of them.
     """
 
-    def __init__(self, verifier: ActionUnitReader, aus: ActionUnitSet = DEFAULT_AUS) -> None:
+    def __init__(self, verifier: NamedReader, aus: ActionUnitSet = DEFAULT_AUS) -> None:
         _refuse_unread(f"the verifier {verifier.name}", verifier.action_units, aus)
         self.name = verifier.name
         self._aus = aus

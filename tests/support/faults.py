@@ -238,7 +238,6 @@ class Remembering:
         """Begin with nothing remembered."""
         self.name = verifier.name
         self.fingerprint = verifier.fingerprint
-        self.action_units = verifier.action_units
         self._verifier = verifier
         self._found: dict[tuple[bytes, ...], Measurement] = {}
 
