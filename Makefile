@@ -23,7 +23,7 @@ mini: install
 	PATH="$(abspath $(BIN)):$$PATH" examples/train/all.sh
 
 test: install-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install-dev
 	$(BIN)/ruff check .

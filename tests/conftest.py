@@ -19,6 +19,23 @@ use_light_checks()
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+LONGEST = (
+    "tests/test_newcomer.py",
+    "tests/synthgen/test_cli.py",
+    "tests/cluster/test_pipeline_labels.py",
+    "tests/cluster/test_other_samplers.py",
+    "tests/extending/test_packages_of_others.py",
+    "tests/cluster/test_generate_inline.py",
+    "tests/test_readme.py",
+)
+"""Files that take longest. They come first: begun late, one of them keeps one worker alone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    place = {file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(LONGEST)))
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
