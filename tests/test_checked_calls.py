@@ -1,4 +1,4 @@
-"""What the tests check at each call of our functions: types and shapes."""
+"""Types and shapes that the tests check at each call of our functions."""
 
 from dataclasses import dataclass
 

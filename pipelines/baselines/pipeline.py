@@ -48,7 +48,7 @@ class BaselinePipeline(StableDiffusionPipeline):
 
     @property
     def method(self) -> Method:
-        """How it is told AUs."""
+        """Method by which it is told AUs."""
         return "words" if self.trained is None else self.trained.method
 
     def load_trained(self, folder: str | Path, lora_scale: int | float = 1.0) -> None:

@@ -35,7 +35,7 @@ _SETTING = "pipeline.weights.trained"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What was trained, and what it knows.
+    """Record of what was trained: method and AUs.
 
     Attributes:
         method: how it is told AUs.

@@ -52,7 +52,7 @@ class ToldExamples:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the examples are a function of."""
+        """Return all that the examples are a function of."""
         return self.plain.fingerprint
 
     def image(self, index: int) -> Image:

@@ -1,4 +1,4 @@
-"""What configurations of baselines refuse, which method is meant, and budgets of the examples."""
+"""Refusals of configurations of baselines, the method that is meant, budgets of the examples."""
 
 from pathlib import Path
 
