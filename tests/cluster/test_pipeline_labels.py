@@ -163,6 +163,7 @@ def test_labels_are_exported(make, tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.slow  # two starts of Ray; test_generate_ray compares rows of all other kinds
 def test_two_actors_give_the_bytes_of_the_inline_run(make, digests):
     inline = make("inline", pipeline=SMALL)
     spread = make("ray", pipeline=SMALL, cluster={"actors": 2})

@@ -447,7 +447,7 @@ def test_a_killed_driver_is_continued_to_the_same_bytes(dataset, tmp_path, execu
     [
         ("inline", signal.SIGINT, 130),
         ("inline", signal.SIGTERM, 143),
-        pytest.param("ray", signal.SIGTERM, 143, marks=pytest.mark.ray),
+        pytest.param("ray", signal.SIGTERM, 143, marks=[pytest.mark.ray, pytest.mark.slow]),
     ],
 )
 def test_a_signal_ends_cleanly_and_the_same_command_continues(
