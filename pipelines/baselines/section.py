@@ -9,15 +9,14 @@ from pipelines.baselines.weights import Method
 from pipelines.diffusion.section import (
     DiffusionSection,
     ImageKeys,
+    SamplerKeys,
     Scale,
     Sha256,
     model_files,
     not_asked,
 )
 from pipelines.fineface.section import GUIDANCE_SCALE, BaseWeights
-from synthgen.choices import Scheduler
 from synthgen.config.base import Weights
-from synthgen.config.pipeline import BatchKeys
 from synthgen.config.run import RunConfig
 from synthgen.errors import WeightsError
 
@@ -48,12 +47,7 @@ class BaselineWeights(BaseWeights):
     )
 
 
-class _BaselineKeys(BatchKeys):
-    scheduler: Scheduler = Field(
-        default="dpmpp",
-        description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
-    )
-    num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
+class _BaselineKeys(SamplerKeys):
     guidance_scale: float = Field(
         default=GUIDANCE_SCALE,
         ge=0,

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pipelines.hub import commit_of, names_folder
 from pipelines.weight_files import count_numbers, read_model_config
-from synthgen.choices import NumberFormat
+from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Section, Weights
 from synthgen.config.pipeline import BatchKeys, PipelineSection
 from synthgen.errors import WeightsError
@@ -48,6 +48,16 @@ class ImageKeys(BatchKeys):
     dtype: NumberFormat = Field(
         default="float32", description="Number format of the weights and of the computation."
     )
+
+
+class SamplerKeys(BatchKeys):
+    """The sampler and its steps."""
+
+    scheduler: Scheduler = Field(
+        default="dpmpp",
+        description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
+    )
+    num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
 
 
 Block = Literal["down", "mid", "up"]

@@ -136,8 +136,7 @@ class FaceIdEvaluator:
         self._gallery = Gallery(images, settings.batch_size)
         self._recognisers = self._load_recognisers()
         verifier = LibreFaceVerifier.from_pretrained(settings.verifier, device=self._device)
-        weights = FineFaceWeights(base=settings.base, fineface=settings.fineface)
-        self._aus = adapter_aus(weights)
+        self._aus = adapter_aus(settings.text_pipeline().weights, fetch=True)
         self._judge = VerifierJudge(verifier, self._aus)
         self._instruments = Instruments([self._judge], None, None, self._recognisers)
         self._wanted = {

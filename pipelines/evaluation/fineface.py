@@ -69,7 +69,8 @@ class FineFaceEvaluation(GenerationSettings):
     @property
     def action_units(self) -> ActionUnitSet:
         """The AUs that are asked for: those that the model's files encode."""
-        return adapter_aus(FineFaceWeights(base=self.base, fineface=self.weights))
+        weights = FineFaceWeights(base=self.base, fineface=self.weights)
+        return adapter_aus(weights, fetch=True)
 
     def asked(self) -> Protocol:
         """Return what is asked of the model itself."""

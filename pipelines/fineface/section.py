@@ -13,6 +13,7 @@ from pipelines.diffusion.section import (
     NUMBER_BYTES,
     DiffusionSection,
     ImageKeys,
+    SamplerKeys,
     Scale,
     Sha256,
     SharedAttentionKeys,
@@ -22,9 +23,7 @@ from pipelines.diffusion.section import (
 )
 from pipelines.fineface.rates import RATES, KnownRate
 from pipelines.procedural.vocabulary import refuse_unknown_values, unknown_values
-from synthgen.choices import Scheduler
 from synthgen.config.base import Figure, Section, Weights
-from synthgen.config.pipeline import BatchKeys
 from synthgen.config.run import RunConfig
 from synthgen.errors import WeightsError
 from synthgen.foreign import listed
@@ -90,7 +89,7 @@ class BaseWeights(Section):
     )
 
 
-class _BaseWeights(BaseWeights):
+class _AdapterWeights(BaseWeights):
     fineface_revision: str | None = Field(
         default=None,
         exclude_if=not_asked,
@@ -109,7 +108,7 @@ class _BaseWeights(BaseWeights):
     )
 
 
-class FineFaceWeights(_BaseWeights):
+class FineFaceWeights(_AdapterWeights):
     """Weights from elsewhere: Hub ids or folders; `mini` names the embedded ones."""
 
     fineface: str = Field(
@@ -122,7 +121,7 @@ class FineFaceWeights(_BaseWeights):
         return ""
 
 
-class FaceIdWeights(_BaseWeights):
+class FaceIdWeights(_AdapterWeights):
     """Weights from elsewhere for text, AUs and faces; `mini` names the embedded ones."""
 
     fineface: str = Field(
@@ -153,14 +152,9 @@ class FaceIdWeights(_BaseWeights):
     )
 
 
-class _SamplerKeys(BatchKeys):
+class _GuidedKeys(SamplerKeys):
     """The first keys of both; they stand before the name, as stored configurations have them."""
 
-    scheduler: Scheduler = Field(
-        default="dpmpp",
-        description="Sampler: DPM-Solver++, DDIM, or the one that the base comes with.",
-    )
-    num_inference_steps: int = Field(default=25, ge=1, le=1000, description="Denoising steps.")
     guidance_scale: float = Field(
         default=GUIDANCE_SCALE,
         ge=0,
@@ -178,7 +172,7 @@ class _SamplerKeys(BatchKeys):
     au_scale: Scale = Field(default=1.0, description="Scale of the AU branch (λ_AU of Eq. 5).")
 
 
-class _DiffusionKeys(ImageKeys, _SamplerKeys):
+class _DiffusionKeys(ImageKeys, _GuidedKeys):
     """The keys of both."""
 
     long_prompts: Literal["refuse", "chunk"] = Field(

@@ -162,17 +162,26 @@ def locate(
     return folders
 
 
-def adapter_aus(weights: Literal["mini"] | FineFaceWeights | FaceIdWeights) -> ActionUnitSet:
-    """Return the AUs that an adapter encodes; the 12 of DISFA where it is not on this machine.
+def adapter_aus(
+    weights: Literal["mini"] | FineFaceWeights | FaceIdWeights, *, fetch: bool = False
+) -> ActionUnitSet:
+    """Return the AUs that an adapter encodes.
+
+    Args:
+        weights: the weights.
+        fetch: whether to fetch an adapter that is not on this machine; else it is taken for one of
+            the 12 of DISFA.
 
     Raises:
-        WeightsError: if its file cannot be read.
+        WeightsError: if its file cannot be read, or is to be fetched and cannot be.
     """
     if weights == MINI:
         weights = FineFaceWeights(base=MINI, fineface=MINI)
     try:
-        folder = _fineface_folder(weights, fetch=False)
+        folder = _fineface_folder(weights, fetch)
     except WeightsError:
+        if fetch:
+            raise
         return DEFAULT_AUS
     return encoded_aus(folder, _prefix(weights))
 

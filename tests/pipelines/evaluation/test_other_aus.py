@@ -80,6 +80,12 @@ def test_a_model_is_asked_for_the_aus_that_its_files_encode(world, tmp_path):
     assert "| AU24 | lip presser |" in text
 
 
+def test_files_that_are_not_here_are_not_taken_for_those_of_the_twelve(world):
+    gone = settings(world).model_copy(update={"weights": "nobody/no-such-adapter"})
+    with pytest.raises(WeightsError, match="nobody/no-such-adapter"):
+        gone.asked()
+
+
 def test_judges_that_do_not_read_all_of_them_are_refused(world, tmp_path):
     unread = "AU7, AU10, AU14, AU23, AU24, AU43, which the evaluation asks for; it reads AU1, AU2"
     with pytest.raises(WeightsError) as caught:
