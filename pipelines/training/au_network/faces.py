@@ -18,11 +18,18 @@ from torch.utils.data import Dataset
 
 from pipelines.libreface.alignment import CenteredAligner
 from pipelines.libreface.network import face_pixels, resized_side
-from pipelines.procedural import Expression, Identity, render
+from pipelines.procedural import Identity, render
 from pipelines.training.au_network.augmentation import DRAWS, augment
 from pipelines.training.au_network.learner import AUNetworkConfig, FacesConfig
 from pipelines.training.data.config import ExpressionShare
-from pipelines.training.data.drawing import RoundCache, draw_aus, draw_person, face_number
+from pipelines.training.data.drawing import (
+    RoundCache,
+    draw_aus,
+    draw_person,
+    draw_sides,
+    expression_of_sides,
+    face_number,
+)
 from pipelines.training.data.examples import HELD_OUT
 from pipelines.training.diffusion.decoded import VAEPictures
 from samplers.randomness import uniforms
@@ -161,24 +168,9 @@ def draw_face(
         picture = render(person, aus.tolist(), size=faces.size)
         return DrawnFace(picture, Labels(aus, np.zeros((2, 0), np.float32)))
     places = [action_units.index(name) for name in faces.sided]
-    sides = np.stack([aus, aus])  # [2, aus]
-    draws = uniforms(seed, f"{stage}/sides", number, number + 1, 1 + 2 * len(places))[0]
-    if draws[0] < faces.one_sided:
-        which, strength = draws[1:].reshape(2, -1)
-        weaker = (which < 0.5).astype(int)  # 0: the person's left
-        sides[weaker, places] *= _weaker(strength)
-    left, right = (tuple(side.tolist()) for side in sides)
-    picture = render(person, Expression(left, right), size=faces.size)
+    sides = draw_sides(seed, stage, number, aus, faces.one_sided)
+    picture = render(person, expression_of_sides(sides), size=faces.size)
     return DrawnFace(picture, Labels(sides.mean(axis=0), sides[:, places]))
-
-
-_AT_REST = 1 / 3
-"""Share of the weaker sides that do not move at all."""
-
-
-def _weaker(draws: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return how much of the stronger side's intensity the weaker one shows [0, 1)."""
-    return np.clip((draws - _AT_REST) / (1 - _AT_REST), 0.0, 1.0).astype(np.float32)
 
 
 def _face(aligner: CenteredAligner, picture: Image.Image, labels: Labels, input_size: int) -> Face:

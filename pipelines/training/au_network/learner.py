@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.libreface.network import DETECTED_AUS, MAX_INPUT_SIZE, MIN_INPUT_SIZE
-from pipelines.procedural.drawn_aus import SIDED_AUS
 from pipelines.training.au_network.augmentation import AugmentationConfig
-from pipelines.training.data.config import LabelledFaces
+from pipelines.training.data.config import SidedFaces
 from pipelines.training.data.drawing import label_aus
 from pipelines.training.diffusion.decoded import DecodedPictures
 from pipelines.training.settings import Cycle, OptimizerConfig, cycle_at
@@ -23,7 +22,7 @@ from synthgen.config.priors import IntensityRange
 from synthgen.errors import ActionUnitError
 
 
-class FacesConfig(LabelledFaces):
+class FacesConfig(SidedFaces):
     """Procedural faces to learn from; each shows an identity that no other face shows."""
 
     size: int = Field(
@@ -36,32 +35,11 @@ class FacesConfig(LabelledFaces):
         description="How often a face is learned, each time with other changes; drawing takes "
         "about half as long as learning.",
     )
-    one_sided: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Share of the faces whose sides differ: of each active AU that a half face can "
-        "show one side is weaker or at rest [0, 1]. It takes aus: drawn.",
-    )
 
     @property
     def action_units(self) -> ActionUnitSet:
         """AUs that the faces are labelled with."""
         return label_aus(self)
-
-    @property
-    def sided(self) -> tuple[str, ...]:
-        """Those of them whose sides are labelled apart: of the second edition's AUs."""
-        return SIDED_AUS if self.aus == "drawn" else ()
-
-    @model_validator(mode="after")
-    def _has_sides(self) -> "FacesConfig":
-        if self.one_sided and not self.sided:
-            raise ValueError(
-                f"one_sided is {self.one_sided:g}, but the 12 AUs of DISFA are learned without "
-                "sides; set aus: drawn and edition: 2"
-            )
-        return self
 
 
 class CoarseConfig(Section):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipelines.procedural.drawn_aus import SIDED_AUS
 from samplers.priors.labels.scales import Scale
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
@@ -93,6 +94,32 @@ class LabelledFaces(ExpressiveFaces):
     def _drawn_by_its_edition(self) -> "LabelledFaces":
         if self.aus == "drawn" and self.edition == 1:
             raise ValueError("aus is 'drawn', but edition 1 draws the 12 of DISFA; set edition: 2")
+        return self
+
+
+class SidedFaces(LabelledFaces):
+    """Drawn faces, a share of which shows another expression on the left than on the right."""
+
+    one_sided: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the faces whose sides differ: of each active AU that a half face can "
+        "show one side is weaker or at rest [0, 1]. It takes aus: drawn.",
+    )
+
+    @property
+    def sided(self) -> tuple[str, ...]:
+        """AUs whose sides are labelled apart: of the second edition's AUs."""
+        return SIDED_AUS if self.aus == "drawn" else ()
+
+    @model_validator(mode="after")
+    def _has_sides(self) -> "SidedFaces":
+        if self.one_sided and not self.sided:
+            raise ValueError(
+                f"one_sided is {self.one_sided:g}, but the 12 AUs of DISFA are learned without "
+                "sides; set aus: drawn and edition: 2"
+            )
         return self
 
 

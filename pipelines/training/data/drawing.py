@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import Float
 
-from pipelines.procedural import Identity, random_identity
+from pipelines.procedural import SIDED_AUS, Expression, Identity, random_identity
 from pipelines.procedural.expression import DRAWN_AUS
 from pipelines.procedural.identity import even_traits
 from pipelines.procedural.vocabulary import TRAITS
@@ -133,6 +133,40 @@ def draw_aus(
             if shown[places].all():
                 shown[min(places, key=shown.__getitem__)] = 0.0
     return shown
+
+
+_AT_REST = 1 / 3
+"""Share of the weaker sides that do not move at all."""
+
+
+def draw_sides(
+    seed: int, stage: str, number: int, aus: Float[np.ndarray, " aus"], one_sided: float
+) -> Float[np.ndarray, "2 aus"]:
+    """Draw how strong each AU is on the left and the right side of the person.
+
+    Args:
+        seed: seed of the run.
+        stage: name of the purpose: what the numbers count.
+        number: number of the face.
+        aus: intensities of `DRAWN_AUS`, as `draw_aus` gives them: those of the stronger side.
+        one_sided: chance that the sides of a face differ [0, 1]: of each AU that a half face can
+            show, one is then weaker or at rest.
+    """
+    places = [DRAWN_AUS.index(name) for name in SIDED_AUS]
+    sides = np.stack([aus, aus])  # [2, aus]
+    draws = uniforms(seed, f"{stage}/sides", number, number + 1, 1 + 2 * len(places))[0]
+    if draws[0] < one_sided:
+        which, strength = draws[1:].reshape(2, -1)
+        weaker = (which < 0.5).astype(int)  # 0: the person's left
+        kept = np.clip((strength - _AT_REST) / (1 - _AT_REST), 0.0, 1.0)
+        sides[weaker, places] *= kept.astype(np.float32)
+    return sides
+
+
+def expression_of_sides(sides: Float[np.ndarray, "2 aus"]) -> Expression:
+    """Return the expression of what `draw_sides` gives, as `render` takes it."""
+    left, right = (tuple(side.tolist()) for side in sides)
+    return Expression(left, right)
 
 
 def _emotion_chance(draw: float, aus: ActionUnitSet) -> Float[np.ndarray, " aus"]:
