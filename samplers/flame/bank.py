@@ -19,6 +19,7 @@ from jaxtyping import Float32
 
 from samplers.flame.expression import FlameExpression, flame_batch
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
+from synthgen.config.priors.flame import MINI_BANK
 from synthgen.errors import BankError
 from synthgen.foreign import excerpt, shown
 
@@ -141,11 +142,15 @@ class Bank:
 
     @classmethod
     def read(cls, path: str | Path) -> "Bank":
-        """Read a bank.
+        """Read a bank; the text `mini` names the one of drawn faces, `./mini` is a file.
 
         Raises:
             BankError: if the file is missing, too large, or no bank, or holds what none may.
         """
+        if path == MINI_BANK:
+            from samplers.flame.drawn_bank import drawn_bank
+
+            return drawn_bank()
         from samplers.flame.bank_file import read_bank  # pyarrow: for those who use banks
 
         return read_bank(path)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from samplers.flame.bank import Bank
+from samplers.flame.drawn import EXTRACTOR
 from synthgen.action_units import FACS
 from synthgen.dataset.whole_files import replacing
 from synthgen.errors import OutputError
@@ -91,8 +92,14 @@ def describe_bank(bank: Bank) -> str:
     ]
     gaps = find_gaps(bank)
     words = ["gaps:", *(f"- {gap}" for gap in gaps)] if gaps else ["no gaps"]
-    sides = "left and right: FLAME has them for the eyelids and the jaw alone"
-    return "\n".join([*head, "", *table, "", *words, "", sides])
+    return "\n".join([*head, "", *table, "", *words, "", describe_sides(bank)])
+
+
+def describe_sides(bank: Bank) -> str:
+    """Say which of the numbers of a bank are one-sided."""
+    if bank.about.extractor == EXTRACTOR:
+        return "left and right: the numbers of drawn faces have both, AUs none"
+    return "left and right: FLAME has them for the eyelids and the jaw alone, AUs for none"
 
 
 def write_aus(bank: Bank, path: Path) -> None:

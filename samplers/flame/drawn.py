@@ -22,9 +22,10 @@ from jaxtyping import Float32, Float64
 
 from samplers.flame.expression import EYELIDS, FLAME_WIDTH, JAW, flame_batch
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
+from synthgen.config.priors.flame import MINI_BANK
 from synthgen.errors import ActionUnitError
 
-EXTRACTOR = "mini"
+EXTRACTOR = MINI_BANK
 """Name of the extractor of these numbers, as banks tell it."""
 
 SIDES = ("left", "right")
@@ -64,6 +65,9 @@ MOVEMENTS = tuple(
 
 CODED_AUS = ActionUnitSet.of([*_SIDED.values(), *_WHOLE.values()])
 """The AUs that the code carries: those of the second edition of the drawings."""
+
+APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
+"""AUs that no drawn face shows together: the one that would be the weaker is left out."""
 
 _COEFFICIENT, _FACE = 0.5, 2.5
 _EYELID, _JAW = 1 / 5, 1 / 16

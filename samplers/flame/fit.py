@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from samplers.flame.bank import Bank
-from samplers.flame.coverage import FEW, measured_levels
+from samplers.flame.coverage import FEW, describe_sides, measured_levels
 from synthgen.action_units import MAX_INTENSITY
 from synthgen.errors import BankError
 
@@ -189,7 +189,7 @@ def describe_told(bank: Bank, told: Sequence[Told]) -> str:
         ),
     ]
     doubts = [doubt for one in told if (doubt := one.doubt())]
-    doubts.append("left and right: FLAME has them for the eyelids and the jaw alone, AUs for none")
+    doubts.append(describe_sides(bank))
     return "\n".join([*lines, "", "not to trust:", *(f"- {doubt}" for doubt in doubts)])
 
 

@@ -7,12 +7,14 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from samplers.flame.bank import Bank
+from samplers.flame.drawn import CODED_AUS
+from samplers.flame.drawn_bank import drawn_bank
 from samplers.flame.expression import FLAME_WIDTH, FlameExpression
 from samplers.flame.fit import RidgeMap
 from samplers.randomness import uniforms
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY, ActionUnitSet
 from synthgen.config import RunConfig
-from synthgen.config.priors.flame import FlameConfig
+from synthgen.config.priors.flame import MINI_BANK, FlameConfig
 from synthgen.config.verify import VerifyConfig
 from synthgen.errors import BankError, ConfigError
 from synthgen.foreign import shown
@@ -62,7 +64,7 @@ class FlameRenderer:
         section, aus = config.expressions.flame, config.expressions.au_set
         if section is None:
             return None
-        bank = Bank.read(section.bank)
+        bank = _bank(section.bank, aus)
         if bank.about.extractor != section.extractor:
             raise BankError(
                 f"{WHERE}.bank: {bank.where} holds numbers of the extractor "
@@ -199,6 +201,13 @@ class FlameRenderer:
         step = max(1, _PAIRS_AT_ONCE // len(self.bank))
         for start in range(0, len(aus), step):
             yield start, aus[start : start + step]
+
+
+def _bank(named: str, aus: ActionUnitSet) -> Bank:
+    """Read a bank; that of drawn faces shows the AUs of the run and no others."""
+    if named == MINI_BANK and not aus.without(CODED_AUS.names):
+        return drawn_bank(aus)
+    return Bank.read(named)
 
 
 def _clipped(aus: np.ndarray) -> np.ndarray:

@@ -43,7 +43,8 @@ def edit(
         ),
     ] = None,
     bank: Annotated[
-        Path | None, typer.Option(help="Bank that shows AUs; else the configuration's.")
+        Path | None,
+        typer.Option(help="Bank that shows AUs, or mini; else the configuration's."),
     ] = None,
     smirk: Annotated[
         Path | None,

@@ -85,7 +85,9 @@ def bank(
         raise typer.Exit(3)
 
 
-Bank = Annotated[Path, typer.Argument(help="Bank of expressions.", metavar="BANK")]
+Bank = Annotated[
+    str, typer.Argument(help="Bank of expressions; mini: of drawn faces.", metavar="BANK")
+]
 
 
 @flame_app.command("import")

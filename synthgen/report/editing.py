@@ -214,7 +214,7 @@ def _configured(config: Path, overrides: Sequence[str], means: Means, seed: int)
     expressions, identities = run.expressions, run.identities
     if means.bank is not None:
         section = expressions.flame or FlameConfig(bank=str(means.bank))
-        flame = section.model_copy(update={"bank": str(means.bank)})
+        flame = section.with_bank(str(means.bank))
         expressions = expressions.model_copy(update={"flame": flame})
     if key := identities.gives_with.get("reference"):  # so that the pipeline checks what it needs
         identities = identities.model_copy(update={key: True})

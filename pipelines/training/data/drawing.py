@@ -13,6 +13,7 @@ from pipelines.procedural.expression import DRAWN_AUS
 from pipelines.procedural.identity import even_traits
 from pipelines.procedural.vocabulary import TRAITS
 from pipelines.training.data.config import ExpressionShare, LabelledFaces
+from samplers.flame.drawn import APART
 from samplers.priors.emotions import EmotionsConfig, EmotionsPrior, prototype_table
 from samplers.randomness import uniforms
 from synthgen.action_units import DEFAULT_AUS, ActionUnitSet
@@ -96,10 +97,6 @@ def pinned_evenly(
     """
     draws = uniforms(run, f"{stage}/traits", number, number + 1, 1 + len(TRAITS))[0]
     return even_traits(draws[1:].tolist(), {}, bearded_women) if draws[0] < chance else {}
-
-
-APART = (("AU5", "AU43"), ("AU24", "AU25"), ("AU24", "AU26"))
-"""AUs that no face shows together: the one that would be the weaker is left out."""
 
 
 def draw_aus(

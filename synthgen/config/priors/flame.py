@@ -1,14 +1,18 @@
 """Section `expressions.flame`: the bank that renders requests for AUs as FLAME numbers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from synthgen.config.base import Component
 
 if TYPE_CHECKING:
     from synthgen.config.run import RunConfig
+
+MINI_BANK = "mini"
+"""Name of the bank of drawn faces, and of the extractor of their numbers; `./mini` is a path."""
 
 MOST_NEIGHBOURS = 256
 """Most faces of a bank that one request is shown by."""
@@ -20,8 +24,8 @@ class FlameConfig(Component):
     bank: str = Field(
         min_length=1,
         description="Bank of expressions, as `synthgen flame bank` or `flame import` writes it; a "
-        "relative path begins at the working directory. Its digest is part of the identity of the "
-        "data.",
+        "relative path begins at the working directory. 'mini': drawn faces that show the run's "
+        "AUs. Its digest is part of the identity of the data.",
     )
     method: Literal["nearest", "blend", "linear"] = Field(
         default="nearest",
@@ -38,8 +42,15 @@ class FlameConfig(Component):
         default="smirk",
         min_length=1,
         description="Network whose numbers the pipeline was trained on; banks of another one are "
-        "refused.",
+        "refused. Without it 'mini' for bank: mini.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _extractor_of_drawn_faces(cls, value: object) -> object:
+        if isinstance(value, Mapping) and value.get("bank") == MINI_BANK:
+            return {"extractor": MINI_BANK, **value}
+        return value
 
     def doubts(self, run: "RunConfig") -> list[str]:
         """Tell that without checks the nearest faces count as near enough."""
@@ -50,10 +61,17 @@ class FlameConfig(Component):
             "serve each request, however far they are"
         ]
 
+    def with_bank(self, bank: str) -> "FlameConfig":
+        """Return the section with another bank; that of drawn faces brings its extractor."""
+        named = {"extractor": MINI_BANK} if bank == MINI_BANK else {}
+        return self.model_copy(update={"bank": bank, **named})
+
     def with_absolute_paths(self) -> "FlameConfig":
         """Return the section with a path of the bank that does not depend on the folder."""
+        if self.bank == MINI_BANK:
+            return self
         return self.model_copy(update={"bank": str(Path(self.bank).absolute())})
 
     def local_paths(self) -> list[str]:
-        """Return the bank."""
-        return [self.bank]
+        """Return the bank, where it is a file."""
+        return [] if self.bank == MINI_BANK else [self.bank]
