@@ -306,6 +306,9 @@ class ProceduralExamples:
         data: what is drawn.
         seed: seed of the run.
         held_out: draw identities that no training sees, other expressions and other captions.
+
+    Attributes:
+        size: side of an image [pixels].
     """
 
     count = None
@@ -315,6 +318,7 @@ class ProceduralExamples:
         self._seed = seed
         self._stage = "held-out" if held_out else "train"
         self._first = HELD_OUT if held_out else 0
+        self.size = data.size
         self.action_units = label_aus(data)
         self.fingerprint: dict[str, Any] = {"renderer": renderer_version(data.edition)}
 

@@ -36,14 +36,9 @@ from pipelines.training.diffusion.base import (
     sheet_pipeline,
 )
 from pipelines.training.diffusion.latents import images_made_of, open_latents
-from pipelines.training.faceid.learner import FaceIdLearner, people_reader
-from pipelines.training.faceid.people import (
-    FaceIdTrainingConfig,
-    PeopleBatch,
-    embed_people,
-    people_batches,
-    portrait_of,
-)
+from pipelines.training.diffusion.people import embed_people, people_reader, portrait_of
+from pipelines.training.faceid.learner import FaceIdLearner
+from pipelines.training.faceid.people import FaceIdTrainingConfig, PeopleBatch, people_batches
 from pipelines.training.files import write_whole
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe, run_recipe

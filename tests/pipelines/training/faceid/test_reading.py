@@ -6,9 +6,8 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.loss import Guess
+from pipelines.training.diffusion.people import LabelledPeople, PeopleReaderLearner, read_error
 from pipelines.training.diffusion.reader import LatentReader
-from pipelines.training.faceid.learner import PeopleReaderLearner, read_error
-from pipelines.training.faceid.people import LabelledPeople
 from pipelines.training.settings import Cycle
 
 CPU = torch.device("cpu")
