@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipelines.arc2face.section import PROMPT
@@ -81,16 +81,43 @@ def encode_people(
         WeightsError: as `check_text`.
     """
     check_text(tokenizer, text_encoder)
-    tokens = tokenizer(
-        PROMPT,
-        padding="max_length",
-        max_length=tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    ).input_ids  # [1, tokens]
-    place = tokens[0].tolist().index(_tokens(tokenizer, WORD)[0])
-    with _word_replaced(text_encoder, place, people.to(device)):
-        return text_encoder(tokens.repeat(len(people), 1).to(device))[0]
+    told = torch.ones(len(people), dtype=torch.bool, device=device)
+    return PersonText(tokenizer).encode(text_encoder, people.to(device), told)
+
+
+class PersonText:
+    """The prompt that tells a person, and the empty one that tells nobody, as tokens.
+
+    Args:
+        tokenizer: the text encoder's; "id" must be one token of its own.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokens: Int[Tensor, "2 tokens"] = tokenizer(
+            ["", PROMPT],
+            padding="max_length",
+            max_length=tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        self._place = self._tokens[1].tolist().index(_tokens(tokenizer, WORD)[0])
+
+    def encode(
+        self,
+        text_encoder: nn.Module,
+        people: Float[Tensor, "rows 512"],
+        told: Bool[Tensor, " rows"],
+    ) -> Float[Tensor, "rows tokens width"]:
+        """Return the text encoder's output; gradients reach the text encoder.
+
+        Args:
+            text_encoder: Arc2Face's own, on the embeddings' device.
+            people: embeddings of length 1.
+            told: rows that tell their person; the others tell nobody.
+        """
+        tokens = self._tokens.to(people.device)[told.long()]
+        with _word_replaced(text_encoder, self._place, people, told):
+            return text_encoder(tokens)[0]
 
 
 def check_text(tokenizer: Any, text_encoder: Any) -> None:
@@ -125,14 +152,17 @@ def _tokens(tokenizer: Any, text: str) -> list[int]:
 
 @contextlib.contextmanager
 def _word_replaced(
-    text_encoder: Any, place: int, people: Float[Tensor, "people 512"]
+    text_encoder: Any,
+    place: int,
+    people: Float[Tensor, "rows 512"],
+    told: Bool[Tensor, " rows"],
 ) -> Iterator[None]:
     """Let the token embedding at a place be the people's, as long as it is entered."""
 
     def replace(_: nn.Module, __: tuple[Any, ...], embeddings: Tensor) -> Tensor:
         padded = nn.functional.pad(people, (0, embeddings.shape[-1] - FACEID_WIDTH))
-        replaced = embeddings.clone()  # [people, tokens, width]
-        replaced[:, place] = padded.to(embeddings.dtype)
+        replaced = embeddings.clone()  # [rows, tokens, width]
+        replaced[told, place] = padded[told].to(embeddings.dtype)
         return replaced
 
     hook = text_encoder.get_input_embeddings().register_forward_hook(replace)

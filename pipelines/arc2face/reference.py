@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipelines.checkpoints import check_tensors
@@ -84,6 +85,22 @@ def read_reference_adapter(path: Path, unet: nn.Module) -> ReferenceAdapter:
             for name in dict.fromkeys(names)
         }
     )
+
+
+def write_reference_adapter(path: Path, adapter: ReferenceAdapter, dtype: torch.dtype) -> None:
+    """Write the file of a LoRA, as it is published.
+
+    Args:
+        path: the file.
+        adapter: its layers.
+        dtype: number format.
+    """
+    tensors = {
+        f"{_PREFIX}{name}{end}": value.detach().to("cpu", dtype).contiguous()
+        for name, pair in adapter.layers.items()
+        for end, value in zip((_DOWN, _UP), pair, strict=True)
+    }
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def _linear(unet: nn.Module, path: str) -> nn.Linear | None:

@@ -55,7 +55,7 @@ class Arc2FaceWeights(Section):
     expression: str = Field(
         default=ARC2FACE,
         description="Expression Adapter: Hub id or folder of exp_adapter.bin, which may lie in "
-        "exp_adapter/.",
+        "exp_adapter/; in a folder it may end in .safetensors.",
     )
     expression_revision: str | None = Field(
         default=None, exclude_if=not_asked, description="Its revision on the Hub."
@@ -83,7 +83,7 @@ class Arc2FaceWeights(Section):
         min_length=1,
         exclude_if=not_asked,
         description="Fingerprint of Arc2Face's recogniser, as stores of faces carry it; null: the "
-        "sha256 of arcface.onnx beside arc2face/.",
+        "sha256 of arcface.onnx beside arc2face/, or what the card of a training says there.",
     )
     sha256: dict[str, Sha256] = Field(
         default={},

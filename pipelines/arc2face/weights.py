@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.arc2face.section import Arc2FaceWeights
 from pipelines.hub import missing_files, names_folder, resolve
-from pipelines.weight_files import check_sha256, file_sha256
+from pipelines.weight_files import check_sha256, file_sha256, read_json
 from samplers.identities.identity import FaceIdentity
 from synthgen.errors import FaceEmbeddingError, WeightsError
 
@@ -31,6 +31,9 @@ LCM_FILE = "pytorch_lora_weights.safetensors"
 
 RECOGNISER_FILE = "arcface.onnx"
 """File of the recogniser whose embeddings Arc2Face understands, beside `arc2face/`."""
+
+CARD, EMBEDDER_KEY = "card.json", "embedder_fingerprint"
+"""Card that `synthgen train arc2face` writes beside `arc2face/`, and its key of the recogniser."""
 
 _TOKENIZER = "tokenizer/tokenizer_config.json"
 
@@ -106,7 +109,7 @@ def locate_adapter(
     adapter: str | Path, name: str, *, below: str = "", revision: str | None = None,
     setting: str | None = None, fetch: bool = True,
 ) -> Path:  # fmt: skip
-    """Find the file of an adapter.
+    """Find the file of an adapter; in a folder, one that ends in `.bin` may end in `.safetensors`.
 
     Args:
         adapter: Hub id or folder.
@@ -120,6 +123,10 @@ def locate_adapter(
         WeightsError: if it is missing and cannot be fetched, or is not to be.
     """
     places = [name, f"{below}/{name}"] if below else [name]
+    for place in places:
+        safe = (Path(adapter).expanduser() / place).with_suffix(Path(SAFE).suffix)
+        if safe.is_file():
+            return safe
     folder = resolve(adapter, revision=revision, either=places, setting=setting, fetch=fetch)
     return next(folder / place for place in places if (folder / place).is_file())
 
@@ -252,14 +259,18 @@ def checksums(files: Arc2FaceFiles) -> dict[str, str]:
 
 
 def _embedder(configured: str | None, published: Path) -> str:
-    """Return the fingerprint of Arc2Face's recogniser: the configured one, or that of the file."""
+    """Return the fingerprint of the recogniser: as configured, of the file, or as the card says."""
     if configured is not None:
         return configured
-    path = published / RECOGNISER_FILE
-    if not path.is_file():
-        raise WeightsError(
-            f"{published} has no file {RECOGNISER_FILE}, whose sha256 says which embeddings "
-            "Arc2Face understands; put it there, or set pipeline.weights.embedder to that "
-            "fingerprint, as stores of faces carry it"
-        )
-    return f"sha256:{file_sha256(path)}"
+    path, card = published / RECOGNISER_FILE, published / CARD
+    if path.is_file():
+        return f"sha256:{file_sha256(path)}"
+    if card.is_file():
+        told = read_json(card, "card").get(EMBEDDER_KEY)
+        if isinstance(told, str) and told:
+            return told
+    raise WeightsError(
+        f"{published} has no file {RECOGNISER_FILE}, whose sha256 says which embeddings "
+        "Arc2Face understands; put it there, or set pipeline.weights.embedder to that "
+        "fingerprint, as stores of faces carry it"
+    )

@@ -17,6 +17,7 @@ from diffusers.models.attention_processor import (
 )
 from diffusers.models.embeddings import MultiIPAdapterImageProjection
 from diffusers.utils import logging as diffusers_log
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX, read_pickled_tensors, read_safetensors
@@ -52,6 +53,26 @@ def read_parts(path: Path) -> tuple[dict[str, Mapping[str, Any]], dict[str, str]
 
 def _behind(flat: Mapping[str, Tensor], start: str) -> dict[str, Tensor]:
     return {k.removeprefix(start): v for k, v in flat.items() if k.startswith(start)}
+
+
+def write_parts(
+    path: Path,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a `.safetensors` file, each tensor in its own number format.
+
+    Args:
+        path: the file.
+        tensors: the parts, `image_proj` and `ip_adapter` → name → tensor.
+        metadata: what else the file says.
+    """
+    flat = {
+        f"{part}.{name}": value.detach().cpu().contiguous()
+        for part, named in tensors.items()
+        for name, value in named.items()
+    }
+    save_file(flat, path, metadata=metadata)
 
 
 def load_tensors(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import StableDiffusionPipeline
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipelines.checkpoints import SAFETENSORS_SUFFIX, check_tensors
@@ -27,6 +26,7 @@ from pipelines.diffusion.ip_adapter import (
     read_parts,
     row_count,
     shaped,
+    write_parts,
 )
 from pipelines.diffusion.unet import plain_module, text_width
 from samplers.identities.identity import FACEID_WIDTH
@@ -98,12 +98,7 @@ def embedder_of(path: Path) -> str | None:
 
 def write_face_adapter(path: Path, file: FaceAdapterFile) -> None:
     """Write a `.safetensors` file, each tensor in its own number format."""
-    tensors = {
-        f"{part}.{name}": value.detach().cpu().contiguous()
-        for part, named in file.tensors.items()
-        for name, value in named.items()
-    }
-    save_file(tensors, path, metadata={EMBEDDER_KEY: file.embedder} if file.embedder else None)
+    write_parts(path, file.tensors, {EMBEDDER_KEY: file.embedder} if file.embedder else None)
 
 
 def _projection_shapes(found: Mapping[str, Any], width: int, path: Path) -> dict[str, Tensor]:

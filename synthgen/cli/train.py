@@ -79,6 +79,36 @@ def faceid(config: Config, to: Folder, overrides: Overrides = None, stop_at: Sto
     _train(train_faceid, config, to, overrides, stop_at)
 
 
+@train_app.command()
+def arc2face(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train Arc2Face: a base learns to read a face embedding in the place of a word."""
+    from pipelines.training.arc2face.train import train_arc2face
+
+    _train(train_arc2face, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def expression(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train the adapter by which Arc2Face shows an expression of 55 numbers."""
+    from pipelines.training.arc2face.expression import train_expression
+
+    _train(train_expression, config, to, overrides, stop_at)
+
+
+@train_app.command()
+def reference(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train the adapter by which Arc2Face keeps the appearance of a picture."""
+    from pipelines.training.arc2face.reference import train_reference
+
+    _train(train_reference, config, to, overrides, stop_at)
+
+
 @train_app.command("au-net")
 def au_net(config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None) -> None:
     """Train the AU network of the embedded verifier."""

@@ -26,21 +26,39 @@ EXPRESSION_FILE = "exp_adapter.bin"
 LORA_FILE = "pytorch_lora_weights.safetensors"
 
 
-def make_arc2face_base(folder: Path, text_width: int = TEXT_WIDTH, whole_id: bool = True) -> Path:
+def make_arc2face_base(
+    folder: Path, text_width: int = TEXT_WIDTH, whole_id: bool = True, *, size: int = SIZE,
+    levels: int = 2, channels: int = 4,
+) -> Path:  # fmt: skip
     """Save a base as diffusers does; its UNet and text encoder are not Arc2Face's.
 
     Args:
         folder: where `base/` goes.
         text_width: width of the text.
         whole_id: whether the tokenizer knows "id".
+        size: height and width of its images.
+        levels: levels of the VAE; each but the first halves the latents.
+        channels: channels of latents.
     """
-    return _save(folder / "base", 0, text_width, whole_id)
+    return _save(folder / "base", 0, text_width, whole_id, size, levels, channels)
 
 
-def make_arc2face(folder: Path, text_width: int = TEXT_WIDTH, seed: int = 10) -> Path:
-    """Write `arc2face/` and `encoder/pytorch_model.bin`, as they are published."""
+def make_arc2face(
+    folder: Path, text_width: int = TEXT_WIDTH, seed: int = 10, *, side: int = SIZE // 2,
+    channels: int = 4,
+) -> Path:  # fmt: skip
+    """Write `arc2face/` and `encoder/pytorch_model.bin`, as they are published.
+
+    Args:
+        folder: where `published/` goes.
+        text_width: width of the text.
+        seed: seed of the weights.
+        side: side of a latent.
+        channels: its channels.
+    """
     published = folder / "published"
-    unet, text = tiny_arc2face_unet(seed, text_width), tiny_encoder(seed, text_width)
+    unet = tiny_arc2face_unet(seed, text_width, side, channels)
+    text = tiny_encoder(seed, text_width)
     unet.save_pretrained(published / "arc2face")
     text.config.save_pretrained(published / "encoder")
     state = {f"text_model.{name}": value for name, value in text.state_dict().items()}
@@ -117,11 +135,15 @@ def make_lcm_lora(folder: Path, seed: int = 51) -> Path:
     return _save_lora(folder, seed, (".attn1",))
 
 
-def tiny_arc2face_unet(seed: int, text_width: int = TEXT_WIDTH) -> UNet2DConditionModel:
+def tiny_arc2face_unet(
+    seed: int, text_width: int = TEXT_WIDTH, side: int = SIZE // 2, channels: int = 4
+) -> UNet2DConditionModel:
     """Make a UNet of one level and four transformer blocks."""
     torch.manual_seed(seed)
     return UNet2DConditionModel(
-        sample_size=SIZE // 2,
+        sample_size=side,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=(16,),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D",),
@@ -187,21 +209,25 @@ def first_noise(count: int, seed: int = 5) -> Tensor:
     return torch.randn(count, 4, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def _save(folder: Path, seed: int, text_width: int, whole_id: bool) -> Path:
+def _save(
+    folder: Path, seed: int, text_width: int, whole_id: bool, size: int = SIZE, levels: int = 2,
+    channels: int = 4,
+) -> Path:  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
     torch.manual_seed(1)
     vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8,) * levels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
         norm_num_groups=8,
-        sample_size=SIZE,
+        latent_channels=channels,
+        sample_size=size,
     ).eval()
     pipeline = StableDiffusionPipeline(
         vae=vae,
         text_encoder=tiny_encoder(seed, text_width),
         tokenizer=tiny_tokenizer(whole_id),
-        unet=tiny_arc2face_unet(seed, text_width),
+        unet=tiny_arc2face_unet(seed, text_width, size // 2 ** (levels - 1), channels),
         scheduler=DDIMScheduler(
             beta_start=0.00085,
             beta_end=0.012,

@@ -9,6 +9,7 @@ from pipelines.training.data.config import DataConfig, ProceduralData
 from pipelines.training.diffusion.config import (
     DiffusionSettings,
     FineFaceSheet,
+    WeightsExport,
     refuse_unlabelled,
 )
 from pipelines.training.settings import Cycle
@@ -22,14 +23,6 @@ class BaselineCycle(Cycle):
     warmup: float = Field(default=0.0, ge=0, le=1, description="Share of the steps that warm up.")
     schedule: Literal["cosine", "constant"] = Field(
         default="constant", description="What the learning rate does after the warm-up."
-    )
-
-
-class BaselineExport(Section):
-    """Form in which what was trained is written."""
-
-    dtype: Literal["float16", "float32"] = Field(
-        default="float16", description="Number format of the files."
     )
 
 
@@ -49,7 +42,7 @@ class BaselineSettings(DiffusionSettings):
     )
     compile: Annotated[bool, Field(description="Not offered by this training: false.")] = False
     sheet: FineFaceSheet = Field(default=FineFaceSheet(), description="Sample sheets.")
-    export: BaselineExport = Field(default=BaselineExport(), description="What is written.")
+    export: WeightsExport = Field(default=WeightsExport(), description="What is written.")
 
     @field_validator("compile")
     @classmethod

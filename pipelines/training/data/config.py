@@ -123,9 +123,20 @@ class SidedFaces(LabelledFaces):
         return self
 
 
-class ProceduralData(LabelledFaces):
-    """Portraits drawn for the training, each of an identity that no other shows."""
+class ProceduralData(SidedFaces):
+    """Portraits drawn for the training, each of an identity that no other shows.
 
+    Where the sides of a face differ, its AUs are their mean.
+    """
+
+    one_sided: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        exclude_if=lambda one_sided: one_sided == 0,
+        description="Share of the faces whose sides differ, as in trainings of AU networks [0, 1]. "
+        "It takes aus: drawn.",
+    )
     source: Literal["procedural"]
     size: int = Field(
         default=128, ge=64, le=1024, multiple_of=8, description="Side of an image [pixels]."

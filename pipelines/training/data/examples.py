@@ -19,10 +19,16 @@ from PIL.Image import Image
 
 from pipelines.diffusion.prompts import ENDS, token_counts
 from pipelines.pictures import open_picture, to_rgb
-from pipelines.procedural import Identity, render, renderer_version
+from pipelines.procedural import Expression, Identity, render, renderer_version
 from pipelines.training.data.captions import describe
 from pipelines.training.data.config import DatasetData, ProceduralData
-from pipelines.training.data.drawing import draw_aus, draw_person, label_aus
+from pipelines.training.data.drawing import (
+    draw_aus,
+    draw_person,
+    draw_sides,
+    expression_of_sides,
+    label_aus,
+)
 from samplers.priors.labels.scales import (
     Scale,
     Survey,
@@ -328,15 +334,34 @@ class ProceduralExamples:
         return draw_person(self._data, self._seed, stage, index, self._first + index)
 
     def aus(self, index: int) -> Float[np.ndarray, " aus"]:
-        """Return the AUs of an example."""
+        """Return the AUs of an example; where its sides differ, their mean."""
+        if not self._data.one_sided:
+            return self._stronger(index)
+        return self._sides(index).mean(axis=0)
+
+    def expression(self, index: int) -> Expression:
+        """Return the expression of an example, on both sides."""
+        if not self._data.one_sided:
+            return Expression.symmetric(self._stronger(index).tolist())
+        return expression_of_sides(self._sides(index))
+
+    def _stronger(self, index: int) -> Float[np.ndarray, " aus"]:
         data, stage = self._data, f"faces/{self._stage}"
         return draw_aus(
             self._seed, stage, index, data.expressions, data.intensity, self.action_units
         )
 
+    def _sides(self, index: int) -> Float[np.ndarray, "2 aus"]:
+        stage, share = f"faces/{self._stage}", self._data.one_sided
+        return draw_sides(self._seed, stage, index, self._stronger(index), share)
+
     def image(self, index: int) -> Image:
         """Draw the portrait of an example."""
-        return render(self.identity(index), self.aus(index).tolist(), size=self._data.size)
+        return self.drawn(self.identity(index), index)
+
+    def drawn(self, person: Identity, index: int) -> Image:
+        """Draw anybody with the expression of an example."""
+        return render(person, self.expression(index), size=self.size)
 
     def caption(self, index: int, telling: int = 0) -> str:
         """Describe an example; each telling uses other words."""

@@ -151,14 +151,14 @@ def with_sheet_sampler(pipeline: Any) -> Any:
 
 
 def sheet_images(
-    pipeline: Any, sheet: AdapterSheet, prompts: Sequence[str], *conditions: Any
+    pipeline: Any, sheet: AdapterSheet, prompts: Sequence[Any], *conditions: Any
 ) -> list[Float[Tensor, "3 h w"]]:
     """Generate the images of a sheet in [-1, 1]; image i always begins from noise i.
 
     Args:
         pipeline: as `sheet_pipeline` loads it.
         sheet: denoising steps and guidance.
-        prompts: a prompt for each image.
+        prompts: a prompt for each image, or what else the pipeline takes first.
         conditions: what the pipeline takes after the prompts.
     """
     output = pipeline(
@@ -283,11 +283,19 @@ def load_base(folder: Path, device: torch.device, dtype: torch.dtype, attention:
         unet=_frozen(unet, device),
         text_encoder=_frozen(text_encoder, device),
         tokenizer=tokenizer,
-        scheduler=_scheduler(folder / _SCHEDULER_FILE),
+        scheduler=load_scheduler(folder / _SCHEDULER_FILE),
     )
 
 
-def _scheduler(path: Path) -> DDPMScheduler:
+def load_scheduler(path: Path) -> DDPMScheduler:
+    """Load the noise schedule that a base was trained with.
+
+    Args:
+        path: `scheduler_config.json`.
+
+    Raises:
+        WeightsError: if the base predicts something that no loss is known for.
+    """
     config = read_model_config(path)
     kind = config.get("prediction_type", "epsilon")
     if kind not in _PREDICTIONS:

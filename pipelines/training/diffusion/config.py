@@ -82,12 +82,17 @@ class AdapterCycle(Cycle):
     )
 
 
-class AdapterExport(Section):
-    """Form in which the trained adapter is written."""
+class WeightsExport(Section):
+    """Form in which what was trained is written."""
 
     dtype: Literal["float16", "float32"] = Field(
         default="float16", description="Number format of the files."
     )
+
+
+class AdapterExport(WeightsExport):
+    """Form in which the trained adapter is written."""
+
     also: Literal["ckpt"] | None = Field(
         default=None,
         description="ckpt: write the published names' `.ckpt` files too, for the published code.",

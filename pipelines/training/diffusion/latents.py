@@ -202,7 +202,8 @@ class LatentStore:
         self._batch_size, self._seed, self._drop = batch_size, seed, drop_caption
         self._scale = float(vae.config["scaling_factor"])
         self._order = Order(self._count, seed, "latents/order")
-        warn_of_cut_captions(examples, tokenizer, self._count)
+        if drop_caption < 1:
+            warn_of_cut_captions(examples, tokenizer, self._count)
         make_latents(folder, examples, self._count, vae, self.made_of)
         self._latents = np.load(folder / LATENTS, mmap_mode="r")
         self._aus = np.load(folder / AUS)

@@ -14,7 +14,6 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from pipelines.faceid.embedder import FaceEmbedder
-from pipelines.procedural import render
 from pipelines.training.data.drawing import in_another_picture
 from pipelines.training.data.examples import Examples, ProceduralExamples
 from pipelines.training.diffusion.config import ReaderConfig
@@ -93,7 +92,7 @@ def portrait_of(examples: Examples, index: int, portrait: Portrait = "expression
     person = examples.identity(index)
     if portrait == "another":
         person = in_another_picture(person, index + 1)
-    return render(person, examples.aus(index + 1).tolist(), size=examples.size)
+    return examples.drawn(person, index + 1)
 
 
 def embed_people(

@@ -15,7 +15,6 @@ from pipelines.training.diffusion.config import (
     AdapterExport,
     AdapterSheet,
     DiffusionSettings,
-    ReaderConfig,
     ReadingConfig,
     SheetExpressions,
     check_painted,

@@ -1,0 +1,1 @@
+"""Arc2Face and its adapters, learned beside a base of Stable Diffusion."""
