@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from pipelines.training.baselines.train import DreamBoothRecipe, LoraAURecipe, LoraTextRecipe
-from pipelines.training.fineface.train import FineFaceRecipe, estimate_fineface
-from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.baselines.train import (
+    BaselineRecipe,
+    DreamBoothRecipe,
+    LoraAURecipe,
+    LoraTextRecipe,
+)
+from pipelines.training.diffusion.estimate import estimate_training
+from pipelines.training.fineface.train import FineFaceRecipe
+from pipelines.training.recipe import run_recipe
 from synthgen.config.loading import chosen_by
-from synthgen.errors import ConfigError
 
 FINEFACE = "fineface"
 
-RECIPES: Mapping[str, type[Recipe[Any]]] = {
+RECIPES: Mapping[str, type[FineFaceRecipe] | type[BaselineRecipe]] = {
     FINEFACE: FineFaceRecipe,
     "lora-t": LoraTextRecipe,
     "lora-au": LoraAURecipe,
@@ -37,15 +41,10 @@ def train_by_method(
 
 
 def estimate_by_method(config_path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
-    """Estimate what a training takes, as `estimate_fineface` says.
+    """Estimate what a training takes, as `estimate_training` says.
 
     Raises:
-        ConfigError: if there is no such method, or none of its trainings is estimated.
+        ConfigError: if there is no such method.
     """
     method = chosen_by("method", RECIPES, FINEFACE, config_path, overrides)
-    if method != FINEFACE:
-        raise ConfigError(
-            f"--dry-run estimates the training of method {FINEFACE!r} alone, and method is "
-            f"{method!r}; --stop-at 20 shows how long a step takes"
-        )
-    return estimate_fineface(config_path, overrides)
+    return estimate_training(RECIPES[method], config_path, overrides)

@@ -46,6 +46,7 @@ from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256
+from synthgen.action_units import ActionUnitSet
 
 Settings = TypeVar("Settings", bound=BaselineSettings)
 
@@ -84,19 +85,37 @@ class BaselineRecipe(Recipe[Settings]):
         vae = load_vae(base.folder / "vae", device)
         self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
         self._aus = examples.action_units
-        self.learner = self.make_learner(base, device)
+        self.prepare(base, device)
+        self.learner = self.trial(config, base, device, examples.action_units)
 
-    def base_dtype(self, dtype: torch.dtype) -> torch.dtype:
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
         """Return the number format that the base is loaded in."""
         return dtype
+
+    @classmethod
+    @abstractmethod
+    def trial(
+        cls, config: Settings, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> BaselineLearner:
+        """Make the learner, to train or to be measured."""
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> Any:
+        """Return a batch of the method, of any content, made of one of latents."""
+        return batch
+
+    @classmethod
+    def uncounted(cls, config: Settings) -> list[str]:
+        """Return lines about what is made beside the steps."""
+        return []
+
+    def prepare(self, base: FrozenBase, device: torch.device) -> None:
+        """Make what the method needs of the base before it learns: nothing."""
 
     def told(self, examples: Examples) -> Examples:
         """Return the examples with captions as the method has them."""
         return ToldExamples(examples)
-
-    @abstractmethod
-    def make_learner(self, base: FrozenBase, device: torch.device) -> BaselineLearner:
-        """Make the learner."""
 
     @abstractmethod
     def write_weights(self, folder: Path, dtype: torch.dtype) -> None:
@@ -144,9 +163,12 @@ class LoraTextRecipe(BaselineRecipe[LoraTextConfig]):
     makes = method = "lora-t"
     what = "LoRA-T: a LoRA beside Stable Diffusion that is told AUs in words"
 
-    def make_learner(self, base: FrozenBase, device: torch.device) -> LoraTextLearner:
+    @classmethod
+    def trial(
+        cls, config: LoraTextConfig, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> LoraTextLearner:
         """Make the learner of the LoRA."""
-        return LoraTextLearner(self.config, base, device)
+        return LoraTextLearner(config, base, device)
 
     def write_weights(self, folder: Path, dtype: torch.dtype) -> None:
         """Write the LoRA."""
@@ -173,9 +195,12 @@ class LoraAURecipe(BaselineRecipe[LoraAUConfig]):
         """Read the latents of each step, of faces that show the AU whose turn it is."""
         return self._shown.batches(first, last)
 
-    def make_learner(self, base: FrozenBase, device: torch.device) -> LoraAULearner:
+    @classmethod
+    def trial(
+        cls, config: LoraAUConfig, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> LoraAULearner:
         """Make the learner of all LoRAs."""
-        return LoraAULearner(self.config, base, device, self._aus)
+        return LoraAULearner(config, base, device, aus)
 
     def write_weights(self, folder: Path, dtype: torch.dtype) -> None:
         """Write a LoRA for each AU."""
@@ -191,16 +216,37 @@ class DreamBoothRecipe(BaselineRecipe[DreamBoothConfig]):
     makes = method = "dreambooth"
     what = "DreamBooth: the UNet of Stable Diffusion that is told AUs in words"
 
-    def base_dtype(self, dtype: torch.dtype) -> torch.dtype:
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
         """Return float32: the UNet learns."""
         return torch.float32
 
-    def make_learner(self, base: FrozenBase, device: torch.device) -> DreamBoothLearner:
-        """Let the base paint, and make the learner of its UNet."""
+    @classmethod
+    def trial(
+        cls, config: DreamBoothConfig, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> DreamBoothLearner:
+        """Make the learner of the base's UNet."""
+        return DreamBoothLearner(config, base, device)
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> DreamBoothBatch:
+        """Return the batch, and itself once more in the place of the base's images."""
+        return DreamBoothBatch(*batch, batch.latents, batch.input_ids)
+
+    @classmethod
+    def uncounted(cls, config: DreamBoothConfig) -> list[str]:
+        """Return a line about the images of the base."""
+        prior = config.prior
+        return [
+            f"the base's {prior.images:,} images of {prior.num_inference_steps} steps, which are "
+            "painted first, are not counted"
+        ]
+
+    def prepare(self, base: FrozenBase, device: torch.device) -> None:
+        """Let the base paint the images that the model is held to."""
         config = self.config
         prior = self.folder / "prior"
         self._class = ClassImages(prior, config.prior, base, config.seed, config.batch_size, device)
-        return DreamBoothLearner(config, base, device)
 
     def batches(self, first: int, last: int) -> Iterator[DreamBoothBatch]:
         """Read the latents of each step, and as many of the base's images."""

@@ -1,18 +1,27 @@
 """Memory and speed of a training before it begins: a step is done and followed, nothing is kept."""
 
+import math
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pipelines.training.data.examples import examples_of
+from pipelines.training.diffusion.base import FrozenBase, find_base, load_base
+from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.learner import Learner
-from pipelines.training.settings import Cycle, TrainingSettings
+from pipelines.training.processes import Processes, check_shares, started
+from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
+from pipelines.weight_files import read_model_config
+from synthgen.action_units import ActionUnitSet
+from synthgen.config.loading import load_section
 
 _ADAM = 2
 """Numbers that AdamW keeps of each parameter that learns."""
@@ -129,11 +138,13 @@ def estimate(learner: Learner, frozen: Sequence[nn.Module], batch: Any, rows: in
 
     Args:
         learner: a learner that is thrown away afterwards; its batch is one part.
-        frozen: modules beside it that do not learn.
+        frozen: modules beside it; what of them learns is not counted twice.
         batch: one part, of any content.
         rows: its examples.
     """
     parameters = list(learner.network.parameters())
+    own = {id(each) for each in parameters}
+    still = [each for one in frozen for each in one.parameters() if id(each) not in own]
     learning = [each for each in parameters if each.requires_grad]
     gradients = _bytes(learning)
     learner.learn(batch)  # the first step makes what stays
@@ -141,7 +152,7 @@ def estimate(learner: Learner, frozen: Sequence[nn.Module], batch: Any, rows: in
     with LivePeak() as followed:
         learner.learn(batch)
     return Estimate(
-        frozen=sum(_bytes(module.parameters()) for module in frozen),
+        frozen=_bytes(still),
         learned=sum(each.numel() for each in learning),
         kept=2 * _bytes(parameters) + (1 + _ADAM) * gradients,
         passing=max(followed.peak - gradients, 0),
@@ -150,7 +161,84 @@ def estimate(learner: Learner, frozen: Sequence[nn.Module], batch: Any, rows: in
     )
 
 
-def _bytes(tensors: Any) -> int:
+@runtime_checkable
+class Measurable(Protocol):
+    """A recipe (the class) beside a base, whose steps can be measured before it begins."""
+
+    settings: Any
+
+    def base_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """Return the number format that the base is loaded in."""
+        ...
+
+    def trial(
+        self, config: Any, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> Learner:
+        """Make a learner that is thrown away afterwards."""
+        ...
+
+    def trial_batch(self, batch: LatentBatch) -> Any:
+        """Return a batch of its own kind, of any content."""
+        ...
+
+    def uncounted(self, config: Any) -> list[str]:
+        """Return lines about what no step shows."""
+        ...
+
+
+def estimate_training(
+    recipe: Measurable, config_path: str | Path, overrides: Sequence[str] = ()
+) -> list[str]:
+    """Estimate what a training takes, from some steps on made latents; nothing is written.
+
+    Of several processes that torchrun started the first alone estimates.
+
+    Args:
+        recipe: the training.
+        config_path: its YAML file.
+        overrides: `key=value`, as for `load_section`.
+
+    Returns:
+        Lines to print; each figure says whether it is measured or reckoned.
+
+    Raises:
+        SynthgenError: if the configuration, the data or the base do not serve, or the base is not
+            on this machine.
+    """
+    number, count = started()
+    if number:
+        return []
+    config = load_section(config_path, recipe.settings, overrides)
+    check_shares(config, count)
+    torch.set_num_threads(config.threads)
+    device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
+    folder = find_base(config.base, config.revision, fetch=False)
+    base = load_base(folder, device, recipe.base_dtype(dtype), config.attention)
+    examples = examples_of(config.data, config.seed)
+    levels = read_model_config(folder / "vae" / "config.json")["block_out_channels"]
+    side = config.data.size // 2 ** (len(levels) - 1)
+    shape = (int(base.unet.config["in_channels"]), side, side)
+    pieces = Processes(count=count).pieces(config.accumulate)
+    rows = config.batch_size // pieces
+    part = config.model_copy(update={"batch_size": rows, "accumulate": 1})
+    learner = recipe.trial(part, base, device, examples.action_units)
+    tokens = base.tokenizer([""] * rows, padding="max_length", return_tensors="pt").input_ids
+    batch = LatentBatch(
+        torch.zeros(rows, *shape), tokens, torch.zeros(rows, len(examples.action_units))
+    )
+    found = estimate(learner, (base.unet, base.text_encoder), recipe.trial_batch(batch), rows)
+    lines = found.lines(config, config.cycles, count, pieces // count, device)
+    wanted = examples.count if config.examples is None else config.examples
+    if wanted is not None:
+        size = 2 * math.prod(shape)
+        lines.append(
+            f"latents: {wanted:,} × {size / 1e3:.0f} kB = {wanted * size / 1e9:.2f} GB on the disk "
+            "(reckoned)"
+        )
+    return lines + recipe.uncounted(config)
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(each.numel() * each.element_size() for each in tensors)
 
 

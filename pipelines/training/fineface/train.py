@@ -1,9 +1,8 @@
 """Training of FineFace: AU adapter and LoRA, by the paper's recipe."""
 
 import copy
-import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.adapter_start import AdapterFiles
 from pipelines.training.diffusion.base import (
+    FrozenBase,
     encoder_sha256,
     find_base,
     load_base,
@@ -31,7 +31,6 @@ from pipelines.training.diffusion.base import (
 from pipelines.training.diffusion.config import (
     AdapterExport,
 )
-from pipelines.training.diffusion.estimate import estimate
 from pipelines.training.diffusion.latents import (
     LatentBatch,
     open_latents,
@@ -42,12 +41,11 @@ from pipelines.training.fineface.learner import (
     au_reader,
     scale_lora,
 )
-from pipelines.training.processes import Processes, check_shares, started
 from pipelines.training.provenance import CARD, write_card
 from pipelines.training.recipe import Recipe
 from pipelines.training.settings import pick_training_device
-from pipelines.weight_files import file_sha256, read_model_config
-from synthgen.config.loading import load_section
+from pipelines.weight_files import file_sha256
+from synthgen.action_units import ActionUnitSet
 
 COMPONENT = "au_adapter"
 """Folder of the component of diffusers, beside what is published."""
@@ -89,6 +87,36 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         learner = FineFaceLearner(config, base, device, reader, examples.action_units)
         self.learner, self.start = learner, learner.start
 
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
+        """Return the number format of the base, which stays: that of the computation."""
+        return dtype
+
+    @classmethod
+    def trial(
+        cls,
+        config: FineFaceTrainingConfig,
+        base: FrozenBase,
+        device: torch.device,
+        aus: ActionUnitSet,
+    ) -> FineFaceLearner:
+        """Make a learner of the diffusion loss alone, to be measured."""
+        plain = config.cycles[0].model_copy(update={"painted": 0.0})
+        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
+        return FineFaceLearner(part, base, device, aus=aus)
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> LatentBatch:
+        """Return the batch itself."""
+        return batch
+
+    @classmethod
+    def uncounted(cls, config: FineFaceTrainingConfig) -> list[str]:
+        """Return a line about the reader, if there is one."""
+        if config.reading is None:
+            return []
+        return ["the reader's loss and painted steps are not counted"]
+
     def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
         """Read the latents of each step."""
         return self._store.batches(first, last)
@@ -108,7 +136,6 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
 
     def export(self, about: dict[str, Any]) -> None:
         """Write the adapter as published, with a card, and as a component of diffusers."""
-        about = about
         config = self.config
         export_adapter(self.learner.average, self.folder, config.export, about, config.lora_alpha)
 
@@ -145,57 +172,3 @@ def export_adapter(
     sums = {path.name: file_sha256(path) for path in files}
     write_card(published / CARD, {**about, "sha256": sums})
     return published
-
-
-def estimate_fineface(config_path: str | Path, overrides: Sequence[str] = ()) -> list[str]:
-    """Estimate what a training takes, from some steps on made latents; nothing is written.
-
-    Of several processes that torchrun started the first alone estimates.
-
-    Args:
-        config_path: YAML file of the training.
-        overrides: `key=value`, as for `load_section`.
-
-    Returns:
-        Lines to print; each figure says whether it is measured or reckoned.
-
-    Raises:
-        SynthgenError: if the configuration, the data or the base do not serve, or the base is not
-            on this machine.
-    """
-    number, count = started()
-    if number:
-        return []
-    config = load_section(config_path, FineFaceTrainingConfig, overrides)
-    check_shares(config, count)
-    torch.set_num_threads(config.threads)
-    device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
-    folder = find_base(config.base, config.revision, fetch=False)
-    base = load_base(folder, device, dtype, config.attention)
-    examples = examples_of(config.data, config.seed)
-    levels = read_model_config(folder / "vae" / "config.json")["block_out_channels"]
-    side = config.data.size // 2 ** (len(levels) - 1)
-    shape = (int(base.unet.config["in_channels"]), side, side)
-    pieces = Processes(count=count).pieces(config.accumulate)
-    rows = config.batch_size // pieces
-    plain = config.cycles[0].model_copy(update={"painted": 0.0})
-    part = {"batch_size": rows, "accumulate": 1, "reading": None, "cycles": (plain,)}
-    learner = FineFaceLearner(
-        config.model_copy(update=part), base, device, aus=examples.action_units
-    )
-    tokens = base.tokenizer([""] * rows, padding="max_length", return_tensors="pt").input_ids
-    batch = LatentBatch(
-        torch.zeros(rows, *shape), tokens, torch.zeros(rows, len(examples.action_units))
-    )
-    found = estimate(learner, (base.unet, base.text_encoder), batch, rows)
-    lines = found.lines(config, config.cycles, count, pieces // count, device)
-    wanted = examples.count if config.examples is None else config.examples
-    if wanted is not None:
-        size = 2 * math.prod(shape)
-        lines.append(
-            f"latents: {wanted:,} × {size / 1e3:.0f} kB = {wanted * size / 1e9:.2f} GB on the disk "
-            "(reckoned)"
-        )
-    if config.reading is not None:
-        lines.append("the reader's loss and painted steps are not counted")
-    return lines

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipelines.training.methods import RECIPES, estimate_by_method, train_by_method
+from pipelines.training.methods import RECIPES, train_by_method
 from synthgen.cli import app
 from synthgen.config.loading import load_section
 from synthgen.errors import ConfigError
@@ -66,15 +66,6 @@ def test_an_au_that_nobody_shows_is_named(tmp_path):
     assert str(caught.value) == (
         "none of the 3 examples shows AU1 at 5 or more, and its LoRA would learn nothing; take "
         "more examples, or a lower shown_from"
-    )
-
-
-def test_only_fineface_is_estimated():
-    with pytest.raises(ConfigError) as caught:
-        estimate_by_method(EXAMPLES / "baselines" / "lora-t.yaml")
-    assert str(caught.value) == (
-        "--dry-run estimates the training of method 'fineface' alone, and method is 'lora-t'; "
-        "--stop-at 20 shows how long a step takes"
     )
 
 

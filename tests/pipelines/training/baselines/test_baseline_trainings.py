@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_fineface import make_sd
 
 from pipelines.baselines.pipeline import BaselinePipeline
-from pipelines.training.methods import train_by_method
+from pipelines.training.methods import estimate_by_method, train_by_method
 from synthgen.action_units import AUS
 
 CONFIG = """
@@ -102,6 +102,28 @@ def test_stopped_and_continued_it_ends_in_the_same_bits(
     history = [(folder / "history.jsonl").read_text()
                for folder in (tmp_path / "parts", made / method)]  # fmt: skip
     assert history[0] == history[1]
+
+
+def test_each_is_estimated_and_what_learns_is_what_is_written(
+    made: Path, base: Path, tmp_path: Path
+) -> None:
+    for method in METHODS:
+        lines = estimate_by_method(configured(tmp_path, base, method))
+        learned = sum(value.numel() for value in tensors(made / method / method).values())
+        assert lines[:2] == [
+            "steps: 4 of 2; each of 1 process(es) computes 1 part(s) of 2",
+            f"learns: {learned:,} parameters",
+        ]
+        assert lines[5] == "latents: 40 × 2 kB = 0.00 GB on the disk (reckoned)"
+        assert lines[6:] == (
+            ["the base's 3 images of 2 steps, which are painted first, are not counted"]
+            if method == "dreambooth"
+            else []
+        )
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    still = sum(value.numel() for value in unet.parameters())
+    assert learned == still  # of DreamBooth: nothing of the UNet is frozen
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".yaml"] * 3
 
 
 def painted(pipeline: StableDiffusionPipeline, *asked: object) -> torch.Tensor:

@@ -10,7 +10,7 @@ from tiny_fineface import make_sd
 from pipelines.training.diffusion.base import load_base
 from pipelines.training.diffusion.estimate import LivePeak
 from pipelines.training.fineface.learner import untrained_adapter
-from pipelines.training.fineface.train import estimate_fineface
+from pipelines.training.methods import estimate_by_method
 from synthgen.cli import commands
 from synthgen.errors import ConfigError, WeightsError
 
@@ -98,19 +98,19 @@ def test_of_several_processes_the_first_alone_estimates(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "6")
     monkeypatch.setenv("RANK", "1")
-    assert estimate_fineface(config) == []
+    assert estimate_by_method(config) == []
     monkeypatch.setenv("RANK", "0")
-    first, *_, speed, _time, _latents, _reader = estimate_fineface(config)
+    first, *_, speed, _time, _latents, _reader = estimate_by_method(config)
     assert first == "steps: 100 of 12; each of 6 process(es) computes 1 part(s) of 2"
     assert speed.endswith("(reckoned: as many times)")
     monkeypatch.setenv("WORLD_SIZE", "5")
     with pytest.raises(ConfigError, match="it must be a multiple of 15"):
-        estimate_fineface(config)
+        estimate_by_method(config)
 
 
 def test_recomputed_blocks_need_less_memory(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def passing(*more: str) -> float:
-        line = estimate_fineface(config, ["data.size=256", *more])[2]
+        line = estimate_by_method(config, ["data.size=256", *more])[2]
         return float(line.split(" MB of activations")[0].split()[-1])
 
     assert passing("gradient_checkpointing=true") < 0.8 * passing()
@@ -118,6 +118,6 @@ def test_recomputed_blocks_need_less_memory(config: Path, monkeypatch: pytest.Mo
 
 def test_a_base_that_is_not_here_is_not_fetched(config: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
-        estimate_fineface(config, ["base=nobody/no-such-base"])
+        estimate_by_method(config, ["base=nobody/no-such-base"])
     assert "nobody/no-such-base" in str(caught.value)
     assert "in the Hub's cache" in str(caught.value)
