@@ -32,8 +32,8 @@ LCM_FILE = "pytorch_lora_weights.safetensors"
 RECOGNISER_FILE = "arcface.onnx"
 """File of the recogniser whose embeddings Arc2Face understands, beside `arc2face/`."""
 
-CARD, EMBEDDER_KEY = "card.json", "embedder_fingerprint"
-"""Card that `synthgen train arc2face` writes beside `arc2face/`, and its key of the recogniser."""
+CARD, EMBEDDER_KEY, LICENCE_KEY = "card.json", "embedder_fingerprint", "licence"
+"""Card that trainings write beside weights, and its keys of the recogniser and of the licence."""
 
 _TOKENIZER = "tokenizer/tokenizer_config.json"
 
@@ -224,7 +224,14 @@ def locate(weights: Arc2FaceWeights, *, fetch: bool = True) -> Arc2FaceFiles:
         reference=adapters.get("reference"),
         lcm_lora=adapters.get("lcm_lora"),
         embedder=_embedder(weights.embedder, published),
-        licences=dict(_LICENCES[part] for part in ("base", "arc2face", *adapters)),
+        licences=dict(
+            _licence(part, folder / CARD)
+            for part, folder in {
+                "base": base / "vae",
+                "arc2face": published,
+                **{part: file.parent for part, file in adapters.items()},
+            }.items()
+        ),
     )
     if weights.sha256:
         check_sha256(weights.sha256, files.used)
@@ -256,6 +263,15 @@ def checksums(files: Arc2FaceFiles) -> dict[str, str]:
     no difference.
     """
     return {name: file_sha256(path) for name, path in files.used.items()}
+
+
+def _licence(part: str, card: Path) -> tuple[str, str]:
+    """Return what a part is and its licence: as its card says, or else those of the published."""
+    told = read_json(card, "card").get(LICENCE_KEY) if card.is_file() else None
+    name, published = _LICENCES[part]
+    if not isinstance(told, str):
+        return name, published
+    return f"{'base' if part == 'base' else name} trained by synthgen", told
 
 
 def _embedder(configured: str | None, published: Path) -> str:

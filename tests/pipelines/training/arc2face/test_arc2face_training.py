@@ -72,7 +72,10 @@ def test_it_writes_what_the_pipeline_loads_and_names_its_embedder(files: Path, w
     weights = Arc2FaceWeights(
         base=str(files / "base"), arc2face=str(made), expression=str(files / "exp_adapter")
     )
-    assert locate(weights).embedder == fingerprint
+    found = locate(weights)
+    assert found.embedder == fingerprint
+    assert found.licences["Arc2Face trained by synthgen"] == "Apache-2.0"
+    assert "Stable Diffusion 1.5" in found.licences  # a base without a card
     pipe = Arc2FacePipeline.from_pretrained(made, base=files / "base")
     pipe.set_progress_bar_config(disable=True)
     start = Arc2FacePipeline.from_pretrained(files / "base")
