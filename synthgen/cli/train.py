@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,10 @@ Overrides = Annotated[
 ]
 StopAt = Annotated[
     int | None, typer.Option("--stop-at", min=1, help="Stop after this step, with a checkpoint.")
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Estimate memory and images/s by some steps; write nothing."),
 ]
 
 
@@ -54,12 +58,7 @@ def fineface(
     to: Folder,
     overrides: Overrides = None,
     stop_at: StopAt = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Estimate memory and images/s by some steps; write nothing."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train FineFace's AU adapter by the paper's recipe, or a baseline by the key `method`."""
     from pipelines.training.methods import estimate_by_method, train_by_method
@@ -81,31 +80,52 @@ def faceid(config: Config, to: Folder, overrides: Overrides = None, stop_at: Sto
 
 @train_app.command()
 def arc2face(
-    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+    config: Config,
+    to: Folder,
+    overrides: Overrides = None,
+    stop_at: StopAt = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train Arc2Face: a base learns to read a face embedding in the place of a word."""
-    from pipelines.training.arc2face.train import train_arc2face
+    from pipelines.training.arc2face.train import Arc2FaceRecipe, train_arc2face
 
+    if dry_run:
+        _estimate(Arc2FaceRecipe, config, overrides)
+        return
     _train(train_arc2face, config, to, overrides, stop_at)
 
 
 @train_app.command()
 def expression(
-    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+    config: Config,
+    to: Folder,
+    overrides: Overrides = None,
+    stop_at: StopAt = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the adapter by which Arc2Face shows an expression of 55 numbers."""
-    from pipelines.training.arc2face.expression import train_expression
+    from pipelines.training.arc2face.expression import ExpressionRecipe, train_expression
 
+    if dry_run:
+        _estimate(ExpressionRecipe, config, overrides)
+        return
     _train(train_expression, config, to, overrides, stop_at)
 
 
 @train_app.command()
 def reference(
-    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+    config: Config,
+    to: Folder,
+    overrides: Overrides = None,
+    stop_at: StopAt = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the adapter by which Arc2Face keeps the appearance of a picture."""
-    from pipelines.training.arc2face.reference import train_reference
+    from pipelines.training.arc2face.reference import ReferenceRecipe, train_reference
 
+    if dry_run:
+        _estimate(ReferenceRecipe, config, overrides)
+        return
     _train(train_reference, config, to, overrides, stop_at)
 
 
@@ -161,6 +181,13 @@ def blendshape_map(config: Config, to: Folder, overrides: Overrides = None) -> N
     from pipelines.training.blendshape_map import fit_blendshape_map
 
     typer.echo(str(fit_blendshape_map(config, to, overrides or ())))
+
+
+def _estimate(recipe: Any, config: Path, overrides: list[str] | None) -> None:
+    from pipelines.training.diffusion.estimate import estimate_training
+
+    for line in estimate_training(recipe, config, overrides or ()):
+        typer.echo(line)
 
 
 def _train(

@@ -17,18 +17,23 @@ from pipelines.checkpoints import SAFETENSORS_SUFFIX
 from pipelines.diffusion.ip_adapter import write_parts
 from pipelines.training.arc2face.config import ExpressionTrainingConfig
 from pipelines.training.arc2face.frozen import (
-    Arc2FaceBase,
     flame_numbers,
     load_arc2face,
     sheet_numbers,
 )
-from pipelines.training.arc2face.people import KeptPeople, PeopleLearner
+from pipelines.training.arc2face.people import (
+    READER_UNCOUNTED,
+    KeptPeople,
+    PeopleLearner,
+    PeopleRecipe,
+    any_faces,
+)
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import ProceduralExamples
-from pipelines.training.diffusion.base import sheet_images
+from pipelines.training.diffusion.base import FrozenBase, sheet_images
 from pipelines.training.diffusion.config import ReaderConfig
 from pipelines.training.diffusion.ip_adapter import VectorAdapter
-from pipelines.training.diffusion.latents import LatentStore
+from pipelines.training.diffusion.latents import LatentBatch, LatentStore
 from pipelines.training.diffusion.loss import (
     Guess,
     diffusion_loss,
@@ -44,11 +49,12 @@ from pipelines.training.diffusion.reader import (
 )
 from pipelines.training.files import write_whole
 from pipelines.training.provenance import training_fingerprint, write_card
-from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.recipe import run_recipe
 from pipelines.training.settings import cycle_at, pick_training_device
 from pipelines.weight_files import file_sha256
 from samplers.flame.drawn import EXTRACTOR
 from samplers.flame.expression import FLAME_WIDTH
+from synthgen.action_units import ActionUnitSet
 
 FILE = str(Path(EXPRESSION_FILE).with_suffix(SAFETENSORS_SUFFIX))
 """Name of the file that is made: the published one's, but for its end."""
@@ -151,7 +157,7 @@ class ExpressionLearner(PeopleLearner):
     def __init__(
         self,
         config: ExpressionTrainingConfig,
-        base: Arc2FaceBase,
+        base: FrozenBase,
         device: torch.device,
         reader: LatentReader | None = None,
     ) -> None:
@@ -218,7 +224,7 @@ class ExpressionLearner(PeopleLearner):
             return unet(noisy.to(first), timesteps, told).sample.float()
 
 
-class ExpressionRecipe(Recipe[ExpressionTrainingConfig]):
+class ExpressionRecipe(PeopleRecipe[ExpressionTrainingConfig]):
     """The training of an expression adapter beside Arc2Face; files count, not their place.
 
     What it makes is what `Arc2FacePipeline.load_expression_adapter` reads.
@@ -246,6 +252,30 @@ class ExpressionRecipe(Recipe[ExpressionTrainingConfig]):
         if config.reading is not None:
             reader = expression_reader(config.reading.reader, people.store, self._numbers, device)
         self.learner = ExpressionLearner(config, base, device, reader)
+
+    @classmethod
+    def trial(
+        cls,
+        config: ExpressionTrainingConfig,
+        base: FrozenBase,
+        device: torch.device,
+        aus: ActionUnitSet,
+    ) -> ExpressionLearner:
+        """Make a learner of the diffusion loss alone beside the base, which is as large."""
+        plain = config.cycles[0].model_copy(update={"painted": 0.0})
+        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
+        return ExpressionLearner(part, base, device)
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> ExpressionBatch:
+        """Return the batch with people and expressions of no kind in particular."""
+        rows = len(batch.latents)
+        return ExpressionBatch(batch.latents, any_faces(rows), torch.ones(rows, FLAME_WIDTH))
+
+    @classmethod
+    def uncounted(cls, config: ExpressionTrainingConfig) -> list[str]:
+        """Return a line about the reader, if there is one."""
+        return [] if config.reading is None else [READER_UNCOUNTED]
 
     def batches(self, first: int, last: int) -> Iterable[ExpressionBatch]:
         """Read the latents, the embeddings and the expressions of each step."""

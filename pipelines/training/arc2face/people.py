@@ -3,10 +3,11 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from diffusers import AutoencoderKL
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
-from pipelines.arc2face.identity import PersonText
+from pipelines.arc2face.identity import PersonText, check_text
 from pipelines.arc2face.pipeline import Arc2FacePipeline
 from pipelines.faceid.embedder import FaceEmbedder
 from pipelines.faceid.verifier import load_embedder
@@ -27,7 +28,12 @@ from pipelines.training.diffusion.base import (
     load_vae,
     with_sheet_sampler,
 )
-from pipelines.training.diffusion.latents import LatentStore, images_made_of, open_latents
+from pipelines.training.diffusion.latents import (
+    LatentBatch,
+    LatentStore,
+    images_made_of,
+    open_latents,
+)
 from pipelines.training.diffusion.people import (
     LabelledPeople,
     embed_people,
@@ -36,6 +42,19 @@ from pipelines.training.diffusion.people import (
 )
 from pipelines.training.files import writing
 from pipelines.training.learner import Learner
+from pipelines.training.recipe import Recipe
+from samplers.identities.identity import FACEID_WIDTH
+from synthgen.action_units import ActionUnitSet
+
+Settings = TypeVar("Settings", bound=PeopleSettings)
+
+READER_UNCOUNTED = "the reader's loss and painted steps are not counted"
+"""Line of an estimate."""
+
+
+def any_faces(rows: int) -> Float[Tensor, "rows 512"]:
+    """Return embeddings of nobody in particular, to measure by."""
+    return torch.full((rows, FACEID_WIDTH), FACEID_WIDTH**-0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +155,32 @@ class KeptPeople:
         return [to_pixels(portraits[row]) for row in shown], found.embeddings[shown].tolist()
 
 
+class PeopleRecipe(Recipe[Settings]):
+    """A training that is told people; its steps can be measured before it begins."""
+
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
+        """Return the number format that the base is loaded in."""
+        return dtype
+
+    @classmethod
+    @abstractmethod
+    def trial(
+        cls, config: Settings, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+    ) -> "PeopleLearner":
+        """Make a learner of the diffusion loss alone, to be measured."""
+
+    @classmethod
+    @abstractmethod
+    def trial_batch(cls, batch: LatentBatch) -> Any:
+        """Return a batch of the training, of any content, made of one of latents."""
+
+    @classmethod
+    @abstractmethod
+    def uncounted(cls, config: Settings) -> list[str]:
+        """Return lines about what no measured step shows."""
+
+
 class PeopleLearner(Learner):
     """Learns beside a base that is told people; a child says what learns.
 
@@ -144,11 +189,15 @@ class PeopleLearner(Learner):
         base: the base, on the device.
         network: what learns.
         device: torch device.
+
+    Raises:
+        WeightsError: if the text is narrower than 512, or "id" is no token of its own.
     """
 
     def __init__(
         self, config: PeopleSettings, base: FrozenBase, network: nn.Module, device: torch.device
     ) -> None:
+        check_text(base.tokenizer, base.text_encoder)
         super().__init__(config, config.cycles, network, device)
         self._base = base
         self._text = PersonText(base.tokenizer)

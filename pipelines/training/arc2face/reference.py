@@ -37,25 +37,35 @@ from pipelines.fineface.adapter import LORA_TARGETS
 from pipelines.procedural import Identity
 from pipelines.training.arc2face.config import Differing, ReferenceTrainingConfig
 from pipelines.training.arc2face.frozen import (
-    Arc2FaceBase,
     flame_numbers,
     load_arc2face,
     sheet_numbers,
 )
-from pipelines.training.arc2face.people import KeptPeople, PeopleLearner
+from pipelines.training.arc2face.people import (
+    KeptPeople,
+    PeopleLearner,
+    PeopleRecipe,
+    any_faces,
+)
 from pipelines.training.data.augmentation import sheet_of, to_pixels
 from pipelines.training.data.drawing import in_another_picture
 from pipelines.training.data.examples import ProceduralExamples
-from pipelines.training.diffusion.base import sheet_images
-from pipelines.training.diffusion.latents import LATENTS, images_made_of, make_latents
+from pipelines.training.diffusion.base import FrozenBase, sheet_images
+from pipelines.training.diffusion.latents import (
+    LATENTS,
+    LatentBatch,
+    images_made_of,
+    make_latents,
+)
 from pipelines.training.diffusion.loss import diffusion_loss, noised
 from pipelines.training.files import write_whole
 from pipelines.training.learner import seeded
 from pipelines.training.provenance import write_card
-from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.recipe import run_recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256
 from samplers.flame.drawn import EXTRACTOR
+from samplers.flame.expression import FLAME_WIDTH
 from samplers.randomness import uniforms
 from synthgen.action_units import ActionUnitSet
 
@@ -183,7 +193,7 @@ class ReferenceLearner(PeopleLearner):
     """
 
     def __init__(
-        self, config: ReferenceTrainingConfig, base: Arc2FaceBase, device: torch.device
+        self, config: ReferenceTrainingConfig, base: FrozenBase, device: torch.device
     ) -> None:
         network = ReferenceLora(base.unet, config.rank, config.seed)
         super().__init__(config, base, network, device)
@@ -246,7 +256,7 @@ class ReferenceLearner(PeopleLearner):
                 ).sample.float()
 
 
-class ReferenceRecipe(Recipe[ReferenceTrainingConfig]):
+class ReferenceRecipe(PeopleRecipe[ReferenceTrainingConfig]):
     """The training of a reference adapter beside Arc2Face; files count, not their place.
 
     What it makes is what `Arc2FacePipeline.load_reference_adapter` reads.
@@ -288,6 +298,30 @@ class ReferenceRecipe(Recipe[ReferenceTrainingConfig]):
         make_latents(folder / FOLDER, references, people.store.count, people.vae, made_of)
         self._references = np.load(folder / FOLDER / LATENTS, mmap_mode="r")
         self.learner = ReferenceLearner(config, base, device)
+
+    @classmethod
+    def trial(
+        cls,
+        config: ReferenceTrainingConfig,
+        base: FrozenBase,
+        device: torch.device,
+        aus: ActionUnitSet,
+    ) -> ReferenceLearner:
+        """Make a learner beside the base, which is as large."""
+        return ReferenceLearner(config, base, device)
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> PairBatch:
+        """Return the batch with itself as references, and people of no embedding in particular."""
+        rows = len(batch.latents)
+        numbers = torch.zeros(rows, FLAME_WIDTH)
+        return PairBatch(batch.latents, any_faces(rows), numbers, batch.latents)
+
+    @classmethod
+    def uncounted(cls, config: ReferenceTrainingConfig) -> list[str]:
+        """Return lines about the references' latents and the expressions."""
+        adapter = [] if config.expression is None else ["the Expression Adapter is not counted"]
+        return ["as many latents of references are made once more", *adapter]
 
     def batches(self, first: int, last: int) -> Iterator[PairBatch]:
         """Read the latents, the embeddings, the expressions and the references of each step."""

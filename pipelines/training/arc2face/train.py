@@ -17,17 +17,25 @@ from pipelines.arc2face.identity import check_text
 from pipelines.arc2face.weights import CARD, EMBEDDER_KEY, ENCODER, SAFE, UNET, UNET_FILES
 from pipelines.diffusion.models import no_progress_bars
 from pipelines.training.arc2face.config import Arc2FaceTrainingConfig
-from pipelines.training.arc2face.people import KeptPeople, PeopleLearner
+from pipelines.training.arc2face.people import (
+    READER_UNCOUNTED,
+    KeptPeople,
+    PeopleLearner,
+    PeopleRecipe,
+    any_faces,
+)
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base import FrozenBase, find_base, load_base, sheet_images
+from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.diffusion.loss import diffusion_loss, generated_guess, guess_of, noised
 from pipelines.training.diffusion.people import LabelledPeople, people_reader, read_error
 from pipelines.training.diffusion.reader import LatentReader
 from pipelines.training.provenance import write_card
-from pipelines.training.recipe import Recipe, run_recipe
+from pipelines.training.recipe import run_recipe
 from pipelines.training.settings import cycle_at, pick_training_device
 from pipelines.weight_files import file_sha256
+from synthgen.action_units import ActionUnitSet
 
 _UNET, _TEXT = "unet", "text_encoder"
 _LEARNS = {"both": (_UNET, _TEXT), "unet": (_UNET,), "encoder": (_TEXT,)}
@@ -105,7 +113,7 @@ class Arc2FaceLearner(PeopleLearner):
             return self._base.unet(noisy, timesteps, text).sample.float()
 
 
-class Arc2FaceRecipe(Recipe[Arc2FaceTrainingConfig]):
+class Arc2FaceRecipe(PeopleRecipe[Arc2FaceTrainingConfig]):
     """The training of Arc2Face from a base; files count, not their place.
 
     What it makes is laid out as Arc2Face is published: `arc2face/` and `encoder/`.
@@ -139,6 +147,34 @@ class Arc2FaceRecipe(Recipe[Arc2FaceTrainingConfig]):
                 device,
             )
         self.learner = Arc2FaceLearner(config, base, device, reader)
+
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
+        """Return float32: the base learns."""
+        return torch.float32
+
+    @classmethod
+    def trial(
+        cls,
+        config: Arc2FaceTrainingConfig,
+        base: FrozenBase,
+        device: torch.device,
+        aus: ActionUnitSet,
+    ) -> Arc2FaceLearner:
+        """Make a learner of the diffusion loss alone, to be measured."""
+        plain = config.cycles[0].model_copy(update={"painted": 0.0})
+        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
+        return Arc2FaceLearner(part, base, device)
+
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> LabelledPeople:
+        """Return the batch with people of no embedding in particular."""
+        return LabelledPeople(batch.latents, batch.aus, any_faces(len(batch.latents)))
+
+    @classmethod
+    def uncounted(cls, config: Arc2FaceTrainingConfig) -> list[str]:
+        """Return a line about the reader, if there is one."""
+        return [] if config.reading is None else [READER_UNCOUNTED]
 
     def batches(self, first: int, last: int) -> Iterable[LabelledPeople]:
         """Read the latents and the embeddings of each step."""

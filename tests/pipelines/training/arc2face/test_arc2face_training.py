@@ -14,8 +14,9 @@ from pipelines import Arc2FacePipeline
 from pipelines.arc2face.section import Arc2FaceWeights
 from pipelines.arc2face.weights import locate
 from pipelines.training.arc2face.config import Arc2FaceTrainingConfig
-from pipelines.training.arc2face.train import Arc2FaceLearner, train_arc2face
+from pipelines.training.arc2face.train import Arc2FaceLearner, Arc2FaceRecipe, train_arc2face
 from pipelines.training.diffusion.base import FrozenBase, load_base
+from pipelines.training.diffusion.estimate import estimate_training
 from pipelines.training.diffusion.people import LabelledPeople
 from pipelines.weight_files import file_sha256
 from synthgen.errors import ConfigError, WeightsError
@@ -103,6 +104,17 @@ def test_killed_and_continued_it_ends_in_the_same_bytes(
     for one in found:
         total = one["diffusion"] + 0.3 * one["read faces"] + 0.5 * one.get("painted faces", 0)
         assert one["loss"] == pytest.approx(total)
+
+
+def test_it_is_estimated_and_nothing_is_written(files: Path, whole: Path) -> None:
+    before = sorted(files.iterdir())
+    lines = estimate_training(Arc2FaceRecipe, files / "arc2face.yaml")
+    assert sorted(files.iterdir()) == before
+    assert lines[0] == "steps: 3 of 2; each of 1 process(es) computes 1 part(s) of 2"
+    assert lines[5:] == [
+        "latents: 4 × 1 kB = 0.00 GB on the disk (reckoned)",
+        "the reader's loss and painted steps are not counted",
+    ]
 
 
 def settings(**changes: object) -> Arc2FaceTrainingConfig:

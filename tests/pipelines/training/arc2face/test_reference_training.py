@@ -10,6 +10,7 @@ import pytest
 import torch
 from arc2face_files import LORA_FILE, expressions, people, references
 from continued_trainings import check_continued
+from typer.testing import CliRunner
 
 from pipelines import Arc2FacePipeline
 from pipelines.training.arc2face.config import Differing, ReferenceTrainingConfig
@@ -23,6 +24,7 @@ from pipelines.training.arc2face.reference import (
 from pipelines.training.data.config import ProceduralData
 from pipelines.training.data.drawing import OF_THE_PICTURE
 from pipelines.training.data.examples import ProceduralExamples
+from synthgen.cli import app
 
 CPU = torch.device("cpu")
 CONFIG = """
@@ -99,6 +101,17 @@ def test_killed_and_continued_it_ends_in_the_same_bytes(
     config: Path, whole: Path, tmp_path: Path
 ) -> None:
     assert len(check_continued(train_reference, config, whole, tmp_path)) == 3
+
+
+def test_it_is_estimated_by_the_command_line(config: Path, tmp_path: Path) -> None:
+    arguments = ["train", "reference", str(config), "--to", str(tmp_path / "out"), "--dry-run"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    lines = result.output.splitlines()
+    assert lines[-2:] == [
+        "as many latents of references are made once more",
+        "the Expression Adapter is not counted",
+    ]
+    assert not (tmp_path / "out").exists()
 
 
 def settings(files: Path, **changes: object) -> ReferenceTrainingConfig:
