@@ -56,8 +56,12 @@ HOUSES = [
         ("pipelines.procedural.source", "pipelines.fineface.source", "pipelines.baselines.source",
          "pipelines.arc2face.source"),
     ),
-    # Trainings draw emotions, evaluations a grid and prompts: these very ones.
-    House(PRIORS, ("samplers/priors/", "pipelines/training/data/", "pipelines/evaluation/")),
+    # Trainings and the bank of drawn faces draw emotions, evaluations a grid and prompts: these.
+    House(
+        PRIORS,
+        ("samplers/priors/", "samplers/flame/drawn_bank.py", "pipelines/training/data/",
+         "pipelines/evaluation/"),
+    ),
     House(IDENTITIES, ("samplers/identities/", "pipelines/evaluation/")),
     House(
         CHECKS,
