@@ -22,7 +22,8 @@ from pipelines.faceid.embedder import sharpness_of
 from pipelines.libreface.alignment import CenteredAligner, FaceMeshes
 from pipelines.libreface.presence import FacePresence, load_presence
 from pipelines.libreface.weights import PRESENCE_FILE
-from pipelines.smirk.network import SIDE, SmirkEncoder
+from pipelines.smirk.extractors import Extractor
+from pipelines.smirk.network import SIDE
 from synthgen.errors import PictureError
 
 Landmarks = Float[np.ndarray, "landmarks 2"]
@@ -31,6 +32,9 @@ FinderName = Literal["mediapipe", "centered"]
 
 _AROUND = 1.4
 """Side of the square over the mean side of the landmarks' box."""
+
+_CENTERED = np.array([[0.251, 0.258], [0.749, 0.861]])
+"""Corners of the box of a drawn face, in the picture's middle square."""
 
 _FURTHEST = 1_000_000
 """Bound of a landmark's coordinates [pixels]."""
@@ -68,7 +72,21 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> UInt8[np.ndarray, "22
         raise PictureError(
             f"landmarks of a face are in pixels and nearer than {_FURTHEST:,}; one of these is not"
         )
-    low, high = points.min(axis=0), points.max(axis=0)  # x, y
+    places = crop_places(points)
+    lines = _between(image, places[1], axis=0)
+    return _between(lines, places[0], axis=1).astype(np.uint8)
+
+
+def crop_places(landmarks: Landmarks) -> Float[np.ndarray, "2 224"]:
+    """Return x of each column and y of each line of a crop, in the picture [pixels].
+
+    Args:
+        landmarks: x and y of points of the face [pixels].
+
+    Raises:
+        PictureError: if the square around the face has fewer than 4 pixels a side.
+    """
+    low, high = landmarks.min(axis=0), landmarks.max(axis=0)  # x, y
     side = int(_AROUND * (high - low).mean())
     if side < _LEAST_SIDE:
         raise PictureError(
@@ -76,9 +94,19 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray) -> UInt8[np.ndarray, "22
             f"least {_LEAST_SIDE} are needed"
         )
     places = np.arange(SIDE) * side / (SIDE - 1)
-    left, top = (low + high) / 2 - side / 2
-    lines = _between(image, top + places, axis=0)
-    return _between(lines, left + places, axis=1).astype(np.uint8)
+    return ((low + high) / 2 - side / 2)[:, None] + places
+
+
+def centered_face(size: tuple[int, int]) -> Landmarks:
+    """Return two landmarks of the face of a drawn portrait: corners of the box that it fills.
+
+    It is the box of FaceMesh's landmarks in drawn portraits, by the median of 120.
+
+    Args:
+        size: width and height of the picture, whose middle square counts [pixels].
+    """
+    side = min(size)
+    return (np.array(size) - side) / 2 + side * _CENTERED
 
 
 def _between(pixels: np.ndarray, places: np.ndarray, axis: int) -> Float[np.ndarray, "h w 3"]:
@@ -134,14 +162,13 @@ class MeshFinder:
 class CenteredFinder:
     """Takes the face where drawn and mini portraits have it; of photographs it knows nothing.
 
-    The landmarks are two corners of the box that FaceMesh's landmarks fill in drawn portraits, by
-    the median of 120. A small network tells whether there is a face at all.
+    The landmarks are those of `centered_face`. A small network tells whether there is a face at
+    all.
     """
 
     name = "centered"
     packages: tuple[str, ...] = ("pillow", "torch")
 
-    _BOX = np.array([[0.251, 0.258], [0.749, 0.861]])  # of the picture's middle square
     _CROP = 128  # the network was trained on crops of this side [pixels]
 
     def __init__(self) -> None:
@@ -154,9 +181,7 @@ class CenteredFinder:
         crop = self._aligner.align(image).crop
         if crop is None or not self._presence.of([crop])[0]:
             return []
-        side = min(image.size)
-        corner = (np.array(image.size) - side) / 2
-        return [corner + side * self._BOX]
+        return [centered_face(image.size)]
 
 
 def load_finder(name: FinderName) -> FaceFinder:
@@ -197,7 +222,7 @@ class ExpressionReader:
         finder: what finds faces.
     """
 
-    def __init__(self, encoder: SmirkEncoder, finder: FaceFinder) -> None:
+    def __init__(self, encoder: Extractor, finder: FaceFinder) -> None:
         self.encoder = encoder
         self.finder = finder
 

@@ -57,7 +57,10 @@ class SmirkEncoder(nn.Module):
 
     Attributes:
         name: name of the extractor in a bank.
+        licence: licence of the weights.
     """
+
+    licence = LICENCE
 
     def __init__(self, bgr: bool = False, fingerprint: str = "") -> None:
         super().__init__()
@@ -115,7 +118,7 @@ class SmirkEncoder(nn.Module):
         Raises:
             PictureError: if the images are of another size, or their pixels not within [0, 1].
         """
-        _refuse_images(images)
+        refuse_images(images, "SMIRK")
         pixels = images.flip(1) if self.bgr else images
         features = self.encoder(pixels).mean((2, 3))  # [B, 960]
         numbers = self.expression_layers(features)
@@ -240,6 +243,36 @@ class _Normalised(nn.BatchNorm2d):
         super().__init__(channels, eps=_EPSILON)
 
 
+def refuse_images(images: Tensor, by: str) -> None:
+    """Refuse what is no batch of aligned faces.
+
+    Args:
+        images: [B, 3, 224, 224], in [0, 1].
+        by: who takes them, for the error.
+
+    Raises:
+        PictureError: if the images are of another size, or their pixels not within [0, 1].
+    """
+    if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
+        raise PictureError(
+            f"{by} takes images of shape [b, 3, {SIDE}, {SIDE}], and these have "
+            f"{list(images.shape)}; crop_face makes faces of that size"
+        )
+    if not images.is_floating_point():
+        raise PictureError(
+            f"{by} takes pixels from 0 to 1, and these are of type {images.dtype}; divide bytes "
+            "by 255"
+        )
+    if not images.numel():
+        return
+    least, most = (float(value) for value in images.aminmax())
+    if not (least >= 0 and most <= 1):  # NaN is refused, too
+        raise PictureError(
+            f"{by} takes pixels from 0 to 1, and these go from {least:g} to {most:g}; divide "
+            "bytes by 255"
+        )
+
+
 def _convolution(
     channels: int, out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1
 ) -> nn.Conv2d:
@@ -253,24 +286,3 @@ def _needed(found: object) -> object:
     if not isinstance(found, dict):
         return found  # refused by whoever checks the tensors, in its own words
     return {name: found[name] for name in found if not str(name).startswith(_NOT_NEEDED)}
-
-
-def _refuse_images(images: Tensor) -> None:
-    if images.ndim != 4 or tuple(images.shape[1:]) != (3, SIDE, SIDE):
-        raise PictureError(
-            f"SMIRK takes images of shape [b, 3, {SIDE}, {SIDE}], and these have "
-            f"{list(images.shape)}; crop_face makes faces of that size"
-        )
-    if not images.is_floating_point():
-        raise PictureError(
-            f"SMIRK takes pixels from 0 to 1, and these are of type {images.dtype}; divide bytes "
-            "by 255"
-        )
-    if not images.numel():
-        return
-    least, most = (float(value) for value in images.aminmax())
-    if not (least >= 0 and most <= 1):  # NaN is refused, too
-        raise PictureError(
-            f"SMIRK takes pixels from 0 to 1, and these go from {least:g} to {most:g}; divide "
-            "bytes by 255"
-        )

@@ -117,10 +117,15 @@ def drawn_numbers(intensities: Any) -> Float32[np.ndarray, "rows 55"]:
         ActionUnitError: if the shape is another, a value is outside [0, 5] or no number, or an AU
             without sides differs between them.
     """
-    sides = _checked(intensities)
-    moved = np.stack([_of(sides, movement) for movement in MOVEMENTS], axis=1)
+    moved = drawn_movements(intensities)
     # A row of CODE has one number at most that is not 0, so that the sum is exact in any order.
     return (REST + moved @ CODE.T).astype(np.float32)
+
+
+def drawn_movements(intensities: Any) -> Float64[np.ndarray, "rows movements"]:
+    """Return the intensity of each of `MOVEMENTS`; arguments and errors of `drawn_numbers`."""
+    sides = _checked(intensities)
+    return np.stack([_of(sides, movement) for movement in MOVEMENTS], axis=1)
 
 
 def drawn_intensities(numbers: Any) -> Float64[np.ndarray, "rows 2 aus"]:

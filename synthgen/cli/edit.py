@@ -48,7 +48,10 @@ def edit(
     ] = None,
     smirk: Annotated[
         Path | None,
-        typer.Option(help="SMIRK's weights, SMIRK_em1.pt, for expressions of pictures."),
+        typer.Option(
+            help="SMIRK's weights, SMIRK_em1.pt, for expressions of pictures; of drawn faces "
+            "mini or a file of synthgen train flame-extractor."
+        ),
     ] = None,
     bgr: Annotated[
         bool,

@@ -27,7 +27,11 @@ def bank(
     ],
     to: Annotated[Path, typer.Option("--to", "-o", help="Bank to write: .parquet.")],
     smirk: Annotated[
-        Path, typer.Option(help="SMIRK's weights, SMIRK_em1.pt: no licence, research only.")
+        Path,
+        typer.Option(
+            help="SMIRK's weights, SMIRK_em1.pt: no licence, research only. Of drawn faces "
+            "mini or a file of synthgen train flame-extractor."
+        ),
     ],
     config: Annotated[
         Path | None,

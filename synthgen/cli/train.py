@@ -155,6 +155,16 @@ def judge(config: Config, to: Folder, overrides: Overrides = None, stop_at: Stop
     _train(train_judge, config, to, overrides, stop_at)
 
 
+@train_app.command("flame-extractor")
+def flame_extractor(
+    config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None
+) -> None:
+    """Train what reads the 55 numbers of an expression from drawn faces, as SMIRK from photos."""
+    from pipelines.training.flame_extractor import train_flame_extractor
+
+    _train(train_flame_extractor, config, to, overrides, stop_at)
+
+
 @train_app.command()
 def attributes(
     config: Config, to: Folder, overrides: Overrides = None, stop_at: StopAt = None

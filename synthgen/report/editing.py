@@ -19,7 +19,7 @@ from pipelines.faceid.verifier import load_embedder
 from pipelines.interfaces import ImageSource
 from pipelines.loading import fix_arithmetic, load_source, pick_device
 from pipelines.pictures import open_picture
-from pipelines.smirk import SmirkEncoder
+from pipelines.smirk.extractors import load_extractor
 from pipelines.smirk.faces import ExpressionReader, FinderName, load_finder
 from samplers.flame.expression import FlameExpression
 from samplers.flame.rendering import FlameRenderer
@@ -59,7 +59,7 @@ class Means:
     Attributes:
         embedder: what embeds the face of the picture, such as Arc2Face's own recogniser.
         bank: bank that renders AUs; None: that of the configuration.
-        smirk: SMIRK's weights, for expressions of pictures.
+        smirk: SMIRK's weights, for expressions of pictures; or an extractor of drawn faces.
         bgr: whether SMIRK is fed with the colours the other way round.
         finder: what finds faces for SMIRK.
     """
@@ -268,7 +268,7 @@ class _Expressions:
                 "the expression of a picture is read by SMIRK; give its weights, --smirk "
                 "SMIRK_em1.pt, or take AUs alone: --au AU12=4, and --from neutral for a way"
             )
-        encoder = SmirkEncoder.from_file(means.smirk, bgr=means.bgr)
+        encoder = load_extractor(means.smirk, bgr=means.bgr)
         if flame is not None and flame.extractor != encoder.name:
             raise ConfigError(
                 f"expressions.flame.extractor is {flame.extractor!r}, and {excerpt(means.smirk)} "

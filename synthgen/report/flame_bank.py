@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.smirk.faces import FinderName
-from pipelines.smirk.network import LICENCE
 from samplers.flame import Bank, BankAbout
 from samplers.flame.bank_file import check_bank_path
 from synthgen.dataset.whole_files import replacing
@@ -112,7 +111,8 @@ def make_flame_bank(
 
     Args:
         named: files, folders and patterns.
-        smirk: SMIRK's published weights, `SMIRK_em1.pt`.
+        smirk: SMIRK's published weights, `SMIRK_em1.pt`; or an extractor of drawn faces, or `mini`,
+            as `load_extractor` takes them.
         to: the bank, `.parquet`; what was left out is listed beside it. None: nothing is written.
         config: configuration whose check measures the AUs; None: the example `quickstart`.
         overrides: `key=value` for the configuration.
@@ -143,7 +143,8 @@ def make_flame_bank(
         say(f"left out by {'its ending' if len(others) == 1 else 'their endings'}: {names}")
     run = config_or_quickstart(config, overrides)
     reader = PictureReader(run, smirk, finder, bgr, bounds or FaceBounds())
-    say(f"read by {reader.expressions.encoder.name}; {LICENCE}")
+    encoder = reader.expressions.encoder
+    say(f"read by {encoder.name}; {encoder.licence}")
     knows = reader.meter.knows
     say(f"measured by {reader.meter.name}" + (f", which {knows}" if knows else ""))
     kept = KeptRows(None if file is None else begun_file(file), reader.means(), say)
@@ -227,7 +228,7 @@ def _about(reader: PictureReader, licence: str | None, text: str) -> BankAbout:
         extractor_fingerprint=encoder.fingerprint,
         measurer=reader.meter.name,
         measurer_fingerprints=measured.get("weights", {}),
-        licences={**measured.get("licences", {}), encoder.name: LICENCE, **given},
+        licences={**measured.get("licences", {}), encoder.name: encoder.licence, **given},
         text=text,
     )
 

@@ -20,8 +20,8 @@ from PIL.Image import Image
 
 from pipelines.loading import fix_arithmetic, pick_device
 from pipelines.pictures import open_picture, picture_bytes
+from pipelines.smirk.extractors import load_extractor
 from pipelines.smirk.faces import ExpressionReader, FinderName, ReadFace, load_finder
-from pipelines.smirk.network import SmirkEncoder
 from samplers.flame import FLAME_WIDTH
 from synthgen.action_units import MAX_INTENSITY, MIN_INTENSITY
 from synthgen.config import RunConfig
@@ -180,7 +180,7 @@ class PictureReader:
 
     Args:
         run: the configuration whose check measures the AUs.
-        smirk: SMIRK's published weights.
+        smirk: SMIRK's published weights, or what else `load_extractor` takes.
         finder: name of what finds faces.
         bgr: whether SMIRK is fed with the colours the other way round.
         bounds: what a face must keep.
@@ -196,7 +196,7 @@ class PictureReader:
     ) -> None:
         fix_arithmetic(run.pipeline.threads)
         self._device = pick_device()
-        encoder = SmirkEncoder.from_file(smirk, bgr, self._device)
+        encoder = load_extractor(smirk, bgr, self._device)
         self.expressions = ExpressionReader(encoder, load_finder(finder))
         self.meter = Meter(run, every=True)
         self._bounds = bounds

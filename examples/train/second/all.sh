@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../../.."
 
 mkdir -p out/second
-for stage in vae clip unet fineface au-net attributes judge face-embedder faceid arc2face expression reference; do
+for stage in vae clip unet fineface au-net attributes flame-extractor judge face-embedder faceid arc2face expression reference; do
     if [ -d "examples/train/second/weights/$stage" ]; then
         cp -R "examples/train/second/weights/$stage" out/second/
         echo "$stage: taken from examples/train/second/weights"

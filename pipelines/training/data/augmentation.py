@@ -41,7 +41,7 @@ Pixels = Float[Tensor, "B 3 h w"]
 
 
 def augment(
-    pixels: Pixels, bounds: BatchAugmentation, side: int
+    pixels: Pixels, bounds: BatchAugmentation, side: int, mirrored: bool = True
 ) -> Float[Tensor, "B 3 {side} {side}"]:
     """Change portraits and cut a network's input out of them.
 
@@ -49,8 +49,9 @@ def augment(
         pixels: portraits [0–1], square.
         bounds: how often and how strong.
         side: side of the input [pixels].
+        mirrored: whether half of them are mirrored, so that left and right are one.
     """
-    pixels = _moved(pixels, bounds, side)
+    pixels = _moved(pixels, bounds, side, mirrored)
     share = bounds.soften * _strength(pixels, bounds)
     pixels = torch.lerp(pixels, functional.avg_pool2d(pixels, 5, 1, 2), share)
     tone = torch.exp(bounds.gamma * _signed(pixels, bounds))
@@ -67,16 +68,17 @@ def middle(pixels: Pixels, side: int) -> Float[Tensor, "B 3 {side} {side}"]:
 
 
 def _moved(
-    pixels: Pixels, bounds: BatchAugmentation, side: int
+    pixels: Pixels, bounds: BatchAugmentation, side: int, mirrored: bool
 ) -> Float[Tensor, "B 3 {side} {side}"]:
     count = len(pixels)
     change = _signed(pixels, bounds, channels=4).flatten(1)  # [B, 4]
     angle = bounds.rotation * change[:, 0]
     zoom = side / pixels.shape[-1] * (1 + bounds.scale * change[:, 1])
-    mirrored = torch.where(torch.rand(count, device=pixels.device) < 0.5, -1.0, 1.0)
+    chance = 0.5 if mirrored else 0.0
+    turned = torch.where(torch.rand(count, device=pixels.device) < chance, -1.0, 1.0)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     x, y = 2 * bounds.shift * change[:, 2], 2 * bounds.shift * change[:, 3]
-    rows = [torch.stack([mirrored * cos, -sin, x], 1), torch.stack([mirrored * sin, cos, y], 1)]
+    rows = [torch.stack([turned * cos, -sin, x], 1), torch.stack([turned * sin, cos, y], 1)]
     size = [count, 3, side, side]
     grid = functional.affine_grid(torch.stack(rows, 1), size, align_corners=False)
     return functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
