@@ -2,13 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipelines.training.baselines.train import (
-    BaselineRecipe,
-    DreamBoothRecipe,
-    LoraAURecipe,
-    LoraTextRecipe,
-)
+from pipelines.training.baselines.train import DreamBoothRecipe, LoraAURecipe, LoraTextRecipe
 from pipelines.training.diffusion.estimate import estimate_training
 from pipelines.training.fineface.train import FineFaceRecipe
 from pipelines.training.recipe import run_recipe
@@ -16,13 +12,13 @@ from synthgen.config.loading import chosen_by
 
 FINEFACE = "fineface"
 
-RECIPES: Mapping[str, type[FineFaceRecipe] | type[BaselineRecipe]] = {
+RECIPES: Mapping[str, Any] = {
     FINEFACE: FineFaceRecipe,
     "lora-t": LoraTextRecipe,
     "lora-au": LoraAURecipe,
     "dreambooth": DreamBoothRecipe,
 }
-"""Method → its training."""
+"""Method → the class of its recipe, which is `Measurable`."""
 
 
 def train_by_method(
