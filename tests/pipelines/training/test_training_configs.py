@@ -52,7 +52,7 @@ def test_a_key_of_a_training_that_is_misspelt_is_answered_with_the_nearest(tmp_p
     data = {**tiny.DRAWN, "sise": 64}
     assert refusal(tmp_path, "vae", tiny.vae(data=data)) == (
         "line 18: unknown key data.sise; did you mean 'size'? There are expressions, intensity, "
-        "edition, aus, even, source, size, expression_words"
+        "edition, aus, even, one_sided, source, size, expression_words"
     )
 
 
