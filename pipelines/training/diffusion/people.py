@@ -160,7 +160,7 @@ class ReadError(NamedTuple):
 
 
 def read_error(
-    reader: LatentReader,
+    reader: LatentReader | None,
     guess: Guess,
     faces: Float[Tensor, "B 512"],
     aus: Float[Tensor, "B aus"],

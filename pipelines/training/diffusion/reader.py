@@ -72,8 +72,14 @@ class _Block(nn.Module):
         return nn.functional.silu(self.second_norm(self.second(inner)) + self.past(maps))
 
 
-def read_guess(reader: LatentReader, guess: Guess) -> Float[Tensor, "B outputs"]:
-    """Return what a trained reader, whose weights do not learn, reads from guessed latents."""
+def read_guess(reader: LatentReader | None, guess: Guess) -> Float[Tensor, "B outputs"]:
+    """Return what a trained reader, whose weights do not learn, reads from guessed latents.
+
+    Raises:
+        ValueError: if the training has a reading loss, but was made without a reader.
+    """
+    if reader is None:
+        raise ValueError("the configuration has the reading loss, but there is no reader")
     with torch.autocast(guess.latents.device.type, enabled=False):
         return reader(guess.latents.float())
 

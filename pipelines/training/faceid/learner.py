@@ -117,8 +117,6 @@ class FaceIdLearner(Learner):
         return found
 
     def _read(self, reading: FaceReadingConfig, guess: Guess, batch: PeopleBatch) -> ReadError:
-        if self._reader is None:
-            raise ValueError("the configuration has the reading loss, but there is no reader")
         return read_error(self._reader, guess, batch.faces, batch.aus, reading.aus_weight)
 
     def predict(

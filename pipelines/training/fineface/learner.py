@@ -195,8 +195,6 @@ class FineFaceLearner(Learner):
         return found
 
     def _read(self, guess: Guess, aus: Float[Tensor, "B aus"]) -> Tensor:
-        if self._reader is None:
-            raise ValueError("the configuration has the reading loss, but there is no reader")
         return au_error(read_guess(self._reader, guess), aus, guess.signal)
 
     def predict(
