@@ -70,6 +70,19 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
 
 
+def in_format(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return tensors as a file or a network wants them: contiguous, on the CPU.
+
+    Args:
+        tensors: name → tensor.
+        dtype: number format of those that are not whole numbers; the others keep theirs.
+    """
+    return {
+        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in tensors.items()
+    }
+
+
 def check_tensors(found: object, wanted: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Check that a checkpoint holds exactly the tensors that a network needs.
 

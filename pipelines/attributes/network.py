@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.checkpoints import built_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, in_format, read_safetensors
 from pipelines.procedural.vocabulary import TRAITS
 from synthgen.errors import WeightsError
 from synthgen.foreign import excerpt
@@ -129,7 +129,7 @@ class AttributeNetwork(TraitReader):
             )
         shape = read_shape(metadata.get("shape", ""), file, "attribute network")
         traits = _read_traits(metadata.get("traits", ""), file)
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+        floats = in_format(tensors, torch.float32)
         network = built_strictly(lambda: cls(*shape, traits), floats, str(file))
         return network.eval().requires_grad_(False)
 
@@ -140,10 +140,7 @@ class AttributeNetwork(TraitReader):
             path: file that ends in `.safetensors`; its folder must exist.
             metadata: further texts to keep, such as `licence`.
         """
-        tensors = {
-            name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-            for name, value in self.state_dict().items()
-        }
+        tensors = in_format(self.state_dict(), torch.float16)
         about = {"format": FORMAT, "shape": json.dumps(self.shape)}
         kept = {**(metadata or {}), **about, "traits": json.dumps(self.traits)}
         save_file(tensors, path, kept)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipelines.checkpoints import built_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, in_format, read_safetensors
 from pipelines.libreface.network import BasicBlock
 from samplers.identities.identity import FACEID_WIDTH
 from synthgen.errors import WeightsError
@@ -100,10 +100,7 @@ def save_face_network(
         metadata: further texts to keep, such as `licence`.
         dtype: float16 or float32; counters stay whole numbers.
     """
-    tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
+    tensors = in_format(network.state_dict(), dtype)
     save_file(
         tensors, path, {**(metadata or {}), "format": FORMAT, "shape": json.dumps(network.shape)}
     )
@@ -132,7 +129,7 @@ def load_face_network(path: str | Path) -> tuple[FaceNetwork, dict[str, str]]:
             f"{metadata.get('format')!r}, it must be {FORMAT!r}"
         )
     shape = _shape(metadata.get("shape", ""), file, len(tensors))
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    floats = in_format(tensors, torch.float32)
     return built_strictly(lambda: FaceNetwork(**shape), floats, str(file)).eval(), metadata
 
 

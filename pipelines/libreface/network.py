@@ -38,6 +38,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipelines.checkpoints import (
     SAFETENSORS_SUFFIX,
+    in_format,
     load_strictly,
     read_pickled_tensors,
     read_safetensors,
@@ -242,10 +243,7 @@ def save_network(
     file = Path(path)
     if file.suffix != SAFETENSORS_SUFFIX:
         raise WeightsError(f"{file} must end in {SAFETENSORS_SUFFIX}: that is our own format")
-    tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
+    tensors = in_format(network.state_dict(), dtype)
     about = {**(metadata or {}), "input_size": str(network.input_size)}
     if network.action_units != DEFAULT_AUS:
         about[ACTION_UNITS_KEY] = ",".join(network.action_units.names)

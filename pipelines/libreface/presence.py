@@ -18,7 +18,7 @@ from PIL.Image import Image, Resampling
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipelines.checkpoints import built_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, in_format, read_safetensors
 from synthgen.errors import WeightsError
 
 SIDE = 64
@@ -117,10 +117,7 @@ def save_presence(
         path: file that ends in `.safetensors`; its folder must exist.
         metadata: further texts to keep, such as `licence`.
     """
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in network.state_dict().items()
-    }
+    tensors = in_format(network.state_dict(), torch.float16)
     about = {"format": FORMAT, "channels": json.dumps(network.channels)}
     save_file(tensors, path, {**metadata, **about, "threshold": repr(threshold)})
 
@@ -149,6 +146,6 @@ def load_presence(path: Path) -> tuple[PresenceNetwork, float]:
         raise WeightsError(
             f"{path}: its metadata does not say what the presence network looks like"
         )
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    floats = in_format(tensors, torch.float32)
     network = built_strictly(lambda: PresenceNetwork(channels), floats, str(path))
     return network.eval().requires_grad_(False), threshold

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.attributes.network import TraitReader, read_shape
-from pipelines.checkpoints import built_strictly, read_safetensors
+from pipelines.checkpoints import built_strictly, in_format, read_safetensors
 from pipelines.smirk.network import SIDE, refuse_images
 from pipelines.weight_files import file_sha256
 from samplers.flame.drawn import CODE, EXTRACTOR, MOVEMENTS, REST
@@ -84,7 +84,7 @@ class DrawnEncoder(TraitReader):
                 f"format is {excerpt(metadata.get('format'))!r}, it must be {FORMAT!r}"
             )
         shape = read_shape(metadata.get("shape", ""), file, "extractor")
-        floats = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+        floats = in_format(tensors, torch.float32)
         network = built_strictly(lambda: cls(*shape), floats, excerpt(file))
         network.fingerprint = f"sha256:{file_sha256(file)}"
         network.licence = f"extractor of drawn faces: {excerpt(metadata.get('licence', 'unknown'))}"
@@ -97,10 +97,7 @@ class DrawnEncoder(TraitReader):
             path: file that ends in `.safetensors`; its folder must exist.
             metadata: further texts to keep, such as `licence`.
         """
-        tensors = {
-            name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-            for name, value in self.state_dict().items()
-        }
+        tensors = in_format(self.state_dict(), torch.float16)
         kept = {**(metadata or {}), "format": FORMAT, "shape": json.dumps(self.shape)}
         save_file(tensors, path, kept)
 
