@@ -44,7 +44,7 @@ from pipelines.training.provenance import CARD, OUR_LICENCE, write_card
 from pipelines.training.recipe import Recipe, run_recipe
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import file_sha256
-from samplers.flame.drawn import CARRIED, MOVEMENTS, NAMES, drawn_movements, drawn_numbers
+from samplers.flame.drawn import CARRIED, CODE, MOVEMENTS, NAMES, drawn_movements, drawn_numbers
 from synthgen.config.base import Section
 from synthgen.config.priors import IntensityRange
 
@@ -326,7 +326,8 @@ def _agreement(
     for place, movement in enumerate(MOVEMENTS):
         if movement.side != "left":
             continue
-        one, other = (2 * (found[:, place] - found[:, place + 1]) for found in (shown, read))
+        unit = CODE[place, place]  # of the number, for one of intensity
+        one, other = ((found[:, place] - found[:, place + 1]) / unit for found in (shown, read))
         told = np.abs(one) >= _TOLD_FROM
         right = np.sign(one[told]) == np.sign(other[told])
         sides[movement.name] = float(right.mean()) if right.size else float("nan")

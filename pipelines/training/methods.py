@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.training.baselines.train import DreamBoothRecipe, LoraAURecipe, LoraTextRecipe
-from pipelines.training.diffusion.estimate import estimate_training
+from pipelines.training.diffusion.estimate import MeasurableRecipe, estimate_training
 from pipelines.training.fineface.train import FineFaceRecipe
 from pipelines.training.recipe import run_recipe
 from synthgen.config.loading import chosen_by
 
 FINEFACE = "fineface"
 
-RECIPES: Mapping[str, Any] = {
+RECIPES: Mapping[str, type[MeasurableRecipe[Any]]] = {
     FINEFACE: FineFaceRecipe,
     "lora-t": LoraTextRecipe,
     "lora-au": LoraAURecipe,
     "dreambooth": DreamBoothRecipe,
 }
-"""Method → the class of its recipe, which is `Measurable`."""
+"""Method → its training."""
 
 
 def train_by_method(

@@ -1,8 +1,9 @@
 """`synthgen train …`: train models, on drawn portraits or on datasets of your own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -63,11 +64,7 @@ def fineface(
     """Train FineFace's AU adapter by the paper's recipe, or a baseline by the key `method`."""
     from pipelines.training.methods import estimate_by_method, train_by_method
 
-    if dry_run:
-        for line in estimate_by_method(config, overrides or ()):
-            typer.echo(line)
-        return
-    _train(train_by_method, config, to, overrides, stop_at)
+    _train_or_estimate(train_by_method, estimate_by_method, config, to, overrides, stop_at, dry_run)
 
 
 @train_app.command()
@@ -88,11 +85,10 @@ def arc2face(
 ) -> None:
     """Train Arc2Face: a base learns to read a face embedding in the place of a word."""
     from pipelines.training.arc2face.train import Arc2FaceRecipe, train_arc2face
+    from pipelines.training.diffusion.estimate import estimate_training
 
-    if dry_run:
-        _estimate(Arc2FaceRecipe, config, overrides)
-        return
-    _train(train_arc2face, config, to, overrides, stop_at)
+    estimate = partial(estimate_training, Arc2FaceRecipe)
+    _train_or_estimate(train_arc2face, estimate, config, to, overrides, stop_at, dry_run)
 
 
 @train_app.command()
@@ -105,11 +101,10 @@ def expression(
 ) -> None:
     """Train the adapter by which Arc2Face shows an expression of 55 numbers."""
     from pipelines.training.arc2face.expression import ExpressionRecipe, train_expression
+    from pipelines.training.diffusion.estimate import estimate_training
 
-    if dry_run:
-        _estimate(ExpressionRecipe, config, overrides)
-        return
-    _train(train_expression, config, to, overrides, stop_at)
+    estimate = partial(estimate_training, ExpressionRecipe)
+    _train_or_estimate(train_expression, estimate, config, to, overrides, stop_at, dry_run)
 
 
 @train_app.command()
@@ -122,11 +117,10 @@ def reference(
 ) -> None:
     """Train the adapter by which Arc2Face keeps the appearance of a picture."""
     from pipelines.training.arc2face.reference import ReferenceRecipe, train_reference
+    from pipelines.training.diffusion.estimate import estimate_training
 
-    if dry_run:
-        _estimate(ReferenceRecipe, config, overrides)
-        return
-    _train(train_reference, config, to, overrides, stop_at)
+    estimate = partial(estimate_training, ReferenceRecipe)
+    _train_or_estimate(train_reference, estimate, config, to, overrides, stop_at, dry_run)
 
 
 @train_app.command("au-net")
@@ -193,10 +187,19 @@ def blendshape_map(config: Config, to: Folder, overrides: Overrides = None) -> N
     typer.echo(str(fit_blendshape_map(config, to, overrides or ())))
 
 
-def _estimate(recipe: Any, config: Path, overrides: list[str] | None) -> None:
-    from pipelines.training.diffusion.estimate import estimate_training
-
-    for line in estimate_training(recipe, config, overrides or ()):
+def _train_or_estimate(
+    train: Callable[..., Path],
+    estimate: Callable[[Path, Sequence[str]], list[str]],
+    config: Path,
+    to: Path,
+    overrides: list[str] | None,
+    stop_at: int | None,
+    dry_run: bool,
+) -> None:
+    if not dry_run:
+        _train(train, config, to, overrides, stop_at)
+        return
+    for line in estimate(config, overrides or ()):
         typer.echo(line)
 
 

@@ -22,16 +22,15 @@ from pipelines.training.arc2face.frozen import (
     sheet_numbers,
 )
 from pipelines.training.arc2face.people import (
-    READER_UNCOUNTED,
     KeptPeople,
     PeopleLearner,
-    PeopleRecipe,
     any_faces,
 )
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import ProceduralExamples
 from pipelines.training.diffusion.base import FrozenBase, sheet_images
 from pipelines.training.diffusion.config import ReaderConfig
+from pipelines.training.diffusion.estimate import MeasurableRecipe
 from pipelines.training.diffusion.ip_adapter import VectorAdapter
 from pipelines.training.diffusion.latents import LatentBatch, LatentStore
 from pipelines.training.diffusion.loss import (
@@ -126,7 +125,7 @@ def expression_reader(
 
 
 def expression_error(
-    reader: LatentReader,
+    reader: LatentReader | None,
     guess: Guess,
     numbers: Float[Tensor, "B 55"],
     shown: Bool[Tensor, " B"],
@@ -184,7 +183,7 @@ class ExpressionLearner(PeopleLearner):
         predicted = self.predict(seen.latents, seen.timesteps, text, numbers)
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, config.noise)
         reading, cycle = config.reading, cycle_at(config.cycles, self.step)
-        if reading is None or self._reader is None:
+        if reading is None:
             return {"loss": loss}
         guess = guess_of(scheduler, seen, predicted)
         read = expression_error(self._reader, guess, batch.numbers, shown)
@@ -224,7 +223,7 @@ class ExpressionLearner(PeopleLearner):
             return unet(noisy.to(first), timesteps, told).sample.float()
 
 
-class ExpressionRecipe(PeopleRecipe[ExpressionTrainingConfig]):
+class ExpressionRecipe(MeasurableRecipe[ExpressionTrainingConfig]):
     """The training of an expression adapter beside Arc2Face; files count, not their place.
 
     What it makes is what `Arc2FacePipeline.load_expression_adapter` reads.
@@ -261,21 +260,14 @@ class ExpressionRecipe(PeopleRecipe[ExpressionTrainingConfig]):
         device: torch.device,
         aus: ActionUnitSet,
     ) -> ExpressionLearner:
-        """Make a learner of the diffusion loss alone beside the base, which is as large."""
-        plain = config.cycles[0].model_copy(update={"painted": 0.0})
-        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
-        return ExpressionLearner(part, base, device)
+        """Make a learner without a reader beside the base, which is as large as Arc2Face."""
+        return ExpressionLearner(config, base, device)
 
     @classmethod
     def trial_batch(cls, batch: LatentBatch) -> ExpressionBatch:
         """Return the batch with people and expressions of no kind in particular."""
         rows = len(batch.latents)
         return ExpressionBatch(batch.latents, any_faces(rows), torch.ones(rows, FLAME_WIDTH))
-
-    @classmethod
-    def uncounted(cls, config: ExpressionTrainingConfig) -> list[str]:
-        """Return a line about the reader, if there is one."""
-        return [] if config.reading is None else [READER_UNCOUNTED]
 
     def batches(self, first: int, last: int) -> Iterable[ExpressionBatch]:
         """Read the latents, the embeddings and the expressions of each step."""

@@ -3,11 +3,10 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ from pipelines.training.diffusion.base import (
     with_sheet_sampler,
 )
 from pipelines.training.diffusion.latents import (
-    LatentBatch,
     LatentStore,
     images_made_of,
     open_latents,
@@ -42,14 +40,7 @@ from pipelines.training.diffusion.people import (
 )
 from pipelines.training.files import writing
 from pipelines.training.learner import Learner
-from pipelines.training.recipe import Recipe
 from samplers.identities.identity import FACEID_WIDTH
-from synthgen.action_units import ActionUnitSet
-
-Settings = TypeVar("Settings", bound=PeopleSettings)
-
-READER_UNCOUNTED = "the reader's loss and painted steps are not counted"
-"""Line of an estimate."""
 
 
 def any_faces(rows: int) -> Float[Tensor, "rows 512"]:
@@ -153,32 +144,6 @@ class KeptPeople:
         found = self.embedder.embed(portraits)
         shown = [row for row in rows if found.faces[row]]
         return [to_pixels(portraits[row]) for row in shown], found.embeddings[shown].tolist()
-
-
-class PeopleRecipe(Recipe[Settings]):
-    """A training that is told people; its steps can be measured before it begins."""
-
-    @classmethod
-    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
-        """Return the number format that the base is loaded in."""
-        return dtype
-
-    @classmethod
-    @abstractmethod
-    def trial(
-        cls, config: Settings, base: FrozenBase, device: torch.device, aus: ActionUnitSet
-    ) -> "PeopleLearner":
-        """Make a learner of the diffusion loss alone, to be measured."""
-
-    @classmethod
-    @abstractmethod
-    def trial_batch(cls, batch: LatentBatch) -> Any:
-        """Return a batch of the training, of any content, made of one of latents."""
-
-    @classmethod
-    @abstractmethod
-    def uncounted(cls, config: Settings) -> list[str]:
-        """Return lines about what no measured step shows."""
 
 
 class PeopleLearner(Learner):

@@ -44,13 +44,13 @@ from pipelines.training.arc2face.frozen import (
 from pipelines.training.arc2face.people import (
     KeptPeople,
     PeopleLearner,
-    PeopleRecipe,
     any_faces,
 )
 from pipelines.training.data.augmentation import sheet_of, to_pixels
 from pipelines.training.data.drawing import in_another_picture
 from pipelines.training.data.examples import ProceduralExamples
 from pipelines.training.diffusion.base import FrozenBase, sheet_images
+from pipelines.training.diffusion.estimate import MeasurableRecipe
 from pipelines.training.diffusion.latents import (
     LATENTS,
     LatentBatch,
@@ -80,7 +80,7 @@ _DIFFERING = {
         "background", "background_edge", "background_kind", "background_accent",
     ),
 }  # fmt: skip
-"""What may differ → the traits of the picture that it is made of."""
+"""Key of `Differing` → the traits of the picture that it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ class ReferenceLearner(PeopleLearner):
                 ).sample.float()
 
 
-class ReferenceRecipe(PeopleRecipe[ReferenceTrainingConfig]):
+class ReferenceRecipe(MeasurableRecipe[ReferenceTrainingConfig]):
     """The training of a reference adapter beside Arc2Face; files count, not their place.
 
     What it makes is what `Arc2FacePipeline.load_reference_adapter` reads.

@@ -18,15 +18,14 @@ from pipelines.arc2face.weights import CARD, EMBEDDER_KEY, ENCODER, SAFE, UNET, 
 from pipelines.diffusion.models import no_progress_bars
 from pipelines.training.arc2face.config import Arc2FaceTrainingConfig
 from pipelines.training.arc2face.people import (
-    READER_UNCOUNTED,
     KeptPeople,
     PeopleLearner,
-    PeopleRecipe,
     any_faces,
 )
 from pipelines.training.data.augmentation import sheet_of
 from pipelines.training.data.examples import examples_of
 from pipelines.training.diffusion.base import FrozenBase, find_base, load_base, sheet_images
+from pipelines.training.diffusion.estimate import MeasurableRecipe
 from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.diffusion.loss import diffusion_loss, generated_guess, guess_of, noised
 from pipelines.training.diffusion.people import LabelledPeople, people_reader, read_error
@@ -77,7 +76,7 @@ class Arc2FaceLearner(PeopleLearner):
         predicted = self.predict(seen.latents, seen.timesteps, self.texts(batch.faces, ~hidden))
         loss = diffusion_loss(predicted, seen.target, seen.timesteps, scheduler, settings)
         reading, cycle = self._config.reading, cycle_at(self._config.cycles, self.step)
-        if reading is None or self._reader is None:
+        if reading is None:
             return {"loss": loss}
         guess, told = guess_of(scheduler, seen, predicted), batch.faces * ~hidden[:, None]
         read = read_error(self._reader, guess, told, batch.aus, aus_weight=0.0)
@@ -113,7 +112,7 @@ class Arc2FaceLearner(PeopleLearner):
             return self._base.unet(noisy, timesteps, text).sample.float()
 
 
-class Arc2FaceRecipe(PeopleRecipe[Arc2FaceTrainingConfig]):
+class Arc2FaceRecipe(MeasurableRecipe[Arc2FaceTrainingConfig]):
     """The training of Arc2Face from a base; files count, not their place.
 
     What it makes is laid out as Arc2Face is published: `arc2face/` and `encoder/`.
@@ -161,20 +160,13 @@ class Arc2FaceRecipe(PeopleRecipe[Arc2FaceTrainingConfig]):
         device: torch.device,
         aus: ActionUnitSet,
     ) -> Arc2FaceLearner:
-        """Make a learner of the diffusion loss alone, to be measured."""
-        plain = config.cycles[0].model_copy(update={"painted": 0.0})
-        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
-        return Arc2FaceLearner(part, base, device)
+        """Make a learner without a reader."""
+        return Arc2FaceLearner(config, base, device)
 
     @classmethod
     def trial_batch(cls, batch: LatentBatch) -> LabelledPeople:
         """Return the batch with people of no embedding in particular."""
         return LabelledPeople(batch.latents, batch.aus, any_faces(len(batch.latents)))
-
-    @classmethod
-    def uncounted(cls, config: Arc2FaceTrainingConfig) -> list[str]:
-        """Return a line about the reader, if there is one."""
-        return [] if config.reading is None else [READER_UNCOUNTED]
 
     def batches(self, first: int, last: int) -> Iterable[LabelledPeople]:
         """Read the latents and the embeddings of each step."""

@@ -40,10 +40,10 @@ from pipelines.training.diffusion.base import (
     sheet_images,
     sheet_pipeline,
 )
+from pipelines.training.diffusion.estimate import MeasurableRecipe
 from pipelines.training.diffusion.latents import LatentBatch, open_latents
 from pipelines.training.files import write_text_whole
 from pipelines.training.provenance import CARD, write_card
-from pipelines.training.recipe import Recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.action_units import ActionUnitSet
@@ -53,7 +53,7 @@ Settings = TypeVar("Settings", bound=BaselineSettings)
 _FREE = ("base", "revision", "latents", "sheet", "export", "gradient_checkpointing")
 
 
-class BaselineRecipe(Recipe[Settings]):
+class BaselineRecipe(MeasurableRecipe[Settings]):
     """The training of a baseline beside a base, whose files count, and not their place.
 
     What it makes is what `BaselinePipeline.load_trained` reads.
@@ -89,26 +89,11 @@ class BaselineRecipe(Recipe[Settings]):
         self.learner = self.trial(config, base, device, examples.action_units)
 
     @classmethod
-    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
-        """Return the number format that the base is loaded in."""
-        return dtype
-
-    @classmethod
     @abstractmethod
     def trial(
         cls, config: Settings, base: FrozenBase, device: torch.device, aus: ActionUnitSet
     ) -> BaselineLearner:
         """Make the learner, to train or to be measured."""
-
-    @classmethod
-    def trial_batch(cls, batch: LatentBatch) -> Any:
-        """Return a batch of the method, of any content, made of one of latents."""
-        return batch
-
-    @classmethod
-    def uncounted(cls, config: Settings) -> list[str]:
-        """Return lines about what is made beside the steps."""
-        return []
 
     def prepare(self, base: FrozenBase, device: torch.device) -> None:
         """Make what the method needs of the base before it learns: nothing."""

@@ -3,10 +3,11 @@
 import math
 import time
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from pipelines.training.diffusion.base import FrozenBase, find_base, load_base
 from pipelines.training.diffusion.latents import LatentBatch
 from pipelines.training.learner import Learner
 from pipelines.training.processes import Processes, check_shares, started
+from pipelines.training.recipe import Recipe, Settings
 from pipelines.training.settings import Cycle, TrainingSettings, pick_training_device
 from pipelines.weight_files import read_model_config
 from synthgen.action_units import ActionUnitSet
@@ -161,33 +163,41 @@ def estimate(learner: Learner, frozen: Sequence[nn.Module], batch: Any, rows: in
     )
 
 
-@runtime_checkable
-class Measurable(Protocol):
-    """A recipe (the class) beside a base, whose steps can be measured before it begins."""
+class MeasurableRecipe(Recipe[Settings]):
+    """A training beside a base, whose steps can be measured before it begins."""
 
-    settings: Any
+    @classmethod
+    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
+        """Return the number format that the base is loaded in: that of the computation."""
+        return dtype
 
-    def base_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """Return the number format that the base is loaded in."""
-        ...
-
+    @classmethod
+    @abstractmethod
     def trial(
-        self, config: Any, base: FrozenBase, device: torch.device, aus: ActionUnitSet
+        cls, config: Settings, base: FrozenBase, device: torch.device, aus: ActionUnitSet
     ) -> Learner:
-        """Make a learner that is thrown away afterwards."""
-        ...
+        """Make a learner of the diffusion loss alone.
 
-    def trial_batch(self, batch: LatentBatch) -> Any:
-        """Return a batch of its own kind, of any content."""
-        ...
+        Args:
+            config: a training of one part a step, without a reading loss.
+            base: the base, on the device.
+            device: torch device.
+            aus: AUs of the examples.
+        """
 
-    def uncounted(self, config: Any) -> list[str]:
-        """Return lines about what no step shows."""
-        ...
+    @classmethod
+    def trial_batch(cls, batch: LatentBatch) -> Any:
+        """Return a batch of its own kind, of any content, made of one of latents."""
+        return batch
+
+    @classmethod
+    def uncounted(cls, config: Settings) -> list[str]:
+        """Return lines about what no step shows, besides reading."""
+        return []
 
 
 def estimate_training(
-    recipe: Measurable, config_path: str | Path, overrides: Sequence[str] = ()
+    recipe: type[MeasurableRecipe[Any]], config_path: str | Path, overrides: Sequence[str] = ()
 ) -> list[str]:
     """Estimate what a training takes, from some steps on made latents; nothing is written.
 
@@ -208,7 +218,7 @@ def estimate_training(
     number, count = started()
     if number:
         return []
-    config = load_section(config_path, recipe.settings, overrides)
+    config: Any = load_section(config_path, recipe.settings, overrides)
     check_shares(config, count)
     torch.set_num_threads(config.threads)
     device, dtype = pick_training_device(config.device), getattr(torch, config.dtype)
@@ -221,6 +231,10 @@ def estimate_training(
     pieces = Processes(count=count).pieces(config.accumulate)
     rows = config.batch_size // pieces
     part = config.model_copy(update={"batch_size": rows, "accumulate": 1})
+    reads = getattr(config, "reading", None) is not None  # some trainings have no such key
+    if reads:
+        plain = config.cycles[0].model_copy(update={"painted": 0.0})
+        part = part.model_copy(update={"reading": None, "cycles": (plain,)})
     learner = recipe.trial(part, base, device, examples.action_units)
     tokens = base.tokenizer([""] * rows, padding="max_length", return_tensors="pt").input_ids
     batch = LatentBatch(
@@ -235,7 +249,10 @@ def estimate_training(
             f"latents: {wanted:,} × {size / 1e3:.0f} kB = {wanted * size / 1e9:.2f} GB on the disk "
             "(reckoned)"
         )
-    return lines + recipe.uncounted(config)
+    lines += recipe.uncounted(config)
+    if reads:
+        lines.append("the reader's loss and painted steps are not counted")
+    return lines
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

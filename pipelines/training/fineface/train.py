@@ -31,6 +31,7 @@ from pipelines.training.diffusion.base import (
 from pipelines.training.diffusion.config import (
     AdapterExport,
 )
+from pipelines.training.diffusion.estimate import MeasurableRecipe
 from pipelines.training.diffusion.latents import (
     LatentBatch,
     open_latents,
@@ -42,7 +43,6 @@ from pipelines.training.fineface.learner import (
     scale_lora,
 )
 from pipelines.training.provenance import CARD, write_card
-from pipelines.training.recipe import Recipe
 from pipelines.training.settings import pick_training_device
 from pipelines.weight_files import file_sha256
 from synthgen.action_units import ActionUnitSet
@@ -51,7 +51,7 @@ COMPONENT = "au_adapter"
 """Folder of the component of diffusers, beside what is published."""
 
 
-class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
+class FineFaceRecipe(MeasurableRecipe[FineFaceTrainingConfig]):
     """The training of an AU adapter beside a frozen base; the base's files count, not their place.
 
     What it makes is what `FineFacePipeline.load_au_adapter` reads.
@@ -88,11 +88,6 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         self.learner, self.start = learner, learner.start
 
     @classmethod
-    def base_dtype(cls, dtype: torch.dtype) -> torch.dtype:
-        """Return the number format of the base, which stays: that of the computation."""
-        return dtype
-
-    @classmethod
     def trial(
         cls,
         config: FineFaceTrainingConfig,
@@ -100,22 +95,8 @@ class FineFaceRecipe(Recipe[FineFaceTrainingConfig]):
         device: torch.device,
         aus: ActionUnitSet,
     ) -> FineFaceLearner:
-        """Make a learner of the diffusion loss alone, to be measured."""
-        plain = config.cycles[0].model_copy(update={"painted": 0.0})
-        part = config.model_copy(update={"reading": None, "cycles": (plain,)})
-        return FineFaceLearner(part, base, device, aus=aus)
-
-    @classmethod
-    def trial_batch(cls, batch: LatentBatch) -> LatentBatch:
-        """Return the batch itself."""
-        return batch
-
-    @classmethod
-    def uncounted(cls, config: FineFaceTrainingConfig) -> list[str]:
-        """Return a line about the reader, if there is one."""
-        if config.reading is None:
-            return []
-        return ["the reader's loss and painted steps are not counted"]
+        """Make a learner without a reader."""
+        return FineFaceLearner(config, base, device, aus=aus)
 
     def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
         """Read the latents of each step."""
