@@ -12,6 +12,8 @@ from pipelines.libreface.weights import (
     find_weights,
     measured_aus,
 )
+from pipelines.procedural.drawn_aus import edition_of
+from pipelines.procedural.section import ProceduralConfig
 from pipelines.weight_files import count_numbers
 from synthgen.action_units import ActionUnitSet, check_facs
 from synthgen.config.aus_in_use import AuMapping
@@ -155,6 +157,20 @@ class LibreFaceCheck(CheckSection):
             "knows drawn faces and those of the embedded model alone; for photographs "
             "set verify.weights=libreface and verify.aligner=mediapipe"
         )
+
+    def doubts(self, run: "RunConfig") -> list[str]:
+        """Tell of drawn faces of another edition than the mini network has learned."""
+        drawn = run.pipeline
+        if self.weights != "mini" or not isinstance(drawn, ProceduralConfig):
+            return []
+        learned = edition_of(measured_aus(self.weights))
+        if drawn.edition == learned:
+            return []
+        return [
+            f"pipeline.edition is {drawn.edition}, but the check's weights 'mini' have learned "
+            f"drawn faces of edition {learned}: much of what they measure is wrong; give the check "
+            "weights of `synthgen train au-net`, or the run no verifier"
+        ]
 
     def check_configuration(self, run: "RunConfig") -> None:
         """Refuse tolerances of AUs that the run does not have, and bounds that judge nothing."""

@@ -8,8 +8,10 @@ from safetensors.torch import load_file, save_file
 from pipelines.libreface import LibreFaceVerifier
 from pipelines.libreface.network import LibreFaceNetwork, load_network, save_network
 from pipelines.libreface.section import LibreFaceCheck
+from pipelines.loading import doubts
 from pipelines.procedural import random_identity, render
 from synthgen.action_units import AUS, ActionUnitSet
+from synthgen.config import load_config
 from synthgen.errors import WeightsError
 
 FOURTEEN = ActionUnitSet.of((*AUS, "AU7", "AU43"))
@@ -83,3 +85,16 @@ def test_sides_are_none_of_libreface_s_own(tmp_path):
     assert verifier.sided == ()
     with pytest.raises(ValueError, match="the network measures no sides"):
         verifier.sides([face(1)])
+
+
+def test_drawn_faces_of_another_edition_than_the_check_has_learned_are_told(weights):
+    def told(edition, check_weights):
+        drawn = [f"pipeline.edition={edition}", f"verify.weights={check_weights}"]
+        return doubts(load_config("examples/drawn-faces.yaml", drawn))
+
+    assert told(1, "mini") == told(2, weights) == []
+    assert told(2, "mini") == [
+        "pipeline.edition is 2, but the check's weights 'mini' have learned drawn faces of edition "
+        "1: much of what they measure is wrong; give the check weights of `synthgen train au-net`, "
+        "or the run no verifier"
+    ]

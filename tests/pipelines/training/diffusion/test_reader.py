@@ -42,5 +42,5 @@ def test_the_error_is_weighted_by_signal_and_reaches_the_guess_alone() -> None:
 
 def test_a_reading_loss_without_a_reader_is_no_loss_of_zero() -> None:
     guess = Guess(torch.zeros(1, *SHAPE), torch.ones(1))
-    with pytest.raises(ValueError, match="^the configuration has the reading loss, but there is"):
+    with pytest.raises(ValueError, match=r"^the configuration has the reading loss, but there is"):
         read_guess(None, guess)
