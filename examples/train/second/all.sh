@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../../.."
 
 weights=examples/train/second/weights
 mkdir -p out/second
-for stage in vae clip unet unet-further fineface fineface-further fineface-third au-net au-net-further presence attributes flame-extractor judge face-embedder faceid arc2face expression reference; do
+for stage in vae clip unet fineface fineface-further fineface-third au-net au-net-further presence attributes flame-extractor judge face-embedder faceid arc2face expression reference; do
     kind=${stage%-further}
     kind=${kind%-third}
     if [ -d "$weights/$stage" ]; then
