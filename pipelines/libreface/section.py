@@ -13,7 +13,6 @@ from pipelines.libreface.weights import (
     measured_aus,
 )
 from pipelines.procedural.drawn_aus import edition_of
-from pipelines.procedural.section import ProceduralConfig
 from pipelines.weight_files import count_numbers
 from synthgen.action_units import ActionUnitSet, check_facs
 from synthgen.config.aus_in_use import AuMapping
@@ -160,14 +159,14 @@ class LibreFaceCheck(CheckSection):
 
     def doubts(self, run: "RunConfig") -> list[str]:
         """Tell of drawn faces of another edition than the mini network has learned."""
-        drawn = run.pipeline
-        if self.weights != "mini" or not isinstance(drawn, ProceduralConfig):
+        drawn = run.pipeline.drawn_edition
+        if self.weights != "mini" or drawn is None:
             return []
         learned = edition_of(measured_aus(self.weights))
-        if drawn.edition == learned:
+        if drawn == learned:
             return []
         return [
-            f"pipeline.edition is {drawn.edition}, but the check's weights 'mini' have learned "
+            f"pipeline.edition is {drawn}, but the check's weights 'mini' have learned "
             f"drawn faces of edition {learned}: much of what they measure is wrong; give the check "
             "weights of `synthgen train au-net`, or the run no verifier"
         ]

@@ -84,6 +84,11 @@ class ProceduralConfig(PipelineSection):
         return frozenset(aus_of_edition(self.edition).names)
 
     @property
+    def drawn_edition(self) -> int:
+        """The edition of the drawings."""
+        return self.edition
+
+    @property
     def uses_gpu(self) -> bool:
         """False: drawing is done by the CPU."""
         return False

@@ -97,6 +97,11 @@ class PipelineSection(Component, BatchKeys, ABC):
         return frozenset(AUS)
 
     @property
+    def drawn_edition(self) -> int | None:
+        """Edition of the drawings that its images are; None where it draws none."""
+        return None
+
+    @property
     def noiseless(self) -> bool:
         """True where an image follows from its spec alone, whatever its seed."""
         return False
