@@ -1,5 +1,6 @@
 """The learner of a training: parameters, optimiser, averages, one step."""
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pipelines.training.processes import ONE
-from pipelines.training.settings import Cycle, TrainingSettings
+from pipelines.training.settings import Cycle, TrainingSettings, computes_bfloat16
 from synthgen.errors import ConfigError, TrainingError
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -106,6 +109,12 @@ class Learner(ABC):
         if settings.dtype == "float16" and device.type != "cuda":
             raise ConfigError(
                 f"dtype float16 needs a GPU, not the device {device}: use bfloat16 or float32"
+            )
+        if settings.dtype == "bfloat16" and not computes_bfloat16(device):
+            _log.warning(
+                "dtype bfloat16: this CPU emulates it (%s, no AVX-512), and may take some ten "
+                "times as long as with dtype float32",
+                torch.backends.cpu.get_cpu_capability(),
             )
         self.settings = settings
         self.cycles = cycles

@@ -27,6 +27,16 @@ def pick_training_device(name: str) -> torch.device:
     return device
 
 
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device computes in bfloat16 itself; a CPU without AVX-512 or SVE emulates it.
+
+    Emulated convolutions are up to a hundred times slower than those of float32.
+    """
+    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith(
+        ("AVX512", "SVE")
+    )
+
+
 def _devices() -> str:
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return ", ".join(["auto", "cpu", *gpus])

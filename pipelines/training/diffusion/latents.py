@@ -24,6 +24,7 @@ from pipelines.training.data.examples import Examples, warn_of_cut_captions
 from pipelines.training.data.loader import Order, batch_places
 from pipelines.training.diffusion.config import DiffusionSettings
 from pipelines.training.files import read_made_of, write_text_whole, writing
+from pipelines.training.settings import computes_bfloat16
 from samplers.randomness import uniforms
 from synthgen.action_units import ActionUnitSet
 from synthgen.errors import ConfigError, WeightsError
@@ -123,7 +124,7 @@ def _open(path: Path, dtype: Any, shape: tuple[int, ...], begun: bool) -> np.mem
 def _encode(vae: AutoencoderKL, examples: Examples, rows: range) -> Float[np.ndarray, "B c h w"]:
     pixels = torch.stack([to_pixels(examples.image(row)) for row in rows])
     device = vae.device
-    with torch.autocast(device.type, torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device)):
         posterior = vae.encode(pixels.to(device)).latent_dist  # pyright: ignore
     found = posterior.mode().float().cpu().numpy()
     if not np.isfinite(found).all():

@@ -117,6 +117,17 @@ def test_half_precision_without_a_gpu_is_refused(tmp_path):
     assert said == "dtype float16 needs a GPU, not the device cpu: use bfloat16 or float32"
 
 
+@pytest.mark.parametrize(("computes", "told"), [("AVX2", True), ("AVX512", False)])
+def test_bfloat16_that_a_cpu_emulates_is_told(tmp_path, monkeypatch, caplog, computes, told):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: computes)
+    train_vae(vae(tmp_path, dtype="bfloat16"), tmp_path / "out", 1)
+    said = (
+        "dtype bfloat16: this CPU emulates it (AVX2, no AVX-512), and may take some ten times as "
+        "long as with dtype float32"
+    )
+    assert caplog.messages == ([said] if told else [])
+
+
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     out = tmp_path / "out"
     train_vae(vae(tmp_path), out, 1)
