@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image as PILImage
 from PIL import UnidentifiedImageError
 from PIL.Image import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.evaluation.protocols import Request, au_array
 from pipelines.fineface.section import (
@@ -33,7 +33,7 @@ from synthgen.choices import NumberFormat, Scheduler
 from synthgen.config.base import Section
 from synthgen.dataset.markdown import table
 from synthgen.dataset.whole_files import replacing
-from synthgen.errors import OutputError, WeightsError
+from synthgen.errors import ConfigError, OutputError, WeightsError
 
 
 def write_document(path: Path, text: str) -> None:
@@ -67,11 +67,25 @@ class GenerationSettings(Section):
         ge=0,
         description="Guidance scale; null: 1.2 for the embedded base, 7.5 for others.",
     )
+    text_guidance: float | None = Field(
+        default=None,
+        ge=0,
+        description="Guidance of the text alone, instead of `guidance`; null: not asked for.",
+    )
     au_scale: float = Field(default=1.0, description="Scale of the AU branch.")
     batch_size: int = Field(default=16, ge=1, le=4096, description="Images generated at once.")
     dtype: NumberFormat = Field(default="float32", description="Number format of the models.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of prompts and noise.")
+
+    @model_validator(mode="after")
+    def _one_guidance(self) -> "GenerationSettings":
+        if self.guidance is not None and self.text_guidance is not None:
+            raise ConfigError(
+                f"guidance is {self.guidance:g} and text guidance is {self.text_guidance:g}; "
+                "give one of them"
+            )
+        return self
 
     def sampling(self, base: str) -> dict[str, Any]:
         """Return the keys of a pipeline's configuration that say how it samples.
@@ -80,10 +94,14 @@ class GenerationSettings(Section):
             base: the Stable Diffusion base, which decides the guidance where none is given.
         """
         usual = MINI_GUIDANCE_SCALE if base == "mini" else GUIDANCE_SCALE
+        if self.text_guidance is None:
+            guidance = {"guidance_scale": usual if self.guidance is None else self.guidance}
+        else:
+            guidance = {"text_guidance_scale": self.text_guidance}
         return {
             "scheduler": self.scheduler,
             "num_inference_steps": self.steps,
-            "guidance_scale": usual if self.guidance is None else self.guidance,
+            **guidance,
             "batch_size": self.batch_size,
             "threads": self.threads,
             "dtype": self.dtype,

@@ -19,6 +19,10 @@ GuidanceOption = Annotated[
     float | None,
     typer.Option(min=0, help="Guidance scale; without it 1.2 for mini, 7.5 for other bases."),
 ]
+TextGuidanceOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="Guidance of the text alone, instead of --guidance."),
+]
 AUScaleOption = Annotated[float, typer.Option(help="Scale of the AU branch.")]
 BatchSizeOption = Annotated[int, typer.Option(min=1, max=4096, help="Images made at once.")]
 DtypeOption = Annotated[NumberFormat, typer.Option(help="Number format of the models.")]
@@ -123,6 +127,7 @@ def fineface(
     scheduler: SchedulerOption = "dpmpp",
     steps: StepsOption = 20,
     guidance: GuidanceOption = None,
+    text_guidance: TextGuidanceOption = None,
     au_scale: AUScaleOption = 1.0,
     batch_size: BatchSizeOption = 16,
     dtype: DtypeOption = "float32",
@@ -148,6 +153,7 @@ def fineface(
             "scheduler": scheduler,
             "steps": steps,
             "guidance": guidance,
+            "text_guidance": text_guidance,
             "au_scale": au_scale,
             "batch_size": batch_size,
             "dtype": dtype,
@@ -212,6 +218,7 @@ def faceid(
     scheduler: SchedulerOption = "dpmpp",
     steps: StepsOption = 20,
     guidance: GuidanceOption = None,
+    text_guidance: TextGuidanceOption = None,
     au_scale: AUScaleOption = 1.0,
     batch_size: BatchSizeOption = 16,
     dtype: DtypeOption = "float32",
@@ -237,6 +244,7 @@ def faceid(
         scheduler=scheduler,
         steps=steps,
         guidance=guidance,
+        text_guidance=text_guidance,
         au_scale=au_scale,
         batch_size=batch_size,
         dtype=dtype,

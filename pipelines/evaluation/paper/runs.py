@@ -228,11 +228,14 @@ class _Asked:
         """Return the pipeline of a baseline, which samples as the model does."""
         settings = self.settings
         trained = None if folder is None else str(folder)
+        sampling = settings.sampling(settings.base)
+        if settings.text_guidance is not None:  # text is all that guides a baseline
+            sampling["guidance_scale"] = sampling.pop("text_guidance_scale")
         return {
             "name": "fineface-baseline",
             "method": method,
             "weights": {"base": settings.base, "trained": trained},
-            **settings.sampling(settings.base),
+            **sampling,
         }
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.evaluation.fineface import FineFaceEvaluation
 from pipelines.evaluation.gallery import Candidate, Gallery, candidate_of
 from pipelines.evaluation.protocols import single_requests, unseen_prompts
 from pipelines.procedural.section import ProceduralConfig
 from pipelines.procedural.source import ProceduralSource
-from synthgen.errors import OutputError
+from synthgen.errors import ConfigError, OutputError
 
 CONFIG = ProceduralConfig(name="procedural", size=64)
 
@@ -78,3 +79,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, requests):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=f"^cannot write the images {tmp_path}/file/.*png: "):
         list(Gallery(tmp_path / "file", 5).batches(Counting().candidate, requests))
+
+
+def test_the_text_alone_is_guided_where_that_is_asked_for():
+    settings = FineFaceEvaluation(weights="mini", text_guidance=2.5)
+    assert settings.command() == "synthgen evaluate fineface --weights mini --text-guidance 2.5"
+    assert settings.pipeline().guidance() == settings.pipeline().text_guidance_scale == 2.5
+    assert FineFaceEvaluation(weights="mini").pipeline().guidance() == 1.2
+    with pytest.raises(ConfigError) as caught:
+        FineFaceEvaluation(weights="mini", guidance=2, text_guidance=2.5)
+    assert str(caught.value) == "guidance is 2 and text guidance is 2.5; give one of them"
