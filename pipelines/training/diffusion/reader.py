@@ -141,20 +141,22 @@ def trained_reader(
     folder: Path,
     fingerprint: dict[str, Any],
     batches: Callable[[int, int], Iterable[Any]],
+    name: str = FOLDER,
 ) -> LatentReader:
     """Return what a learner of a reader comes to; goes on by itself.
 
     Args:
         learner: learns the reader.
-        folder: folder whose `reader` keeps it.
+        folder: folder whose part keeps it.
         fingerprint: everything that the reader is a function of.
         batches: first step and last step → batches between them.
+        name: name of that part.
 
     Raises:
         OutputError: if the folder keeps a reader of something else.
         TrainingError: if the loss is not finite.
     """
-    with training_folder(folder / FOLDER) as kept:
+    with training_folder(folder / name) as kept:
         session = Session("reader", learner, kept, fingerprint, batches)
         session.resume()
         session.train()

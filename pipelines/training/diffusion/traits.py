@@ -59,11 +59,26 @@ class LabelledTraits(NamedTuple):
     traits: Int[Tensor, "B traits"]
 
 
-def told_batches(store: LatentStore, first: int, last: int) -> Iterator[ToldBatch]:
-    """Yield the batches of steps `first` to `last`; each is a function of its step alone."""
+_UNTOLD = {"beard": "none", "glasses": "no"}
+
+
+def told_batches(
+    store: LatentStore, first: int, last: int, *, untold: bool = False
+) -> Iterator[ToldBatch]:
+    """Yield the batches of steps `first` to `last`; each is a function of its step alone.
+
+    Args:
+        store: the examples.
+        first: first step.
+        last: step to end before.
+        untold: count no beard and no glasses as told where a caption that is not empty tells none.
+    """
     for step, batch in zip(range(first, last), store.batches(first, last), strict=True):
-        told = [told_classes(traits_in(caption)) for caption in store.captions(step)]
-        yield ToldBatch(*batch, torch.tensor(told))
+        named = [
+            {**(_UNTOLD if untold and caption else {}), **traits_in(caption)}
+            for caption in store.captions(step)
+        ]
+        yield ToldBatch(*batch, torch.tensor([told_classes(each) for each in named]))
 
 
 def told_classes(named: Mapping[str, str]) -> list[int]:

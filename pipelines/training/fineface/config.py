@@ -36,6 +36,29 @@ class Smoothing(Section):
     )
 
 
+class AUReadingConfig(ReadingConfig):
+    """A second loss: AUs, and if wished traits, are read from guessed latents."""
+
+    readers: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        exclude_if=lambda readers: readers == 1,
+        description="Readers of AUs, of the seed of `reader` and those that follow it; the mean of "
+        "their errors is learned. An adapter that learns from what it paints finds what deceives "
+        "one reader; several are deceived by less.",
+    )
+    traits: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        exclude_if=lambda traits: traits == 0,
+        description="Weight, beside the AUs', of the traits that a reader of its own sees in "
+        "what is painted: each that the caption tells, and no beard and no glasses where it tells "
+        "none. 0: none are read; drawn portraits alone.",
+    )
+
+
 class FineFaceTrainingConfig(DiffusionSettings):
     """A training run of the AU adapter (FineFace, arXiv 2407.20175); defaults are the paper's.
 
@@ -81,7 +104,7 @@ class FineFaceTrainingConfig(DiffusionSettings):
         description="Adapter to begin from: folder of `synthgen train fineface`, or mini. It may "
         "encode fewer AUs, and its base read text of another width. null: begin from the base.",
     )
-    reading: ReadingConfig | None = Field(
+    reading: AUReadingConfig | None = Field(
         default=None,
         description="A second loss, of AUs that a small network reads from guessed latents: AUs "
         "are learned from fewer examples; null: the diffusion loss alone, as in the paper.",
@@ -103,6 +126,12 @@ class FineFaceTrainingConfig(DiffusionSettings):
     @model_validator(mode="after")
     def _read_where_painted(self) -> "FineFaceTrainingConfig":
         check_painted(self.cycles, self.reading)
+        procedural = isinstance(self.data, ProceduralData)
+        if self.reading is not None and self.reading.traits and not procedural:
+            raise ValueError(
+                f"reading.traits is {self.reading.traits:g}, but the traits of data.source "
+                f"{self.data.source} are not known; it must be 0"
+            )
         drawn = isinstance(self.data, ProceduralData) and self.data.aus == "drawn"
         if drawn and self.export.also == "ckpt":
             raise ValueError(

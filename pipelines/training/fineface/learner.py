@@ -1,6 +1,6 @@
 """The learner of the AU adapter, and the reader of AUs whose error it learns, too."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,12 +37,14 @@ from pipelines.training.diffusion.loss import (
     noised,
 )
 from pipelines.training.diffusion.reader import (
+    FOLDER,
     LatentReader,
     ReaderLearner,
     au_error,
     read_guess,
     trained_reader,
 )
+from pipelines.training.diffusion.traits import ToldBatch, told_error
 from pipelines.training.fineface.config import FineFaceTrainingConfig, Smoothing
 from pipelines.training.learner import Learner, seeded
 from pipelines.training.provenance import training_fingerprint
@@ -75,11 +77,14 @@ class AUReaderLearner(ReaderLearner):
         return {"loss": functional.smooth_l1_loss(read, batch.aus)}
 
 
-def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) -> LatentReader:
-    """Return a reader of the AUs in a store's latents; goes on by itself, and is kept there.
+def au_readers(
+    config: ReaderConfig, count: int, store: LatentStore, device: torch.device
+) -> list[LatentReader]:
+    """Return readers of the AUs in a store's latents; each goes on by itself, and is kept there.
 
     Args:
-        config: how it is learned.
+        config: how they are learned; the seed is the first one's, the others have the next.
+        count: how many.
         store: the latents and their AUs.
         device: torch device.
 
@@ -87,12 +92,18 @@ def au_reader(config: ReaderConfig, store: LatentStore, device: torch.device) ->
         OutputError: if the store holds a reader of another configuration.
         TrainingError: if the loss is not finite.
     """
-    return trained_reader(
-        AUReaderLearner(config, store.shape, device, len(store.action_units)),
-        Path(store.folder),
-        training_fingerprint(config, latents=store.made_of),
-        lambda first, last: store.labelled(first, last, config.batch_size, config.seed),
-    )
+    found = []
+    for number in range(count):
+        own = config.model_copy(update={"seed": config.seed + number})
+        reader = trained_reader(
+            AUReaderLearner(own, store.shape, device, len(store.action_units)),
+            Path(store.folder),
+            training_fingerprint(own, latents=store.made_of),
+            lambda first, last, own=own: store.labelled(first, last, own.batch_size, own.seed),
+            name=f"{FOLDER}-{number + 1}" if number else FOLDER,
+        )
+        found.append(reader)
+    return found
 
 
 class DrawnBatch(NamedTuple):
@@ -107,6 +118,8 @@ class DrawnBatch(NamedTuple):
         timesteps: how much of it, int64 [B].
         painting: noise from which images are painted, float32 [B, c, h, w]; None: none are.
         stops: the step before which painting stops, int64 [B].
+        traits: class of each trait that what is painted should show, int64 [B, traits]; None:
+            they are not read.
     """
 
     latents: Float[Tensor, "B c h w"]
@@ -117,6 +130,7 @@ class DrawnBatch(NamedTuple):
     timesteps: Int[Tensor, " B"]
     painting: Float[Tensor, "B c h w"] | None
     stops: Int[Tensor, " B"] | None
+    traits: Int[Tensor, "B traits"] | None = None
 
 
 class FineFaceLearner(Learner):
@@ -126,9 +140,10 @@ class FineFaceLearner(Learner):
         config: the training run.
         base: the base, on the device.
         device: torch device.
-        reader: reads AUs from guessed latents, on the device; needed where the configuration has
+        readers: read AUs from guessed latents, on the device; needed where the configuration has
             the reading loss.
         aus: the AUs that the adapter encodes.
+        trait_reader: reads traits from them; needed where they are learned from.
 
     Attributes:
         start: what the adapter took from another; None: nothing.
@@ -139,8 +154,9 @@ class FineFaceLearner(Learner):
         config: FineFaceTrainingConfig,
         base: FrozenBase,
         device: torch.device,
-        reader: LatentReader | None = None,
+        readers: Sequence[LatentReader] = (),
         aus: ActionUnitSet = DEFAULT_AUS,
+        trait_reader: LatentReader | None = None,
     ) -> None:
         adapter = untrained_adapter(base.unet, config.encoder, config.rank, config.seed, aus)
         files = None if config.init is None else AdapterFiles.find(config.init)
@@ -151,14 +167,15 @@ class FineFaceLearner(Learner):
         self._config = config
         self._base = base
         self._adapter = adapter  # the network, by its class
-        self._reader = None if reader is None else reader.requires_grad_(False)
+        self._readers = [reader.requires_grad_(False) for reader in readers]
+        self._trait_reader = None if trait_reader is None else trait_reader.requires_grad_(False)
         alpha = config.lora_alpha
         self._scale = 1.0 if alpha is None else alpha / config.rank
         self._vectors: dict[str, Tensor] = {}
         if config.gradient_checkpointing:
             base.unet.enable_gradient_checkpointing(self._recomputed)
 
-    def drawn(self, part: LatentBatch) -> DrawnBatch:
+    def drawn(self, part: LatentBatch | ToldBatch) -> DrawnBatch:
         """Draw noise, timesteps, the labels' disturbance, and what painting begins with."""
         scheduler, cycle = self._base.scheduler, cycle_at(self._config.cycles, self.step)
         noise = draw_noise(part.latents, scheduler, self._config.noise)
@@ -166,9 +183,10 @@ class FineFaceLearner(Learner):
         painting = stops = None
         if cycle.painted:
             painting, stops = draw_rollout(part.latents, cycle.painting_steps)
-        return DrawnBatch(*part, told, *noise, painting, stops)
+        traits = part.told if isinstance(part, ToldBatch) else None
+        return DrawnBatch(*part[:3], told, *noise, painting, stops, traits)
 
-    def losses(self, batch: LatentBatch | DrawnBatch) -> dict[str, Tensor]:
+    def losses(self, batch: LatentBatch | ToldBatch | DrawnBatch) -> dict[str, Tensor]:
         """Return the diffusion loss of a batch, and what a reader makes of it."""
         scheduler, settings = self._base.scheduler, self._config.noise
         drawn = batch if isinstance(batch, DrawnBatch) else self.drawn(batch)
@@ -192,10 +210,17 @@ class FineFaceLearner(Learner):
             )
             found["painted"] = self._read(guess, batch.aus)
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
+            if reading is not None and self._trait_reader is not None and drawn.traits is not None:
+                found["traits"] = told_error(self._trait_reader, guess, drawn.traits)
+                found["loss"] = found["loss"] + cycle.painted * reading.traits * found["traits"]
         return found
 
     def _read(self, guess: Guess, aus: Float[Tensor, "B aus"]) -> Tensor:
-        return au_error(read_guess(self._reader, guess), aus, guess.signal)
+        errors = [
+            au_error(read_guess(reader, guess), aus, guess.signal)
+            for reader in self._readers or [None]
+        ]
+        return torch.stack(errors).mean()
 
     def predict(
         self,

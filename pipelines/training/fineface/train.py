@@ -17,7 +17,7 @@ from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.checkpoint import write_au_adapter
 from pipelines.fineface.weights import PICKLE_SUFFIX
 from pipelines.training.data.augmentation import sheet_of
-from pipelines.training.data.examples import examples_of
+from pipelines.training.data.examples import ProceduralExamples, examples_of
 from pipelines.training.diffusion.adapter_start import AdapterFiles
 from pipelines.training.diffusion.base import (
     FrozenBase,
@@ -36,10 +36,11 @@ from pipelines.training.diffusion.latents import (
     LatentBatch,
     open_latents,
 )
+from pipelines.training.diffusion.traits import ToldBatch, told_batches, trait_reader
 from pipelines.training.fineface.config import FineFaceTrainingConfig
 from pipelines.training.fineface.learner import (
     FineFaceLearner,
-    au_reader,
+    au_readers,
     scale_lora,
 )
 from pipelines.training.provenance import CARD, write_card
@@ -83,8 +84,13 @@ class FineFaceRecipe(MeasurableRecipe[FineFaceTrainingConfig]):
         vae = load_vae(base.folder / "vae", device)
         self._store = open_latents(config, folder, examples, vae, base.tokenizer, encoder)
         reading = config.reading
-        reader = None if reading is None else au_reader(reading.reader, self._store, device)
-        learner = FineFaceLearner(config, base, device, reader, examples.action_units)
+        readers, traits = [], None
+        if reading is not None:
+            readers = au_readers(reading.reader, reading.readers, self._store, device)
+            if reading.traits and isinstance(examples, ProceduralExamples):
+                traits = trait_reader(reading.reader, self._store, examples, device)
+        learner = FineFaceLearner(config, base, device, readers, examples.action_units, traits)
+        self._reads_traits = traits is not None
         self.learner, self.start = learner, learner.start
 
     @classmethod
@@ -98,8 +104,10 @@ class FineFaceRecipe(MeasurableRecipe[FineFaceTrainingConfig]):
         """Make a learner without a reader."""
         return FineFaceLearner(config, base, device, aus=aus)
 
-    def batches(self, first: int, last: int) -> Iterable[LatentBatch]:
+    def batches(self, first: int, last: int) -> Iterable[LatentBatch | ToldBatch]:
         """Read the latents of each step."""
+        if self._reads_traits:
+            return told_batches(self._store, first, last, untold=True)
         return self._store.batches(first, last)
 
     def sheet(self) -> Image:

@@ -30,6 +30,8 @@ FAULTS = {
         "cycles.2.painted is 0.2, but reading is null: what is painted is learned from by being "
         "read"
     ),
+    "reading.traits=-1": "reading.traits is -1; it must be at least 0",
+    "reading.readers=0": "reading.readers is 0; it must be at least 1",
     "data={source: dataset, path: faces, aus: null}": (
         "data: aus is null; this training learns from AUs: name their column"
     ),
@@ -68,3 +70,13 @@ def test_what_is_not_allowed_is_said_in_a_sentence(override: str) -> None:
         load_section(path, FineFaceTrainingConfig, [override])
     by = path if override == OF_THE_WHOLE else f"--set {override}"
     assert str(caught.value) == f"{by}: {FAULTS[override]}"
+
+
+def test_traits_of_a_dataset_cannot_be_read() -> None:
+    overrides = ["data={source: dataset, path: faces}", "reading.traits=1"]
+    with pytest.raises(ConfigError) as caught:
+        load_section(EXAMPLES / "fineface.yaml", FineFaceTrainingConfig, overrides)
+    assert str(caught.value) == (
+        f"{EXAMPLES / 'fineface.yaml'}: reading.traits is 1, but the traits of data.source dataset "
+        "are not known; it must be 0"
+    )

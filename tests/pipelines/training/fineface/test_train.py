@@ -202,3 +202,31 @@ def test_what_it_paints_is_read_in_a_cycle_that_is_added(
     )
     whole = tensors(train_by_method(config, tmp_path / "whole"))
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
+
+
+def test_several_readers_and_one_of_traits_read_what_it_paints(
+    config: Path, tmp_path: Path
+) -> None:
+    """Each reader has a folder and a seed of its own; the traits' loss counts by its weight."""
+    several = READING.replace("weight: 0.1", "weight: 0.1, readers: 2, traits: 3")
+    cycles = "[{steps: 2, painted: 0.5, painting_steps: 4}]"
+    text = config.read_text().replace("[{steps: 4, learning_rate: 0.01}]", cycles) + several
+    config.write_text(text)
+    whole = tensors(train_by_method(config, tmp_path / "out"))
+    latents = tmp_path / "out" / "latents"
+    folders = [latents / "reader", latents / "reader-2", latents / "traits" / "reader"]
+    first, second, _ = [torch.load(each / "checkpoint.pt", weights_only=True) for each in folders]
+    assert [each["config"]["seed"] for each in (first, second)] == [5, 6]
+
+    for found in map(json.loads, (tmp_path / "out" / "history.jsonl").read_text().splitlines()):
+        assert found["traits"] > 0
+        assert found["loss"] == pytest.approx(
+            found["diffusion"]
+            + 0.1 * found["read"]
+            + 0.5 * (found["painted"] + 3 * found["traits"])
+        )
+
+    one = text.replace("readers: 2, ", "")
+    config.write_text(one)
+    alone = tensors(train_by_method(config, tmp_path / "one"))
+    assert not all(torch.equal(alone[name], value) for name, value in whole.items())
