@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from embedded import EDITION
 from PIL import Image
 
 from pipelines.procedural.vocabulary import names_trait
@@ -25,7 +26,10 @@ def test_the_quickstart_configuration_stands_in_the_readme_as_it_is():
     assert block("yaml", "mini-faces") == QUICKSTART
 
 
-DRAWN = ["--set", "pipeline={name: procedural, size: 128, au_noise: 0.9}"]
+DRAWN = [
+    "--set",
+    f"pipeline={{name: procedural, edition: {EDITION}, size: 128, au_noise: 0.9}}",
+]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from embedded import EDITION
 
 from synthgen.config import RunConfig, parse_config
 
@@ -27,7 +28,13 @@ RUN = {
         },
         "expressions_per_identity": 4,
     },
-    "pipeline": {"name": "procedural", "size": 128, "au_noise": 0.7, "batch_size": 5},
+    "pipeline": {
+        "name": "procedural",
+        "edition": EDITION,
+        "size": 128,
+        "au_noise": 0.7,
+        "batch_size": 5,
+    },
     "verify": {"weights": "mini", "aligner": "centered", "max_attempts": 2},
 }
 

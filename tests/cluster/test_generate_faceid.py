@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from embedded import EDITION
 from tiny_face_embedder import face_embedder, portrait
 from tiny_faceid import make_face_adapter
 from tiny_fineface import make_fineface, make_sd
@@ -144,7 +145,7 @@ PROMPTS = {
     "template": "a {age} man",
     "slots": {"age": ["young", "middle-aged", "old"]},
 }
-DRAWN = {"name": "procedural"}
+DRAWN = {"name": "procedural", "edition": EDITION}
 
 
 def test_people_of_prompts_are_measured_for_consistency_alone(embedder, tmp_path):

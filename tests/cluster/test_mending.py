@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from embedded import EDITION
 from tiny_markers import CONFIG
 
 from cluster.driver import generate
@@ -38,7 +39,7 @@ def _config(folder):
     changes = {
         "name": "mended",
         "output": {**CONFIG["output"], "path": str(folder)},
-        "pipeline": {"name": "procedural", "size": 128, "batch_size": 4},
+        "pipeline": {"name": "procedural", "edition": EDITION, "size": 128, "batch_size": 4},
         "verify": {"weights": "mini", "aligner": "centered", "max_attempts": 2},
     }
     return parse_config({**CONFIG, **changes})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from embedded import EDITION
 from held_workers import Gates, HeldLoader, InThread, wait_until
 from PIL.Image import Image
 from ray import cloudpickle
@@ -41,7 +42,13 @@ RUN = {
         },
         "expressions_per_identity": 4,
     },
-    "pipeline": {"name": "procedural", "size": 64, "au_noise": 0.7, "batch_size": 3},
+    "pipeline": {
+        "name": "procedural",
+        "edition": EDITION,
+        "size": 64,
+        "au_noise": 0.7,
+        "batch_size": 3,
+    },
     "verify": {"weights": "mini", "aligner": "centered", "max_attempts": 2},
 }
 
