@@ -103,11 +103,12 @@ def test_a_trait_that_is_not_shown_costs_nothing_and_counts_nowhere():
 
 def test_it_learns_what_it_is_shown():
     size = {"channels": [8, 8, 8, 8], "narrow": 8, "hidden": 32}
-    unchanged = {"augmentation": {"chance": 0.0}, "model": size}
+    cycles = [{"steps": 60, "learning_rate": 0.003, "schedule": "constant", "warmup": 0.0}]
+    unchanged = {"augmentation": {"chance": 0.0}, "model": size, "cycles": cycles}
     config = AttributesConfig.model_validate(TINY | unchanged)
     learner, portraits = AttributesLearner(config, torch.device("cpu")), AttributePortraits(config)
     batch = Portraits(*default_collate([portraits[i] for i in range(4)]))
-    losses = [learner.learn(batch)["loss"] for _ in range(30)]
+    losses = [learner.learn(batch)["loss"] for _ in range(60)]
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
 
 
