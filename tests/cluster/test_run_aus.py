@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_dataset
-from embedded import MEASURED
 from PIL import Image
 
 from cluster.driver import generate
@@ -29,7 +28,7 @@ from synthgen.report.reproduction import reproduce
 
 EIGHT = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU25", "AU26")
 MANY = [name for name in FACS if name != "AU8"][:24]
-UNMEASURED = [name for name in MANY if name not in MEASURED]
+OTHERS = [name for name in MANY if name not in AUS]
 CATEGORIES = ["neutral", "happy", "sad", "surprised"]
 EMOTIONS = {"prior": "emotions", "categories": CATEGORIES, "action_units": [*reversed(EIGHT)]}
 
@@ -249,8 +248,8 @@ def test_a_plan_of_24_aus_needs_little_memory(make_24):
     [
         (
             {"verify": {"verifier": "libreface", "weights": "mini", "aligner": "centered"}},
-            f"configuration: verifier 'libreface' cannot measure {', '.join(UNMEASURED)}, which "
-            f"expressions.action_units names; it can measure {', '.join(MEASURED)}",
+            f"configuration: verifier 'libreface' cannot measure {', '.join(OTHERS)}, which "
+            f"expressions.action_units names; it can measure {', '.join(AUS)}",
         ),
         (
             {"pipeline": {"name": f"{__name__}:Dots", "can": ["AU2", "AU1"]}},
