@@ -3,8 +3,8 @@
 #   examples/train/second/all.sh
 # They begin from the embedded ones, and are not shipped yet. A stage that lies in weights/ is taken
 # from there. One called -further or -glasses begins from the stage before it, which is left out where
-# the later one lies in weights/; fineface-traits begins from fineface. Killed or stopped, the same
-# command goes on from the last checkpoints.
+# the later one lies in weights/; fineface-traits begins from fineface: to train it anew, delete
+# fineface-further, too. Killed or stopped, the same command goes on from the last checkpoints.
 set -eu
 cd "$(dirname "$0")/../../.."
 
@@ -17,8 +17,10 @@ for stage in vae clip unet fineface fineface-further fineface-traits au-net au-n
     elif [ -d "$weights/$stage-further" ] || [ -d "$weights/${stage%-further}-glasses" ]; then
         echo "$stage: left out, for a later one lies in $weights"
     else
-        kind=${stage%-further}
-        kind=${kind%-glasses}
-        synthgen train "${kind%-traits}" "examples/train/second/$stage.yaml" --to "out/second/$stage"
+        case $stage in
+            *-further | *-glasses | *-traits) kind=${stage%-*} ;;
+            *) kind=$stage ;;
+        esac
+        synthgen train "$kind" "examples/train/second/$stage.yaml" --to "out/second/$stage"
     fi
 done
