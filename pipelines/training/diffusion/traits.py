@@ -132,7 +132,7 @@ def trait_reader(
     )
 
 
-def told_error(reader: LatentReader, guess: Guess, told: Int[Tensor, "B traits"]) -> Tensor:
+def told_error(reader: LatentReader | None, guess: Guess, told: Int[Tensor, "B traits"]) -> Tensor:
     """Return the cross-entropy of the traits that captions tell, read from guessed latents.
 
     Args:
@@ -140,6 +140,9 @@ def told_error(reader: LatentReader, guess: Guess, told: Int[Tensor, "B traits"]
         guess: guessed latents. Each counts as the share of the signal's amplitude in what the
             model saw: a guess from noise alone is a mean of many faces.
         told: class of each trait; `NOT_SHOWN` where the caption does not tell it.
+
+    Raises:
+        ValueError: if the training was made without a reader.
     """
     logits = by_trait(read_guess(reader, guess))
     weights = guess.signal.sqrt()

@@ -210,7 +210,7 @@ class FineFaceLearner(Learner):
             )
             found["painted"] = self._read(guess, batch.aus)
             found["loss"] = found["loss"] + cycle.painted * found["painted"]
-            if reading is not None and self._trait_reader is not None and drawn.traits is not None:
+            if reading is not None and drawn.traits is not None:
                 found["traits"] = told_error(self._trait_reader, guess, drawn.traits)
                 found["loss"] = found["loss"] + cycle.painted * reading.traits * found["traits"]
         return found

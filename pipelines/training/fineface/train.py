@@ -90,7 +90,6 @@ class FineFaceRecipe(MeasurableRecipe[FineFaceTrainingConfig]):
             if reading.traits and isinstance(examples, ProceduralExamples):
                 traits = trait_reader(reading.reader, self._store, examples, device)
         learner = FineFaceLearner(config, base, device, readers, examples.action_units, traits)
-        self._reads_traits = traits is not None
         self.learner, self.start = learner, learner.start
 
     @classmethod
@@ -106,7 +105,8 @@ class FineFaceRecipe(MeasurableRecipe[FineFaceTrainingConfig]):
 
     def batches(self, first: int, last: int) -> Iterable[LatentBatch | ToldBatch]:
         """Read the latents of each step."""
-        if self._reads_traits:
+        reading = self.config.reading
+        if reading is not None and reading.traits:
             return told_batches(self._store, first, last, untold=True)
         return self._store.batches(first, last)
 
