@@ -1,7 +1,8 @@
 """Interface of executors to the driver, and the executor without Ray."""
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, Self
 
 from cluster.batches import StageTimeout
@@ -52,11 +53,16 @@ class Executor(Protocol):
 
 
 class InlineExecutor:
-    """Works the shards in this process."""
+    """Works the shards in this process.
+
+    What ends comes over a `SimpleQueue`. `concurrent.futures.wait` holds the futures' locks for a
+    moment: a Ctrl-C just then leaves them held, and the thread that would end never does.
+    """
 
     def __init__(self, config: RunConfig, plan: Plan, load: WorkerLoader = load_worker) -> None:
         self._worker = load(config, plan)
         self._running: dict[Future[ShardMarker], Task] = {}
+        self._ended: SimpleQueue[Future[ShardMarker]] = SimpleQueue()
         self._pool = ThreadPoolExecutor(IN_FLIGHT, "shard")
 
     def __enter__(self) -> Self:
@@ -77,15 +83,21 @@ class InlineExecutor:
     def run(self, schedule: Schedule, on_commit: OnCommit, on_tick: OnTick) -> None:
         """Work every shard; see `Executor.run`."""
         while not schedule.done and self._hand_out(schedule):
-            done, _ = wait(self._running, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
+            for future in self._ends():
                 self._settle(future, schedule, on_commit)
             on_tick(self._worker.counts())
+
+    def _ends(self) -> list[Future[ShardMarker]]:
+        try:
+            return [self._ended.get(timeout=1.0)]
+        except Empty:
+            return []
 
     def _hand_out(self, schedule: Schedule) -> bool:
         while len(self._running) < IN_FLIGHT and (task := schedule.next()):
             future = self._pool.submit(self._worker.work, task.shard, task.isolate)
             self._running[future] = task
+            future.add_done_callback(self._ended.put)
         return bool(self._running)
 
     def _settle(self, future: Future[ShardMarker], schedule: Schedule, on_commit: OnCommit) -> None:
