@@ -3,6 +3,8 @@
 # pyright: reportPrivateImportUsage=false
 # diffusers exports its names lazily, which the type checker does not see.
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from pipelines.diffusion.ip_adapter import ATTENTION, PROJECTION
 from pipelines.diffusion.unet import text_width
+from pipelines.training.initial import Start, start_from
 from pipelines.training.learner import seeded
 
 _PROCESSORS = {"sdpa": IPAdapterAttnProcessor2_0, "explicit": IPAdapterAttnProcessor}
@@ -71,18 +74,40 @@ class VectorAdapter(nn.Module):
         Args:
             dtype: number format.
         """
-        projection = {
-            f"{_PUBLISHED[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value.to(dtype)
-            for name, value in self.projection.state_dict().items()
+        found: dict[str, dict[str, Tensor]] = {PROJECTION: {}, ATTENTION: {}}
+        own = self.state_dict()
+        for name, (part, published) in self._published().items():
+            found[part][published] = own[name].to(dtype)
+        return found
+
+    def begin(self, tensors: Mapping[str, Mapping[str, Tensor]], file: Path) -> Start:
+        """Begin from an adapter that is there.
+
+        Args:
+            tensors: what its file holds, as `tensors` returns it.
+            file: the file, for its checksum and in errors.
+
+        Raises:
+            WeightsError: as `start_from`; another number of tokens or text width does not fit.
+        """
+        there = {
+            name: tensors[part][published]
+            for name, (part, published) in self._published().items()
+            if published in tensors[part]
         }
-        attention = {
-            f"{2 * number + 1}.to_{kind}_ip.weight": layer.get_parameter(
-                f"to_{kind}_ip.0.weight"
-            ).to(dtype)
-            for number, layer in enumerate(self.layers)
-            for kind in "kv"
-        }
-        return {PROJECTION: projection, ATTENTION: attention}
+        return start_from(self, there, file, least=1.0)
+
+    def _published(self) -> dict[str, tuple[str, str]]:
+        """Map own names to the part of a published file and the name there."""
+        places: dict[str, tuple[str, str]] = {}
+        for name in self.projection.state_dict():
+            layer, _, kind = name.rpartition(".")
+            places[f"projection.{name}"] = (PROJECTION, f"{_PUBLISHED[layer]}.{kind}")
+        for number in range(len(self.layers)):
+            for kind in "kv":
+                own = f"layers.{number}.to_{kind}_ip.0.weight"
+                places[own] = (ATTENTION, f"{2 * number + 1}.to_{kind}_ip.weight")
+        return places
 
 
 def cross_layers(unet: Any) -> list[str]:

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 
 from pipelines.fineface.adapter import AUAdapter
 from pipelines.fineface.branch import au_branch, unfused_lora
-from pipelines.fineface.face_adapter import FaceAdapterFile
+from pipelines.fineface.face_adapter import FaceAdapterFile, read_face_adapter
+from pipelines.fineface.weights import MINI, embedded_face_adapter
 from pipelines.training.diffusion.base import FrozenBase
 from pipelines.training.diffusion.ip_adapter import VectorAdapter
 from pipelines.training.diffusion.loss import (
@@ -29,6 +32,7 @@ from pipelines.training.faceid.people import (
 from pipelines.training.learner import Learner
 from pipelines.training.settings import cycle_at
 from samplers.identities.identity import FACEID_WIDTH
+from synthgen.errors import WeightsError
 
 _INNER = 2
 """The published projection's inner layer, in widths of an embedding."""
@@ -57,6 +61,41 @@ class FaceAdapter(VectorAdapter):
         return FaceAdapterFile(self.tensors(dtype), embedder)
 
 
+@dataclass(frozen=True, slots=True)
+class FaceStart:
+    """A face adapter to begin from.
+
+    Attributes:
+        file: where it is.
+        content: what the file holds.
+    """
+
+    file: Path
+    content: FaceAdapterFile
+
+    @classmethod
+    def find(cls, named: str, unet: nn.Module, embedder: str) -> "FaceStart":
+        """Read a file, or the embedded one for `mini`.
+
+        Args:
+            named: file of `synthgen train faceid`, or `mini`.
+            unet: the UNet that it is for.
+            embedder: fingerprint of the embedder that describes the people of the training.
+
+        Raises:
+            WeightsError: if the file cannot be read, does not fit the UNet, or says another
+                embedder.
+        """
+        file = embedded_face_adapter() if named == MINI else Path(named)
+        content = read_face_adapter(file, unet)
+        if content.embedder not in (None, embedder):
+            raise WeightsError(
+                f"init: {named} was trained with the embedder {content.embedder}, the people are "
+                f"described by {embedder}: its tokens would mean nothing"
+            )
+        return cls(file, content)
+
+
 class FaceIdLearner(Learner):
     """Learns a `FaceAdapter`; base and AU adapter stay what they are.
 
@@ -67,6 +106,13 @@ class FaceIdLearner(Learner):
         device: torch device.
         reader: reads embeddings and AUs from guessed latents, on the device; needed where the
             configuration has the reading loss.
+        begins: the adapter to begin from; None: copies of the base's text projections.
+
+    Attributes:
+        start: what the adapter took from another; None: nothing.
+
+    Raises:
+        WeightsError: if the adapter to begin from has another number of tokens.
     """
 
     def __init__(
@@ -76,8 +122,10 @@ class FaceIdLearner(Learner):
         au_adapter: AUAdapter | None,
         device: torch.device,
         reader: LatentReader | None = None,
+        begins: FaceStart | None = None,
     ) -> None:
         network = FaceAdapter(base.unet, config.tokens, config.attention, config.seed)
+        self.start = begins and network.begin(begins.content.tensors, begins.file)
         network.install(base.unet)
         super().__init__(config, config.cycles, network, device)
         self._config, self._base = config, base

@@ -66,6 +66,12 @@ class FaceIdTrainingConfig(DiffusionSettings):
         description="Folder of FineFace files, or mini: an AU adapter that works meanwhile and "
         "does not learn, so that the face branch need not carry expressions; null: none.",
     )
+    init: str | None = Field(
+        default=None,
+        exclude_if=lambda init: init is None,
+        description="Face adapter to begin from, of the same base and embedder: a file of "
+        "`synthgen train faceid`, or mini. null: begin from the base.",
+    )
     embedder: EmbedderConfig = Field(description="What describes the people.")
     tokens: int = Field(default=16, ge=1, le=64, description="Tokens of a face.")
     drop_face: float = Field(

@@ -37,7 +37,7 @@ from pipelines.training.diffusion.base import (
 )
 from pipelines.training.diffusion.latents import images_made_of, open_latents
 from pipelines.training.diffusion.people import embed_people, people_reader, portrait_of
-from pipelines.training.faceid.learner import FaceIdLearner
+from pipelines.training.faceid.learner import FaceIdLearner, FaceStart
 from pipelines.training.faceid.people import FaceIdTrainingConfig, PeopleBatch, people_batches
 from pipelines.training.files import write_whole
 from pipelines.training.provenance import CARD, write_card
@@ -54,7 +54,7 @@ class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
     settings = FaceIdTrainingConfig
     makes = "faceid"
     what = "an IP-Adapter of the FaceID kind: tokens of a face embedding, K_img and V_img"
-    free = ("base", "revision", "fineface", "embedder", "latents", "sheet", "export")
+    free = ("base", "revision", "fineface", "embedder", "latents", "sheet", "export", "init")
 
     def __init__(self, config: FaceIdTrainingConfig, folder: Path) -> None:
         super().__init__(config, folder)
@@ -74,6 +74,9 @@ class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
             fineface_files = {path.name: file_sha256(path) for path in sorted(paths)}
             self._fineface = found
         self._embedder = embedder = load_embedder(config.embedder, str(device), config.threads)
+        begins = None
+        if config.init is not None:
+            begins = FaceStart.find(config.init, base.unet, embedder.fingerprint)
         examples = examples_of(config.data, config.seed)
         encoder = encoder_sha256(base.folder / "vae")
         self.facts = {
@@ -106,7 +109,8 @@ class FaceIdRecipe(Recipe[FaceIdTrainingConfig]):
                     "data of the same aus"
                 )
             nn.Module.to(au_adapter, device=device)
-        self.learner = FaceIdLearner(config, base, au_adapter, device, reader)
+        learner = FaceIdLearner(config, base, au_adapter, device, reader, begins)
+        self.learner, self.start = learner, learner.start
 
     def batches(self, first: int, last: int) -> Iterable[PeopleBatch]:
         """Read the latents and the embeddings of each step."""

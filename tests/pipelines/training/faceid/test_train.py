@@ -21,10 +21,11 @@ from pipelines.fineface.face_adapter import load_face_adapter, read_face_adapter
 from pipelines.training.diffusion.base import FrozenBase, load_base
 from pipelines.training.diffusion.config import AdapterCycle
 from pipelines.training.diffusion.reader import LatentReader
-from pipelines.training.faceid.learner import FaceIdLearner
+from pipelines.training.faceid.learner import FaceIdLearner, FaceStart
 from pipelines.training.faceid.people import FaceIdTrainingConfig, PeopleBatch
 from pipelines.training.faceid.train import train_faceid
-from synthgen.errors import ConfigError, OutputError
+from pipelines.weight_files import file_sha256
+from synthgen.errors import ConfigError, OutputError, WeightsError
 
 CPU = torch.device("cpu")
 FILE = "ip_adapter.safetensors"
@@ -148,6 +149,31 @@ def test_embeddings_of_something_else_are_refused(config: Path, tmp_path: Path) 
     config.write_text(config.read_text().replace("examples: 6", "examples: 7"))
     with pytest.raises(OutputError, match=r"was made of .* train into another folder"):
         train_faceid(config, tmp_path / "out", overrides=[f"latents={tmp_path / 'other'}"])
+
+
+def test_it_begins_from_a_face_adapter_that_is_there(
+    files: Path, config: Path, base: FrozenBase, tmp_path: Path
+) -> None:
+    first = train_faceid(config, tmp_path / "first")
+    trained = load_file(first / FILE)
+    steps = ["cycles=[{steps: 1, learning_rate: 0.000001}]", f"init={first / FILE}"]
+    folder = train_faceid(config, tmp_path / "further", overrides=steps)
+    for name, value in load_file(folder / FILE).items():
+        torch.testing.assert_close(value, trained[name], atol=1e-4, rtol=2e-3)
+    about = json.loads((folder / "card.json").read_text())["started_from"]
+    assert about["sha256"] == file_sha256(first / FILE)
+    assert (about["numbers_taken"], about["new"]) == (about["numbers"], [])
+
+    with pytest.raises(WeightsError) as caught:
+        FaceStart.find(str(first / FILE), base.unet, "another")
+    embedder = json.loads((first / "card.json").read_text())["embedder_fingerprint"]
+    assert str(caught.value) == (
+        f"init: {first / FILE} was trained with the embedder {embedder}, the people are described "
+        "by another: its tokens would mean nothing"
+    )
+    found = FaceStart.find(str(first / FILE), base.unet, embedder)
+    with pytest.raises(WeightsError, match=r"at least 100% are needed; the first other layer is"):
+        FaceIdLearner(settings(tokens=3), base, None, CPU, begins=found)
 
 
 def test_only_the_face_adapter_learns(files: Path, base: FrozenBase, batch: PeopleBatch) -> None:
