@@ -6,17 +6,16 @@
 # with those that it begins from. One called -further begins from the one before it. Killed or
 # stopped, the same command goes on from the last checkpoints. The result is a folder laid out as
 # pipelines/mini: out/second/mini; out/second/judge is the second judge of its documents.
-# Hours are those of one CPU core that computes in bfloat16 (AVX-512); with `--set dtype=float32`
-# others take three to six times as long. Weights are the same to the bit on the same machine alone.
+# Hours are those of one CPU core, as far as they were measured: of trainings in bfloat16 one with
+# AVX-512, of those in float32 one without, two for fineface-steady. Weights are the same to the bit on the same machine alone.
 set -eu
 cd "$(dirname "$0")/../../.."
 
 weights=examples/train/second/weights
 mkdir -p out/second
 
-have() { # take a stage from weights/, if it lies there
-    [ -d "$weights/$1" ] || return 1
-    [ -d "out/second/$1" ] || cp -R "$weights/$1" out/second/
+have() { # take a stage from weights/, if it lies there; again each time: a copy may have been killed
+    [ -d "$weights/$1" ] && cp -R "$weights/$1" out/second/
 }
 
 # 2.8 hours vae: images to latents and back
@@ -34,13 +33,13 @@ have au-net-last || synthgen train au-net examples/train/second/au-net.yaml --to
 # 0.4 hours au-net, further: a higher rate, for the AUs that it did not read yet
 have au-net-last || synthgen train au-net examples/train/second/au-net-further.yaml --to out/second/au-net-further
 
-# 0.2 hours au-net, further: more faces with glasses, behind which it read too little
+# 0.3 hours au-net, further: more faces with glasses, behind which it read too little
 have au-net-last || synthgen train au-net examples/train/second/au-net-glasses.yaml --to out/second/au-net-glasses
 
-# 0.2 hours au-net, further: more expressions of emotions
+# 0.4 hours au-net, further: more expressions of emotions
 have au-net-last || synthgen train au-net examples/train/second/au-net-painted.yaml --to out/second/au-net-painted
 
-# 0.2 hours au-net, further: the same, on more faces that the VAE has decoded
+# 0.3 hours au-net, further: the same, on more faces that the VAE has decoded
 have au-net-last || synthgen train au-net examples/train/second/au-net-last.yaml --to out/second/au-net-last
 
 # 0.3 hours presence: tells faces from pictures without one
@@ -49,19 +48,19 @@ have presence || synthgen train presence examples/train/second/presence.yaml --t
 # 0.9 hours face-embedder: describes people
 have face-embedder || synthgen train face-embedder examples/train/second/face-embedder.yaml --to out/second/face-embedder
 
-# 1.2 hours fineface: AU adapter beside the base
+# 1.5 hours fineface: AU adapter beside the base
 have fineface-steady || synthgen train fineface examples/train/second/fineface.yaml --to out/second/fineface
 
-# 0.6 hours fineface, further: on what it paints itself, where traits are read, too
+# 0.8 hours fineface, further: on what it paints itself, where traits are read, too
 have fineface-steady || synthgen train fineface examples/train/second/fineface-traits.yaml --to out/second/fineface-traits
 
-# 0.9 hours fineface, further: the same, by readers that learned longer
+# 1.4 hours fineface, further: the same, by readers that learned longer
 have fineface-steady || synthgen train fineface examples/train/second/fineface-steady.yaml --to out/second/fineface-steady
 
-# 0.6 hours faceid: face adapter beside the base, the AU adapter and the face embedder
+# 0.9 hours faceid: face adapter beside the base, the AU adapter and the face embedder
 have faceid || synthgen train faceid examples/train/second/faceid.yaml --to out/second/faceid
 
-# 0.4 hours attributes: reads what slots ask for
+# 0.3 hours attributes: reads what slots ask for
 have attributes || synthgen train attributes examples/train/second/attributes.yaml --to out/second/attributes
 
 # 0.7 hours judge: a second judge of AUs and traits
@@ -85,7 +84,7 @@ cp -R out/second/faceid/faceid "$mini/faceid"
 cp pipelines/mini/sampling.json "$mini" # steps and guidance: chosen, not trained
 echo "$mini"
 
-# Arc2Face's, which nothing ships yet: 0.1, 0.6, 0.4 and 0.3 hours
+# Arc2Face's, which nothing ships yet; none of them was trained whole
 synthgen train flame-extractor examples/train/second/flame-extractor.yaml --to out/second/flame-extractor
 synthgen train arc2face examples/train/second/arc2face.yaml --to out/second/arc2face
 synthgen train expression examples/train/second/expression.yaml --to out/second/expression

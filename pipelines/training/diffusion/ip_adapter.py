@@ -84,16 +84,14 @@ class VectorAdapter(nn.Module):
         """Begin from an adapter that is there.
 
         Args:
-            tensors: what its file holds, as `tensors` returns it.
+            tensors: what its file holds, whole, as `tensors` returns it.
             file: the file, for its checksum and in errors.
 
         Raises:
             WeightsError: as `start_from`; another number of tokens or text width does not fit.
         """
         there = {
-            name: tensors[part][published]
-            for name, (part, published) in self._published().items()
-            if published in tensors[part]
+            name: tensors[part][published] for name, (part, published) in self._published().items()
         }
         return start_from(self, there, file, least=1.0)
 

@@ -125,7 +125,7 @@ class FaceIdLearner(Learner):
         begins: FaceStart | None = None,
     ) -> None:
         network = FaceAdapter(base.unet, config.tokens, config.attention, config.seed)
-        self.start = begins and network.begin(begins.content.tensors, begins.file)
+        self.start = None if begins is None else network.begin(begins.content.tensors, begins.file)
         network.install(base.unet)
         super().__init__(config, config.cycles, network, device)
         self._config, self._base = config, base
