@@ -1,10 +1,12 @@
 """A small run, three moments of it at which faults strike, and what must hold after each."""
 
+import logging
 import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,7 +191,9 @@ def disturb(
     stops: list[str] | None = None,
     wrap: Callable[[HeldLoader], WorkerLoader] = lambda load: load,
 ) -> Disturbed:
-    """Begin a run and wait until it stands at a moment.
+    """Begin a run and wait until it stands at a moment, and knows of the shards before it.
+
+    Their markers are there before they are synced, so a fault could strike those, too.
 
     Args:
         folder: where processes leave their notes.
@@ -201,8 +205,38 @@ def disturb(
     """
     gates = Gates(folder / "gates", moment.stops if stops is None else stops)
     load = wrap(gates.loader())
-    run = InThread(lambda: generate(config, executor, load=load))
-    return Disturbed(moment, gates, config, run)
+    with _commits() as known:
+        run = InThread(lambda: generate(config, executor, load=load))
+        disturbed = Disturbed(moment, gates, config, run)
+        wait_until(lambda: len(known) == moment.committed, "the driver to know of the shards")
+    return disturbed
+
+
+class _Commits(logging.Handler):
+    """Keeps what a driver says of each shard that it knows to be committed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "event", "") == "shard_committed":
+            self.records.append(record)
+
+
+@contextmanager
+def _commits() -> Iterator[list[logging.LogRecord]]:
+    """Collect what drivers in this process say of the shards that they know to be committed."""
+    known = _Commits()
+    log = logging.getLogger("cluster.progress")
+    level = log.level
+    log.addHandler(known)
+    log.setLevel(logging.INFO)
+    try:
+        yield known.records
+    finally:
+        log.removeHandler(known)
+        log.setLevel(level)
 
 
 def committed(config: RunConfig) -> int:
