@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_dataset
+from embedded import MEASURED
 from PIL import Image
 
 from cluster.driver import generate
@@ -28,7 +29,7 @@ from synthgen.report.reproduction import reproduce
 
 EIGHT = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU25", "AU26")
 MANY = [name for name in FACS if name != "AU8"][:24]
-OTHERS = [name for name in MANY if name not in AUS]
+UNMEASURED = [name for name in MANY if name not in MEASURED.names]
 CATEGORIES = ["neutral", "happy", "sad", "surprised"]
 EMOTIONS = {"prior": "emotions", "categories": CATEGORIES, "action_units": [*reversed(EIGHT)]}
 
@@ -105,9 +106,9 @@ def test_datasets_of_other_aus_are_not_merged(make_config, tmp_path):
     ("changes", "message"),
     [
         (
-            {"expressions": {**EMOTIONS, "action_units": [*AUS, "AU7", "AU45"]}},
-            "configuration: pipeline 'procedural' cannot show AU7, AU45, which "
-            f"expressions.action_units names; it can show {', '.join(AUS)}",
+            {"expressions": {**EMOTIONS, "action_units": [*AUS, "AU18", "AU45"]}},
+            "configuration: pipeline 'procedural' cannot show AU18, AU45, which "
+            f"expressions.action_units names; it can show {', '.join(MEASURED.names)}",
         ),
         (
             {"expressions": EMOTIONS, "verify": {"policy": {"per_au_tolerance": {"AU20": 2.0}}}},
@@ -248,8 +249,8 @@ def test_a_plan_of_24_aus_needs_little_memory(make_24):
     [
         (
             {"verify": {"verifier": "libreface", "weights": "mini", "aligner": "centered"}},
-            f"configuration: verifier 'libreface' cannot measure {', '.join(OTHERS)}, which "
-            f"expressions.action_units names; it can measure {', '.join(AUS)}",
+            f"configuration: verifier 'libreface' cannot measure {', '.join(UNMEASURED)}, which "
+            f"expressions.action_units names; it can measure {', '.join(MEASURED.names)}",
         ),
         (
             {"pipeline": {"name": f"{__name__}:Dots", "can": ["AU2", "AU1"]}},

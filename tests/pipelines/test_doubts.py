@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from embedded import EDITION
 
 from cluster.preflight import preflight
 from pipelines.loading import doubts
@@ -67,7 +68,7 @@ def test_a_negative_prompt_that_nothing_reads_is_told(tmp_path) -> None:
         "pipeline.guidance_scale is 1, which means no guidance: identities.negative_prompt has no "
         "effect"
     ]
-    drawn = run(tmp_path, {"name": "procedural"}, identities=people)
+    drawn = run(tmp_path, {"name": "procedural", "edition": EDITION}, identities=people)
     assert doubts(drawn) == ["identities.negative_prompt has no effect on drawn portraits"]
     assert doubts(run(tmp_path, FINEFACE, identities=people)) == []
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from embedded import EDITION, MEASURED
 
 from pipelines.evaluation.statistics import agreement
 from pipelines.libreface import LibreFaceVerifier
@@ -14,7 +15,7 @@ from pipelines.training.data.config import ExpressionShare
 from pipelines.training.data.drawing import draw_aus
 from pipelines.training.data.examples import HELD_OUT
 from samplers.priors import EmotionsPrior
-from synthgen.action_units import AU_COUNT
+from synthgen.action_units import DEFAULT_AUS
 from synthgen.config import IntensityRange, load_config
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
@@ -22,8 +23,11 @@ FACES = 1500
 IDENTITIES = 2 * HELD_OUT
 """Never learned, and others than those of the card."""
 
-NEUTRAL = np.zeros((1, AU_COUNT), np.float32)
 PER_CATEGORY = 12
+
+
+def person(seed):
+    return random_identity(seed, edition=EDITION)
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +36,14 @@ def measure():
     torch.set_num_threads(1)
     verifier = LibreFaceVerifier.from_pretrained("mini")
 
-    def measure(aus, first_identity):
+    def measure(aus, first_identity, of=MEASURED):
         found = []
         for start in range(0, len(aus), 50):
             faces = [
-                render(random_identity(seed=first_identity + start + i), row.tolist(), size=128)
+                render(person(first_identity + start + i), row.tolist(), size=128)
                 for i, row in enumerate(aus[start : start + 50])
             ]
-            found.append(verifier.measure(faces).aus)
+            found.append(verifier.measure(faces).aus_of(of))
         return np.concatenate(found)
 
     yield measure
@@ -49,8 +53,8 @@ def measure():
 @pytest.fixture(scope="module")
 def measured(measure):
     kinds, span = (ExpressionShare(share=1.0, rate=0.3),), IntensityRange(low=0.5, high=5.0)
-    drawn = np.stack([draw_aus(11, "test/mini", i, kinds, span) for i in range(FACES)])
-    return agreement(drawn, measure(drawn, IDENTITIES))
+    drawn = np.stack([draw_aus(11, "test/mini", i, kinds, span, MEASURED) for i in range(FACES)])
+    return agreement(drawn, measure(drawn, IDENTITIES), MEASURED)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,8 @@ def emotions(measure):
     for number, name in enumerate(prior.categories):
         numbers = np.random.default_rng(number).random((PER_CATEGORY, prior.width))
         aus = prior.draw(np.full(PER_CATEGORY, number), numbers)
-        shown[name] = aus, measure(aus, IDENTITIES + FACES + number * PER_CATEGORY)
+        first = IDENTITIES + FACES + number * PER_CATEGORY
+        shown[name] = aus, measure(aus, first, DEFAULT_AUS)
     return shown
 
 
@@ -112,7 +117,7 @@ def test_neutral_faces_and_those_of_other_categories_are_refused(asked_for, emot
 @pytest.mark.parametrize("size", [3, 5, 12])
 def test_bits_depend_neither_on_the_place_in_the_batch_nor_on_the_others(size):
     verifier = LibreFaceVerifier.from_pretrained("mini")
-    images = [render(random_identity(seed), [float(seed % 4)] * 12) for seed in range(size)]
+    images = [render(person(seed), [float(seed % 4)] * 12) for seed in range(size)]
     found = verifier.measure(images).aus
     turned = verifier.measure([*images[1:], images[0]]).aus
     assert np.array_equal(np.roll(turned, 1, axis=0), found)

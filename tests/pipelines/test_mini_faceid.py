@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from embedded import EDITION, MEASURED
 
 from cluster.driver import generate
 from pipelines import FineFaceIPAdapterPipeline
@@ -28,7 +29,7 @@ def embedder():
 
 @pytest.fixture(scope="module")
 def wanted(embedder):
-    return embed_drawn(numbers_of(PEOPLE), embedder)
+    return embed_drawn(numbers_of(PEOPLE), embedder, EDITION)
 
 
 def test_the_parts_belong_together(embedder):
@@ -38,13 +39,13 @@ def test_the_parts_belong_together(embedder):
     assert len(people) == 200
     assert people.about.synthetic
     assert people.about.embedder == embedder_of(embedded_face_adapter()) == embedder.fingerprint
-    again = embed_drawn(range(3), embedder)
+    again = embed_drawn(range(3), embedder, EDITION)
     np.testing.assert_allclose(again, people.embeddings[:3], atol=1e-3)
 
 
 def test_the_embedder_tells_unseen_people_apart_whatever_they_show(embedder, wanted):
-    requests = people_requests(wanted, embedder.fingerprint, "a person", "sample", seed=0)
-    faces = embedder.embed(drawn_pictures().generate(requests)).embeddings
+    requests = people_requests(wanted, embedder.fingerprint, "a person", "sample", 0, MEASURED)
+    faces = embedder.embed(drawn_pictures(MEASURED).generate(requests)).embeddings
     found = likeness(faces, np.repeat(np.arange(PEOPLE), 7), wanted)
     assert found.rank1 >= 0.99
     assert found.wanted.mean > 0.85

@@ -9,7 +9,7 @@ import torch
 from pipelines import FineFacePipeline, LibreFaceVerifier
 from pipelines.fineface.weights import MINI_FOLDER
 from pipelines.weight_files import file_sha256
-from synthgen.action_units import au_index, au_vector
+from synthgen.action_units import DEFAULT_AUS, au_index
 
 PROMPTS = (
     "a portrait of a young woman with brown hair and light skin",
@@ -29,12 +29,12 @@ def pipeline():
 def measured(pipeline, aus):
     images = pipeline(
         list(PROMPTS),
-        [au_vector(aus)] * len(PROMPTS),
+        aus,
         num_inference_steps=10,
         guidance_scale=1.2,
         generator=[torch.Generator().manual_seed(i) for i in range(len(PROMPTS))],
     ).images
-    return LibreFaceVerifier.from_pretrained("mini").measure(images).aus
+    return LibreFaceVerifier.from_pretrained("mini").measure(images).aus_of(DEFAULT_AUS)
 
 
 CARDS = sorted(MINI_FOLDER.rglob("card.json"))

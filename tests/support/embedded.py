@@ -3,5 +3,8 @@
 from pipelines.libreface.weights import measured_aus
 from pipelines.procedural.drawn_aus import edition_of
 
-EDITION = edition_of(measured_aus("mini"))
+MEASURED = measured_aus("mini")
+"""The AUs that the embedded network measures."""
+
+EDITION = edition_of(MEASURED)
 """The edition of the drawings that the embedded network has learned."""

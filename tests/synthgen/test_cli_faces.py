@@ -81,8 +81,9 @@ def test_each_edition_of_the_drawings_has_people_of_its_own(tmp_path):
     face_embedder(tmp_path)
     to, weights = tmp_path / "store.parquet", tmp_path / "tiny.safetensors"
     words = ["faces", "draw", "-n", "2", "--to", str(to), "--embedder", str(weights)]
-    runner.invoke(app, words, catch_exceptions=False)
+    runner.invoke(app, [*words, "--edition", "1"], catch_exceptions=False)
     first = read_store(to)
+    assert first.identity_ids == ("drawn-00000000", "drawn-00000001")
     done = runner.invoke(app, [*words, "--edition", "2"], catch_exceptions=False)
     assert done.exit_code == 0
     second = read_store(to)

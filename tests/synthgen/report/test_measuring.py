@@ -3,6 +3,7 @@ import csv
 import pyarrow.parquet as pq
 import pytest
 from commands import run
+from embedded import EDITION
 from PIL import Image
 
 from pipelines.procedural import random_identity, render
@@ -20,7 +21,7 @@ NO_PICTURE = "it is no picture of a kind that is known"
 
 
 def smile(seed=3):
-    return render(random_identity(seed=seed), au_vector({"AU12": 4}))
+    return render(random_identity(seed=seed, edition=EDITION), au_vector({"AU12": 4}))
 
 
 @pytest.fixture
