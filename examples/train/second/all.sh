@@ -7,7 +7,7 @@
 # stopped, the same command goes on from the last checkpoints. The result is a folder laid out as
 # pipelines/mini: out/second/mini; out/second/judge is the second judge of its documents.
 # Hours are those of one CPU core, as far as they were measured: of trainings in bfloat16 one with
-# AVX-512, of those in float32 one without, two for fineface-steady. Weights are the same to the bit on the same machine alone.
+# AVX-512, of those in float32 one without, two for those called steady. Weights are the same to the bit on the same machine alone.
 set -eu
 cd "$(dirname "$0")/../../.."
 
@@ -58,7 +58,10 @@ have fineface-steady || synthgen train fineface examples/train/second/fineface-t
 have fineface-steady || synthgen train fineface examples/train/second/fineface-steady.yaml --to out/second/fineface-steady
 
 # 0.9 hours faceid: face adapter beside the base, the AU adapter and the face embedder
-have faceid || synthgen train faceid examples/train/second/faceid.yaml --to out/second/faceid
+have faceid-steady || synthgen train faceid examples/train/second/faceid.yaml --to out/second/faceid
+
+# 1.2 hours faceid, further: beside the AU adapter that has learned on, and on what both paint
+have faceid-steady || synthgen train faceid examples/train/second/faceid-steady.yaml --to out/second/faceid-steady
 
 # 0.3 hours attributes: reads what slots ask for
 have attributes || synthgen train attributes examples/train/second/attributes.yaml --to out/second/attributes
@@ -80,7 +83,7 @@ cp out/second/attributes/attributes.safetensors "$mini"
 cp out/second/attributes/card.json "$mini/attributes.json"
 cp -R out/second/unet/base "$mini/base"
 cp -R out/second/fineface-steady/fineface "$mini/fineface"
-cp -R out/second/faceid/faceid "$mini/faceid"
+cp -R out/second/faceid-steady/faceid "$mini/faceid"
 cp pipelines/mini/sampling.json "$mini" # steps and guidance: chosen, not trained
 echo "$mini"
 

@@ -166,7 +166,9 @@ def test_the_result_is_laid_out_as_the_embedded_weights(script, tmp_path):
     (tmp_path / "pipelines").symlink_to(REPOSITORY / "pipelines")
     second = script == SCRIPTS[1]
     out = tmp_path / "out" / ("second" if second else "train")
-    au_net, fineface = ("au-net-last", "fineface-steady") if second else ("au-net", "fineface")
+    au_net, fineface, faceid = "au-net", "fineface", "faceid"
+    if second:
+        au_net, fineface, faceid = "au-net-last", "fineface-steady", "faceid-steady"
     for name, source in {
         f"{au_net}/au_network.safetensors": "au_network.safetensors",
         f"{au_net}/au_network.json": "au_network.json",
@@ -176,7 +178,7 @@ def test_the_result_is_laid_out_as_the_embedded_weights(script, tmp_path):
         "face-embedder/card.json": "face_embedder.json",
         "unet/base": "base",
         f"{fineface}/fineface": "fineface",
-        "faceid/faceid": "faceid",
+        f"{faceid}/faceid": "faceid",
     }.items():
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         if (MINI / source).is_dir():
