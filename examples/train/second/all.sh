@@ -7,7 +7,8 @@
 # stopped, the same command goes on from the last checkpoints. The result is a folder laid out as
 # pipelines/mini: out/second/mini; out/second/judge is the second judge of its documents.
 # Hours are those of one CPU core, as far as they were measured: of trainings in bfloat16 one with
-# AVX-512, of those in float32 one without, two for those called steady. Weights are the same to the bit on the same machine alone.
+# AVX-512, of those in float32 one without, two for those called steady. Weights are the same to the
+# bit on the same machine alone.
 set -eu
 cd "$(dirname "$0")/../../.."
 
