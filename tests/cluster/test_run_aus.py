@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_dataset
-from embedded import MEASURED
+from embedded import EDITION, MEASURED
 from PIL import Image
 
 from cluster.driver import generate
 from pipelines.interfaces import ImageSource, Verifier
 from pipelines.policy import Verdict
+from pipelines.procedural.drawn_aus import aus_of_edition
 from samplers import load_prior
 from samplers.plan import build_plan
 from samplers.summary import render, summarise
@@ -29,6 +30,7 @@ from synthgen.report.reproduction import reproduce
 
 EIGHT = ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU25", "AU26")
 MANY = [name for name in FACS if name != "AU8"][:24]
+DRAWN = aus_of_edition(EDITION)
 UNMEASURED = [name for name in MANY if name not in MEASURED.names]
 CATEGORIES = ["neutral", "happy", "sad", "surprised"]
 EMOTIONS = {"prior": "emotions", "categories": CATEGORIES, "action_units": [*reversed(EIGHT)]}
@@ -108,7 +110,7 @@ def test_datasets_of_other_aus_are_not_merged(make_config, tmp_path):
         (
             {"expressions": {**EMOTIONS, "action_units": [*AUS, "AU18", "AU45"]}},
             "configuration: pipeline 'procedural' cannot show AU18, AU45, which "
-            f"expressions.action_units names; it can show {', '.join(MEASURED.names)}",
+            f"expressions.action_units names; it can show {', '.join(DRAWN.names)}",
         ),
         (
             {"expressions": EMOTIONS, "verify": {"policy": {"per_au_tolerance": {"AU20": 2.0}}}},

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from logging.handlers import BufferingHandler
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -212,30 +213,18 @@ def disturb(
     return disturbed
 
 
-class _Commits(logging.Handler):
-    """Keeps what a driver says of each shard that it knows to be committed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "event", "") == "shard_committed":
-            self.records.append(record)
-
-
 @contextmanager
 def _commits() -> Iterator[list[logging.LogRecord]]:
     """Collect what drivers in this process say of the shards that they know to be committed."""
-    known = _Commits()
-    log = logging.getLogger("cluster.progress")
+    handler, log = BufferingHandler(2 * len(SHARDS)), logging.getLogger("cluster.progress")
+    handler.addFilter(lambda record: getattr(record, "event", "") == "shard_committed")
     level = log.level
-    log.addHandler(known)
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        yield known.records
+        yield handler.buffer
     finally:
-        log.removeHandler(known)
+        log.removeHandler(handler)
         log.setLevel(level)
 
 

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import run
-from embedded import MEASURED
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
@@ -219,11 +218,11 @@ def test_image_paints_a_portrait_and_refuses_an_unknown_au(tmp_path):
     file = tmp_path / "x.png"
     assert run("image", "an old man", "--au", "AU12=5", "-o", file)[0] == 0
     assert file.read_bytes().startswith(b"\x89PNG")
-    code, _, error = run("image", "an old man", "--au", "AU18=5", "-o", tmp_path / "y.png")
+    code, _, error = run("image", "an old man", "--au", "AU7=5", "-o", tmp_path / "y.png")
     assert (code, error) == (
         2,
-        "error: AU18 (lip pucker) exists in FACS, but the pipeline 'fineface' does not show it; "
-        f"it shows {', '.join(MEASURED.names)}\n",
+        "error: AU7 (lid tightener) exists in FACS, but the pipeline 'fineface' does not show it; "
+        "it shows AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, AU26\n",
     )
     assert not (tmp_path / "y.png").exists()
 
@@ -305,9 +304,9 @@ def test_a_sweep_is_a_strip_of_six_measured_intensities(tmp_path):
             "AU12 is swept from 0 to 5; leave out --au AU12=…",
         ),
         (
-            ["--sweep", "AU18"],
-            "AU18 (lip pucker) exists in FACS, but the pipeline 'fineface' does not show it; it "
-            f"shows {', '.join(MEASURED.names)}",
+            ["--sweep", "AU7"],
+            "AU7 (lid tightener) exists in FACS, but the pipeline 'fineface' does not show it; it "
+            "shows AU1, AU2, AU4, AU5, AU6, AU9, AU12, AU15, AU17, AU20, AU25, AU26",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from embedded import EDITION
+from embedded import EDITION, MEASURED
 from safetensors.torch import load_file, save_file
 
 from pipelines.libreface import LibreFaceVerifier
@@ -57,6 +57,7 @@ def test_the_check_can_measure_what_its_weights_name(weights, tmp_path):
     assert section.action_units == frozenset(FOURTEEN.names)
     gone = LibreFaceCheck(name="libreface", weights=str(tmp_path / "gone.safetensors"))
     assert gone.action_units == frozenset(AUS)  # those of LibreFace, until the file is there
+    assert LibreFaceCheck(name="libreface").action_units == frozenset(MEASURED.names)
 
 
 @pytest.mark.parametrize(
